@@ -1,0 +1,126 @@
+"""Troubles that end a run, each with its exit code and the next thing to do.
+
+Row problems are values (`pipeline.model.Rejection`); these are exceptions. Nothing is both.
+A message says what happened, `next_step` what to do about it; neither ever holds a value from
+the data, so both may be printed anywhere.
+
+    CardferryError                 1   a bug, if it is ever raised bare
+    ├── VaultUnavailable           4   outage, retry budget spent, an answer that cannot be trusted
+    ├── LocalStorageFailed         5   disk full, failing sync, unwritable folder
+    ├── ExportRefused              6   wrong key, damaged, unsigned, security codes, bad header
+    ├── SettingsRefused            7   every problem of the settings at once
+    │   └── VaultRefusedSettings   7   key refused, redirect, wrong mode, certificate refused
+    ├── VerificationFailed         8   ledger, trail, manifest or an output does not verify
+    ├── CardNumberFound            9   a card number where none may be
+    ├── MigrationLocked           11   another run holds this migration
+    └── Interrupted          130/143   SIGINT or SIGTERM, after draining
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class CardferryError(Exception):
+    """A trouble that ends the run.
+
+    Args:
+        message: What happened, in one sentence without any value from the data.
+        next_step: What the operator can do about it, in one sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, next_step: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+class VaultUnavailable(CardferryError):
+    """The vault cannot be reached or trusted now; the same command goes on later."""
+
+    exit_code = 4
+
+
+class LocalStorageFailed(CardferryError):
+    """This machine's disk refused; nothing is lost and the same command goes on."""
+
+    exit_code = 5
+
+
+class ExportRefused(CardferryError):
+    """The export cannot be accepted as it is; nothing of it was sent."""
+
+    exit_code = 6
+
+
+class SettingsRefused(CardferryError):
+    """The settings are wrong; every problem is listed at once.
+
+    Args:
+        problems: One sentence a problem, each naming its setting and never its value.
+        next_step: What to do next.
+    """
+
+    exit_code = 7
+
+    def __init__(
+        self,
+        problems: Sequence[str],
+        *,
+        next_step: str = "Correct the settings; `cardferry config -c FILE` shows what is in force.",
+    ) -> None:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        super().__init__(f"the settings are refused:{lines}", next_step=next_step)
+        self.problems = tuple(problems)
+
+
+class VaultRefusedSettings(SettingsRefused):
+    """The vault answered in a way that no row can be blamed for: its key, mode, or identity."""
+
+
+class VerificationFailed(CardferryError):
+    """Something that was written no longer says what it said."""
+
+    exit_code = 8
+
+
+class CardNumberFound(CardferryError):
+    """A card number stands where none may be."""
+
+    exit_code = 9
+
+
+class MigrationLocked(CardferryError):
+    """Another run holds this migration folder."""
+
+    exit_code = 11
+
+
+class Interrupted(CardferryError):
+    """A signal asked the run to stop and it did, with everything settled or counted.
+
+    Args:
+        signal_number: The signal, SIGINT (2) or SIGTERM (15).
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(
+            "stopped by a signal; every answer that came was kept",
+            next_step="Run the same command again to go on.",
+        )
+        self.signal_number = signal_number
+
+    @property
+    def exit_status(self) -> int:
+        """128 plus the signal's number, as shells expect."""
+        return 128 + self.signal_number
+
+
+def exit_status(error: CardferryError) -> int:
+    """Give the exit code that the command line ends with for this trouble."""
+    return error.exit_status if isinstance(error, Interrupted) else error.exit_code
