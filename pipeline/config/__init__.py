@@ -1,0 +1,1 @@
+"""TOML, environment and command line in, frozen settings out."""

@@ -1,0 +1,153 @@
+"""Named sources in, secrets out: environment, file or descriptor, never an argument.
+
+A secret is a `pydantic.SecretStr`: it masks itself in every printed form.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.config.models import SecretSource, Settings
+
+SECRET_BYTES_MAX: Final = 64 * 1024
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+TEST_KEY_MARK: Final = "_test_"
+"""What tells a test key from a live one (OMISE.md, section 0, item 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Every secret that the settings name, read once."""
+
+    public_key: SecretStr
+    passphrase: SecretStr | None = None
+    signing_key: SecretStr | None = None
+    signing_passphrase: SecretStr | None = None
+
+
+def read_credentials(
+    settings: Settings, environ: Mapping[str, str], problems: list[str], refused: set[str]
+) -> Credentials:
+    """Read the secrets and check what can be checked about them.
+
+    Args:
+        settings: The settings in force.
+        environ: The process environment.
+        problems: Sentences are added here, one a problem.
+        refused: Places already reported, such as `vault.public_key`; passed over.
+    """
+    strict = not settings.vault.is_loopback
+
+    def read(place: str, source: SecretSource | SecretStr | None) -> SecretStr | None:
+        if source is None or isinstance(source, SecretStr) or _covers(refused, place):
+            return source if isinstance(source, SecretStr) else None
+        try:
+            return SecretStr(_read(source, environ, strict=strict))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+            return None
+
+    public_key = read("vault.public_key", settings.vault.public_key)
+    if public_key is not None:
+        _check_public_key(public_key, settings.vault.mode, problems)
+    _check_files(settings, problems, refused, strict=strict)
+    return Credentials(
+        public_key=public_key or SecretStr(""),
+        passphrase=read("export.passphrase", settings.export.passphrase),
+        signing_key=read("audit.signing_key", settings.audit.signing_key),
+        signing_passphrase=read("audit.signing_passphrase", settings.audit.signing_passphrase),
+    )
+
+
+def _covers(refused: set[str], place: str) -> bool:
+    return any(f"{place}.".startswith(f"{other}.") for other in refused)
+
+
+def _check_public_key(key: SecretStr, mode: str, problems: list[str]) -> None:
+    value = key.get_secret_value()
+    if not value.startswith("pkey_"):
+        problems.append("vault.public_key: is not a public key (those begin with pkey_)")
+    elif (TEST_KEY_MARK in value) != (mode == "test"):
+        kind = "test" if TEST_KEY_MARK in value else "live"
+        problems.append(f"vault.public_key: is a {kind} key, but vault.mode is {mode}")
+
+
+def _check_files(
+    settings: Settings, problems: list[str], refused: set[str], *, strict: bool
+) -> None:
+    export = settings.export
+    if (
+        export.key is not None
+        and export.key.file is not None
+        and not _covers(refused, "export.key")
+    ):
+        try:
+            _check_private(export.key.file, strict=strict)
+        except ValueError as error:
+            problems.append(f"export.key: {error}")
+    for place, paths in (
+        ("export.signers", export.signers),
+        ("vault.ca_file", [settings.vault.ca_file] if settings.vault.ca_file else []),
+    ):
+        problems.extend(
+            f"{place}: names a file that is not there" for p in paths if not p.is_file()
+        )
+
+
+def _read(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> str:
+    if source.env is not None:
+        text = environ.get(source.env, "")
+        if not text:
+            raise ValueError(f"the environment variable {source.env} is not set")
+        return text
+    if source.file is not None:
+        _check_private(source.file, strict=strict)
+        return _decoded(_read_bytes(os.open(source.file, os.O_RDONLY | os.O_CLOEXEC)))
+    if source.fd is None:
+        raise ValueError("names no source")
+    try:
+        return _decoded(_read_bytes(source.fd))
+    except OSError as error:
+        raise ValueError(f"the descriptor cannot be read ({error.strerror})") from None
+
+
+def _read_bytes(descriptor: int) -> bytes:
+    with open(descriptor, "rb", buffering=0) as source:
+        return source.read(SECRET_BYTES_MAX) or b""
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        text = content.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("does not hold text") from None
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def _check_private(path: Path, *, strict: bool) -> None:
+    """Refuse a secret file that is not a file, or that others may read.
+
+    Towards a loopback vault only published test keys are at stake, and a checkout cannot keep
+    mode 0600, so there the mode is not judged.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(f"the file cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("names something that is not a file")
+    if strict and status.st_mode & OTHERS:
+        raise ValueError("the file may be read by others; run chmod 600 on it")
+    if not os.access(path, os.R_OK):
+        raise ValueError("the file cannot be read (permission denied)")

@@ -1,0 +1,219 @@
+"""A settings file, the environment and command-line overrides in, checked settings out.
+
+Later layers win: defaults, file, `CARDFERRY_SECTION_KEY` variables, `--set section.key=value`.
+Every problem of every layer is collected and raised at once; none shows a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config.credentials import Credentials, read_credentials
+from pipeline.config.models import Settings
+from pipeline.errors import SettingsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_PREFIX = "CARDFERRY_"
+_SECTIONS = tuple(Settings.model_fields)
+_MEANING = {
+    "vault": {"url", "mode"},
+    "export": {
+        "format",
+        "encoding",
+        "delimiter",
+        "columns",
+        "carry",
+        "security_code_column",
+    },
+    "rules": {"expired", "as_of", "brands"},
+}
+"""The settings that a result means something by; pace, retries, keys and limits are not."""
+
+_PATHS = (
+    ("vault", "ca_file"),
+    ("vault", "public_key", "file"),
+    ("export", "key", "file"),
+    ("export", "passphrase", "file"),
+    ("export", "signers"),
+    ("audit", "signing_key", "file"),
+    ("audit", "signing_passphrase", "file"),
+)
+"""Settings that name files; relative ones are looked for beside the settings file."""
+
+
+def load_settings(
+    path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> tuple[Settings, Credentials]:
+    """Read and check the settings, and read the secrets that they name.
+
+    Args:
+        path: The TOML file, or None for defaults.
+        environ: The process environment; `CARDFERRY_FLOW_RATE_PER_S=10` sets `flow.rate_per_s`.
+        overrides: `section.key=value` texts from the command line.
+
+    Raises:
+        SettingsRefused: With every problem at once.
+    """
+    problems: list[str] = []
+    tree = _read_file(path, problems)
+    if path is not None:
+        _anchor_paths(tree, path.parent)
+    _lay_over(tree, _from_environment(environ), problems, "the environment")
+    _lay_over(tree, [_split_override(text) for text in overrides], problems, "--set")
+    settings, places = _validate(tree, problems)
+    credentials = read_credentials(settings, environ, problems, places)
+    if problems:
+        raise SettingsRefused(problems) from None
+    return settings, credentials
+
+
+def meaning_digest(settings: Settings) -> str:
+    """Digest what results mean, as hexadecimal SHA-256 of canonical JSON.
+
+    Two settings with the same digest may take turns on one unfinished ledger.
+    """
+    tree = settings.model_dump(mode="json", include=_MEANING)
+    return hashlib.sha256(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _read_file(path: Path | None, problems: list[str]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        problems.append(f"the settings file cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        problems.append("the settings file is not UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        # The message may quote the line; only the place is repeated.
+        place = re.search(r"\((at [^()]*)\)$", str(error))
+        problems.append(f"the settings file is not TOML ({place[1] if place else 'unknown place'})")
+    return {}
+
+
+def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
+    for *parents, last in _PATHS:
+        table: Any = tree
+        for name in parents:
+            table = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or last not in table:
+            continue
+        value = table[last]
+        if isinstance(value, str):
+            table[last] = str(folder / value)
+        elif isinstance(value, list):
+            table[last] = [str(folder / item) if isinstance(item, str) else item for item in value]
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    found = []
+    for name in sorted(environ):
+        if not name.startswith(_PREFIX):
+            continue
+        section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
+        # Other CARDFERRY_ variables (shell completion) are nobody's settings.
+        if section in _SECTIONS and key:
+            found.append((section, key, environ[name]))
+    return found
+
+
+def _split_override(text: str) -> tuple[str, str, str]:
+    name, _, value = text.partition("=")
+    section, _, key = name.strip().partition(".")
+    return section, key, value
+
+
+def _lay_over(
+    tree: dict[str, Any], layer: Sequence[tuple[str, str, str]], problems: list[str], origin: str
+) -> None:
+    for section, dotted, value in layer:
+        *parents, key = dotted.split(".")
+        table: Any = tree
+        for name in (section, *parents):
+            table = table.setdefault(name, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or not key:
+            problems.append(f"{origin} holds something that is not section.key=value")
+        else:
+            table[key] = _toml_value(value)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validate(tree: dict[str, Any], problems: list[str]) -> tuple[Settings, set[str]]:
+    """Validate what can be validated; refused places fall back to defaults.
+
+    With the refused places out of the way the rest can still be checked, so that one look
+    shows every problem. The places come back so that nothing is said twice about them.
+    """
+    places: set[str] = set()
+    while True:
+        try:
+            return Settings.model_validate(tree), places
+        except ValidationError as error:
+            problems.extend(text for text in _sentences(error) if text not in problems)
+            refused = [_place(item["loc"]) for item in error.errors(include_input=False)]
+        for place in refused:
+            places.add(".".join(place))
+            _prune(tree, place)
+
+
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    return [str(part) for part in loc if not (isinstance(part, int) or _is_union_branch(part))]
+
+
+def _prune(tree: dict[str, Any], place: list[str]) -> None:
+    """Take out the refused key, or the innermost table of it that exists."""
+    *parents, _ = place
+    table = tree
+    for name in parents:
+        inner = table.get(name)
+        if not isinstance(inner, dict):
+            table.pop(name, None)
+            return
+        table = inner
+    if place[-1] in table:
+        table.pop(place[-1])
+        return
+    # The refusal was about a key that is missing: the whole table is left to its defaults.
+    outer = tree
+    for name in parents[:-1]:
+        outer = outer[name]
+    outer.pop(parents[-1], None)
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    # Only errors() without input is free of what was given (SAFETY.md, section 0).
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        place = ".".join(_place(item["loc"]))
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            text = "is not a setting; look for a misspelling"
+        sentence = f"{place}: {text[:1].lower()}{text[1:]}"
+        if sentence not in sentences:
+            sentences.append(sentence)
+    return sentences
+
+
+def _is_union_branch(part: str) -> bool:
+    return part[:1].isupper() or "[" in part or "-" in part
+
+
+def describe(section: type[BaseModel]) -> dict[str, str]:
+    """Give key → description for one table of the settings."""
+    return {name: field.description or "" for name, field in section.model_fields.items()}

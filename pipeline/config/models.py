@@ -1,0 +1,281 @@
+"""The settings as frozen models: every key of the contract with its unit, bound and default.
+
+The descriptions are the documentation: `cardferry config` prints them and a test compares them
+with `configs/production.example.toml`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import date  # noqa: TC003 - pydantic reads it when the class is made.
+from pathlib import Path  # noqa: TC003 - pydantic reads it when the class is made.
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+BRANDS: Final = (
+    "Visa",
+    "MasterCard",
+    "JCB",
+    "American Express",
+    "Diners Club",
+    "Discover",
+    "UnionPay",
+)
+"""Brands as the vault spells them (OMISE.md, section 2.2), in the contract's order."""
+
+OPTIONAL_COLUMNS: Final = (
+    "city",
+    "country",
+    "email",
+    "phone_number",
+    "postal_code",
+    "state",
+    "street1",
+    "street2",
+)
+"""Card fields beyond the required ones that the vault takes (OMISE.md, section 1.1)."""
+
+EXPIRATION_FORMATS: Final = ("MM/YY", "MM/YYYY", "MMYY", "MMYYYY", "YYMM", "YYYYMM", "YYYY-MM")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """A table of the settings: frozen, strict, and closed to keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class SecretSource(Section):
+    """Where a secret is read from; the secret itself never stands in the settings."""
+
+    env: str | None = Field(None, description="name of an environment variable")
+    file: Path | None = Field(None, description="a file only its owner can read (0600)")
+    fd: int | None = Field(None, ge=3, description="an open file descriptor")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SecretSource:
+        if sum(value is not None for value in (self.env, self.file, self.fd)) != 1:
+            raise ValueError("name exactly one of env, file, fd")
+        return self
+
+
+class KeySource(Section):
+    """The key that opens the exports: a key file, or a key that gpg holds."""
+
+    file: Path | None = Field(None, description="OpenPGP secret key or age identity (0600)")
+    gpg: str | None = Field(None, description="fingerprint of a key in gpg's keyring or card")
+
+    @field_validator("gpg")
+    @classmethod
+    def _a_fingerprint(cls, value: str | None) -> str | None:
+        if value is not None:
+            value = value.replace(" ", "").upper()
+            if len(value) not in {40, 64} or set(value) - set("0123456789ABCDEF"):
+                raise ValueError("is not a fingerprint of 40 or 64 hexadecimal digits")
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> KeySource:
+        if (self.file is None) == (self.gpg is None):
+            raise ValueError("name exactly one of file, gpg")
+        return self
+
+
+class VaultSettings(Section):
+    """`[vault]`: whom the cards go to."""
+
+    url: str = Field("https://vault.omise.co", description="base URL of the vault")
+    mode: Literal["test", "live"] = Field(
+        "test", description="must agree with the key and with every answer"
+    )
+    public_key: SecretSource | SecretStr = Field(
+        SecretSource(env="OMISE_PUBLIC_KEY"),
+        description="where the public key is; inline only for a loopback vault",
+    )
+    api_version: str = Field("2019-05-29", pattern=r"^\d{4}-\d{2}-\d{2}$")
+    ca_file: Path | None = Field(None, description="private certificate authority, PEM")
+    connect_timeout_s: Seconds = Field(5.0, description="name, TCP and TLS")
+    read_timeout_s: Seconds = Field(30.0, description="silence while waiting for an answer")
+    total_timeout_s: Seconds = Field(60.0, description="one attempt from start to end")
+
+    @field_validator("url")
+    @classmethod
+    def _a_base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is not an http or https URL with a host")
+        if parts.query or parts.fragment or parts.username or parts.password:
+            raise ValueError("may hold only a scheme, a host, a port and a path")
+        return value.rstrip("/")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the vault is on this machine (RFC 6890 loopback address or `localhost`)."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @model_validator(mode="after")
+    def _encrypted_unless_loopback(self) -> VaultSettings:
+        problems = []
+        if self.url.startswith("http://") and not self.is_loopback:
+            problems.append("url is plain http to a host that is not loopback")
+        if isinstance(self.public_key, SecretStr) and not self.is_loopback:
+            problems.append("public_key stands inline; name an env, file or fd instead")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class ExpirationColumn(Section):
+    """One source column that holds month and year together."""
+
+    column: str = Field(min_length=1, description="source column")
+    format: Literal["MM/YY", "MM/YYYY", "MMYY", "MMYYYY", "YYMM", "YYYYMM", "YYYY-MM"] = "MM/YY"
+
+
+class ColumnSettings(Section):
+    """`[export.columns]`: canonical name = source column."""
+
+    legacy_id: str = "legacy_id"
+    number: str = "number"
+    name: str = "name"
+    expiration_month: str | None = None
+    expiration_year: str | None = None
+    expiration: ExpirationColumn | None = None
+    city: str | None = None
+    country: str | None = None
+    email: str | None = None
+    phone_number: str | None = None
+    postal_code: str | None = None
+    state: str | None = None
+    street1: str | None = None
+    street2: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expiration_by_default_in_two_columns(cls, given: object) -> object:
+        if isinstance(given, dict) and "expiration" not in given:
+            return {
+                "expiration_month": "expiration_month",
+                "expiration_year": "expiration_year",
+                **given,
+            }
+        return given
+
+    @model_validator(mode="after")
+    def _one_kind_of_expiration(self) -> ColumnSettings:
+        parts = (self.expiration_month is not None, self.expiration_year is not None)
+        if (self.expiration is not None) == any(parts) or (any(parts) and not all(parts)):
+            raise ValueError("name expiration_month and expiration_year, or expiration alone")
+        return self
+
+    def sources(self) -> dict[str, str]:
+        """Give canonical name → source column for every single column that is set."""
+        return {
+            name: value
+            for name in type(self).model_fields
+            if isinstance(value := getattr(self, name), str)
+        }
+
+
+class ExportSettings(Section):
+    """`[export]`: how exports are opened and read."""
+
+    format: Literal["csv", "jsonl"] | None = Field(None, description="default: by content")
+    encoding: str = Field("utf-8", description="text encoding, an ASCII superset")
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    key: KeySource | None = Field(None, description="the key that opens the exports")
+    passphrase: SecretSource | None = Field(None, description="the key's passphrase")
+    signers: tuple[Path, ...] = Field(
+        (), description="certificates; when set, an export not signed by one is refused"
+    )
+    allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
+    security_code_column: Literal["refuse", "drop"] = "refuse"
+    carry: tuple[str, ...] = Field((), description="source columns copied into the mapping")
+    plain_bytes_max: int = Field(
+        64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"
+    )
+    columns: ColumnSettings = ColumnSettings()
+
+    @field_validator("encoding")
+    @classmethod
+    def _an_ascii_superset(cls, value: str) -> str:
+        try:
+            plain = "".join(map(chr, range(128))).encode(value) == bytes(range(128))
+        except (LookupError, UnicodeError):
+            plain = False
+        if not plain:
+            raise ValueError("is unknown or not a superset of ASCII (utf-8, latin-1, cp874, ...)")
+        return value
+
+
+class RuleSettings(Section):
+    """`[rules]`: which cards are sent."""
+
+    expired: Literal["reject", "tokenize"] = "reject"
+    as_of: date | None = Field(
+        None, description="the day expirations are judged on; default: the export's first day (UTC)"
+    )
+    brands: tuple[
+        Literal[
+            "Visa",
+            "MasterCard",
+            "JCB",
+            "American Express",
+            "Diners Club",
+            "Discover",
+            "UnionPay",
+            "Maestro",
+        ],
+        ...,
+    ] = BRANDS
+    max_failure_rate: float = Field(
+        1.0, ge=0, le=1, description="stop when more than this share of rows fails"
+    )
+
+
+class FlowSettings(Section):
+    """`[flow]`: how fast, how many, how often."""
+
+    rate_per_s: float = Field(5.0, gt=0, le=1_000_000, description="ceiling of sends a second")
+    in_flight_max: int = Field(8, ge=1, le=4096, description="cards under way at once")
+    attempts_max: int = Field(5, ge=1, le=100, description="counted attempts a row")
+    on_ambiguous: Literal["retry", "hold"] = "retry"
+    outage_max_s: float = Field(1800.0, gt=0, description="an outage this long stops the run")
+    drain_s: float = Field(30.0, ge=0, description="how long a stop waits for answers")
+    chunk_rows: int = Field(5000, ge=1, le=1_000_000, description="rows read at once")
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: where the ledger is."""
+
+    url: Literal["sqlite"] = Field("sqlite", description="SQLite in the migration folder")
+
+
+class AuditSettings(Section):
+    """`[audit]`: who vouches for the run."""
+
+    signing_key: SecretSource | None = Field(None, description="Ed25519 private key, PEM")
+    signing_passphrase: SecretSource | None = Field(None, description="the signing key's")
+    operator: str | None = Field(
+        None, max_length=200, description="who runs it; default: the system user"
+    )
+
+
+class Settings(Section):
+    """Everything a run can be told, checked."""
+
+    vault: VaultSettings = VaultSettings()
+    export: ExportSettings = ExportSettings()
+    rules: RuleSettings = RuleSettings()
+    flow: FlowSettings = FlowSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    audit: AuditSettings = AuditSettings()

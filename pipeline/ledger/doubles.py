@@ -1,0 +1,69 @@
+"""Settlements in, the same out, but for token ids given twice: those rows are frozen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from pipeline.ledger.schema import rows, tokens
+from pipeline.model import OutcomeKind, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from pipeline.ledger.entries import Settlement
+    from pipeline.ledger.ledger import Ledger
+
+
+def freeze_doubled(
+    ledger: Ledger, connection: Connection, settled: Sequence[Settlement]
+) -> tuple[list[Settlement], list[int]]:
+    """Hold every row of a token id that is known already: all but one are not its owner.
+
+    Returns:
+        The settlements to write, and the rows that were frozen; then the run must stop.
+    """
+    given = Counter(item.token.token_id for item in settled if item.token is not None)
+    owners = _owners(connection, list(given)) if given else {}
+    doubled = {token_id for token_id, times in given.items() if times > 1} | owners.keys()
+    if not doubled:
+        return list(settled), []
+    kept = [_frozen(item) if _token_id(item) in doubled else item for item in settled]
+    frozen = [item.row_id for item in settled if _token_id(item) in doubled]
+    frozen.extend(sorted(set(owners.values())))
+    connection.execute(
+        update(rows)
+        .where(rows.c.id.in_(set(owners.values())))
+        .values(state=RowState.HELD, code="answer_mismatch")
+    )
+    for row in frozen:
+        ledger.record(connection, "row_frozen", resource=str(row), success=False)
+    return kept, frozen
+
+
+def _owners(connection: Connection, token_ids: list[str]) -> dict[str, int]:
+    found = connection.execute(
+        select(tokens.c.token_id, tokens.c.row_id).where(tokens.c.token_id.in_(token_ids))
+    )
+    return {str(token_id): int(row) for token_id, row in found}
+
+
+def _token_id(item: Settlement) -> str | None:
+    return None if item.token is None else item.token.token_id
+
+
+def _frozen(item: Settlement) -> Settlement:
+    return replace(
+        item,
+        kind=OutcomeKind.MISMATCH,
+        evidence="token id seen before",
+        state=RowState.HELD,
+        code="answer_mismatch",
+        token=None,
+        unknowns=1,
+    )

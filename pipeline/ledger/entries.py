@@ -1,0 +1,50 @@
+"""What goes into the ledger for a row that is being sent: claim, intent, settlement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.model import OutcomeKind, RowState, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row that may be sent: where it stands and what it has been through."""
+
+    id: int
+    attempts: int
+    unknowns: int
+    last_digits: str
+    expiration_month: int
+    expiration_year: int
+    supersedes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The word that a row is about to be sent."""
+
+    attempt_id: int
+    row_id: int
+    number: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an attempt came to and where its row goes from there."""
+
+    attempt_id: int
+    row_id: int
+    kind: OutcomeKind
+    evidence: str
+    state: RowState
+    code: str | None
+    unknowns: int
+    vault_code: str | None
+    request_id: str | None
+    latency_us: int
+    at_ms: int
+    token: Token | None = None

@@ -1,0 +1,102 @@
+"""Single intents and settlements in, few large commits out: one writer, full sync, in order.
+
+The queue is first in, first out, so whoever waits for an intent to be durable knows that every
+settlement queued before it is durable as well. That is why a slot may queue its outcome and
+the next row's intent one after the other: open intents never exceed the slots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from pipeline.ledger.settling import Intent, Settlement, Settling
+
+
+class GroupCommit:
+    """Coalesces what the slots queue into commits in the ledger's own thread.
+
+    Args:
+        settling: What applies a batch.
+        executor: The ledger's thread; exactly one, so that commits stay in order.
+        on_frozen: Told the rows that were frozen for a doubled token id.
+    """
+
+    def __init__(
+        self, settling: Settling, executor: Executor, on_frozen: Callable[[list[int]], None]
+    ) -> None:
+        self._settling = settling
+        self._executor = executor
+        self._on_frozen = on_frozen
+        self._queue: list[Intent | Settlement] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    def settle(self, settlement: Settlement) -> None:
+        """Queue an outcome; it is durable before any intent that is queued after it."""
+        self._queue.append(settlement)
+        self._wake()
+
+    async def durable(self, intent: Intent) -> None:
+        """Queue an intent and wait until it is on the disk; only then may the row be sent.
+
+        Raises:
+            LocalStorageFailed: The disk refused, now or before; the row must not be sent.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._queue.append(intent)
+        self._waiters.append(waiter)
+        self._wake()
+        await waiter
+
+    async def drain(self) -> None:
+        """Wait until everything queued is durable.
+
+        Raises:
+            LocalStorageFailed: The disk refused; what is still queued is lost to this run,
+                and its rows will count as ambiguous.
+        """
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        if self._failure is not None:
+            raise self._failure
+
+    def _wake(self) -> None:
+        if self._failure is not None:
+            self._fail_waiters(self._waiters)
+        elif self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._commit_all())
+
+    async def _commit_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue:
+                batch, self._queue = self._queue, []
+                waiters, self._waiters = self._waiters, []
+                try:
+                    frozen = await loop.run_in_executor(self._executor, self._settling.apply, batch)
+                except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
+                    self._failure = failure
+                    self._fail_waiters(waiters)
+                    self._fail_waiters(self._waiters)
+                    return
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+                if frozen:
+                    self._on_frozen(frozen)
+                # The slots that were woken queue more before the next batch is cut.
+                await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+    def _fail_waiters(self, waiters: list[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.done() and self._failure is not None:
+                waiter.set_exception(self._failure)
+        waiters.clear()

@@ -1,0 +1,244 @@
+"""Verdicts of pass 1 in, planned rows out: what will be sent is written down before any send.
+
+An export is `proving` while it is read for the first time. Only when every byte of it was
+proved does it become `planned`; until then its rows can be thrown away, afterwards never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from pipeline.ledger.connection import Prepared
+from pipeline.ledger.resolving import reject_duplicates, resolve_known
+from pipeline.ledger.schema import exports, row_id, rows
+from pipeline.model import FAILURE_CODES, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.model import Rejection
+
+_INSERTED: Final = (
+    "id",
+    "legacy_id",
+    "state",
+    "code",
+    "field",
+    "last_digits",
+    "brand",
+    "expiration_month",
+    "expiration_year",
+    "carry",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCard:
+    """What the ledger keeps of a card that will be sent."""
+
+    row: int
+    legacy_id: str
+    last_digits: str
+    brand: str
+    expiration_month: int
+    expiration_year: int
+    carry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFacts:
+    """What is known of an export's sealed bytes before it is opened."""
+
+    name: str
+    size: int
+    sha256: str
+    block_digests: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedFacts:
+    """What is known once every byte was read and proved."""
+
+    engine: str
+    key_fingerprint: str | None
+    signer: str | None
+    rows: int
+    legacy_id_sum: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownExport:
+    """An export as the ledger knows it."""
+
+    id: int
+    name: str
+    sha256: str
+    as_of: date
+    block_digests: bytes
+    is_planned: bool
+
+    @property
+    def first_id(self) -> int:
+        """The smallest row id of this export."""
+        return row_id(self.id, 0)
+
+    @property
+    def last_id(self) -> int:
+        """The largest row id that this export could have."""
+        return row_id(self.id + 1, 0) - 1
+
+
+class Planning:
+    """Writes the plan of one export after another into the ledger.
+
+    Args:
+        ledger: The open ledger of the run.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        values: dict[str, Any] = {name: bindparam(name) for name in _INSERTED}
+        self._insert = Prepared(ledger.engine, insert(rows).values(values), _INSERTED)
+
+    def find(self, sha256: str) -> KnownExport | None:
+        """Give the export with these sealed bytes, if the ledger knows it."""
+        with self._ledger.reading() as connection:
+            found = connection.execute(select(exports).where(exports.c.sha256 == sha256)).first()
+        return None if found is None else _known(found)
+
+    def begin(self, facts: SealedFacts, as_of: date) -> KnownExport:
+        """Enter an export as `proving`; what an earlier broken pass 1 left is thrown away."""
+        with self._ledger.transaction() as connection:
+            _discard(connection, facts.sha256)
+            export_id = 1 + (connection.execute(select(func.max(exports.c.id))).scalar() or 0)
+            connection.execute(
+                insert(exports).values(
+                    id=export_id,
+                    name=facts.name,
+                    size=facts.size,
+                    sha256=facts.sha256,
+                    block_digests=facts.block_digests,
+                    kind=facts.kind,
+                    as_of=as_of.isoformat(),
+                    state="proving",
+                    epoch=self._ledger.epoch,
+                )
+            )
+            self._ledger.record(
+                connection, "export_opened", resource=facts.name, sha256=facts.sha256
+            )
+        return KnownExport(
+            export_id, facts.name, facts.sha256, as_of, facts.block_digests, is_planned=False
+        )
+
+    def add(
+        self,
+        export: KnownExport,
+        cards: Sequence[PlannedCard],
+        rejections: Sequence[Rejection],
+    ) -> None:
+        """Write one chunk's verdicts in one commit."""
+        planned = [
+            (
+                row_id(export.id, card.row),
+                card.legacy_id,
+                RowState.PLANNED.value,
+                None,
+                None,
+                card.last_digits,
+                card.brand,
+                card.expiration_month,
+                card.expiration_year,
+                card.carry,
+            )
+            for card in cards
+        ]
+        rejected = [
+            (
+                row_id(export.id, item.row),
+                item.legacy_id,
+                RowState.REJECTED.value,
+                FAILURE_CODES[item.code].code,
+                item.field,
+                item.last_digits,
+                None,
+                None,
+                None,
+                None,
+            )
+            for item in rejections
+        ]
+        with self._ledger.transaction() as connection:
+            self._insert.many(connection, planned)
+            self._insert.many(connection, rejected)
+
+    def finish(self, export: KnownExport, facts: ProvedFacts) -> None:
+        """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
+        with self._ledger.transaction() as connection:
+            reject_duplicates(connection, export.first_id, export.last_id)
+            resolve_known(connection, export.first_id, export.last_id)
+            connection.execute(
+                update(exports)
+                .where(exports.c.id == export.id)
+                .values(
+                    state="planned",
+                    engine=facts.engine,
+                    key_fingerprint=facts.key_fingerprint,
+                    signer=facts.signer,
+                    rows=facts.rows,
+                    legacy_id_sum=facts.legacy_id_sum,
+                )
+            )
+            self._ledger.record(
+                connection,
+                "export_proved",
+                resource=export.name,
+                sha256=export.sha256,
+                rows=facts.rows,
+                key=facts.key_fingerprint,
+                signer=facts.signer,
+            )
+
+    def refuse(self, export: KnownExport, reason: str) -> None:
+        """Throw a refused export's rows away and note the refusal."""
+        with self._ledger.transaction() as connection:
+            _discard(connection, export.sha256)
+            self._ledger.record(
+                connection,
+                "export_refused",
+                resource=export.name,
+                success=False,
+                sha256=export.sha256,
+                reason=reason,
+            )
+
+
+def _discard(connection: Connection, sha256: str) -> None:
+    found = connection.execute(
+        select(exports.c.id).where(exports.c.sha256 == sha256, exports.c.state == "proving")
+    ).scalar()
+    if found is None:
+        return
+    connection.execute(
+        delete(rows).where(rows.c.id.between(row_id(found, 0), row_id(found + 1, 0) - 1))
+    )
+    connection.execute(delete(exports).where(exports.c.id == found))
+
+
+def _known(found: Row[tuple[object, ...]]) -> KnownExport:
+    return KnownExport(
+        id=found.id,
+        name=found.name,
+        sha256=found.sha256,
+        as_of=date.fromisoformat(found.as_of),
+        block_digests=found.block_digests,
+        is_planned=found.state == "planned",
+    )

@@ -1,0 +1,106 @@
+"""What an earlier run left in doubt in, a ledger that this run may go on from out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
+
+from pipeline.ledger.schema import attempts, outcomes, rows, tokens
+from pipeline.model import OutcomeKind, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.ledger.ledger import Ledger
+
+RETRIES_OF_UNKNOWN: Final = 1
+"""How often a row whose outcome is unknown may be sent again without an operator's word."""
+
+NO_ANSWER: Final = "the run ended before an answer came"
+
+
+def settle_open_intents(ledger: Ledger, on_ambiguous: str) -> int:
+    """Give every intent without an outcome the only honest one, and apply the policy.
+
+    Args:
+        ledger: The ledger, at the beginning of a run.
+        on_ambiguous: `retry` or `hold`.
+
+    Returns:
+        How many rows the earlier run had left in doubt.
+    """
+    with ledger.transaction() as connection:
+        last = (
+            select(attempts.c.row_id, func.max(attempts.c.id).label("attempt_id"))
+            .where(attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)))
+            .group_by(attempts.c.row_id)
+            .subquery()
+        )
+        connection.execute(
+            insert(outcomes).from_select(
+                ["attempt_id", "kind", "evidence", "latency_us", "at_ms"],
+                select(
+                    last.c.attempt_id,
+                    literal(OutcomeKind.AMBIGUOUS.value),
+                    literal(NO_ANSWER),
+                    literal(0),
+                    literal(ledger.now_ms()),
+                ),
+            )
+        )
+        in_doubt = connection.execute(
+            update(rows)
+            .where(rows.c.state == RowState.SENT)
+            .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
+        ).rowcount
+        worn_out = rows.c.unknowns > (RETRIES_OF_UNKNOWN if on_ambiguous == "retry" else 0)
+        held = connection.execute(
+            update(rows)
+            .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
+            .values(state=RowState.HELD, code="outcome_unknown")
+        ).rowcount
+        if in_doubt or held:
+            ledger.record(
+                connection,
+                "open_intents_settled",
+                resource=ledger.run_id,
+                in_doubt=in_doubt,
+                held=held,
+            )
+    return int(in_doubt)
+
+
+def plan_again(ledger: Ledger, codes: Sequence[str], *, held: bool) -> int:
+    """Plan retryable failures again, and held rows on the operator's word.
+
+    Args:
+        ledger: The ledger, at the beginning of a run.
+        codes: Only these failure codes; empty means every retryable one.
+        held: Whether held rows are planned too. A row that was frozen together with the token
+            it carries is not: only the vault can say whose token that is.
+
+    Returns:
+        How many rows were planned again.
+    """
+    wanted = rows.c.state == RowState.FAILED
+    if held:
+        keeps_token = exists(select(tokens.c.row_id).where(tokens.c.row_id == rows.c.id))
+        wanted = or_(wanted, and_(rows.c.state == RowState.HELD, ~keeps_token))
+    if codes:
+        wanted = and_(wanted, rows.c.code.in_(list(codes)))
+    with ledger.transaction() as connection:
+        planned = connection.execute(
+            update(rows)
+            .where(wanted)
+            .values(state=RowState.PLANNED, code=None, vault_code=None, field=None)
+        ).rowcount
+        ledger.record(
+            connection,
+            "planned_again",
+            resource=ledger.run_id,
+            rows=planned,
+            codes=",".join(codes),
+            held=held,
+        )
+    return int(planned)

@@ -1,0 +1,76 @@
+"""Rows that share a legacy id in, one verdict for each out: doubled, known, changed, held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, update
+
+from pipeline.ledger.schema import ROW_SPAN, exports, rows
+from pipeline.model import RowState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def reject_duplicates(connection: Connection, first_id: int, last_id: int) -> None:
+    """Reject every row whose legacy id stands more than once in the export."""
+    here = rows.c.id.between(first_id, last_id)
+    doubled = (
+        select(rows.c.legacy_id)
+        .where(here, rows.c.legacy_id.is_not(None))
+        .group_by(rows.c.legacy_id)
+        .having(func.count() > 1)
+    )
+    connection.execute(
+        update(rows)
+        .where(here, rows.c.state == RowState.PLANNED, rows.c.legacy_id.in_(doubled))
+        .values(state=RowState.REJECTED, code="legacy_id_duplicate", field="legacy_id")
+    )
+
+
+def resolve_known(connection: Connection, first_id: int, last_id: int) -> None:
+    """Compare planned rows with what other exports already brought for the same legacy id.
+
+    The same card (last four and expiration) is `already_tokenized`; another card supersedes
+    the old one once it is tokenized itself; an id that is held elsewhere is held here too,
+    since its token may exist unseen.
+    """
+    if connection.execute(select(func.count()).select_from(exports)).scalar_one() < 2:  # noqa: PLR2004
+        return
+    other = rows.alias("other")
+    here = (
+        rows.c.id.between(first_id, last_id),
+        rows.c.state.in_([RowState.PLANNED, RowState.AMBIGUOUS]),
+    )
+    elsewhere = (other.c.legacy_id == rows.c.legacy_id, other.c.id != rows.c.id)
+    mapped = (*elsewhere, other.c.state == RowState.TOKENIZED, other.c.superseded_by.is_(None))
+    same_card = (
+        other.c.last_digits == rows.c.last_digits,
+        other.c.expiration_month == rows.c.expiration_month,
+        other.c.expiration_year == rows.c.expiration_year,
+    )
+    newer = other.c.id >= (rows.c.id // ROW_SPAN + 1) * ROW_SPAN
+    connection.execute(
+        update(rows)
+        .where(*here, select(other.c.id).where(*mapped, *same_card).exists())
+        .values(state=RowState.ALREADY_TOKENIZED)
+    )
+    connection.execute(
+        update(rows)
+        .where(*here, select(other.c.id).where(*mapped, newer).exists())
+        .values(state=RowState.ALREADY_TOKENIZED)
+    )
+    connection.execute(
+        update(rows)
+        .where(*here, select(other.c.id).where(*mapped).exists())
+        .values(supersedes=select(other.c.id).where(*mapped).scalar_subquery())
+    )
+    connection.execute(
+        update(rows)
+        .where(
+            *here,
+            select(other.c.id).where(*elsewhere, other.c.state == RowState.HELD).exists(),
+        )
+        .values(state=RowState.HELD, code="outcome_unknown")
+    )
