@@ -235,6 +235,7 @@ class OutcomeKind(StrEnum):
     REFUSED = "refused"
     OK = "ok"
     REJECTED = "rejected"
+    DECLINED = "declined"
     FATAL = "fatal"
     AMBIGUOUS = "ambiguous"
     MISMATCH = "mismatch"

@@ -95,6 +95,29 @@ def mix(connection: Connection, column: str) -> dict[str, int]:
     return {str(value or "unknown"): int(count) for value, count in found}
 
 
+def planned_mix(connection: Connection, column: str) -> dict[str, int]:
+    """Count the rows that a run would send by `brand` or `expiration_year`."""
+    chosen = rows.c[column]
+    found = connection.execute(
+        select(chosen, func.count())
+        .where(_planned_exports(), rows.c.state.in_(OPEN_STATES))
+        .group_by(chosen)
+        .order_by(chosen)
+    )
+    return {str(value): int(count) for value, count in found}
+
+
+def open_rows(connection: Connection, first_id: int, last_id: int) -> int:
+    """Count the rows of a range of ids that a run still has to settle."""
+    return int(
+        connection.execute(
+            select(func.count()).where(
+                rows.c.id.between(first_id, last_id), rows.c.state.in_(OPEN_STATES)
+            )
+        ).scalar_one()
+    )
+
+
 def distinct_fingerprints(connection: Connection) -> int:
     """Count the different cards among the tokens, by the vault's fingerprint."""
     return int(connection.execute(select(func.count(tokens.c.fingerprint.distinct()))).scalar_one())

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from pipeline.ledger.settling import Intent, Settlement, Settling
+    from pipeline.ledger.entries import Intent, Settlement
+    from pipeline.ledger.settling import Settling
 
 
 class GroupCommit:
@@ -42,17 +43,23 @@ class GroupCommit:
         self._queue.append(settlement)
         self._wake()
 
-    async def durable(self, intent: Intent) -> None:
-        """Queue an intent and wait until it is on the disk; only then may the row be sent.
+    def now_ms(self) -> int:
+        """Give the ledger's wall clock in milliseconds."""
+        return self._settling.now_ms()
+
+    async def intend(self, row_id: int, number: int) -> Intent:
+        """Write a row's next attempt down and wait until it is on the disk; only then send it.
 
         Raises:
             LocalStorageFailed: The disk refused, now or before; the row must not be sent.
         """
+        intent = self._settling.intent(row_id, number)
         waiter = asyncio.get_running_loop().create_future()
         self._queue.append(intent)
         self._waiters.append(waiter)
         self._wake()
         await waiter
+        return intent
 
     async def drain(self) -> None:
         """Wait until everything queued is durable.

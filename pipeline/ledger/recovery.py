@@ -14,18 +14,15 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
-RETRIES_OF_UNKNOWN: Final = 1
-"""How often a row whose outcome is unknown may be sent again without an operator's word."""
-
 NO_ANSWER: Final = "the run ended before an answer came"
 
 
-def settle_open_intents(ledger: Ledger, on_ambiguous: str) -> int:
+def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
     """Give every intent without an outcome the only honest one, and apply the policy.
 
     Args:
         ledger: The ledger, at the beginning of a run.
-        on_ambiguous: `retry` or `hold`.
+        retries_of_unknown: How often a row may be sent again after an unknown outcome.
 
     Returns:
         How many rows the earlier run had left in doubt.
@@ -54,7 +51,7 @@ def settle_open_intents(ledger: Ledger, on_ambiguous: str) -> int:
             .where(rows.c.state == RowState.SENT)
             .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
         ).rowcount
-        worn_out = rows.c.unknowns > (RETRIES_OF_UNKNOWN if on_ambiguous == "retry" else 0)
+        worn_out = rows.c.unknowns > retries_of_unknown
         held = connection.execute(
             update(rows)
             .where(rows.c.state == RowState.AMBIGUOUS, worn_out)

@@ -67,8 +67,7 @@ class Settling:
             "number",
             "row",
         )
-        outcome = ("attempt_id", "kind", "evidence", "vault_code", "request_id")
-        outcome = (*outcome, "latency_us", "at_ms")
+        outcome = [column.name for column in outcomes.columns]
         self._insert_outcomes = prepared(insert(outcomes).values(values(*outcome)), *outcome)
         self._settle_rows = prepared(
             update(rows)
@@ -87,8 +86,7 @@ class Settling:
             "new_request_id",
             "row",
         )
-        token = ("row_id", "token_id", "card_id", "brand", "fingerprint", "country")
-        token = (*token, "livemode", "created_s", "epoch")
+        token = [column.name for column in tokens.columns if column.name != "customer_id"]
         self._insert_tokens = prepared(insert(tokens).values(values(*token)), *token)
 
     def claimable(self, first_id: int, last_id: int) -> list[Claim]:
@@ -109,7 +107,7 @@ class Settling:
                 .order_by(rows.c.id)
             ).all()
         claims = [Claim(*row) for row in found]
-        self._supersedes = {c.id: c.supersedes for c in claims if c.supersedes is not None}
+        self._supersedes.update((c.id, c.supersedes) for c in claims if c.supersedes is not None)
         return claims
 
     def intent(self, row_id: int, number: int) -> Intent:
@@ -117,6 +115,10 @@ class Settling:
         attempt_id = self._next_attempt
         self._next_attempt += 1
         return Intent(attempt_id, row_id, number, self._ledger.now_ms())
+
+    def now_ms(self) -> int:
+        """Give the ledger's wall clock in milliseconds."""
+        return self._ledger.now_ms()
 
     def apply(self, batch: Sequence[Intent | Settlement]) -> list[int]:
         """Make a batch durable in one commit.
@@ -181,7 +183,7 @@ class Settling:
 
     def _supersede(self, connection: Connection, made: list[Settlement]) -> None:
         for item in made:
-            old = self._supersedes.get(item.row_id)
+            old = self._supersedes.pop(item.row_id, None)
             if old is not None:
                 connection.execute(
                     update(rows).where(rows.c.id == old).values(superseded_by=item.row_id)

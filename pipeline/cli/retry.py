@@ -1,0 +1,68 @@
+"""`cardferry retry DIR EXPORT... -c CONFIG`: plans failures again and carries them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.carrying import carry_and_show, limit_option, yes_option
+from pipeline.cli.terminal import (
+    Terminal,
+    config_option,
+    exports_argument,
+    json_option,
+    pass_terminal,
+    set_option,
+)
+from pipeline.model import FAILURE_CODES
+
+_RETRYABLE = [code.code for code in FAILURE_CODES.values() if code.retryable]
+
+
+@click.command("retry")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@exports_argument
+@config_option
+@set_option
+@click.option(
+    "--code",
+    "codes",
+    type=click.Choice(_RETRYABLE),
+    multiple=True,
+    help="Only rows that failed with this code; repeat it.",
+)
+@click.option("--held", is_flag=True, help="Held rows too: a second token may then exist for them.")
+@limit_option
+@yes_option
+@json_option
+@pass_terminal
+def retry(
+    terminal: Terminal,
+    folder: Path,
+    exports: tuple[Path, ...],
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    codes: tuple[str, ...],
+    limit: int | None,
+    held: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Plan retryable failures of FOLDER again and carry them.
+
+    The card numbers are read again from the encrypted exports, never from a report.
+    """
+    del as_json
+    return carry_and_show(
+        terminal,
+        exports,
+        config_file,
+        overrides,
+        folder,
+        limit=limit,
+        ask=not yes,
+        again=codes,
+        held=held,
+    )

@@ -1,0 +1,56 @@
+"""`cardferry run EXPORT... -c CONFIG -o DIR`: carries exports into a migration folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.carrying import carry_and_show, limit_option, yes_option
+from pipeline.cli.terminal import (
+    Terminal,
+    config_option,
+    exports_argument,
+    json_option,
+    pass_terminal,
+    set_option,
+)
+
+
+@click.command("run")
+@exports_argument
+@config_option
+@set_option
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Migration folder; made if it is not there.",
+)
+@limit_option
+@yes_option
+@json_option
+@pass_terminal
+def run(
+    terminal: Terminal,
+    exports: tuple[Path, ...],
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    folder: Path,
+    limit: int | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Carry exports into a migration folder.
+
+    Every export is read twice: once to prove it and to plan every row, without a network, and
+    once to send what was planned. Stop it or lose it at any moment: the same command goes on,
+    and sends nothing twice that it can know of. Later exports may enter the same folder.
+    """
+    del as_json
+    return carry_and_show(
+        terminal, exports, config_file, overrides, folder, limit=limit, ask=not yes
+    )

@@ -1,0 +1,101 @@
+"""`cardferry status DIR`: a migration folder in, how far it is out; a running run is not disturbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from pipeline.cli.summary import duration, show_failures
+from pipeline.cli.terminal import Terminal, json_option, pass_terminal
+from pipeline.clock import SystemClock
+from pipeline.errors import VerificationFailed
+from pipeline.ledger import counts
+from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.lock import is_locked
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_MINUTES_SEEN = 5
+
+
+@click.command("status")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+@pass_terminal
+def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
+    """Show counts by state, the rate, the time left and the open questions of FOLDER."""
+    if not (folder / LEDGER_NAME).is_file():
+        raise VerificationFailed(
+            "there is no ledger in this folder",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    clock = SystemClock()
+    ledger = Ledger(folder / LEDGER_NAME, clock, read_only=True)
+    try:
+        with ledger.reading() as connection:
+            tree = _tree(connection, running=is_locked(folder))
+    finally:
+        ledger.close()
+    if as_json:
+        terminal.print_json(tree)
+    else:
+        _show(terminal, tree)
+
+
+def _tree(connection: Connection, *, running: bool) -> dict[str, Any]:
+    states = counts.by_state(connection)
+    runs = counts.all_runs(connection)
+    last = runs[-1] if runs else None
+    rate = _recent_rate(connection)
+    waiting = counts.pending(states)
+    return {
+        "running": running,
+        "rows": sum(states.values()),
+        "states": {state.value: count for state, count in states.items()},
+        "pending": waiting,
+        "failures": counts.by_code(connection),
+        "unseen_tokens_max": counts.unseen_tokens_max(connection),
+        "rows_per_s": rate if running else None,
+        "seconds_left": round(waiting / rate, 1) if running and rate else None,
+        "runs": len(runs),
+        "last_run": None
+        if last is None
+        else {
+            "run_id": last.run_id,
+            "exit_code": last.exit_code,
+            "ended": last.ended_ms is not None,
+            "statistics": orjson.loads(last.statistics or "{}"),
+        },
+    }
+
+
+def _recent_rate(connection: Connection) -> float:
+    """Give settled answers a second over the last minutes that had any."""
+    minutes = counts.by_minute(connection)
+    recent = sorted({minute for minute, *_ in minutes})[-_MINUTES_SEEN:]
+    answers = sum(n for minute, kind, n, _ in minutes if minute in recent and kind != "refused")
+    return round(answers / (60 * len(recent)), 2) if recent else 0.0
+
+
+def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
+    out = terminal.out()
+    last = tree["last_run"]
+    if tree["running"]:
+        left = tree["seconds_left"]
+        rest = f", about {duration(left)} left" if left is not None else ""
+        out.print(f"running at {tree['rows_per_s']:,} rows a second{rest}", markup=False)
+    elif last is None:
+        out.print("no run has begun", markup=False)
+    elif not last["ended"]:
+        out.print("the last run died; run the same command again to go on", markup=False)
+    else:
+        out.print(f"not running; the last run ended with {last['exit_code']}", markup=False)
+    for state, count in tree["states"].items():
+        out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
+    out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
+    show_failures(out, tree["failures"])
+    out.print(f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}", markup=False)

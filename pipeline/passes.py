@@ -1,0 +1,200 @@
+"""The two passes over an export: first to prove and plan it, then to send what was planned.
+
+Pass 1 touches no network, pass 2 nothing that pass 1 did not prove.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from pipeline.errors import CardferryError, VerificationFailed
+from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.schema import ROW_SPAN, row_id
+from pipeline.stages.reader import read
+from pipeline.stages.rows import ADDRESS_COLUMNS, CARRY_PREFIX
+from pipeline.stages.steps import WaitingCard
+from pipeline.stages.validator import Rules, validate
+from pipeline.totals import hash_total, shown
+from pipeline.vault.card_body import encode_card
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
+
+    from pipeline.files.envelope import ExportFile, SealedExport
+    from pipeline.ledger.entries import Claim
+    from pipeline.ledger.planning import KnownExport, Planning
+    from pipeline.progress import Counter
+    from pipeline.stages.rows import Cards, Chunk, ReaderOptions
+
+_SENT_COLUMNS: Final = ("name", "expiration_month", "expiration_year", *ADDRESS_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How exports are read and judged in this run."""
+
+    options: ReaderOptions
+    expired: str
+    brands: frozenset[str]
+    livemode: bool
+    loopback_vault: bool
+
+    def rules(self, as_of: date) -> Rules:
+        """Give the rules for an export that is judged on that day."""
+        return Rules(
+            as_of=as_of,
+            expired=self.expired,
+            brands=self.brands,
+            livemode=self.livemode,
+            loopback_vault=self.loopback_vault,
+        )
+
+
+def prove_and_plan(
+    sealed: SealedExport, planning: Planning, reading: Reading, as_of: date, counter: Counter
+) -> tuple[ExportFile, KnownExport]:
+    """Pass 1: read a whole export, prove it, and plan every row of it in the ledger.
+
+    An export whose bytes the ledger has planned before is only hashed.
+
+    Raises:
+        ExportRefused: Something is wrong with the export as a whole; nothing of it stays planned.
+    """
+    file = sealed.digest()
+    known = planning.find(file.sha256)
+    if known is not None and known.is_planned:
+        return file, known
+    facts = SealedFacts(file.name, file.size, file.sha256, b"".join(file.block_digests), file.kind)
+    export = planning.begin(facts, as_of)
+    try:
+        proved = _plan_rows(sealed, planning, export, reading, counter)
+    except CardferryError as refusal:
+        # A disk that refused cannot be told; the next run throws the broken plan away.
+        if refusal.exit_code != 5:  # noqa: PLR2004 - LocalStorageFailed
+            planning.refuse(export, type(refusal).__name__)
+        raise
+    planning.finish(export, proved)
+    return file, export
+
+
+def _plan_rows(
+    sealed: SealedExport,
+    planning: Planning,
+    export: KnownExport,
+    reading: Reading,
+    counter: Counter,
+) -> ProvedFacts:
+    rules = reading.rules(export.as_of)
+    total, last_row = 0, 0
+    with sealed.prove() as blocks:
+        for chunk in read(blocks, reading.options):
+            verdict = validate(chunk, rules)
+            rejections = [*chunk.rejections, *verdict.rejections]
+            cards = planned_cards(verdict.cards)
+            planning.add(export, cards, rejections)
+            total = hash_total(total, (card.legacy_id for card in cards))
+            total = hash_total(total, (item.legacy_id for item in rejections if item.legacy_id))
+            counter.add(chunk.last_row - last_row)
+            last_row = chunk.last_row
+            wipe_chunk(chunk, verdict.cards)
+        # A reader that needs no more bytes leaves some; the proof needs every one.
+        for _ in blocks:
+            pass
+        if blocks.file.sha256 != export.sha256:
+            raise VerificationFailed(
+                "the export changed while it was read",
+                next_step="Run again once nothing writes to the export any more.",
+            )
+        origin = blocks.origin
+    return ProvedFacts(origin.engine, origin.key_fingerprint, origin.signer, last_row, shown(total))
+
+
+def planned_cards(cards: Cards) -> list[PlannedCard]:
+    """Give what the ledger keeps of valid cards."""
+    frame = cards.frame
+    carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
+    carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
+    columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
+    lists = [frame[name].tolist() for name in columns]
+    return [
+        PlannedCard(*values) for values in zip(frame.index.tolist(), *lists, carries, strict=True)
+    ]
+
+
+def _carry_texts(frame: Any, carried: Sequence[str]) -> list[str | None]:
+    names = [name.removeprefix(CARRY_PREFIX) for name in carried]
+    rows = zip(*(frame[name].tolist() for name in carried), strict=True)
+    return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
+
+
+def wipe_chunk(chunk: Chunk, cards: Cards) -> None:
+    """Overwrite a chunk's card numbers; copies inside the parser are out of reach."""
+    chunk.numbers.wipe()
+    cards.numbers.wipe()
+
+
+def waiting_cards(
+    sealed: SealedExport,
+    file: ExportFile,
+    export: KnownExport,
+    reading: Reading,
+    claim: Callable[[int, int], list[Claim]],
+) -> Iterator[list[WaitingCard]]:
+    """Pass 2: give the cards that the ledger planned and that are still to be sent, in order.
+
+    Args:
+        sealed: The export, held open since pass 1.
+        file: Its digests; every block is compared with them before it is decrypted.
+        export: The export as the ledger knows it.
+        reading: How to read it, as in pass 1.
+        claim: Gives the rows that may be sent in a range of row ids.
+
+    Raises:
+        VerificationFailed: A planned row does not read as it did when it was planned.
+    """
+    rules = reading.rules(export.as_of)
+    with sealed.reread(file) as blocks:
+        for chunk in read(blocks, reading.options):
+            claims = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
+            if claims:
+                verdict = validate(chunk, rules)
+                yield _bodies(verdict.cards, claims)
+                verdict.cards.numbers.wipe()
+            chunk.numbers.wipe()
+
+
+def _bodies(cards: Cards, claims: Sequence[Claim]) -> list[WaitingCard]:
+    frame, numbers = cards.frame, cards.numbers
+    places = {row: place for place, row in enumerate(frame.index.tolist())}
+    last_digits = frame["last_digits"].tolist()
+    names = [name for name in _SENT_COLUMNS if name in frame.columns]
+    columns = [frame[name].tolist() for name in names]
+    waiting = []
+    for claim in claims:
+        place = places.get(claim.id % ROW_SPAN)
+        if place is None:
+            raise _read_differently()
+        fields = {name: column[place] for name, column in zip(names, columns, strict=True)}
+        as_planned = (claim.last_digits, claim.expiration_month, claim.expiration_year)
+        if as_planned != (
+            last_digits[place],
+            fields["expiration_month"],
+            fields["expiration_year"],
+        ):
+            raise _read_differently()
+        # An empty text is no address; the vault would store it.
+        sent = {name: value for name, value in fields.items() if value != ""}
+        body = encode_card(sent, numbers.reveal(place))
+        waiting.append(WaitingCard(claim, body, claim.attempts, claim.unknowns))
+    return waiting
+
+
+def _read_differently() -> VerificationFailed:
+    return VerificationFailed(
+        "a planned row does not read as it did when it was planned; nothing of it was sent",
+        next_step="Finish with the version and settings that planned it, or use a new folder.",
+    )

@@ -1,0 +1,1 @@
+"""The stages a row walks through, in order: reader, validator, tokenizer, publisher."""
