@@ -1,0 +1,167 @@
+"""Charges: a token, a customer or a customer's card in, a charge out.
+
+There is no money and no 3-D Secure here. The published test cards fail with their codes, every
+other card succeeds; a failed charge is an answer (200), not an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.sandbox.books import utc
+from pipeline.sandbox.cards import text_of, whole_number
+from pipeline.sandbox.customers import optional_text, read_metadata
+from pipeline.sandbox.lists import list_object, read_window
+from pipeline.sandbox.payments import Money, new_charge, state_of
+from pipeline.sandbox.refusals import (
+    Refusal,
+    bad_request,
+    invalid_charge,
+    missing_card,
+    not_found,
+)
+from pipeline.sandbox.testcards import MESSAGES
+
+if TYPE_CHECKING:
+    from pipeline.sandbox.accounts import Account
+    from pipeline.sandbox.books import Books, Params, Shown
+
+_MINIMA: Final = {
+    "THB": 2000,
+    **dict.fromkeys(("JPY", "SGD", "MYR", "USD", "EUR", "GBP", "AUD", "CAD", "CNY", "HKD"), 100),
+}
+"""The least amount of each currency, in its smallest unit; only baht's is recorded."""
+
+Source = tuple["Shown", str | None, str | None, str | None]
+"""A card, the code that its charges fail with, its customer's id, its token's id."""
+
+
+def _read_money(params: Params) -> Money:
+    amount = whole_number(params.get("amount"))
+    if amount is None:
+        raise bad_request("amount is not a number")
+    currency = text_of(params.get("currency")).strip().upper()
+    if currency not in _MINIMA:
+        raise invalid_charge("currency is currently not supported")
+    least = _MINIMA[currency]
+    if amount < least:
+        subunits = f"{least} ({currency.lower()} subunits)"
+        raise invalid_charge(f"amount must be greater than or equal to {subunits}")
+    return Money(amount, currency)
+
+
+def _said(params: Params) -> Shown:
+    """Give what the client says about a charge besides card and money."""
+    texts = {name: optional_text(params.get(name)) for name in ("description", "ip", "return_uri")}
+    captures = str(params.get("capture", True)).lower() not in ("false", "0")
+    metadata = read_metadata(params.get("metadata"))
+    return {"capture": captures, "metadata": metadata, **texts}
+
+
+class Charges:
+    """`/charges`, asked with the secret key."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def create(self, account: Account, params: Params) -> Shown:
+        """Charge a card, once for a token.
+
+        Raises:
+            Refusal: What is wrong with the token, the customer or the money; nothing is made.
+        """
+        books = self._books
+        money, said = _read_money(params), _said(params)
+        card, failure_code, customer, token = self._source(account, params)
+        status = "failed" if failure_code else "successful" if said["capture"] else "pending"
+        made = new_charge(books, account, money)
+        shown = {**made, **said, **self._state(account, status)}
+        shown["card"], shown["customer"] = card, customer
+        if failure_code:
+            shown["failure_code"] = failure_code
+            shown["failure_message"] = MESSAGES[failure_code]
+        with books.store.transaction():
+            books.store.add(account.name, token or "", {}, shown)
+            if token:
+                uses = status != "failed" or books.assume.failed_charge == "uses_token"
+                books.store.mark_token(token, status, used=uses)
+        return shown
+
+    def retrieve(self, account: Account, ident: str) -> Shown:
+        """Give a charge.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        return self._books.known(account, "charge", ident).shown
+
+    def listed(self, account: Account, params: Params) -> Shown:
+        """Give a part of the charges."""
+        window = read_window(params, utc(self._books.now()))
+        rows, total = self._books.store.window(account.name, "charge", None, window)
+        return list_object([row.shown for row in rows], total, window, "/charges")
+
+    def update(self, account: Account, ident: str, params: Params) -> Shown:
+        """Change a charge's description or metadata.
+
+        Raises:
+            Refusal: `not_found`, `bad_request`.
+        """
+        shown = dict(self._books.known(account, "charge", ident).shown)
+        if "description" in params:
+            shown["description"] = optional_text(params["description"])
+        if "metadata" in params:
+            new = read_metadata(params["metadata"])
+            merges = self._books.assume.metadata_on_update == "merge"
+            shown["metadata"] = {**shown["metadata"], **new} if merges else new
+        self._books.store.change(shown)
+        return shown
+
+    def capture(self, account: Account, ident: str, _params: Params) -> Shown:
+        """Capture a charge that was made with `capture=false`.
+
+        Raises:
+            Refusal: `not_found`, or `failed_capture` when there is nothing to capture.
+        """
+        return self._settle(account, ident, "successful")
+
+    def reverse(self, account: Account, ident: str, _params: Params) -> Shown:
+        """Give up a charge that was not captured yet.
+
+        Raises:
+            Refusal: `not_found`, or `failed_reverse`.
+        """
+        return self._settle(account, ident, "reversed")
+
+    def _settle(self, account: Account, ident: str, status: str) -> Shown:
+        row = self._books.known(account, "charge", ident)
+        if row.shown["status"] != "pending":
+            verb = "capture" if status == "successful" else "reverse"
+            raise Refusal(400, f"failed_{verb}", f"charge cannot be {verb}d")
+        shown = {**row.shown, **self._state(account, status)}
+        with self._books.store.transaction():
+            self._books.store.change(shown)
+            if row.parent:
+                self._books.store.mark_token(row.parent, status, used=True)
+        return shown
+
+    def _state(self, account: Account, status: str) -> Shown:
+        books = self._books
+        transaction = books.ident(account, "trxn", books.mint.one())
+        return state_of(status, utc(books.now()), transaction)
+
+    def _source(self, account: Account, params: Params) -> Source:
+        customer, card = params.get("customer"), params.get("card")
+        if not customer and not card:
+            raise missing_card()
+        if not customer:
+            token = self._books.fresh_token(account, card)
+            return token.card, token.failure_code, None, token.ident
+        owner = self._books.known(account, "customer", customer)
+        wanted = card or owner.shown["default_card"]
+        if not wanted:
+            raise missing_card()
+        row = self._books.known(account, "card", wanted)
+        if row.parent != owner.ident:
+            raise not_found("card", str(wanted))
+        return row.shown, row.hidden["failure_code"], owner.ident, None

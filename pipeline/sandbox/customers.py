@@ -1,0 +1,225 @@
+"""Customers and their cards: what makes a token's card last, and where single use becomes real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.sandbox.books import utc
+from pipeline.sandbox.cards import (
+    ADDRESS_FIELDS,
+    holder_problems,
+    join,
+    read_year,
+    text_of,
+    whole_number,
+)
+from pipeline.sandbox.lists import empty_list, list_object, read_window
+from pipeline.sandbox.refusals import bad_request, invalid_card, not_found
+
+if TYPE_CHECKING:
+    from pipeline.sandbox.accounts import Account
+    from pipeline.sandbox.books import Books, Params, Shown
+    from pipeline.sandbox.store import ObjectRow
+
+_HOLDER_FIELDS: Final = ("name", "expiration_month", "expiration_year")
+
+
+def read_metadata(value: object) -> dict[str, Any]:
+    """Read metadata: any JSON object.
+
+    Raises:
+        Refusal: `bad_request` for anything else.
+    """
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request("metadata is not a hash")
+    return value
+
+
+def optional_text(value: object) -> str | None:
+    """Read a free text; nothing and '' are None."""
+    return text_of(value) or None
+
+
+class Customers:
+    """`/customers` and `/customers/{id}/cards`, asked with the secret key."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def create(self, account: Account, params: Params) -> Shown:
+        """Make a customer, with a token's card when one is given.
+
+        Raises:
+            Refusal: What is wrong with the token or the parameters; nothing is made.
+        """
+        books = self._books
+        ident = books.ident(account, "cust", books.mint.one())
+        shown: Shown = {
+            "object": "customer",
+            "id": ident,
+            "livemode": account.livemode,
+            "location": f"/customers/{ident}",
+            "deleted": False,
+            "metadata": read_metadata(params.get("metadata")),
+            "default_card": None,
+            "description": optional_text(params.get("description")),
+            "email": optional_text(params.get("email")),
+            "created_at": utc(books.now()),
+        }
+        with books.store.transaction():
+            books.store.add(account.name, "", {}, shown)
+            self._attach(account, shown, params.get("card"))
+        return self._whole(account, shown)
+
+    def update(self, account: Account, ident: str, params: Params) -> Shown:
+        """Change a customer; a token adds its card, which becomes the default of none before.
+
+        Raises:
+            Refusal: What is wrong; nothing is changed.
+        """
+        books = self._books
+        shown = dict(books.known(account, "customer", ident).shown)
+        for name in ("description", "email"):
+            if name in params:
+                shown[name] = optional_text(params[name])
+        if "metadata" in params:
+            new = read_metadata(params["metadata"])
+            merges = books.assume.metadata_on_update == "merge"
+            shown["metadata"] = {**shown["metadata"], **new} if merges else new
+        default = params.get("default_card")
+        with books.store.transaction():
+            self._attach(account, shown, params.get("card"))
+            if default is not None and default != "":
+                shown["default_card"] = self._own_card(account, ident, str(default)).ident
+            books.store.change(shown)
+        return self._whole(account, shown)
+
+    def retrieve(self, account: Account, ident: str) -> Shown:
+        """Give a customer.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        return self._whole(account, self._books.seen(account, "customer", ident).shown)
+
+    def listed(self, account: Account, params: Params) -> Shown:
+        """Give a part of the customers."""
+        window = read_window(params, utc(self._books.now()))
+        rows, total = self._books.store.window(account.name, "customer", None, window)
+        shown = [self._whole(account, row.shown) for row in rows]
+        return list_object(shown, total, window, "/customers")
+
+    def destroy(self, account: Account, ident: str) -> Shown:
+        """Delete a customer and all of its cards.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        shown = dict(self._books.known(account, "customer", ident).shown)
+        shown["deleted"], shown["default_card"] = True, None
+        with self._books.store.transaction():
+            self._books.store.change(shown, deleted=True)
+            self._books.store.delete_children(account.name, ident)
+        return self._whole(account, shown)
+
+    def cards(self, account: Account, ident: str, params: Params) -> Shown:
+        """Give a part of a customer's cards.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        self._books.known(account, "customer", ident)
+        return self._cards(account, ident, params)
+
+    def card(self, account: Account, ident: str, card: str) -> Shown:
+        """Give a customer's card.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        self._books.seen(account, "customer", ident)
+        row = self._books.seen(account, "card", card)
+        if row.parent != ident:
+            raise not_found("card", card)
+        return row.shown
+
+    def update_card(self, account: Account, ident: str, card: str, params: Params) -> Shown:
+        """Change a card's name, expiry or address; its number and code cannot be changed.
+
+        Raises:
+            Refusal: `not_found`, or `invalid_card` with every problem.
+        """
+        self._books.known(account, "customer", ident)
+        shown = dict(self._own_card(account, ident, card).shown)
+        wanted = {name: params.get(name, shown[name]) for name in _HOLDER_FIELDS}
+        if problems := holder_problems(wanted, self._books.rules()):
+            raise invalid_card(join(problems))
+        shown["name"] = text_of(wanted["name"])
+        shown["expiration_month"] = whole_number(wanted["expiration_month"])
+        shown["expiration_year"] = read_year(wanted["expiration_year"])
+        for name in ADDRESS_FIELDS:
+            if name in params:
+                shown[name] = optional_text(params[name])
+        if optional_text(params.get("country")):
+            shown["country"] = text_of(params["country"]).lower()
+        self._books.store.change(shown)
+        return shown
+
+    def destroy_card(self, account: Account, ident: str, card: str) -> Shown:
+        """Delete a card; the latest card that is left becomes the default in its place.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        books = self._books
+        customer = dict(books.known(account, "customer", ident).shown)
+        shown = {**self._own_card(account, ident, card).shown, "deleted": True}
+        with books.store.transaction():
+            books.store.change(shown, deleted=True)
+            if customer["default_card"] == card:
+                latest = {"order": "reverse_chronological", "limit": 1}
+                left = self._cards(account, ident, latest)["data"]
+                customer["default_card"] = left[0]["id"] if left else None
+                books.store.change(customer)
+        return shown
+
+    def _own_card(self, account: Account, ident: str, card: str) -> ObjectRow:
+        row = self._books.known(account, "card", card)
+        if row.parent != ident:
+            raise not_found("card", card)
+        return row
+
+    def _attach(self, account: Account, customer: Shown, token: object) -> None:
+        """Move a token's card, if one is given, to a customer, inside the caller's transaction."""
+        if token is None or token == "":
+            return
+        store = self._books.store
+        row = self._books.fresh_token(account, token)
+        location = f"{customer['location']}/cards/{row.card['id']}"
+        store.mark_token(row.ident, None, used=True)
+        hidden = {"failure_code": row.failure_code}
+        store.add(account.name, customer["id"], hidden, {**row.card, "location": location})
+        if customer["default_card"] is None:
+            customer["default_card"] = row.card["id"]
+        store.change(customer)
+
+    def _cards(self, account: Account, ident: str, params: Params) -> Shown:
+        window = read_window(params, utc(self._books.now()))
+        rows, total = self._books.store.window(account.name, "card", ident, window)
+        location = f"/customers/{ident}/cards"
+        return list_object([row.shown for row in rows], total, window, location)
+
+    def _whole(self, account: Account, shown: Shown) -> Shown:
+        """Give a customer with its lists, in the recorded order of keys."""
+        location, now = shown["location"], utc(self._books.now())
+        lists = {
+            "metadata": shown["metadata"],
+            "cards": self._cards(account, shown["id"], {}),
+            "default_card": shown["default_card"],
+            "linked_accounts": empty_list(location + "/linked_accounts", now),
+        }
+        head = {name: shown[name] for name in ("object", "id", "livemode", "location", "deleted")}
+        tail = {name: shown[name] for name in ("description", "email", "created_at")}
+        return {**head, **lists, **tail}

@@ -1,0 +1,73 @@
+"""A letter and a reply in, the bytes to send out: the faults that need no socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from pipeline.sandbox.desk import Reply, refused
+from pipeline.sandbox.refusals import (
+    authentication_failure,
+    internal_error,
+    service_unavailable,
+    too_many_requests,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.sandbox.books import Shown
+    from pipeline.sandbox.refusals import Refusal
+
+PAGE: Final = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>\n"
+
+_INSTEAD: Final[dict[str, Callable[[], Refusal]]] = {
+    "5": internal_error,
+    "3": service_unavailable,
+    "9": lambda: too_many_requests(1),
+    "8": lambda: too_many_requests(None),
+    "A": authentication_failure,
+}
+
+
+def instead_of_work(letter: str, *, is_vaults: bool) -> Reply | None:
+    """Give the answer of a letter that does no work, None for the others."""
+    if letter == "J":
+        return Reply(200, {}, None, None, is_vaults)
+    refusal = _INSTEAD.get(letter)
+    return refused(refusal(), is_vaults=is_vaults) if refusal else None
+
+
+def altered(letter: str, shown: Shown, last_token: str | None) -> Shown:
+    """Give an answer with the lie that the letter asks for.
+
+    Args:
+        letter: The request's letter.
+        shown: The true answer; it is not changed.
+        last_token: The token id of the answer before.
+    """
+    if letter == "W":
+        return _with_other_digits(shown)
+    if letter == "L" and "livemode" in shown:
+        return {**shown, "livemode": not shown["livemode"]}
+    if letter == "U" and shown.get("object") == "token" and last_token:
+        location = shown["location"].replace(shown["id"], last_token)
+        return {**shown, "id": last_token, "location": location}
+    return shown
+
+
+def _with_other_digits(shown: Shown) -> Shown:
+    if isinstance(shown.get("card"), dict):
+        return {**shown, "card": _with_other_digits(shown["card"])}
+    if "last_digits" in shown:
+        return {**shown, "last_digits": f"{(int(shown['last_digits']) + 1) % 10_000:04d}"}
+    return shown
+
+
+def encoded(letter: str, shown: Shown) -> bytes:
+    """Give an answer's bytes: JSON, half of it for `T`, a page for `J`."""
+    if letter == "J":
+        return PAGE
+    raw = orjson.dumps(shown)
+    return raw[: len(raw) // 2] if letter == "T" else raw
