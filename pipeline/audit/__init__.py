@@ -1,0 +1,1 @@
+"""What an auditor reads: the trail, the manifest, the report, and the search for card numbers."""

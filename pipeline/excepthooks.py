@@ -1,0 +1,131 @@
+"""Exceptions nobody caught in; their types and places out, never their texts.
+
+Python prints an exception's message, and `int()`, `KeyError`, decoders and parsers put the
+value they choked on into it. So every hook that Python calls for an exception nobody caught
+is replaced here: main program, threads, `__del__`, event loop, and warnings, whose texts may
+quote data as well. Local variables and source lines are not printed either.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import TextIO
+
+_CHAIN_MAX: Final = 8
+_FRAMES_MAX: Final = 40
+_SILENT: Final = (KeyboardInterrupt, SystemExit)
+
+
+def install_excepthooks() -> None:
+    """Replace the hooks of main program, threads, finalizers and warnings.
+
+    An event loop has its own: give `report_from_loop` to `loop.set_exception_handler`.
+    """
+    sys.excepthook = _from_main
+    sys.unraisablehook = _from_finalizer
+    threading.excepthook = _from_thread
+    warnings.showwarning = _show_warning
+
+
+def report_from_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print the type and place of an exception that a task or a callback let go.
+
+    The context's message and objects are left out: they hold `repr` of whatever was in flight.
+    """
+    trouble = context.get("exception")
+    if isinstance(trouble, BaseException):
+        _print(describe(trouble, where="in a task"))
+    else:
+        _print("a trouble in the event loop, without an exception")
+
+
+def describe(trouble: BaseException, *, where: str) -> str:
+    """Give the chain of types and the frames of an exception, one a line, values left out.
+
+    Args:
+        trouble: The exception.
+        where: What let it go, in our own words.
+    """
+    first, *causes = _chain(trouble)
+    lines = [f"{_type_name(first)} {where} (texts are withheld: they may hold card data)"]
+    lines += _frames(first.__traceback__)
+    for cause in causes:
+        lines.append(f"after {_type_name(cause)}")
+        lines += _frames(cause.__traceback__)
+    return "\n".join(lines)
+
+
+def _chain(trouble: BaseException) -> Iterator[BaseException]:
+    """Give the exception, what an exception group holds, and what was being dealt with."""
+    waiting, seen = [trouble], set[int]()
+    while waiting and len(seen) < _CHAIN_MAX:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+        hidden = None if current.__suppress_context__ else current.__context__
+        waiting += [earlier for earlier in (current.__cause__, hidden) if earlier is not None]
+
+
+def _type_name(trouble: BaseException) -> str:
+    kind = type(trouble)
+    return kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)
+
+
+def _qualified(kind: type[BaseException]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _frames(place: TracebackType | None) -> list[str]:
+    frames = traceback.StackSummary.extract(
+        traceback.walk_tb(place), limit=-_FRAMES_MAX, lookup_lines=False
+    )
+    return [f"  at {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+
+
+def _print(text: str) -> None:
+    # A closed or full standard error must not raise out of a hook: Python would then fall back
+    # to printing the exception itself.
+    with suppress(Exception):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _from_main(_: type[BaseException], trouble: BaseException, __: TracebackType | None) -> None:
+    if not isinstance(trouble, _SILENT):
+        _print(describe(trouble, where="stopped the program; this is a bug"))
+
+
+def _from_thread(facts: threading.ExceptHookArgs) -> None:
+    if facts.exc_value is not None and not isinstance(facts.exc_value, _SILENT):
+        _print(describe(facts.exc_value, where="ended a thread"))
+
+
+def _from_finalizer(facts: sys.UnraisableHookArgs) -> None:
+    if facts.exc_value is not None:
+        _print(describe(facts.exc_value, where="in a finalizer"))
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - the hook's shape is Python's.
+    line: str | None = None,  # noqa: ARG001 - the same.
+) -> None:
+    del message
+    _print(f"{category.__qualname__} at {filename}:{lineno} (its text is withheld)")

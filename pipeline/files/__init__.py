@@ -1,0 +1,1 @@
+"""Files in and out: sealed exports, Parquet, and writing whole or not at all."""

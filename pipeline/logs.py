@@ -1,0 +1,257 @@
+"""Events with typed fields in, lines without a card number out.
+
+A field is a number, a truth, a name from our own code, a `Word` or a path that the operator
+gave; free text from an export or an answer has no way in. Of other libraries' records only
+level, logger and place are written: their texts may hold what they were given. Behind that
+stands a detector: a finished line that holds a card number is thrown away and counted, and a
+run that has counted one ends with exit code 9.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, Literal, Self, TextIO, TypeAlias
+
+from pipeline.errors import LocalStorageFailed
+from pipeline.pan import contains_pan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OUR_LOGGERS: Final = "pipeline"
+FORMATS: Final = ("text", "json")
+_LEAK_CAUGHT: Final = "a log line held a card number and was withheld"
+_NOISY: Final = (
+    "aiohttp", "asyncio", "httpcore", "httpx", "matplotlib", "PIL", "sqlalchemy", "tenacity", "urllib3",
+)  # fmt: skip
+_EVENT_SHAPE: Final = re.compile(r"[a-z][a-z ,'-]{0,79}")
+_WORD_SHAPE: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,128}")
+# A digest or a UUID is a run of digits now and then; a run that fails on it would be a bug.
+_IDENTITIES: Final = re.compile(
+    r"\b(?:[0-9a-f]{32,128}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b"
+)
+_OWN_KEYS: Final = frozenset({"at", "level", "log", "event"})
+_COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
+_COLOUR_OFF: Final = "\x1b[0m"
+
+
+def _holds_pan(text: str) -> bool:
+    return contains_pan(_IDENTITIES.sub(" ", text))
+
+
+class Word(str):
+    """A short text that is safe to log: a code, an id, a digest; no spaces, no card number.
+
+    Raises:
+        ValueError: The text is not of that shape; the error does not repeat it.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Check the text and give it as a word."""
+        if not _WORD_SHAPE.fullmatch(text) or _holds_pan(text):
+            raise ValueError("the text is not a loggable word")
+        return super().__new__(cls, text)
+
+
+Field: TypeAlias = int | float | bool | StrEnum | Word | Path | None
+
+
+class EventLog:
+    """Writes events of one part of the pipeline.
+
+    Args:
+        part: The part's name, such as `run` or `vault.client`.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._logger = logging.getLogger(f"{OUR_LOGGERS}.{part}")
+
+    def debug(self, event: str, **fields: Field) -> None:
+        """Write what only a developer wants to know."""
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Field) -> None:
+        """Write what the operator may like to know."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Field) -> None:
+        """Write what the operator should look at."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Field) -> None:
+        """Write what stopped something."""
+        self._write(logging.ERROR, event, fields)
+
+    def _write(self, level: int, event: str, fields: Mapping[str, Field]) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        if not _EVENT_SHAPE.fullmatch(event) or not _OWN_KEYS.isdisjoint(fields):
+            raise ValueError("an event is a short lower-case phrase, its fields have other names")
+        plain = {name: _plain(value) for name, value in fields.items()}
+        self._logger.log(level, "%s", event, extra={"event": event, "fields": plain})
+
+
+_Plain: TypeAlias = int | float | str | None
+
+
+def _plain(value: Field) -> _Plain:
+    """Give the field as JSON knows it; refuse what slipped past the type checker."""
+    if isinstance(value, float):
+        # Six digits say enough, and sixteen could pass for a card number.
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, StrEnum | Word | Path):
+        return str(value)
+    raise TypeError("a log field is a number, a truth, a word of ours or a path")
+
+
+@dataclass(slots=True)
+class LogCounts:
+    """What went wrong with the log itself since the program began."""
+
+    leaks_caught: int = 0
+    """Lines withheld because they held a card number; more than 0 must fail the run."""
+    lines_lost: int = 0
+    """Lines that could not be written."""
+
+
+counts: Final = LogCounts()
+
+
+def configure(
+    level: int = logging.INFO,
+    form: Literal["text", "json"] = "text",
+    file: Path | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Send every record of the program through our formatters, and through nothing else.
+
+    Args:
+        level: The lowest level of ours that is written; others' begin at WARNING whatever it is.
+        form: One line of text a record, or one JSON object.
+        file: Also append to this file, created with mode 0600.
+        stream: Where lines go; standard error if not given.
+
+    Raises:
+        LocalStorageFailed: The file is a link or cannot be opened.
+    """
+    target = sys.stderr if stream is None else stream
+    streams = [target] if file is None else [target, _open_log(file)]
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        if isinstance(handler, _GuardedHandler):
+            handler.close()
+    for each in streams:
+        root.addHandler(_GuardedHandler(each, form, owned=each is not target))
+    root.setLevel(logging.WARNING)
+    logging.getLogger(OUR_LOGGERS).setLevel(level)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Say whether to colour this stream: a terminal that is not dumb, and no NO_COLOR."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+class _GuardedHandler(logging.Handler):
+    """Writes records as lines, none of which holds a card number or another library's text."""
+
+    def __init__(self, stream: TextIO, form: Literal["text", "json"], *, owned: bool) -> None:
+        super().__init__()
+        self._stream = stream
+        self._as_line = _json_line if form == "json" else _text_line
+        self._colour = form == "text" and wants_colour(stream)
+        self._owned = owned
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass ours, and others' from WARNING on, even where a library lowered its level."""
+        return _is_ours(record) or record.levelno >= logging.WARNING
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; never raises and never prints the record when writing fails."""
+        try:
+            facts = _facts(record)
+            line = self._as_line(facts)
+            if _holds_pan(line):
+                counts.leaks_caught += 1
+                facts = {**_head(record), "level": "error", "event": _LEAK_CAUGHT}
+                line = self._as_line(facts)
+            level = str(facts["level"])
+            if self._colour and level in _COLOURS:
+                line = f"{_COLOURS[level]}{line}{_COLOUR_OFF}"
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except Exception:  # noqa: BLE001 - a log that cannot be written must not stop a run.
+            counts.lines_lost += 1
+
+    def close(self) -> None:
+        """Close the stream if it was opened here."""
+        super().close()
+        if self._owned:
+            self._stream.close()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == OUR_LOGGERS
+
+
+def _head(record: logging.LogRecord) -> dict[str, _Plain]:
+    at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    level = record.levelname.lower()
+    return {"at": at.replace("+00:00", "Z"), "level": level, "log": record.name}
+
+
+def _facts(record: logging.LogRecord) -> dict[str, _Plain]:
+    event = getattr(record, "event", None)
+    if _is_ours(record) and isinstance(event, str):
+        return {**_head(record), "event": event, **getattr(record, "fields", {})}
+    facts = {**_head(record), "event": "a library spoke"}
+    facts["place"] = f"{Path(record.pathname).name}:{record.lineno}"
+    if record.exc_info and record.exc_info[0] is not None:
+        facts["exception"] = record.exc_info[0].__qualname__
+    return facts
+
+
+def _json_line(facts: Mapping[str, _Plain]) -> str:
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def _text_line(facts: Mapping[str, _Plain]) -> str:
+    fields = "".join(
+        f" {name}={_quoted(value)}" for name, value in facts.items() if name not in _OWN_KEYS
+    )
+    return f"{facts['at']} {facts['level']:<7} {facts['event']}{fields}"
+
+
+def _quoted(value: _Plain) -> str:
+    """Give the value bare where it cannot be misread, else as JSON (no control characters)."""
+    if isinstance(value, str) and not _WORD_SHAPE.fullmatch(value):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _open_log(file: Path) -> TextIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.fdopen(os.open(file, flags, 0o600), "a", encoding="utf-8")
+    except OSError as trouble:
+        raise LocalStorageFailed(
+            f"cannot open the log file {file}: {os.strerror(trouble.errno or 0)}",
+            next_step="Name another file with --log-file, or leave it out.",
+        ) from None

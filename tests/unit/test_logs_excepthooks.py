@@ -1,0 +1,85 @@
+"""Exceptions nobody caught, in a real interpreter: types and places, never texts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.canaries import make_number
+
+NUMBER = make_number(Random(10))
+HEAD = (
+    f"from pipeline.excepthooks import install_excepthooks\ninstall_excepthooks()\nn = {NUMBER!r}\n"
+)
+
+LEAKS = {
+    "main program": "int('x' + n)",
+    "a cause": "try:\n    {}[n]\nexcept KeyError as e:\n    raise ValueError(n) from e",
+    "a context": "try:\n    {}[n]\nexcept KeyError:\n    raise ValueError(n)",
+    "a group": "raise ExceptionGroup(n, [ValueError(n), KeyError(n)])",
+    "a note": "e = ValueError(n); e.add_note(n); raise e",
+    "a decoder": "b''.join([n.encode(), b'\\xff']).decode()",
+    "json": "import json; json.loads(n + '{')",
+    "a thread": "import threading\ndef leak(): int('x' + n)\nthreading.Thread(target=leak, name=n).start()",
+    "a finalizer": "class A:\n    def __del__(self): int('x' + n)\nA()",
+    "a warning": "import warnings; warnings.warn(n)",
+    "an event loop": (
+        "import asyncio\nfrom pipeline.excepthooks import report_from_loop\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().set_exception_handler(report_from_loop)\n"
+        "    asyncio.get_running_loop().call_soon(int, 'x' + n)\n"
+        "    asyncio.create_task(lost(), name=n)\n"
+        "    await asyncio.sleep(0.01)\n"
+        "async def lost(): raise ValueError(n)\n"
+        "asyncio.run(main())"
+    ),
+}
+
+
+@pytest.mark.parametrize("developing", [False, True], ids=["plain", "dev mode"])
+@pytest.mark.parametrize("leak", LEAKS)
+def test_an_exception_nobody_caught_keeps_its_text(tmp_path, leak, developing):
+    """Every way out of Python is closed, also in development mode."""
+    program = tmp_path / "program.py"
+    program.write_text(HEAD + LEAKS[leak])
+    ended = subprocess.run(
+        [sys.executable, program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path.cwd()),
+            **({"PYTHONDEVMODE": "1"} if developing else {}),
+        },
+    )
+
+    assert NUMBER not in ended.stdout + ended.stderr
+    assert "withheld" in ended.stderr
+    assert f"{program}:" in ended.stderr
+
+
+def test_the_whole_chain_is_named(tmp_path):
+    """The type of what was raised, of what caused it, and the line of each are told."""
+    program = tmp_path / "program.py"
+    program.write_text(HEAD + LEAKS["a cause"])
+    ended = subprocess.run(
+        [sys.executable, program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+
+    assert ended.stderr.splitlines() == [
+        "ValueError stopped the program; this is a bug (texts are withheld: they may hold card data)",
+        f"  at {program}:7 in <module>",
+        "after KeyError",
+        f"  at {program}:5 in <module>",
+    ]
+    assert ended.returncode == 1
