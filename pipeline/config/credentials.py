@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pipeline.config.models import SecretSource, Settings
@@ -91,7 +92,8 @@ def _check_files(
         and not _covers(refused, "export.key")
     ):
         try:
-            _check_private(export.key.file, strict=strict)
+            with _opened_privately(export.key.file, strict=strict):
+                pass
         except ValueError as error:
             problems.append(f"export.key: {error}")
     for place, paths in (
@@ -110,19 +112,24 @@ def _read(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> 
             raise ValueError(f"the environment variable {source.env} is not set")
         return text
     if source.file is not None:
-        _check_private(source.file, strict=strict)
-        return _decoded(_read_bytes(os.open(source.file, os.O_RDONLY | os.O_CLOEXEC)))
+        with _opened_privately(source.file, strict=strict) as descriptor:
+            return _decoded(_read_whole(descriptor))
     if source.fd is None:
         raise ValueError("names no source")
     try:
-        return _decoded(_read_bytes(source.fd))
+        return _decoded(_read_whole(source.fd))
     except OSError as error:
         raise ValueError(f"the descriptor cannot be read ({error.strerror})") from None
 
 
-def _read_bytes(descriptor: int) -> bytes:
-    with open(descriptor, "rb", buffering=0) as source:
-        return source.read(SECRET_BYTES_MAX) or b""
+def _read_whole(descriptor: int) -> bytes:
+    """Read to the end, in as many parts as a pipe gives; a secret longer than the cap is none."""
+    content = b""
+    while part := os.read(descriptor, SECRET_BYTES_MAX):
+        content += part
+        if len(content) > SECRET_BYTES_MAX:
+            raise ValueError("is longer than any secret")
+    return content
 
 
 def _decoded(content: bytes) -> str:
@@ -135,19 +142,23 @@ def _decoded(content: bytes) -> str:
     return text
 
 
-def _check_private(path: Path, *, strict: bool) -> None:
-    """Refuse a secret file that is not a file, or that others may read.
+@contextmanager
+def _opened_privately(path: Path, *, strict: bool) -> Iterator[int]:
+    """Open a secret file, unless it is not a file or others may read it.
 
-    Towards a loopback vault only published test keys are at stake, and a checkout cannot keep
-    mode 0600, so there the mode is not judged.
+    A link is followed: secret stores mount them. Towards a loopback vault only published test
+    keys are at stake, and a checkout cannot keep mode 0600, so there the mode is not judged.
     """
     try:
-        status = path.stat()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ValueError(f"the file cannot be read ({error.strerror})") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("names something that is not a file")
-    if strict and status.st_mode & OTHERS:
-        raise ValueError("the file may be read by others; run chmod 600 on it")
-    if not os.access(path, os.R_OK):
-        raise ValueError("the file cannot be read (permission denied)")
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("names something that is not a file")
+        if strict and status.st_mode & OTHERS:
+            raise ValueError("the file may be read by others; run chmod 600 on it")
+        yield descriptor
+    finally:
+        os.close(descriptor)

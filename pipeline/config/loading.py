@@ -65,6 +65,9 @@ def load_settings(
     """
     problems: list[str] = []
     tree = _read_file(path, problems)
+    if problems:
+        # Nothing more can be said of a file that cannot be read.
+        raise SettingsRefused(problems)
     if path is not None:
         _anchor_paths(tree, path.parent)
     _lay_over(tree, _from_environment(environ), problems, "the environment")

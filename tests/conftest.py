@@ -1,0 +1,13 @@
+"""What every test gets: a quiet environment, no matter how the developer's is set."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    """Settings of the developer's shell must not leak into a test."""
+    for name in list(os.environ):
+        if name.startswith(("CARDFERRY_VAULT", "CARDFERRY_EXPORT", "CARDFERRY_FLOW", "OMISE_")):
+            monkeypatch.delenv(name)

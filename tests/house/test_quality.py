@@ -1,0 +1,84 @@
+"""The house rules that tools can check: lint, format, types, floors, sizes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINES_MAX = 300
+
+TOOLS = {
+    "ruff": [sys.executable, "-m", "ruff", "check", "."],
+    "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
+    "mypy": [sys.executable, "-m", "mypy"],
+    "floors": [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_tools_have_no_complaint(tool):
+    """Lint, format, strict types and import floors hold over the whole tree."""
+    done = subprocess.run(TOOLS[tool], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_no_file_is_longer_than_a_head_can_hold():
+    """Every source file of the pipeline stays under 300 lines."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "pipeline").rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > LINES_MAX
+    }
+
+    assert {} == long
+
+
+def test_a_card_number_is_revealed_in_one_place_only():
+    """`PanColumn.reveal` is called where the request's body is built and nowhere else."""
+    calls = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "pipeline").rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if ".reveal(" in line
+    ]
+
+    assert ["pipeline/passes.py"] == calls
+
+
+def test_a_secret_is_revealed_only_where_it_is_used():
+    """`get_secret_value` is called where a secret goes to the vault, a decryptor or a signature."""
+    callers = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "pipeline").rglob("*.py")
+        if "get_secret_value()" in path.read_text("utf-8")
+    }
+
+    assert callers <= {
+        "pipeline/assembly.py",
+        "pipeline/config/credentials.py",
+        "pipeline/files/decrypt_request.py",
+        "pipeline/files/envelope.py",
+        "pipeline/files/decrypt_process.py",
+        "pipeline/files/gpg.py",
+        "pipeline/audit/signature.py",
+    }
+
+
+def test_the_package_index_is_used_by_name_only():
+    """No file names the address of a package registry."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    words = ("pypi." + "org", "pythonhosted", "registry." + "npmjs", "deb." + "debian")
+    hits = [
+        name
+        for name in listed
+        if (ROOT / name).is_file()
+        for word in words
+        if word.encode() in (ROOT / name).read_bytes()
+    ]
+
+    assert [] == hits

@@ -1,0 +1,90 @@
+"""README, help, codes and settings say the same: a newcomer reads what the program does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import COMMANDS, EXIT_CODES
+from pipeline.config.models import Settings
+from pipeline.model import FAILURE_CODES
+from pipeline.stages.publisher import FAILURES_SCHEMA, MAPPING_SCHEMA
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+LINES_MAX = 250
+
+
+def _table_after(heading):
+    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("| ") and not line.startswith("| code ")
+    ]
+
+
+def test_the_readme_is_short():
+    """Nobody reads a long one."""
+    assert len(README.splitlines()) < LINES_MAX
+
+
+def test_every_command_stands_in_the_readme_and_no_other():
+    """README's table of commands is the program's list."""
+    named = re.findall(r"^\| `(\w+)` \|", README.split("## Exit codes")[0], re.MULTILINE)
+
+    assert list(COMMANDS) == named
+
+
+def test_every_exit_code_stands_in_the_readme_with_its_meaning():
+    """README's table of exit codes is the one that `--help` prints."""
+    told = {int(code): meaning for code, meaning in _table_after("Exit codes")}
+
+    assert told == EXIT_CODES
+
+
+def test_every_failure_code_stands_in_the_readme_with_its_meaning():
+    """README's table of failure codes is made of the model's words."""
+    told = [row for row in _table_after("Failure codes") if row[0].startswith("`")]
+
+    assert [[f"`{c.code}`", c.stage.value, c.meaning] for c in FAILURE_CODES.values()] == told
+
+
+@pytest.mark.parametrize("section", Settings.model_fields)
+def test_every_setting_stands_in_the_readme(section):
+    """README names every key of every table."""
+    table = getattr(Settings(), section)
+    text = README.split("\n## Settings\n")[1].split("\n## ")[0]
+
+    assert [] == [key for key in type(table).model_fields if key not in text]
+
+
+def test_every_column_stands_in_the_readme():
+    """README names the columns of the mapping and of the failure report, in order."""
+    for schema in (MAPPING_SCHEMA, FAILURES_SCHEMA):
+        assert " ".join(f"`{name}`" for name in schema.names) in README
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    """No link of the README leads nowhere."""
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+
+    assert [] == [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_runtime_dependency_has_its_reason():
+    """The list of dependencies in the README is the one of the project."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    needed = set(
+        re.findall(r'^  "([a-z0-9-]+)>=', project.split("[project.optional")[0], re.MULTILINE)
+    )
+    extra = set(re.findall(r'"([a-z]+)>=', project.split("sandbox = [")[1].split("]")[0]))
+    rows = README.split("| runtime dependency |")[1].splitlines()
+    told = {
+        word
+        for row in rows
+        if row.startswith("| ")
+        for word in re.findall(r"[a-z0-9]+", row.split("|")[1])
+    }
+
+    assert needed | extra <= told
