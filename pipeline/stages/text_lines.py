@@ -1,0 +1,158 @@
+"""Blocks of bytes in, batches of whole lines out, in an encoding that holds ASCII as it is.
+
+Nothing here depends on how the bytes were cut into blocks: the same bytes give the same lines.
+A line ends at LF, with or without CR before it. Only where the first line ends at a lone CR (an
+old Mac's file) every CR ends a line; elsewhere a lone CR is a character that spoils its row.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_BATCH_BYTES: Final = 512 * 1024
+_LINE_FEED: Final = ord("\n")
+# A CR that nothing follows yet may be half of a CR LF.
+_FIRST_LINE_END: Final = re.compile(rb"\r\n|\r(?=[^\n])|\n")
+
+# UTF-32's little-endian mark begins with UTF-16's, so it stands first.
+_BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF8, None),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+# What UTF-16 or UTF-32 cannot mean becomes a byte sequence that is no UTF-8 either, so that only
+# its own row is undecodable.
+_MARK_ERRORS: Final = "cardferry-mark"
+
+
+def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
+    end = error.end if isinstance(error, UnicodeDecodeError) else 0
+    return "\udcff", end
+
+
+codecs.register_error(_MARK_ERRORS, _mark)
+
+
+@dataclass(frozen=True, slots=True)
+class TextLines:
+    """An export as lines.
+
+    `batches` gives bytes that end with a line feed, or None in the place of one line that was
+    longer than allowed. `starts_with` is the first character that is no blank, as a byte.
+    """
+
+    batches: Iterator[bytes | None]
+    encoding: str
+    starts_with: bytes
+
+
+def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> TextLines:
+    """Cut an export into lines.
+
+    Args:
+        blocks: The plain bytes, cut anywhere.
+        encoding: What the export is in, unless it begins with a byte order mark.
+        line_bytes_max: Bytes that a line may have, without its line feed.
+    """
+    gathered = _gathered(blocks)
+    head = next(gathered, b"")
+    for mark, wide in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            gathered = _chained(head[len(mark) :], gathered)
+            encoding = "utf-8"
+            if wide is not None:
+                gathered = _transcoded(gathered, wide)
+            head = next(gathered, b"")
+            break
+    first_end = _FIRST_LINE_END.search(head)
+    gathered = _chained(head, gathered)
+    if first_end is not None and first_end[0] == b"\r":
+        gathered = _with_line_feeds(gathered)
+    encoding = "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
+    return TextLines(_batches(gathered, line_bytes_max), encoding, head.lstrip()[:1])
+
+
+def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small blocks and cut large ones, so that each step has a fair amount to do."""
+    waiting: list[bytes] = []
+    size = 0
+    for block in blocks:
+        for start in range(0, len(block), _BATCH_BYTES):
+            piece = block[start : start + _BATCH_BYTES]
+            waiting.append(piece)
+            size += len(piece)
+            if size >= _BATCH_BYTES:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _transcoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(_MARK_ERRORS)
+    for block in blocks:
+        yield decoder.decode(block).encode("utf-8", "surrogatepass")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+
+def _with_line_feeds(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    cut = b""
+    for block in blocks:
+        joined = cut + block
+        # A CR at the end may be half of a CR LF.
+        cut = joined[-1:] if joined.endswith(b"\r") else b""
+        whole = joined[: len(joined) - len(cut)]
+        yield whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    yield cut.replace(b"\r", b"\n")
+
+
+def _batches(blocks: Iterator[bytes], line_bytes_max: int) -> Iterator[bytes | None]:
+    tail = b""
+    skipping = False
+    for block in blocks:
+        rest = block
+        if skipping:
+            end = block.find(b"\n")
+            if end < 0:
+                continue
+            rest, skipping = block[end + 1 :], False
+        rest = tail + rest
+        end = rest.rfind(b"\n") + 1
+        yield from _without_long_lines(rest[:end], line_bytes_max)
+        tail = rest[end:]
+        if len(tail) > line_bytes_max:
+            yield None
+            tail, skipping = b"", True
+    if tail:
+        yield tail + b"\n"
+
+
+def _without_long_lines(batch: bytes, line_bytes_max: int) -> Iterator[bytes | None]:
+    if not batch:
+        return
+    ends = np.flatnonzero(np.frombuffer(batch, dtype=np.uint8) == _LINE_FEED)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    start = 0
+    for line in np.flatnonzero(ends - starts > line_bytes_max).tolist():
+        if starts[line] > start:
+            yield batch[start : starts[line]]
+        yield None
+        start = int(ends[line]) + 1
+    if start < len(batch):
+        yield batch[start:]

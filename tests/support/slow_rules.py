@@ -1,0 +1,157 @@
+"""The reader's and the validator's rules a second time: slow, one row at a time, nothing shared.
+
+What is written here reads like the rules; what is in `pipeline/` runs fast. Tests compare them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING
+
+from tests.support.cards import check_digit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.stages.validator import Rules
+
+
+def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = "utf-8"):
+    """Read CSV after its header: each record is its fields, or the code of what is wrong."""
+    lines = raw.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    records, place = [], 0
+    while place < len(lines):
+        fields, taken = _slow_record(lines[place:], width, record_bytes_max, encoding)
+        if fields is not None:
+            records.append(fields)
+        place += taken
+    return records
+
+
+def _slow_record(lines, width, bytes_max, encoding):
+    """Give the first record of these lines, None for a blank one, and how many lines it took."""
+    for taken in range(1, len(lines) + 1):
+        part = lines[:taken]
+        code = _line_code(part[-1], bytes_max, encoding)
+        if code is not None or (taken > 1 and sum(map(len, part)) + taken > bytes_max):
+            return (code if taken == 1 else "malformed_row"), 1
+        try:
+            (row,) = csv.reader([line.decode(encoding) + "\n" for line in part], strict=True)
+        except csv.Error as error:
+            if str(error) == "unexpected end of data":
+                continue
+            break
+        if len(row) == width:
+            return row, taken
+        blank = taken == 1 and len(row) < 2 and not "".join(row).strip()
+        return (None if blank else "malformed_row"), 1
+    return "malformed_row", 1
+
+
+def _line_code(line: bytes, bytes_max: int, encoding: str) -> str | None:
+    if len(line) > bytes_max:
+        return "row_too_long"
+    if any((byte < 32 and byte not in b"\t\r\n") or byte == 127 for byte in line):
+        return "malformed_row"
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return "undecodable_text"
+    return None
+
+
+_BRANDS = (
+    (r"4\d{15}", "Visa"),
+    (r"(5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720))\d*", "MasterCard"),
+    (r"35(2[89]|[3-8])\d*", "JCB"),
+    (r"3[47]\d*", "American Express"),
+    (r"3(0[0-5]|[689])\d*", "Diners Club"),
+    (r"62\d*", "UnionPay"),
+    (r"(6011|65|64[4-9])\d*", "Discover"),
+    (r"(5[06-8]|6304|6759|676[1-3])\d*", "Maestro"),
+    (r"4\d*", "Visa"),
+)
+_LENGTHS = {
+    "Visa": {16},
+    "MasterCard": {16},
+    "JCB": {16},
+    "American Express": {15},
+    "Diners Club": {14},
+    "UnionPay": {16, 17, 18, 19},
+    "Discover": {16, 17, 18, 19},
+    "Maestro": set(range(12, 20)),
+    "": set(range(12, 20)),
+}
+
+
+def slow_brand(digits: str) -> str:
+    """Give the brand by the patterns as they are published."""
+    return next((name for rule, name in _BRANDS if re.fullmatch(rule, digits)), "")
+
+
+def slow_code(row: Mapping[str, str], rules: Rules, published: frozenset[str]) -> str | None:
+    """Give the code of the first rule that a row breaks, None for a card that may be sent.
+
+    Rows hold canonical names, no card numbers outside the number and no control characters.
+    """
+    if len(row["legacy_id"]) > 255:
+        return "malformed_row"
+    if not row["legacy_id"]:
+        return "legacy_id_missing"
+    return (
+        _number_code(row["number"], rules)
+        or _expiration_code(row, rules)
+        or _text_code(row)
+        or _mode_code(row["number"], rules, published)
+    )
+
+
+def _number_code(text: str, rules: Rules) -> str | None:
+    digits = text.replace(" ", "").replace("-", "").replace("\t", "")
+    if not digits:
+        return "number_missing"
+    if re.fullmatch(r"[0-9]+", digits) is None:
+        if re.fullmatch(r"[0-9]+([.,][0-9]*)?([eE][+]?[0-9]{1,2})?", digits):
+            return "number_damaged"
+        masked = re.fullmatch(r"[0-9*xX#.?_•]+", digits) and re.search(r"[*xX#.?_•]{2}", digits)
+        return "number_masked" if masked else "number_not_digits"
+    brand = slow_brand(digits)
+    if len(digits) not in _LENGTHS[brand]:
+        return "number_length"
+    if check_digit(digits[:-1]) != digits[-1]:
+        return "number_checksum"
+    return None if brand in rules.brands else "brand_unsupported"
+
+
+def _expiration_code(row: Mapping[str, str], rules: Rules) -> str | None:
+    month, year = row["expiration_month"], row["expiration_year"]
+    if not re.fullmatch("[0-9]{1,2}", month) or not 1 <= int(month) <= 12:
+        return "expiration_invalid"
+    if not re.fullmatch("[0-9]{2}|[0-9]{4}", year):
+        return "expiration_invalid"
+    full_year = int(year) if len(year) == 4 else 2000 + int(year)
+    if not 1950 <= full_year <= rules.as_of.year + 50:
+        return "expiration_invalid"
+    over = (full_year, int(month)) < (rules.as_of.year, rules.as_of.month)
+    return "card_expired" if over and rules.expired == "reject" else None
+
+
+def _text_code(row: Mapping[str, str]) -> str | None:
+    if not row["name"]:
+        return "name_missing"
+    if len(row["name"]) > 255:
+        return "name_too_long"
+    country = row.get("country", "")
+    if country and re.fullmatch("[A-Za-z]{2}", country) is None:
+        return "country_invalid"
+    return None
+
+
+def _mode_code(text: str, rules: Rules, published: frozenset[str]) -> str | None:
+    known = text.replace(" ", "").replace("-", "") in published
+    if rules.livemode:
+        return "test_card_in_live_mode" if known else None
+    return None if known or rules.loopback_vault else "real_card_in_test_mode"

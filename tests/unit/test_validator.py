@@ -1,0 +1,295 @@
+"""The rules that a row is judged by, one at a time, and what a verdict tells."""
+
+from __future__ import annotations
+
+from datetime import date
+from random import Random
+
+import numpy as np
+import pytest
+
+from pipeline.model import FAILURE_CODES, Stage
+from pipeline.pan import contains_pan
+from pipeline.stages.rows import Cards
+from tests.support.cards import card_number, row
+from tests.support.chunks import ALL_BRANDS, code_of, verdict_on
+
+VISA = "4242424242424242"
+FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in VISA)
+
+REJECTED = {
+    "legacy_id_missing": [row(id=""), row(id="   ")],
+    "legacy_id_is_card_number": [
+        row(id=VISA),
+        row(id="cus-4242-4242-4242-4242"),
+        row(id=f"{VISA}-1230"),
+        row(id=FULL_WIDTH),
+    ],
+    "number_missing": [row(card_number=""), row(card_number=" - ")],
+    "number_not_digits": [
+        row(card_number="424242424242424O"),
+        row(card_number="'" + VISA),
+        row(card_number=f'="{VISA}"'),
+        row(card_number=FULL_WIDTH),
+        row(card_number="n/a"),
+    ],
+    "number_length": [
+        row(card_number=VISA[:11]),
+        row(card_number=VISA[:12]),
+        row(card_number=VISA + "424"),
+        row(card_number=VISA + "4242"),
+        row(card_number="42"),
+        row(card_number="37828224631000"),
+        row(card_number="0" * 11),
+    ],
+    "number_checksum": [row(card_number="4242424242424241"), row(card_number="1234567812345678")],
+    "number_masked": [
+        row(card_number="424242******4242"),
+        row(card_number="xxxx-xxxx-xxxx-4242"),
+        row(card_number="•••• 4242"),
+    ],
+    "number_damaged": [
+        row(card_number="4.24E+15"),
+        row(card_number="4,24242424242424E+15"),
+        row(card_number=VISA + ".0"),
+    ],
+    "brand_unsupported": [
+        row(card_number="0000000000000000"),
+        row(card_number="1234567812345670"),
+        row(card_number="6759649826438453"),
+    ],
+    "expiration_invalid": [
+        row(exp_month="0"),
+        row(exp_month="00"),
+        row(exp_month="13"),
+        row(exp_month="012"),
+        row(exp_month=""),
+        row(exp_month="Dec"),
+        row(exp_month="12.0"),
+        row(exp_month="-1"),
+        row(exp_month="\u0e51\u0e52"),
+        row(exp_year=""),
+        row(exp_year="7"),
+        row(exp_year="027"),
+        row(exp_year="20270"),
+        row(exp_year="2027.0"),
+        row(exp_year="0000"),
+        row(exp_year="2099"),
+        row(exp_year="99"),
+        row(exp_month="", exp_year=""),
+    ],
+    "card_expired": [
+        row(exp_month="10", exp_year="2026"),
+        row(exp_month="12", exp_year="2025"),
+        row(exp_month="1", exp_year="20"),
+        row(exp_month="1", exp_year="1999"),
+    ],
+    "name_missing": [row(card_holder=""), row(card_holder="  ")],
+    "name_too_long": [row(card_holder="N" * 256), row(card_holder="N" * 1024)],
+    "country_invalid": [
+        row(country="Thailand"),
+        row(country="764"),
+        row(country="XX"),
+        row(country="T"),
+        row(country="\u00df"),
+    ],
+    "field_contains_card_number": [
+        row(card_holder=f"Somchai {VISA}"),
+        row(card_holder="4242 4242 4242 4242"),
+        row(city=f"Bangkok {VISA}"),
+        row(city=";4242424242424242=30121010000000000000?"),
+        row(card_holder=f"%B{VISA}^PRASERT/SOMCHAI^30121010000000000000?"),
+    ],
+    "malformed_row": [
+        row(id="i" * 256),
+        row(id="i" * 10_240),
+        row(id="a\nb"),
+        row(id="a\tb"),
+        row(id="a\u202eb"),
+        row(card_holder="SOMCHAI\r\nPRASERT"),
+        row(card_holder="SOMCHAI\u2028PRASERT"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "bad"), [(code, bad) for code, rows in REJECTED.items() for bad in rows]
+)
+def test_a_row_that_breaks_a_rule_is_rejected_under_its_code(code, bad):
+    """Each kind of bad row has its one code, and the rejection holds no number."""
+    verdict = verdict_on(row(id="cus_0"), bad, row(id="cus_2"))
+
+    assert [(found.row, found.code) for found in verdict.rejections] == [(2, code)]
+    assert verdict.cards.frame.index.tolist() == [1, 3]
+    assert not contains_pan(repr(verdict.rejections))
+
+
+def test_every_code_of_the_validator_has_its_rows_here():
+    """No validate code is left out, but for those that need more than one row or another mode."""
+    elsewhere = {"legacy_id_duplicate", "test_card_in_live_mode", "real_card_in_test_mode"}
+    expected = {code for code, meta in FAILURE_CODES.items() if meta.stage is Stage.VALIDATE}
+
+    assert expected - elsewhere == set(REJECTED) - {"malformed_row"}
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        row(),
+        row(card_number="4242 4242 4242 4242"),
+        row(card_number="4242-4242-4242-4242"),
+        row(exp_month="1", exp_year="27"),
+        row(exp_month="01", exp_year="2027"),
+        row(exp_month="11", exp_year="2026"),
+        row(exp_month="11", exp_year="76"),
+        row(country="th"),
+        row(country=""),
+        row(city=""),
+        row(city="Soi 4\nBangkok"),
+        row(card_holder="N" * 255),
+        row(id="i" * 255),
+        row(card_holder="สมชาย ประเสริฐ"),
+        row(card_holder='O\'Brien-Smith, "Jr" <b>&amp;</b> 🙂'),
+        row(card_holder="=1+1"),
+        row(id="=cmd()"),
+        row(id="../../x"),
+        row(id="<script>"),
+        row(id="123456789012"),
+    ],
+)
+def test_a_row_that_breaks_no_rule_may_be_sent(good):
+    """Odd is not wrong: what a vault can take is not rejected."""
+    assert code_of(good) is None
+
+
+@pytest.mark.parametrize("brand", sorted(ALL_BRANDS))
+def test_a_brand_that_the_account_does_not_take_is_unsupported(brand):
+    """Only brands of the rules may be sent."""
+    number = card_number(Random(7), brand)
+
+    assert code_of(row(card_number=number)) is None
+    assert code_of(row(card_number=number), brands=ALL_BRANDS - {brand}) == "brand_unsupported"
+
+
+def test_a_card_is_good_until_its_months_last_day():
+    """The month of judgement itself has not expired, the one before has."""
+    card = row(exp_month="2", exp_year="2028")
+
+    assert code_of(card, as_of=date(2028, 2, 29)) is None
+    assert code_of(card, as_of=date(2028, 3, 1)) == "card_expired"
+
+
+def test_expired_cards_are_sent_where_the_rules_say_so():
+    """With `tokenize`, an expired card is a card."""
+    assert code_of(row(exp_month="1", exp_year="2020"), expired="tokenize") is None
+
+
+def test_test_cards_and_real_cards_are_kept_apart():
+    """Live mode takes no published number; a test vault elsewhere takes nothing else."""
+    real = row(card_number=card_number(Random(7)))
+    apart = {"livemode": False, "loopback_vault": False}
+
+    assert code_of(row(), livemode=True) == "test_card_in_live_mode"
+    assert code_of(real, livemode=True) is None
+    assert code_of(real, **apart) == "real_card_in_test_mode"
+    assert code_of(row(), **apart) is None
+    assert code_of(real) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (row(id="", card_number="", exp_month="", card_holder=""), "legacy_id_missing"),
+        (row(id=VISA, card_number=""), "legacy_id_is_card_number"),
+        (row(card_number="", exp_month="13"), "number_missing"),
+        (row(card_number="4242424242424241", exp_month="13"), "number_checksum"),
+        (row(exp_month="13", card_holder=""), "expiration_invalid"),
+        (row(exp_year="2020", card_holder=""), "card_expired"),
+        (row(card_holder="", country="XX"), "name_missing"),
+        (row(country="XX", city=VISA), "country_invalid"),
+    ],
+)
+def test_the_first_rule_in_order_names_a_row_with_several_faults(bad, code):
+    """A row has one verdict: that of the first rule it breaks."""
+    assert code_of(bad) == code
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (row(exp_month="13"), "expiration_month"),
+        (row(exp_year="x"), "expiration_year"),
+        (row(exp_month="", exp_year=""), "expiration"),
+        (row(city=VISA), "city"),
+        (row(card_holder=VISA), "name"),
+        (row(id=VISA), "legacy_id"),
+    ],
+)
+def test_a_rejection_names_the_field(bad, field):
+    """The field is named by its canonical name."""
+    assert verdict_on(bad).rejections[0].field == field
+
+
+def test_carried_columns_are_kept_and_searched():
+    """A carried column goes along under its own prefix; a number in it rejects the row."""
+    rows = (row(ref="a-1"), row(id="cus_2", ref=f"x{VISA}"))
+    verdict = verdict_on(*rows, carry=("ref",))
+
+    assert verdict.cards.frame["carry:ref"].tolist() == ["a-1"]
+    assert [(r.row, r.code, r.field) for r in verdict.rejections] == [
+        (2, "field_contains_card_number", "carry:ref")
+    ]
+
+
+def test_a_rejection_repeats_a_legacy_id_only_when_that_is_safe():
+    """The id and the last digits are told where they are known and hold no number."""
+    verdict = verdict_on(
+        row(id="cus_1", exp_month="13"),
+        row(id=VISA),
+        row(id="a\nb"),
+        row(id="cus_4", card_number="4.24E+15"),
+    )
+
+    assert [(r.legacy_id, r.last_digits) for r in verdict.rejections] == [
+        ("cus_1", "4242"),
+        (None, "4242"),
+        (None, "4242"),
+        ("cus_4", None),
+    ]
+
+
+def test_cards_hold_what_the_vault_and_the_ledger_need():
+    """A card's columns are typed, in order, and its number is beside it."""
+    verdict = verdict_on(
+        row(id="", card_number=""),
+        row(id="cus_2", card_number="378282246310005", exp_month="3", exp_year="31"),
+    )
+    cards = verdict.cards
+    frame = cards.frame
+
+    assert isinstance(cards, Cards)
+    assert len(cards) == 1
+    assert list(frame.columns) == [
+        *("legacy_id", "name", "brand", "last_digits", "expiration_month", "expiration_year"),
+        *("city", "country"),
+    ]
+    assert frame.loc[2].tolist() == [
+        *("cus_2", "SOMCHAI PRASERT", "American Express", "0005", 3, 2031, "Bangkok", "TH")
+    ]
+    assert (frame["expiration_month"].dtype, frame["expiration_year"].dtype) == (np.int8, np.int16)
+    assert cards.numbers.reveal(0) == b"378282246310005"
+
+
+def test_a_chunk_without_a_good_row_gives_no_cards():
+    """Nothing to send is an empty frame with the same columns."""
+    verdict = verdict_on(row(id=""))
+
+    assert len(verdict.cards) == len(verdict.cards.numbers) == 0
+    assert "brand" in verdict.cards.frame.columns
+
+
+def test_an_export_without_addresses_is_judged_without_them():
+    """Columns that the settings do not name are neither needed nor judged."""
+    bare = {name: row()[name] for name in row() if name not in {"city", "country"}}
+
+    assert code_of(bare) is None
