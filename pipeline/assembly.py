@@ -11,14 +11,19 @@ from pipeline.files.envelope import EnvelopeKeys, Limits
 from pipeline.passes import Reading
 from pipeline.stages.rows import ReaderOptions
 from pipeline.vault.client import VaultClient
+from pipeline.vault.gates import Gates
+from pipeline.vault.pace import Pace
 from pipeline.vault.pool import Timeouts
 from pipeline.vault.tls import verifying_context
 from pipeline.vault.transport import VaultTransport
 
 if TYPE_CHECKING:
+    from random import Random
+
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.progress import Flow
 
 
 def envelope_keys(settings: Settings, credentials: Credentials) -> EnvelopeKeys:
@@ -30,6 +35,7 @@ def envelope_keys(settings: Settings, credentials: Credentials) -> EnvelopeKeys:
         passphrase=credentials.passphrase,
         signer_files=settings.export.signers,
         allow_plaintext=settings.export.allow_plaintext,
+        key_may_be_shared=settings.vault.is_loopback,
     )
 
 
@@ -111,9 +117,10 @@ def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def gates(settings, clock, random, flow, last_good):  # interim
-    from pipeline.vault.gates import Gates
-    from pipeline.vault.pace import Pace
-
+def gates(
+    settings: Settings, clock: Clock, random: Random, flow: Flow, last_good: str | None
+) -> Gates:
+    """Give what stands between a row and the vault, at the rate where the last run ended."""
     start = float(last_good) if last_good and last_good != "None" else None
-    return Gates(Pace(settings.flow.rate_per_s, start_per_s=start), settings.flow.in_flight_max, clock, flow)
+    pace = Pace(settings.flow.rate_per_s, start_per_s=start)
+    return Gates(pace, settings.flow.in_flight_max, clock, random, flow)

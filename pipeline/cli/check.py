@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.passes import Reading
     from pipeline.progress import Watcher
 
 
@@ -66,9 +67,20 @@ def check(
 
 
 def profile(
-    exports: Sequence[Path], settings: Settings, credentials: Credentials, watcher: Watcher
+    exports: Sequence[Path],
+    settings: Settings,
+    credentials: Credentials,
+    watcher: Watcher,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Plan exports in a ledger that leaves nothing behind, and give the plan and the origins.
+
+    Args:
+        exports: Their paths.
+        settings: The settings in force.
+        credentials: The secrets they name.
+        watcher: Shows rows as they are read.
+        reading: How to read and judge them; default: as the settings say.
 
     Raises:
         ExportRefused: An export cannot be accepted.
@@ -77,7 +89,8 @@ def profile(
     ledger = Ledger(None, clock)
     try:
         ledger.begin_run("check", {}, meaning_digest(settings))
-        planning, reading = Planning(ledger), assembly.reading(settings)
+        planning = Planning(ledger)
+        reading = reading or assembly.reading(settings)
         keys, limits = (
             assembly.envelope_keys(settings, credentials),
             assembly.envelope_limits(settings),

@@ -1,0 +1,60 @@
+"""`cardferry seal`: a file and a public key in, an export out, to make test exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.files.seal import recipients_of, seal_file, sealed_name
+
+_STANDARD_INPUT = Path("/dev/stdin")
+
+
+@click.command()
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option(
+    "--to",
+    "recipient",
+    metavar="PUBLIC_KEY",
+    required=True,
+    help="OpenPGP certificate file, file of age recipients, or one age recipient (age1...).",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The export to write; default FILE with .pgp or .age after it.",
+)
+@click.option(
+    "--sign-with",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="SECRET_KEY",
+    help="OpenPGP secret key, without a passphrase, to sign the export with.",
+)
+@click.option("--armor", is_flag=True, help="Write text instead of bytes.")
+@click.option("--force", is_flag=True, help="Replace the export if there is one already.")
+def seal(
+    file: Path,
+    recipient: str,
+    out: Path | None,
+    sign_with: Path | None,
+    *,
+    armor: bool,
+    force: bool,
+) -> None:
+    """Encrypt FILE ("-" for standard input) as an export, OpenPGP or age by the key's kind.
+
+    Exit codes: 0 sealed, 2 wrong command line, 5 cannot read or write, 7 a key cannot be used.
+    """
+    key = recipient if recipient.startswith("age1") else Path(recipient)
+    dashed = str(file) == "-"
+    if out is None and dashed:
+        raise click.UsageError("standard input has no name of its own; give -o OUT.")
+    target = out or Path(sealed_name(str(file), recipients_of(key)))
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} exists already; give --force to replace it.")
+    seal_file(_STANDARD_INPUT if dashed else file, target, key, sign_with=sign_with, armor=armor)
+    click.echo(f"sealed as {target}", err=True)

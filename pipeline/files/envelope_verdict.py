@@ -1,0 +1,165 @@
+"""What can be said of a sealed export: a code from the decryptor in, words for the operator out.
+
+The decryptor's own error texts carry stack traces, key ids and at times plain bytes, so only a
+code crosses the process border and the words are written here. The child imports this module
+too; it stays free of everything but the standard library.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, auto
+from typing import Final
+
+
+class Verdict(StrEnum):
+    """How the opening of an export ended; every member but `OK` refuses it."""
+
+    OK = auto()
+    NO_KEY = auto()
+    KEY_UNUSABLE = auto()
+    KEY_OF_OTHER_KIND = auto()
+    WRONG_KEY = auto()
+    PASSPHRASE_NEEDED = auto()
+    WRONG_PASSPHRASE = auto()
+    WORK_FACTOR = auto()
+    NOT_ENCRYPTED = auto()
+    NOT_SEALED = auto()
+    PASSWORD_ONLY = auto()
+    NO_INTEGRITY = auto()
+    TRUNCATED = auto()
+    DAMAGED = auto()
+    UNSIGNED = auto()
+    SIGNER_UNKNOWN = auto()
+    SIGNATURE_BAD = auto()
+    SIGNATURE_UNJUDGED = auto()
+    SIGNATURE_IMPOSSIBLE = auto()
+    SIGNERS_UNUSABLE = auto()
+    GPG_MISSING = auto()
+    GPG_FAILED = auto()
+    DECRYPTOR_DIED = auto()
+    DECRYPTOR_STALLED = auto()
+    EMPTY = auto()
+    TOO_LARGE = auto()
+    RATIO = auto()
+    CHANGED = auto()
+    STILL_WRITTEN = auto()
+
+
+class Refused(Exception):
+    """Carries a verdict from where it was found to where it is put into words.
+
+    Args:
+        verdict: Why the export is refused; never `Verdict.OK`.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.value)
+        self.verdict = verdict
+
+
+_AGAIN: Final = "Ask the sender to make and send the export again; nothing of this one was used."
+_SEAL: Final = "Ask the sender to seal it with gpg, Sequoia or age, or use `cardferry seal`."
+
+WORDS: Final[dict[Verdict, tuple[str, str]]] = {
+    Verdict.NO_KEY: (
+        "there is no key to open it with",
+        "Set `export.key` to the secret key file, or `export.passphrase` for an age passphrase.",
+    ),
+    Verdict.KEY_UNUSABLE: (
+        "the key file holds no secret key that can be read",
+        "Point `export.key` at an OpenPGP secret key or an age identity.",
+    ),
+    Verdict.KEY_OF_OTHER_KIND: (
+        "it and the key are of different kinds (OpenPGP and age)",
+        "Point `export.key` at the key that this sender was given.",
+    ),
+    Verdict.WRONG_KEY: (
+        "it is not sealed to the configured key",
+        "Compare the key's fingerprint with the one that the sender used.",
+    ),
+    Verdict.PASSPHRASE_NEEDED: (
+        "it or its key is protected by a passphrase and none is configured",
+        "Set `export.passphrase`.",
+    ),
+    Verdict.WRONG_PASSPHRASE: (
+        "the passphrase does not open it",
+        "Check what `export.passphrase` points to; look for a trailing space.",
+    ),
+    Verdict.WORK_FACTOR: (
+        "its passphrase work factor is beyond what is allowed",
+        "Ask for a work factor of at most 22 (4 GiB of memory), or for a key instead.",
+    ),
+    Verdict.NOT_ENCRYPTED: ("it is an OpenPGP file but not an encrypted message", _SEAL),
+    Verdict.NOT_SEALED: (
+        "it is neither an OpenPGP nor an age file, and plain files are refused",
+        "Ask for it sealed, or again if it was; only for test data set `export.allow_plaintext`.",
+    ),
+    Verdict.PASSWORD_ONLY: (
+        "it is sealed with a password and to no key",
+        "Ask the sender to seal it to the migration's public key.",
+    ),
+    Verdict.NO_INTEGRITY: (
+        "it carries no integrity protection, so a change could not be noticed",
+        "Ask the sender to seal it with a current gpg and without --disable-mdc or --rfc2440.",
+    ),
+    Verdict.TRUNCATED: ("it is cut short", _AGAIN),
+    Verdict.DAMAGED: ("it was changed or cut short on its way", _AGAIN),
+    Verdict.UNSIGNED: (
+        "it is not signed, and `export.signers` asks for a signature",
+        "Ask the sender to sign it (gpg --sign --encrypt).",
+    ),
+    Verdict.SIGNER_UNKNOWN: (
+        "it is signed, but by nobody among `export.signers`",
+        "Find out who made it before adding a certificate to `export.signers`.",
+    ),
+    Verdict.SIGNATURE_BAD: (
+        "its signature does not hold: wrong, expired, revoked or by a weak hash",
+        "Ask the sender to sign it again with a valid key.",
+    ),
+    Verdict.SIGNATURE_UNJUDGED: (
+        "its signature lies inside a compressed packet, which can be judged with gpg only",
+        "Install gpg, or ask the sender to sign without compression (gpg -z 0).",
+    ),
+    Verdict.SIGNATURE_IMPOSSIBLE: (
+        "`export.signers` asks for a signature, which this kind of file cannot carry",
+        "Ask for a signed OpenPGP export, or remove `export.signers`.",
+    ),
+    Verdict.SIGNERS_UNUSABLE: (
+        "a file of `export.signers` holds no OpenPGP certificate that can be read",
+        "Export the sender's certificate again (gpg --armor --export).",
+    ),
+    Verdict.GPG_MISSING: (
+        "the key lives in gpg's keyring and gpg is not installed",
+        "Install gpg, or set `export.key` to a key file.",
+    ),
+    Verdict.GPG_FAILED: (
+        "gpg could not be brought to judge it",
+        "Check that gpg and its agent run for this user (gpg --list-secret-keys).",
+    ),
+    Verdict.DECRYPTOR_DIED: (
+        "the decryptor ended without a verdict",
+        "Run the same command again; if it happens again, look for an out-of-memory kill.",
+    ),
+    Verdict.DECRYPTOR_STALLED: (
+        "the decryptor stopped moving",
+        "Run the same command again; with a gpg key, check that the agent does not wait for a PIN.",
+    ),
+    Verdict.EMPTY: ("it is empty", "Ask the sender for the export again."),
+    Verdict.TOO_LARGE: (
+        "it unpacks to more bytes than allowed",
+        "Ask for the export in several files if it is meant to be that large.",
+    ),
+    Verdict.RATIO: (
+        "it unpacks to far more bytes than a card export can",
+        "Treat the file as hostile; ask the sender for an export without compression.",
+    ),
+    Verdict.CHANGED: (
+        "it is no longer the file that was proved",
+        "Put the proved file back, or start a new migration for the new one.",
+    ),
+    Verdict.STILL_WRITTEN: (
+        "it changed while it was being read",
+        "Wait until the upload is complete and run the same command again.",
+    ),
+}
+"""What happened and what to do next, for every verdict that refuses."""

@@ -1,0 +1,255 @@
+"""The decryptor's process: it ends when it should, leaves nothing behind and shows nothing.
+
+Goal: no zombie, no hang, no secret in argv or environment, no plain byte on a disk. Method: real
+children, killed, stopped and watched through /proc.
+"""
+
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ExportRefused
+from pipeline.files.decrypt_process import Decryptor
+from pipeline.files.decrypt_request import Request
+from pipeline.files.envelope import Limits, SealedExport
+from pipeline.files.envelope_verdict import WORDS, Refused, Verdict
+from tests.support import exports
+from tests.support.exports import keys_of
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = b"".join(
+    b"row %09d of an export that fills several pipes\n" % row for row in range(200_000)
+)
+
+
+@pytest.fixture(params=["sequoia", "gpg", "age"])
+def engine(request, tmp_path):
+    """An export that is larger than every pipe, and what opens it with one of the engines."""
+    return exports.large_export(tmp_path, request.param, PLAIN)
+
+
+def private_homes():
+    """Give the folders that gpg was lent, wherever they are made."""
+    places = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - looked at only.
+    return {path for place in places for path in place.glob("cardferry-*")}
+
+
+def all_cleared(homes, seconds=10.0):
+    """Wait until no new private folder is left; another worker's may be there for a moment."""
+    end = time.monotonic() + seconds
+    while not private_homes() <= homes:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def held():
+    """Count our open descriptors and threads."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+
+def gone(pid, seconds=5.0):
+    """Wait until a process is no more."""
+    end = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_leaving_a_pass_early_ends_the_child(engine):
+    """Closing after the first bytes leaves no process, thread, descriptor or folder behind."""
+    path, keys = engine
+    before, holding = exports.children(), held()
+
+    with SealedExport(path, keys) as export:
+        first = export.prove()
+        next(first)
+        started = exports.children() - before
+        first.close()
+        left = exports.children() & started
+
+    assert len(started) == 1
+    assert left == set()
+    assert before == exports.children()
+    assert all(now <= then for now, then in zip(held(), holding, strict=True))
+
+
+def test_leaving_the_export_ends_every_pass(engine):
+    """The end of the export's own block ends what is under way."""
+    path, keys = engine
+    before = exports.children()
+
+    with SealedExport(path, keys) as export:
+        next(export.prove())
+        next(export.prove())
+        during = exports.children() - before
+
+    assert len(during) == 2
+    assert exports.children() == before
+
+
+def test_a_whole_pass_leaves_nothing_behind(engine):
+    """After both passes there is no child, descriptor, thread or private folder more than before."""
+    path, keys = engine
+    before, holding = exports.children(), held()
+    homes = private_homes()
+
+    with SealedExport(path, keys) as export:
+        first = export.prove()
+        for _ in first:
+            pass
+        for _ in export.reread(first.file):
+            pass
+
+    assert before == exports.children()
+    assert all(now <= then for now, then in zip(held(), holding, strict=True))
+    assert all_cleared(homes)
+
+
+def test_a_killed_child_refuses_the_pass(engine):
+    """A child that dies in the middle is no end of file: the pass is refused, nothing hangs."""
+    path, keys = engine
+    before = exports.children()
+
+    with SealedExport(path, keys) as export:
+        first = export.prove()
+        next(first)
+        (child,) = exports.children() - before
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(ExportRefused):
+            for _ in first:
+                pass
+
+        assert not first.complete
+    assert exports.children() == before
+
+
+def test_a_hung_child_is_noticed(engine):
+    """A stopped child is given up after the stall limit, and ended."""
+    path, keys = engine
+    before = exports.children()
+
+    with SealedExport(path, keys, Limits(stall_s=0.3)) as export:
+        first = export.prove()
+        next(first)
+        (child,) = exports.children() - before
+        for pid in (child, *grandchildren(child)):
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ExportRefused) as caught:
+            for _ in first:
+                pass
+
+    assert WORDS[Verdict.DECRYPTOR_STALLED][1] == caught.value.next_step
+    assert exports.children() == before
+
+
+def grandchildren(pid):
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for each in lists for word in each.read_text().split()]
+
+
+def test_a_slow_reader_is_no_hang(engine):
+    """The stall limit counts the decryptor's silence, not the reader's."""
+    path, keys = engine
+
+    with SealedExport(path, keys, Limits(stall_s=0.5)) as export:
+        first = export.prove()
+        next(first)
+        time.sleep(0.8)
+        for _ in first:
+            pass
+
+        assert first.complete
+
+
+def test_an_interrupt_at_the_terminal_does_not_reach_the_child(engine):
+    """The child lives in a session of its own, where a Ctrl-C does not go."""
+    path, keys = engine
+    before = exports.children()
+
+    with SealedExport(path, keys) as export:
+        first = export.prove()
+        next(first)
+        (child,) = exports.children() - before
+
+        assert os.getsid(child) == child
+        assert os.getpgid(child) != os.getpgid(0)
+
+
+def test_a_machine_without_descriptors_gives_a_verdict():
+    """Where no child can be started there is a verdict, no traceback, and nothing is lost."""
+    limits, before = resource.getrlimit(resource.RLIMIT_NOFILE), held()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(Refused) as caught:
+            Decryptor(Request("age"), iter([b""]), stall_s=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert caught.value.verdict is Verdict.DECRYPTOR_DIED
+    assert held() <= before
+
+
+def test_a_killed_parent_takes_the_child_along(engine):
+    """SIGKILL to the pipeline ends the decryptor and its private folder by itself."""
+    path, keys = engine
+    homes = private_homes()
+    command = [
+        sys.executable,
+        "-c",
+        exports.READS_ONE_BLOCK,
+        path,
+        keys.key_file,
+        *keys.signer_files,
+    ]
+    with subprocess.Popen(
+        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as parent:
+        child = int(parent.stdout.readline())
+        kin = [child, *grandchildren(child)]
+        parent.kill()
+
+        assert [True] * len(kin) == [gone(pid) for pid in kin]
+    assert all_cleared(homes)
+
+
+def test_a_pass_may_be_read_in_another_thread(engine):
+    """A pass survives the end of the thread that started it."""
+    path, keys = engine
+
+    with SealedExport(path, keys) as export:
+        first = export.prove()
+        parts = []
+        starter = threading.Thread(target=lambda: parts.append(next(first)))
+        starter.start()
+        starter.join()
+        parts.extend(first)
+
+    assert b"".join(parts) == PLAIN
+
+
+def test_the_child_starts_fast(tmp_path):
+    """A small export takes well under a second, so that two passes cost nothing to speak of."""
+    path = tmp_path / "export"
+    path.write_bytes(exports.by_pyrage(b"id\n"))
+    keys = keys_of("age")
+    begun = time.perf_counter()
+
+    with SealedExport(path, keys) as export:
+        for _ in export.prove():
+            pass
+
+    assert time.perf_counter() - begun < 2
