@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pipeline.model import OutcomeKind, RowState
@@ -25,7 +25,7 @@ class WaitingCard:
     """A claimed row and the body that will be sent for it; the body is wiped once it is settled."""
 
     claim: Claim
-    body: bytearray
+    body: bytearray = field(repr=False)
     number: int
     """Attempts ever made for this row."""
     unknowns: int

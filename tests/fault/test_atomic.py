@@ -10,8 +10,13 @@ import sys
 import pytest
 
 from pipeline.files.atomic import write_together
+from tests.support.programs import require
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+@pytest.fixture(autouse=True)
+def _strace():
+    require("strace")
+
 
 OLD, NEW = b"old" * 5000, b"new" * 5000
 NAMES = ("first", "last")

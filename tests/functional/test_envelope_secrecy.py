@@ -1,6 +1,5 @@
 """What the decryptor shows to others: nothing; and what it writes to a disk: nothing."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from pipeline.files.envelope import SealedExport
 from tests.support import exports
 from tests.support.exports import PASSPHRASE, keyring, keys_of
+from tests.support.programs import require
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = b"".join(
@@ -46,9 +46,9 @@ def test_the_child_shows_no_secret_and_is_not_dumpable(tmp_path, monkeypatch):
     assert owner == 0
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_no_plain_byte_reaches_a_disk(engine, tmp_path):
     """No process of a pass opens a file for writing, other than pipes and gpg's private folder."""
+    require("strace")
     path, keys = engine
     log = tmp_path / "strace"
     code = exports.READS_ONE_BLOCK.replace(

@@ -11,6 +11,7 @@ from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.files.envelope import SealedExport
 from pipeline.files.seal import seal_file
 from tests.support.exports import PASSPHRASE, keyring, keys_of
+from tests.support.programs import require
 
 PLAIN = b"id,number\nc-1,not a number\n" * 10_000
 
@@ -54,7 +55,7 @@ def test_age_and_gpg_open_what_seal_made(source, tmp_path):
     """Stock programs read our exports."""
     seal_file(source, tmp_path / "e.age", keyring().public("age"))
     seal_file(source, tmp_path / "e.pgp", keyring().public("locked"))
-    age = ["age", "-d", "-i", keyring().secret("age"), tmp_path / "e.age"]
+    age = [require("age"), "-d", "-i", keyring().secret("age"), tmp_path / "e.age"]
 
     by_age = subprocess.run(age, capture_output=True, check=True).stdout
     by_gpg = keyring().gpg("--decrypt", str(tmp_path / "e.pgp"))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import require
+
 ROOT = Path(__file__).parents[2]
 LINES_MAX = 300
 
@@ -70,7 +72,7 @@ def test_a_secret_is_revealed_only_where_it_is_used():
 def test_the_package_index_is_used_by_name_only():
     """No file names the address of a package registry."""
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        [require("git"), "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     words = ("pypi." + "org", "pythonhosted", "registry." + "npmjs", "deb." + "debian")
     hits = [

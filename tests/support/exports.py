@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from pipeline.files.envelope import EnvelopeKeys
+from tests.support.programs import require
 
 PASSPHRASE = "correct hörse 1"  # noqa: S105 - of keys that live as long as a test run.
 SUITES = {"rsa": pysequoia.CipherSuite.RSA2k, "cv25519": pysequoia.CipherSuite.Cv25519}
@@ -37,10 +38,10 @@ class Keyring:
         self.folder = Path(tempfile.mkdtemp(prefix="cfk-", dir="/tmp"))
         self.gpg_home = self.folder / "g"
         self.gpg_home.mkdir(mode=0o700)
+        self._in_gpg = False
         atexit.register(self._remove)
         for name, suite in PEOPLE.items():
             self._make_openpgp(name, suite)
-        self._make_locked()
         for name in ("age", "age_stranger"):
             identity = pyrage.x25519.Identity.generate()
             self._write(f"{name}.key", f"# made for a test\n{identity}\n".encode())
@@ -49,10 +50,12 @@ class Keyring:
 
     def secret(self, name):
         """Give the path of a secret key."""
+        self._make_if_gpgs(name)
         return self.folder / f"{name}.key"
 
     def public(self, name):
         """Give the path of a public key."""
+        self._make_if_gpgs(name)
         return self.folder / f"{name}.pub"
 
     def fingerprint(self, name):
@@ -62,7 +65,12 @@ class Keyring:
         return pysequoia.Cert.from_file(str(self.public(name))).fingerprint
 
     def gpg(self, *arguments, stdin=b""):
-        """Run gpg in the tests' own home and give what it wrote."""
+        """Run gpg in the tests' own home, which knows every key, and give what it wrote."""
+        if not self._in_gpg:
+            require("gpg")
+            self._in_gpg = True
+            for name in PEOPLE:
+                self.gpg("--import", str(self.folder / f"{name}.key"))
         fixed = ("--batch", "--yes", "--quiet", "--trust-model", "always")
         loopback = ("--pinentry-mode", "loopback", "--passphrase", PASSPHRASE)
         command = ["gpg", "--homedir", str(self.gpg_home), *fixed, *loopback, *arguments]
@@ -76,10 +84,11 @@ class Keyring:
         )
         self._write(f"{name}.key", str(key).encode())
         self._write(f"{name}.pub", str(key.extract_certificate()).encode())
-        self.gpg("--import", str(self.secret(name)))
 
-    def _make_locked(self):
-        """A key as gpg makes them: with a passphrase, exported in binary."""
+    def _make_if_gpgs(self, name):
+        """Make the key that only gpg makes so: with a passphrase, exported in binary."""
+        if name != "locked" or (self.folder / "locked.key").exists():
+            return
         address = "locked@example.org"
         self.gpg("--quick-generate-key", address, "future-default", "default", "never")
         self._write("locked.key", self.gpg("--export-secret-keys", address))
@@ -91,8 +100,9 @@ class Keyring:
         path.chmod(0o600)
 
     def _remove(self):
-        command = ["gpgconf", "--homedir", str(self.gpg_home), "--kill", "all"]
-        subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+        if self._in_gpg:
+            command = ["gpgconf", "--homedir", str(self.gpg_home), "--kill", "all"]
+            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -130,6 +140,7 @@ def by_sequoia(plain, to="cv25519", *, signer=None, armored=False):
 
 def by_age(plain, *, armored=False):
     """Seal with the age program."""
+    require("age")
     recipient = keyring().fingerprint("age")
     command = ["age", "-r", recipient, *(("-a",) if armored else ())]
     return subprocess.run(command, input=plain, capture_output=True, check=True).stdout

@@ -1,0 +1,101 @@
+"""The demo: what a newcomer sees first."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.model import FAILURE_CODES, Stage
+from tests.support.commands import ROOT, cardferry
+from tests.support.sandbox import spawned
+
+MODE_CODES = {"test_card_in_live_mode", "real_card_in_test_mode"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """One demo with its folder."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    return cardferry("demo", "--out", out, code=3), out
+
+
+def test_the_demo_shows_every_failure_code_of_reading_and_validation(demo):
+    """The sample fails in every way that a row can fail before it is sent."""
+    done, out = demo
+    early = {c.code for c in FAILURE_CODES.values() if c.stage in {Stage.READ, Stage.VALIDATE}}
+    listed = set(pq.read_table(out / "failures.parquet").column("code").to_pylist())
+
+    assert early - MODE_CODES <= listed
+    assert all(code in done.out for code in early)
+
+
+def test_the_demos_balance_is_zero(demo):
+    """Rows in the sample and rows accounted for are the same."""
+    _, out = demo
+
+    balance = json.loads((out / "report.json").read_text("utf-8"))["balance"]
+
+    assert (252, 0, 0) == (balance["rows"], balance["pending"], balance["difference"])
+
+
+def test_the_demo_needs_no_place_and_leaves_the_checkout_alone(tmp_path):
+    """From any folder, without --out, the demo runs and says where its files are."""
+    before = subprocess.run(
+        ["ls", "-A", str(ROOT)], capture_output=True, text=True, check=True
+    ).stdout
+
+    done = cardferry("demo", cwd=tmp_path, environment={"TMPDIR": str(tmp_path)}, code=3)
+
+    after = subprocess.run(["ls", "-A", str(ROOT)], capture_output=True, text=True, check=True)
+    folder = Path(
+        next(line for line in done.out.splitlines() if line.startswith("files in ")).split(" in ")[
+            1
+        ]
+    )
+    assert folder.parent == tmp_path
+    assert (folder / "mapping.parquet").is_file()
+    assert before == after.stdout
+
+
+def test_the_demos_tokens_are_known_to_the_vault(tmp_path):
+    """Every token of the mapping can be retrieved from the sandbox that made it."""
+    with spawned() as vault:
+        done = cardferry(
+            "run",
+            ROOT / "sample_data" / "cards.csv.pgp",
+            "-c",
+            ROOT / "configs" / "sandbox.toml",
+            "--set",
+            f"vault.url={vault.base_url}",
+            "-o",
+            tmp_path / "out",
+            "--json",
+            code=3,
+        )
+        mapping = pq.read_table(tmp_path / "out" / "mapping.parquet").to_pylist()
+        for row in mapping:
+            token = vault.request("GET", f"/tokens/{row['token_id']}").json()
+
+            assert (row["card_id"], row["last_digits"]) == (
+                token["card"]["id"],
+                token["card"]["last_digits"],
+            )
+    assert len(mapping) == done.json["balance"]["tokenized"]
+
+
+def test_the_demo_says_what_is_missing_without_the_sandbox_extra(tmp_path):
+    """Without uvicorn the demo ends with 2 and says what to install."""
+    (tmp_path / "uvicorn.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "demo"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
+    )
+
+    assert done.returncode == 2
+    assert "cardferry[sandbox]" in done.stderr

@@ -1,0 +1,254 @@
+"""Bad input on the command line: its exit code, a next step, no traceback, nothing half-written."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli import COMMANDS, EXIT_CODES
+from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
+from tests.support.exports import PASSPHRASE, by_gpg, keyring
+from tests.support.sandbox import running, spawned
+
+OUTPUTS = {"mapping.parquet", "failures.parquet", "failures.csv", "report.json"}
+
+
+@pytest.fixture
+def vault(tmp_path):
+    """A vault whose journal must stay empty."""
+    with running(journal=tmp_path / "journal") as sandbox:
+        yield sandbox
+
+
+def _refused(tmp_path, vault, export, *lines, code, key="cv25519", **options):
+    """Run and assert the code, a second line with the next step, no output and no request."""
+    config = settings(tmp_path, vault.base_url, *lines, key=key)
+    out = tmp_path / "out"
+    done = cardferry("run", export, "-c", config, "-o", out, code=code, **options)
+
+    said = done.err.splitlines()
+    place = next(n for n, line in enumerate(said) if line.startswith("cardferry: "))
+    assert any(line.startswith("  ") and line.strip() for line in said[place + 1 :])
+    assert not OUTPUTS & {path.name for path in out.glob("*")}
+    assert vault.entries() == []
+    return done.err
+
+
+def test_no_key_is_refused(tmp_path, vault):
+    """An encrypted export without a key set ends with 6."""
+    _refused(tmp_path, vault, sealed(tmp_path, rows_csv(2)), code=6, key=None)
+
+
+def test_a_wrong_key_is_refused(tmp_path, vault):
+    """An export that was sealed to somebody else ends with 6."""
+    _refused(tmp_path, vault, sealed(tmp_path, rows_csv(2), to="rsa"), code=6)
+
+
+def test_a_wrong_passphrase_is_refused_and_not_repeated(tmp_path, vault):
+    """A passphrase that does not open the key ends with 6."""
+    export = tmp_path / "cards.gpg"
+    export.write_bytes(by_gpg(rows_csv(2), "locked"))
+
+    said = _refused(
+        tmp_path,
+        vault,
+        export,
+        "[export.passphrase]",
+        'env = "THE_PASSPHRASE"',
+        code=6,
+        key="locked",
+        environment={"THE_PASSPHRASE": "not-this-one"},
+    )
+
+    assert "not-this-one" not in said
+
+
+def test_the_right_passphrase_opens_the_key(tmp_path, vault):
+    """The same export is carried with the right passphrase."""
+    export = tmp_path / "cards.gpg"
+    export.write_bytes(by_gpg(rows_csv(2), "locked"))
+    lines = ("[export.passphrase]", 'env = "THE_PASSPHRASE"')
+    config = settings(tmp_path, vault.base_url, *lines, key="locked")
+
+    cardferry(
+        "run",
+        export,
+        "-c",
+        config,
+        "-o",
+        tmp_path / "out",
+        environment={"THE_PASSPHRASE": PASSPHRASE},
+    )
+
+    assert len(vault.entries()) == 2
+
+
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "plain"])
+def test_a_damaged_export_is_refused(tmp_path, vault, harm):
+    """Whatever happened to the container, nothing of it is sent."""
+    export = sealed(tmp_path, rows_csv(400))
+    content = bytearray(export.read_bytes())
+    if harm == "truncated":
+        del content[len(content) // 2 :]
+    elif harm == "flipped":
+        content[len(content) // 2] ^= 1
+    elif harm == "empty":
+        content.clear()
+    else:
+        content[:] = rows_csv(2)
+    export.write_bytes(content)
+
+    _refused(tmp_path, vault, export, code=6)
+
+
+def test_a_header_without_the_needed_columns_is_refused(tmp_path, vault):
+    """Missing columns are named as the settings name them."""
+    export = sealed(tmp_path, rows_csv(2, header=HEADER.replace("number", "pan")))
+
+    said = _refused(tmp_path, vault, export, code=6)
+
+    assert "number" in said
+
+
+def test_a_column_of_security_codes_is_refused(tmp_path, vault):
+    """An export that holds security codes is an incident and not an input."""
+    export = sealed(tmp_path, rows_csv(2, header=HEADER.replace("city", "CVV2")))
+
+    _refused(tmp_path, vault, export, code=6)
+
+
+def test_an_unknown_setting_is_refused(tmp_path, vault):
+    """A misspelt key is named."""
+    said = _refused(tmp_path, vault, sealed(tmp_path, rows_csv(2)), "rate_per_sec = 5", code=7)
+
+    assert "flow.rate_per_sec" in said
+
+
+def test_an_export_that_is_not_there_is_refused(tmp_path, vault):
+    """A missing file ends with 6 and its path."""
+    _refused(tmp_path, vault, tmp_path / "nothing.pgp", code=6)
+
+
+def test_an_unwritable_folder_is_local_trouble(tmp_path, vault):
+    """A folder that cannot be made ends with 5 before anything is sent."""
+    (tmp_path / "file").write_text("in the way")
+    config = settings(tmp_path, vault.base_url)
+    export = sealed(tmp_path, rows_csv(2))
+
+    cardferry("run", export, "-c", config, "-o", tmp_path / "file" / "out", code=5)
+
+    assert vault.entries() == []
+
+
+def test_a_vault_that_cannot_be_reached_stops_the_run_resumably(tmp_path):
+    """Nobody listening is an outage: 4, no row blamed, and the next run goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    lines = ("outage_max_s = 0.5",)
+    config = settings(tmp_path, f"http://127.0.0.1:{port}", *lines)
+    export = sealed(tmp_path, rows_csv(3))
+
+    stopped = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json", code=4)
+    with spawned(port=port):
+        done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json")
+
+    assert (3, 0) == (stopped.json["balance"]["pending"], stopped.json["unseen_tokens_max"])
+    assert done.json["balance"]["tokenized"] == 3
+
+
+def test_a_key_that_the_vault_refuses_stops_the_run_and_blames_no_row(tmp_path):
+    """401 ends with 7, every row still pending."""
+    with running(faults="A") as vault:
+        config = settings(tmp_path, vault.base_url)
+        export = sealed(tmp_path, rows_csv(3))
+
+        done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json", code=7)
+
+    assert done.json["balance"]["pending"] == 3
+    assert "public_key" in done.json["error"]
+
+
+def test_a_port_that_is_taken_is_told_by_the_sandbox():
+    """The sandbox ends with 5 and says which port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = cardferry("sandbox", "--port", listener.getsockname()[1], code=5)
+
+    assert "--port" in done.err
+
+
+def test_a_settings_file_that_is_missing_is_a_wrong_command_line(tmp_path):
+    """The command line itself is checked first."""
+    cardferry("run", "x.pgp", "-c", tmp_path / "none.toml", "-o", tmp_path / "out", code=2)
+
+
+def test_troubles_are_json_on_request(tmp_path, vault):
+    """With --json a refusal is one JSON object on standard output."""
+    config = settings(tmp_path, vault.base_url, key=None)
+    export = sealed(tmp_path, rows_csv(1))
+
+    done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json", code=6)
+
+    answer = json.loads(done.out)
+    assert (1, 6) == (answer["version"], answer["exit_code"])
+    assert answer["error"]
+    assert answer["next_step"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    """`--help` and `-h` of every command say what it does and what it takes."""
+    long, short = cardferry(command, "--help").out, cardferry(command, "-h").out
+
+    assert long == short
+    assert f"cardferry {command}" in long
+    assert len(re.findall(r"^  \S", long, re.MULTILINE)) > 2
+
+
+def test_the_programs_help_lists_commands_and_exit_codes():
+    """The first thing a newcomer types shows every command and every exit code."""
+    said = cardferry("--help").out
+
+    assert all(f"  {command} " in said for command in COMMANDS)
+    assert all(f"  {code} " in said for code in EXIT_CODES)
+
+
+def test_help_does_not_load_the_heavy_libraries():
+    """`cardferry --help` answers at once."""
+    code = "import sys; sys.argv[1:] = ['--help']\n"
+    code += "try:\n import pipeline.cli; pipeline.cli.main()\n"
+    code += "except SystemExit: print([m for m in ('pandas', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.endswith("[]\n")
+
+
+def test_a_second_run_on_the_same_folder_leaves_at_once(tmp_path):
+    """While one run holds the folder another ends with 11."""
+    with spawned("--latency-ms", "200", journal=tmp_path / "journal") as vault:
+        export = sealed(tmp_path, rows_csv(100))
+        config = settings(tmp_path, vault.base_url, "in_flight_max = 2")
+        arguments = ["run", str(export), "-c", str(config), "-o", str(tmp_path / "out")]
+        first = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not vault.entries():
+                assert first.poll() is None
+
+            cardferry(*arguments, code=11)
+            running_state = cardferry("status", tmp_path / "out", "--json").json
+        finally:
+            first.terminate()
+            code = first.wait()
+    assert running_state["running"]
+    assert code == 143
+
+
+def test_the_keyring_is_private():
+    """The keys that these tests open exports with would be accepted by a real vault's settings."""
+    assert keyring().secret("cv25519").stat().st_mode & 0o077 == 0

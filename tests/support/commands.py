@@ -1,0 +1,88 @@
+"""`cardferry` as users run it: a process of its own, with its exit code and both streams."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.support.cards import card_number
+from tests.support.exports import by_sequoia, keyring
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The one JSON object on standard output."""
+        return json.loads(self.out)
+
+
+def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120):
+    """Run a command; the exit code is asserted, with what it said as the failure's message."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+    )
+    said = f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert code is None or done.returncode == code, said
+    assert "Traceback" not in said, said
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+HEADER = "legacy_id,name,number,expiration_month,expiration_year,city,legacy_customer_id"
+
+
+def rows_csv(count, *, seed=1, first=1, header=HEADER):
+    """Give a plain export of valid cards, each with a name and an id of its own."""
+    lines, random = [header], Random(seed)
+    for place in range(first, first + count):
+        number = card_number(random)
+        lines.append(
+            f"id-{place},Holder {place},{number},{place % 12 + 1},2031,Bangkok,cus-{place}"
+        )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def sealed(folder, plain, name="cards.csv.pgp", to="cv25519"):
+    """Seal plain bytes as an export in a folder and give its path."""
+    path = folder / name
+    path.write_bytes(by_sequoia(plain, to))
+    return path
+
+
+def settings(folder, url, *lines, key="cv25519", name="settings.toml"):
+    """Write settings for a loopback vault and give their path."""
+    text = [
+        "[vault]",
+        f'url = "{url}"',
+        'public_key = "pkey_test_x"',
+        "read_timeout_s = 5",
+        "[export]",
+        f'key = {{ file = "{keyring().secret(key)}" }}' if key else "",
+        'carry = ["legacy_customer_id"]',
+        "[export.columns]",
+        'city = "city"',
+        "[flow]",
+        "rate_per_s = 100000",
+        *lines,
+    ]
+    path = folder / name
+    path.write_text("\n".join(text), "utf-8")
+    return path

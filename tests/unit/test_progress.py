@@ -1,0 +1,120 @@
+"""Progress: figures that do not grow, plain lines in a pipe, a live line on a terminal."""
+
+import asyncio
+import io
+import random
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.progress import Flow, Latencies, Lines, Silence
+
+SECONDS = st.floats(0.000_01, 120, allow_nan=False)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+class StepClock:
+    """A clock whose sleeps pass at once."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    async def sleep(self, seconds):
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+@given(st.lists(SECONDS, min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_quantile_is_within_a_tenth_of_the_true_one(seconds, share):
+    """The histogram's quantile is the sorted list's, give or take a bucket."""
+    latencies = Latencies()
+    for each in seconds:
+        latencies.add(each)
+    rank = max(0, -(-len(seconds) * share // 1) - 1)
+    true_ms = sorted(seconds)[int(rank)] * 1000
+
+    assert latencies.quantile_ms(share) == pytest.approx(true_ms, rel=0.14, abs=0.002)
+
+
+def test_the_histogram_does_not_grow_with_the_rows():
+    """A hundred thousand latencies take a few hundred buckets."""
+    latencies, seeded = Latencies(), random.Random(1)
+    for _ in range(100_000):
+        latencies.add(seeded.expovariate(10))
+
+    assert len(latencies._buckets) < 250
+
+
+async def _watch(stream, lines, flow, *, steps=30):
+    async with Lines(stream).sending(flow, StepClock()):
+        for _ in range(steps):
+            await asyncio.sleep(0)
+    return lines
+
+
+def test_in_a_pipe_progress_is_plain_lines():
+    """Without a terminal every line is whole and free of control characters."""
+    stream, flow = io.StringIO(), Flow(total=100, tokenized=40, rejected=2, refused=3, retries=4)
+
+    asyncio.run(_watch(stream, None, flow))
+
+    lines = stream.getvalue().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("42/100 rows") for line in lines)
+    assert all("429s 3 · retries 4 · failures 2" in line for line in lines)
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_on_a_terminal_the_line_is_live():
+    """On a terminal one line is drawn over and over, and a plain one stays at the end."""
+    stream, flow = Terminal(), Flow(total=100, tokenized=40)
+
+    asyncio.run(_watch(stream, None, flow))
+
+    assert "\x1b[" in stream.getvalue()
+    last = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", stream.getvalue().splitlines()[-1])
+    assert last.startswith("40/100 rows")
+
+
+def test_reading_is_counted_in_a_pipe_too():
+    """Pass 1 leaves one line with the rows it read."""
+    stream = io.StringIO()
+    with Lines(stream).reading("cards.pgp") as counter:
+        counter.add(5000)
+        counter.add(12)
+
+    assert stream.getvalue() == "read cards.pgp: 5,012 rows\n"
+
+
+def test_silence_is_a_valid_watcher(capsys):
+    """Nothing is shown and nothing breaks."""
+
+    async def watch():
+        async with Silence().sending(Flow(), StepClock()):
+            pass
+
+    with Silence().reading("x") as counter:
+        counter.add(1)
+    asyncio.run(watch())
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_statistics_give_rates_and_latencies():
+    """What goes into the ledger at the end holds the run's figures, without division by zero."""
+    flow = Flow(sent=10, tokenized=8, rate_allowed=5.0)
+    flow.latencies.add(0.1)
+
+    assert flow.statistics(2.0)["rows_per_s"] == 4.0
+    assert flow.statistics(0.0)["rows_per_s"] == 0.0
