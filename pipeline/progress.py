@@ -194,27 +194,29 @@ class Lines:
         with Progress(*columns, console=self._console, transient=True) as show:
             task = show.add_task("", total=max(flow.total, 1), figures="")
             while True:
-                words = _words(flow, clock.monotonic() - started)
+                words = _words(flow, clock.monotonic() - started, "\n")
                 show.update(task, completed=flow.settled, total=max(flow.total, 1), figures=words)
                 await clock.sleep(LIVE_LINE_EVERY_S)
 
 
-def _words(flow: Flow, seconds: float) -> str:
+def _words(flow: Flow, seconds: float, between: str = " · ") -> str:
+    """Give the figures; what matters most comes first, and a terminal gets two lines."""
     rate = flow.settled / seconds if seconds > 0 else 0.0
     left = f"{(flow.total - flow.settled) / rate:,.0f} s left" if rate else "-"
-    return " · ".join(
-        (
-            f"{flow.settled:,}/{flow.total:,} rows",
-            f"{rate:,.1f}/s",
-            f"in flight {flow.in_flight}/{flow.in_flight_limit}",
-            f"allowed {flow.rate_allowed:,.1f}/s",
-            f"429s {flow.refused}",
-            f"retries {flow.retries}",
-            f"failures {flow.rejected + flow.failed + flow.held}",
-            f"breaker {flow.breaker}",
-            f"p50 {flow.latencies.quantile_ms(0.5):,.0f} ms",
-            f"p95 {flow.latencies.quantile_ms(0.95):,.0f} ms",
-            f"p99 {flow.latencies.quantile_ms(0.99):,.0f} ms",
-            left,
-        )
+    head = (
+        f"{flow.settled:,}/{flow.total:,} rows",
+        f"{rate:,.1f}/s",
+        left,
+        f"failures {flow.rejected + flow.failed + flow.held}",
     )
+    tail = (
+        f"in flight {flow.in_flight}/{flow.in_flight_limit}",
+        f"allowed {flow.rate_allowed:,.1f}/s",
+        f"429s {flow.refused}",
+        f"retries {flow.retries}",
+        f"breaker {flow.breaker}",
+        "p50/p95/p99 "
+        + "/".join(f"{flow.latencies.quantile_ms(q):,.0f}" for q in (0.5, 0.95, 0.99))
+        + " ms",
+    )
+    return " · ".join(head) + between + " · ".join(tail)

@@ -68,7 +68,7 @@ def carry(
 
     def confirm(plan: dict[str, Any]) -> bool:
         if not terminal.quiet and not terminal.as_json:
-            show_plan(terminal, plan)
+            show_plan(terminal, plan, job.limit)
         if not (ask and interactive):
             return True
         return click.confirm("Send these rows?", default=False, err=True)

@@ -21,12 +21,14 @@ _MINUTE_S = 60
 _HOUR_S = 3600
 
 
-def show_plan(terminal: Terminal, plan: dict[str, Any]) -> None:
+def show_plan(terminal: Terminal, plan: dict[str, Any], limit: int | None) -> None:
     """Tell what would be sent, on standard error."""
+    now = plan["to_send"] if limit is None else min(limit, plan["to_send"])
     terminal.say(
         f"{plan['rows']:,} rows: {plan['to_send']:,} to send, {plan['rejected']:,} rejected, "
         f"{plan['already_tokenized']:,} already tokenized",
-        f"about {duration(plan['seconds_at_rate'])} at {plan['rate_per_s']:g} a second",
+        f"{now:,} now, about {duration(now / plan['rate_per_s'])} "
+        f"at {plan['rate_per_s']:g} a second",
     )
 
 
@@ -40,6 +42,9 @@ def show_ending(terminal: Terminal, ending: Ending, folder: Path) -> None:
         out = terminal.out()
         show_balance(out, ending.figures)
         out.print(f"files in {folder}", markup=False)
+        pending = ending.figures["balance"]["pending"]
+        if pending and ending.trouble is None:
+            terminal.say(f"{pending:,} rows are left; run the same command again to go on")
 
 
 def _ending_tree(ending: Ending, folder: Path) -> dict[str, Any]:

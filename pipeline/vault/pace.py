@@ -1,0 +1,155 @@
+"""The pace of sends: refusals and time in, the instant of the next send out.
+
+GCRA: one number, the earliest instant of the next send, spaces sends evenly, which a low-limit
+vault likes better than a bucket that bursts. The rate has a known ceiling; below it lies the
+vault's own limit, which nobody tells. A refusal (429) cuts the rate to 0.85 of where it stood,
+and quiet time brings it back along CUBIC's curve (RFC 9438): fast at first, flat around the
+refused level, then ever bolder. Pure: time comes in as an argument, in monotonic seconds.
+
+The constants were tuned in virtual time (`tests/property/test_pace_quota.py` holds the marks):
+shorter returns find a risen limit sooner and are refused more often.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FLOOR_PER_S: Final = 0.2
+"""However often the vault refuses, a send every five seconds keeps asking."""
+
+_CUT: Final = 0.85
+"""What a refusal leaves of the rate; twice when the cut before did not help."""
+
+_GOOD_BETWEEN_CUTS: Final = 8
+"""A refusal after fewer good answers than this means that the cut before did not help."""
+
+_RETURN_S: Final = 4.0
+_RETURN_SENDS: Final = 20.0
+_RETURN_MAX_S: Final = 30.0
+"""The way back to the refused level takes 4 s, at low rates 20 sends, at most 30 s ..."""
+
+_RETURN_COSTS: Final = 10.0
+_ROUND_TRIPS: Final = 2.0
+"""... and ten times what a refusal costs: its Retry-After, or two round trips."""
+
+_DOUBLINGS: Final = 4.0
+"""Beyond twice the way back no fixed limit can be near: double, so often in each further one."""
+
+_DOUBLINGS_MAX: Final = 64.0
+_SLACK_S: Final = 0.005
+"""A send that is late by less is on time: event loops are no more precise."""
+
+
+class Pace:
+    """Spaces sends and finds the rate that the vault bears.
+
+    Args:
+        ceiling_per_s: Never more sends a second than this.
+        start_per_s: The level at which an earlier run ended (`good_per_s`), if known.
+    """
+
+    def __init__(self, ceiling_per_s: float, *, start_per_s: float | None = None) -> None:
+        self._ceiling = ceiling_per_s
+        self._floor = min(FLOOR_PER_S, ceiling_per_s)
+        self._set_rate(ceiling_per_s)
+        self._next_at = self._gate_until = self._asked_at = self._cut_at = float("-inf")
+        self._plateau: float | None = None
+        self._return_s = _RETURN_S
+        self._quiet_s = 0.0
+        self._good_since_cut = 0
+        if start_per_s is not None and start_per_s < ceiling_per_s:
+            self._plateau = max(start_per_s, self._floor)
+            self._return_s = self._quiet_s = _patience(self._plateau, 0.0)
+            self._set_rate(self._plateau)
+
+    @property
+    def rate_per_s(self) -> float:
+        """The rate allowed now."""
+        return self._rate
+
+    @property
+    def good_per_s(self) -> float | None:
+        """The level for the next run to start from; `None` while the ceiling was never refused."""
+        return None if self._plateau is None else self._rate
+
+    @property
+    def gate_until(self) -> float:
+        """No send before this instant, by the vault's own word."""
+        return self._gate_until
+
+    def earliest(self, now: float) -> float:
+        """Give the instant that `reserve` would give, without taking it."""
+        return max(now, self._next_at, self._gate_until)
+
+    def reserve(self, now: float) -> float:
+        """Give the instant at which one send may leave; it is taken from then on."""
+        if self._plateau is not None:
+            self._win_back(now, self._plateau)
+        turn = max(now, self._next_at, self._gate_until)
+        self._next_at = turn + self._interval
+        return turn
+
+    def still_valid(self, turn: float, now: float) -> bool:
+        """Say whether a send may leave now in a turn that was reserved before.
+
+        One interval late is one send too close to the next, which is the burst of two that a
+        vault must bear; later than that, or behind a gate that fell meanwhile, reserve again.
+        """
+        slack = max(_SLACK_S, self._interval)
+        return now - turn <= slack and now >= self._gate_until
+
+    def succeeded(self, *, sent_at: float) -> None:
+        """Take in an answer that was no refusal, to a request that left at `sent_at`."""
+        if sent_at >= self._cut_at:
+            self._good_since_cut += 1
+
+    def refused(self, now: float, retry_after_s: float | None, *, sent_at: float) -> None:
+        """Take in a 429.
+
+        Args:
+            now: When it came.
+            retry_after_s: Seconds that the vault wants to be left alone, if it said so.
+            sent_at: When the refused request left; one that left before the last cut is no news
+                beyond its `retry_after_s`.
+        """
+        if retry_after_s:
+            self.hold_off(now, retry_after_s)
+        if sent_at < self._cut_at:
+            return
+        helped = self._good_since_cut >= _GOOD_BETWEEN_CUTS
+        self._plateau = self._rate if helped else max(self._rate * _CUT, self._floor)
+        cost_s = max(retry_after_s or 0.0, _ROUND_TRIPS * (now - sent_at))
+        self._return_s = _patience(self._plateau, cost_s)
+        self._quiet_s = 0.0
+        self._good_since_cut = 0
+        # Turns that were taken at the old rate are no test of the new one.
+        self._cut_at = max(now, self._next_at)
+        self._set_rate(self._plateau * _CUT)
+        self._next_at = max(self._next_at, now + self._interval)
+
+    def hold_off(self, now: float, seconds: float) -> None:
+        """Close the gate for so many seconds, as a Retry-After demands."""
+        self._gate_until = max(self._gate_until, now + seconds)
+        self._asked_at = max(self._asked_at, self._gate_until)
+
+    def _win_back(self, now: float, plateau: float) -> None:
+        """Let quiet time raise the rate, counting only time in which the pace held sends back."""
+        if now > self._asked_at:
+            if now - self._next_at <= self._interval:
+                self._quiet_s += min(now - self._asked_at, self._interval)
+            self._asked_at = now
+        nearness = self._quiet_s / self._return_s - 1.0
+        level = 1.0 + (1.0 - _CUT) * min(nearness, 1.0) ** 3
+        if nearness > 1.0:
+            level *= 2.0 ** min(_DOUBLINGS * (nearness - 1.0), _DOUBLINGS_MAX)
+        self._set_rate(plateau * level)
+
+    def _set_rate(self, rate: float) -> None:
+        self._rate = min(max(rate, self._floor), self._ceiling)
+        self._interval = 1.0 / self._rate
+
+
+def _patience(plateau: float, cost_s: float) -> float:
+    """Give the seconds for the way back to a plateau, when a refusal costs so many."""
+    seconds = min(max(_RETURN_S, _RETURN_SENDS / plateau), _RETURN_MAX_S)
+    return max(seconds, _RETURN_COSTS * min(cost_s, _RETURN_MAX_S))

@@ -1,0 +1,123 @@
+"""Slots, breaker, pace and retry together, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.breaker import BreakerState
+from pipeline.vault.pace import Pace
+from pipeline.vault.turnstile import Turnstile
+from tests.support.model_vault import ILL, OK, Migration
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+REFUSED = Outcome(OutcomeKind.REFUSED, "status 429", retry_after_s=40.0)
+
+
+def carried(vault, **options):
+    async def main():
+        return await Migration(vault, **options).run()
+
+    return run_virtually(main())
+
+
+def test_a_healthy_vault_gets_every_row_once_at_the_rate():
+    """Without trouble the gates only space: 500 rows at 50 a second take ten seconds."""
+    run = carried(lambda _: OK, rows=500)
+
+    assert 500 == len(run.sends)
+    assert 10.0 == pytest.approx(run.sends[-1], abs=0.1)
+    assert 8 >= run.most_under_way
+
+
+@pytest.mark.parametrize("slots", [1, 8, 64])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_outage_of_twenty_minutes_is_sat_out(slots, seed):
+    """Few attempts go to a vault that is down, and within two minutes of its return all is well."""
+    down, up = 5.0, 1205.0
+    run = carried(lambda at: ILL if down <= at < up else OK, rows=2000, slots=slots, seed=seed)
+    failures = [at for at in run.sends if down <= at < up]
+    opened = next(at for at, state in run.breakers if state == BreakerState.OPEN.value)
+    recovered = next(at for at in run.good if at >= up)
+
+    assert 20 >= sum(at <= opened for at in failures) - slots
+    assert 0.1 * 2000 + 100 >= len(failures)
+    assert 120 >= recovered - up
+    assert run.sends[-1] - up < 120 + 2000 / 50 + 120
+    assert 2000 == len(run.good)
+    assert 1200 == pytest.approx(run.outage_s, abs=60)
+    assert BreakerState.CLOSED.value == run.flow.breaker
+
+
+def test_half_the_answers_failing_does_not_multiply_the_attempts():
+    """At every second answer a failure, attempts stay near what the rows need."""
+    toggle = iter(range(10**9))
+    run = carried(lambda _: ILL if next(toggle) % 2 else OK, rows=300)
+
+    assert 300 == len(run.good)
+    assert 2.1 * 300 >= len(run.sends)
+
+
+def test_failures_shrink_the_slots_and_answers_win_them_back():
+    """After timeouts fewer requests are under way; after rounds of answers as many as before."""
+    ill = {0.4}
+    run = carried(
+        lambda at: ILL if min(ill) <= at < 0.6 else OK,
+        rows=3000, slots=16, rate_per_s=1000, latency_s=0.05,
+    )  # fmt: skip
+
+    assert 16 == run.most_under_way
+    assert 16 == run.flow.in_flight_limit
+    assert 3000 == len(run.good)
+
+
+def test_a_retry_after_stops_the_whole_pool():
+    """One 429 with forty seconds, and nobody sends for forty seconds."""
+    run = carried(lambda at: REFUSED if 2.0 <= at < 2.05 else OK, rows=400)
+    told = 2.0 + run.latency_s
+    gap = [at for at in run.sends if told + 0.05 < at < told + 40.0]
+
+    assert [] == gap
+    assert 400 == len(run.good)
+
+
+def test_a_stop_ends_everything_at_once():
+    """Slots waiting for a slot, a turn, a breaker or a retry all leave when the run stops."""
+
+    async def main():
+        run = Migration(lambda _: ILL, rows=1000, slots=16)
+        asyncio.get_running_loop().call_later(20.0, run.stopping.set)
+        await run.run()
+        return run, run.clock.monotonic()
+
+    run, over = run_virtually(main())
+
+    assert 20.0 == pytest.approx(over, abs=run.latency_s + 0.001)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.005, 0.019, 0.1, 1.0])
+def test_a_stalled_disk_never_bunches_sends(late_s):
+    """Rows whose intents all became durable at once still leave an interval apart."""
+
+    async def main():
+        clock, stopping, sends = VirtualClock(), asyncio.Event(), []
+        turnstile = Turnstile(Pace(50), clock)
+
+        async def row():
+            turn = await turnstile.reserve(stopping)
+            now = clock.monotonic()
+            # The disk answers only at whole multiples of `late_s`.
+            await asyncio.sleep(late_s and late_s - now % late_s)
+            assert await turnstile.reach(turn, stopping)
+            sends.append(clock.monotonic())
+
+        await asyncio.gather(*(row() for _ in range(200)))
+        return sends
+
+    sends = run_virtually(main())
+    most = max(sum(start <= at < start + 1 for at in sends) for start in sends)
+
+    assert 200 == len(sends)
+    assert 52 >= most

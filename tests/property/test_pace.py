@@ -1,0 +1,109 @@
+"""The pace against a slow model of what it promises."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.vault.pace import Pace
+
+RATES = st.floats(0.2, 1e6)
+WAITS = st.floats(0, 30)
+
+
+@given(rate=RATES, waits=st.lists(WAITS, min_size=1, max_size=60))
+def test_turns_are_an_interval_apart_and_never_early(rate, waits):
+    """A turn comes as soon as it may: now, or one interval after the turn before."""
+    pace, now, turns = Pace(rate), 0.0, []
+    for wait in waits:
+        now += wait
+        expected = now if not turns else max(now, turns[-1] + 1 / rate)
+        turns.append(pace.reserve(now))
+
+        assert expected == pytest.approx(turns[-1], rel=1e-9)
+
+
+@given(
+    rate=st.floats(0.5, 200),
+    asks=st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.4)), min_size=1, max_size=200),
+)
+def test_no_second_holds_more_than_the_rate_and_two(rate, asks):
+    """Whoever sends only in valid turns, however late each is, never bunches."""
+    pace, now, sends = Pace(rate), 0.0, []
+    for wait, late in asks:
+        turn = pace.reserve(now)
+        sent_at = max(now, turn) + late
+        while not pace.still_valid(turn, sent_at):
+            turn = pace.reserve(sent_at)
+            sent_at = max(sent_at, turn)
+        sends.append(sent_at)
+        now += wait
+    sends.sort()
+    most = max(sum(start <= at < start + 1 for at in sends) for start in sends)
+
+    assert rate + 2 >= most - 1e-6
+
+
+@given(
+    ceiling=st.floats(0.1, 1000),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["good", "refused", "told"]), st.floats(0, 100)), max_size=100
+    ),
+)
+def test_the_rate_stays_between_floor_and_ceiling_whatever_comes(ceiling, steps):
+    """No run of answers pushes the rate out of its bounds, or a turn before its gate."""
+    pace, now = Pace(ceiling), 0.0
+    for what, wait in steps:
+        now += wait
+        turn = pace.reserve(now)
+
+        assert turn >= pace.gate_until
+        if what == "good":
+            pace.succeeded(sent_at=now)
+        else:
+            pace.refused(now, wait if what == "told" else None, sent_at=now)
+
+        assert min(0.2, ceiling) <= pace.rate_per_s <= ceiling
+
+
+def test_a_refusal_of_what_left_before_the_cut_is_no_news():
+    """Many refusals of one burst cut the rate once."""
+    pace = Pace(100)
+    turns = [pace.reserve(0.0) for _ in range(10)]
+    pace.refused(0.2, None, sent_at=turns[0])
+    rate = pace.rate_per_s
+    for turn in turns[1:]:
+        pace.refused(0.21, None, sent_at=turn)
+
+    assert rate == pace.rate_per_s
+
+
+def test_a_turn_behind_a_gate_must_be_taken_again():
+    """A gate that falls after a turn was reserved holds that turn too."""
+    pace = Pace(10)
+    turn = pace.reserve(0.0)
+    pace.hold_off(0.0, 5.0)
+
+    assert not pace.still_valid(turn, 0.01)
+    assert 5.0 == pace.reserve(0.01)
+    assert pace.still_valid(5.0, 5.0)
+
+
+def test_time_that_the_pace_did_not_hold_back_wins_nothing():
+    """A rate that nobody tried is not believed: an hour of idleness leaves it where it was."""
+    pace = Pace(100)
+    pace.reserve(0.0)
+    pace.refused(0.1, None, sent_at=0.0)
+    pace.reserve(0.2)
+    before = pace.rate_per_s
+    pace.reserve(3600.0)
+
+    assert before == pytest.approx(pace.rate_per_s, rel=0.01)
+
+
+def test_an_unrefused_ceiling_has_no_level_to_remember():
+    """While the ceiling holds there is nothing to tell the next run."""
+    assert Pace(50).good_per_s is None
+    assert 20 == Pace(50, start_per_s=20).rate_per_s
+    assert 50 == Pace(50, start_per_s=80).rate_per_s

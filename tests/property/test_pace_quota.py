@@ -1,0 +1,91 @@
+"""What the pace makes of a vault's quota, in virtual time (issue 5's marks)."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.vault.pace import FLOOR_PER_S, Pace
+from tests.support.quota_vault import drive
+
+SEEDS = (1, 2, 3)
+JITTERS_S = (0.0, 0.003, 0.01)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("jitter_s", JITTERS_S)
+@pytest.mark.parametrize("in_flight", [8, 64])
+def test_a_known_quota_is_used_and_never_exceeded(seed, jitter_s, in_flight):
+    """At 50 a second allowed and taken: 97 % used, no 429, no second with more than rate + 2."""
+    traffic = drive(Pace(50), [(0, 50)], 65, seed=seed, jitter_s=jitter_s, in_flight=in_flight)
+
+    assert 0.97 <= traffic.goodput(5, 65)
+    assert [] == traffic.refused
+    assert 52 >= traffic.most_in_a_second()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("jitter_s", JITTERS_S)
+@pytest.mark.parametrize(
+    ("quota", "goodput", "refused"), [(20, 0.92, 0.03), (100, 0.92, 0.03), (3, 0.80, 0.08)]
+)
+def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
+    """After half a minute the hidden quota is used, and little is refused."""
+    traffic = drive(Pace(500), [(0, quota)], 150, seed=seed, jitter_s=jitter_s)
+
+    assert goodput <= traffic.goodput(30, 150)
+    assert refused >= traffic.refused_share(30, 150)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("jitter_s", JITTERS_S)
+def test_a_quota_that_moves_is_followed(seed, jitter_s):
+    """When the quota goes 20, 5, 40, two minutes each, 88 % of it is used and 4 % refused."""
+    quotas = [(0, 20), (150, 5), (270, 40)]
+    traffic = drive(Pace(500), quotas, 390, seed=seed, jitter_s=jitter_s)
+
+    assert 0.88 <= traffic.goodput(30, 390)
+    assert 0.04 >= traffic.refused_share(30, 390)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_half_an_hour_of_very_low_quotas(seed):
+    """At 3, then 10, then 0.5 a second without a hint: 85 % used, 5 % refused."""
+    quotas = [(0, 3), (600, 10), (1200, 0.5)]
+    traffic = drive(Pace(500), quotas, 1800, seed=seed)
+
+    assert 0.85 <= traffic.goodput(30, 1800)
+    assert 0.05 >= traffic.refused_share(30, 1800)
+
+
+@pytest.mark.parametrize("retry_after_s", [0.5, 1, 7])
+def test_nothing_is_sent_before_the_vault_allows(retry_after_s):
+    """After each refusal with a Retry-After, no send leaves before its instant."""
+    traffic = drive(
+        Pace(500), [(0, 20)], 90, retry_after_s=retry_after_s, latency_s=0.02, jitter_s=0.002
+    )
+
+    assert traffic.refused
+    for at in traffic.refused:
+        told = at + 0.01
+
+        assert not [sent for sent in traffic.sends if told < sent < told + retry_after_s]
+
+
+def test_an_endless_refusal_ends_at_the_floor():
+    """However long a vault refuses, a send every five seconds keeps asking, and not more."""
+    pace = Pace(100)
+    traffic = drive(pace, [(0, 1e-9)], 600)
+    late = [at for at in traffic.sends if at > 300]
+
+    assert FLOOR_PER_S == pytest.approx(pace.rate_per_s, rel=0.4)
+    assert 300 * FLOOR_PER_S == pytest.approx(len(late), rel=0.4)
+
+
+def test_the_level_found_is_where_the_next_run_starts():
+    """A run that begins at an earlier run's level is refused no more than a settled one."""
+    first = Pace(500)
+    drive(first, [(0, 20)], 60)
+    second = drive(Pace(500, start_per_s=first.good_per_s), [(0, 20)], 60)
+
+    assert 0.9 <= second.goodput(0, 60)
+    assert 0.04 >= second.refused_share(0, 60)

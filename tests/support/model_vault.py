@@ -1,0 +1,86 @@
+"""Rows, slots and a vault whose health is a function of time, run through the real gates."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import TYPE_CHECKING
+
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.progress import Flow
+from pipeline.vault.gates import Gates
+from pipeline.vault.pace import Pace
+from tests.support.virtual_time import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OK = Outcome(OutcomeKind.OK, "token")
+ILL = Outcome(OutcomeKind.AMBIGUOUS, "status 500")
+
+
+class Migration:
+    """A small tokenizer: each slot takes rows and attempts them as the gates say."""
+
+    def __init__(
+        self,
+        vault: Callable[[float], Outcome],
+        *,
+        rows: int,
+        rate_per_s: float = 50,
+        slots: int = 8,
+        latency_s: float = 0.1,
+        seed: int = 1,
+    ) -> None:
+        self.vault = vault
+        self.left = rows
+        self.latency_s = latency_s
+        self.clock = VirtualClock()
+        self.flow = Flow()
+        self.pace = Pace(rate_per_s)
+        self.gates = Gates(self.pace, slots, self.clock, Random(seed), self.flow)
+        self.stopping = asyncio.Event()
+        self.sends: list[float] = []
+        self.good: list[float] = []
+        self.breakers: list[tuple[float, str]] = []
+        self.outage_s = 0.0
+        self.under_way = self.most_under_way = 0
+
+    async def run(self) -> Migration:
+        await asyncio.gather(*(self._slot(number) for number in range(self.gates.slots)))
+        return self
+
+    async def _slot(self, number: int) -> None:
+        while await self.gates.admit(number, self.stopping) and self.left:
+            self.left -= 1
+            self.gates.first_attempt()
+            first = await self._attempt()
+            if first is not None:
+                await self.gates.retry(first, self._attempt, self.stopping)
+        self.gates.widen()
+
+    async def _attempt(self) -> Outcome | None:
+        turn = await self.gates.turn(self.stopping)
+        if turn is None or not await self.gates.on_time(turn, self.stopping):
+            return None
+        sent_at = self.clock.monotonic()
+        self.sends.append(sent_at)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(self.latency_s)
+        self.under_way -= 1
+        verdict = self.vault(sent_at)
+        outcome = Outcome(
+            verdict.kind,
+            verdict.evidence,
+            retry_after_s=verdict.retry_after_s,
+            latency_s=self.latency_s,
+        )
+        self.gates.learn(outcome)
+        self.outage_s = max(self.outage_s, self.gates.outage_s())
+        if not self.breakers or self.breakers[-1][1] != self.flow.breaker:
+            self.breakers.append((self.clock.monotonic(), self.flow.breaker))
+        if outcome.kind is OutcomeKind.OK:
+            self.good.append(self.clock.monotonic())
+            return None
+        return outcome

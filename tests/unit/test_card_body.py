@@ -1,0 +1,50 @@
+"""The body that carries a card number."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.vault.card_body import encode_card, wipe
+
+NUMBER = b"4242424242424242"
+
+
+@given(name=st.text().filter(lambda text: text.isprintable()), year=st.integers(2000, 2100))
+def test_the_body_is_the_card_as_json(name, year):
+    """Whatever the fields hold, a JSON reader finds them and the number."""
+    body = encode_card({"name": name, "expiration_year": year}, NUMBER)
+
+    assert {
+        "card": {"name": name, "expiration_year": year, "number": NUMBER.decode()}
+    } == json.loads(bytes(body))
+
+
+@pytest.mark.parametrize("number", [b"", b'4242"}', b"4242 4242", "\uff14\uff12".encode()])
+def test_a_number_that_is_not_all_digits_is_refused_without_a_word_of_it(number):
+    """Only digits go between the quotes, and the exception says nothing else."""
+    with pytest.raises(ValueError, match=r"^the card number is not all digits$") as caught:
+        encode_card({"name": "A"}, number)
+
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1}, "\ud800"])
+def test_a_field_that_is_not_json_is_refused_without_its_value(value):
+    """The encoder's own exception would quote what it was given."""
+    with pytest.raises(ValueError, match=r"^a field of the card") as caught:
+        encode_card({"name": value}, NUMBER)
+
+    assert caught.value.__suppress_context__
+
+
+def test_wiping_leaves_zeros_in_the_same_buffer():
+    """After a wipe no digit is left where the number was."""
+    body = encode_card({"name": "A"}, NUMBER)
+    seen = memoryview(body)
+    wipe(body)
+
+    assert bytes(len(body)) == bytes(seen)

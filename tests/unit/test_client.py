@@ -1,0 +1,197 @@
+"""One attempt: what goes over the line, and every way it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+
+import httpx
+import pytest
+
+from pipeline.model import OutcomeKind
+from pipeline.vault.answer_reader import Answer
+from pipeline.vault.card_body import encode_card
+from pipeline.vault.client import VaultClient
+from pipeline.vault.failures import CertificateRefused, mark_unsent, proves_not_sent
+from pipeline.vault.token_answer import SentCard
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+NUMBER = b"4242424242424242"
+TOKEN = {
+    "object": "token",
+    "id": "tokn_test_63440m1z407jm6hgxtu",
+    "livemode": False,
+    "card": {
+        "object": "card",
+        "id": "card_test_63440m1wwjc3ipgm9w4",
+        "livemode": False,
+        "brand": "Visa",
+        "last_digits": "4242",
+        "expiration_month": 10,
+        "expiration_year": 2030,
+    },
+    "created_at": "2025-03-20T09:12:01Z",
+}
+
+
+class Line:
+    """A line that takes a quarter of a second and ends as it is told."""
+
+    def __init__(self, end: Answer | BaseException) -> None:
+        self.end = end
+        self.seen: list[bytes] = []
+        self.buffers: list[bytes | bytearray] = []
+
+    async def exchange(self, message):
+        self.seen.append(bytes(message))
+        self.buffers.append(message)
+        await asyncio.sleep(0.25)
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return self.end
+
+
+def client_over(line):
+    return VaultClient(
+        line,
+        url="https://vault.example:8443/base/",
+        public_key="pkey_test_x",
+        api_version="2019-05-29",
+        livemode=False,
+        clock=VirtualClock(),
+    )
+
+
+def create(line):
+    async def attempt():
+        body = encode_card({"name": "A", "expiration_month": 10, "expiration_year": 2030}, NUMBER)
+        return await client_over(line).create_token(
+            body, last_digits="4242", expiration_month=10, expiration_year=2030
+        )
+
+    return run_virtually(attempt())
+
+
+def made(status=200, **fields):
+    names = {name.replace("_", "-").encode(): value for name, value in fields.items()}
+    return Answer(
+        status, {b"content-type": b"application/json"} | names, json.dumps(TOKEN).encode()
+    )
+
+
+def test_a_create_is_one_whole_request():
+    """Head and body leave in one piece: path, Basic auth with an empty password, versions, JSON."""
+    line = Line(made())
+    create(line)
+    head, _, body = line.seen[0].partition(b"\r\n\r\n")
+    start, *fields = head.split(b"\r\n")
+
+    assert b"POST /base/tokens HTTP/1.1" == start
+    assert {
+        b"host": b"vault.example:8443",
+        b"authorization": b"Basic " + base64.b64encode(b"pkey_test_x:"),
+        b"user-agent": b"cardferry",
+        b"omise-version": b"2019-05-29",
+        b"accept": b"application/json",
+        b"accept-encoding": b"identity",
+        b"content-type": b"application/json",
+        b"content-length": b"%d" % len(body),
+    } == dict(field.split(b": ", 1) for field in fields)
+    assert NUMBER.decode() == json.loads(body)["card"]["number"]
+
+
+def test_the_outcome_tells_token_request_and_latency():
+    """A good answer gives the token, the vault's request id and the time it took."""
+    outcome = create(Line(made(x_request_id=b"abc-1")))
+
+    assert OutcomeKind.OK is outcome.kind
+    assert ("abc-1", 0.25) == (outcome.request_id, outcome.latency_s)
+    assert TOKEN["id"] == outcome.token.token_id
+
+
+@pytest.mark.parametrize("end", [made(), httpx.ReadTimeout(""), asyncio.CancelledError()])
+def test_the_number_is_wiped_from_the_request_however_it_ends(end):
+    """After the attempt our copy of the request holds zeros."""
+    line = Line(end)
+    with contextlib.suppress(asyncio.CancelledError):
+        create(line)
+
+    assert NUMBER in line.seen[0]
+    assert bytes(len(line.seen[0])) == bytes(line.buffers[0])
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (httpx.ConnectError, OutcomeKind.NOT_SENT),
+        (httpx.ConnectTimeout, OutcomeKind.NOT_SENT),
+        (httpx.PoolTimeout, OutcomeKind.NOT_SENT),
+        (httpx.WriteError, OutcomeKind.NOT_SENT),
+        (httpx.WriteTimeout, OutcomeKind.NOT_SENT),
+        (httpx.LocalProtocolError, OutcomeKind.NOT_SENT),
+        (httpx.UnsupportedProtocol, OutcomeKind.NOT_SENT),
+        (CertificateRefused, OutcomeKind.FATAL),
+        (httpx.ReadError, OutcomeKind.AMBIGUOUS),
+        (httpx.ReadTimeout, OutcomeKind.AMBIGUOUS),
+        (httpx.RemoteProtocolError, OutcomeKind.AMBIGUOUS),
+        (httpx.CloseError, OutcomeKind.AMBIGUOUS),
+        (httpx.ProxyError, OutcomeKind.AMBIGUOUS),
+        (httpx.DecodingError, None),
+    ],
+)
+def test_an_exception_of_the_line_is_an_outcome(failure, kind):
+    """What proves that the last byte stayed is NOT_SENT; the rest of the transport's is in doubt."""
+    line = Line(failure("4242424242424242"))
+    if kind is None:
+        with pytest.raises(failure):
+            create(line)
+        return
+    outcome = create(line)
+
+    assert kind is outcome.kind
+    assert "4242" not in repr(outcome)
+
+
+@pytest.mark.parametrize("unsent", [True, False])
+def test_a_cancellation_passes_through_with_its_mark(unsent):
+    """Whoever cancelled learns whether the last byte had left."""
+    cancelled = asyncio.CancelledError()
+    if unsent:
+        mark_unsent(cancelled)
+
+    async def attempt():
+        try:
+            await client_over(Line(cancelled)).create_token(
+                b"{}", last_digits="4242", expiration_month=10, expiration_year=2030
+            )
+        except asyncio.CancelledError as seen:
+            return proves_not_sent(seen)
+
+    assert unsent is run_virtually(attempt())
+
+
+def test_a_token_is_retrieved_by_its_id():
+    """A GET of the id gives the same judgement as a create."""
+    line = Line(made())
+    sent = SentCard("4242", 10, 2030)
+    outcome = run_virtually(client_over(line).retrieve_token(TOKEN["id"], sent))
+
+    assert OutcomeKind.OK is outcome.kind
+    assert line.seen[0].startswith(b"GET /base/tokens/tokn_test_63440m1z407jm6hgxtu HTTP/1.1\r\n")
+    assert line.seen[0].endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("token_id", ["", "../x", "tokn_test_a b", "tokn_test_aaaaaaaa\r\nx: y"])
+def test_only_token_ids_are_asked_for(token_id):
+    """What is no id never becomes part of a path."""
+    with pytest.raises(ValueError, match="not a token id"):
+        run_virtually(client_over(Line(made())).retrieve_token(token_id, SentCard("4242", 1, 2030)))
+
+
+def test_the_key_is_not_shown():
+    """Neither the client's text nor its fields by name give the key away."""
+    client = client_over(Line(made()))
+
+    assert "pkey" not in repr(client) + repr(vars(client))

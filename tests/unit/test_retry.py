@@ -1,0 +1,100 @@
+"""When a row is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.retry import CAP_S, Retry, RetryBudget
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+DOUBT = Outcome(OutcomeKind.AMBIGUOUS, "status 500")
+UNSENT = Outcome(OutcomeKind.NOT_SENT, "connect failed")
+REFUSED = Outcome(OutcomeKind.REFUSED, "status 429", retry_after_s=7.0)
+
+
+def instants(first, outcomes, *, budget=100.0, stop_at=None, seed=1):
+    """Give the virtual instants of the attempts after a first outcome, and when it was over."""
+
+    async def main():
+        clock, stopping, at = VirtualClock(), asyncio.Event(), []
+        rest = iter(outcomes)
+        purse = RetryBudget(clock.monotonic())
+        purse.draw(0.0, RetryBudget.LEVEL_START - budget)
+
+        async def attempt():
+            at.append(clock.monotonic())
+            return next(rest, None)
+
+        if stop_at is not None:
+            asyncio.get_running_loop().call_later(stop_at, stopping.set)
+        await Retry(purse, Random(seed), clock).until_done(first, attempt, stopping)
+        return at, clock.monotonic()
+
+    return run_virtually(main())
+
+
+def test_waits_are_full_jitter_that_doubles_up_to_a_minute():
+    """The k-th wait lies anywhere between zero and half a second times two to the k."""
+    at, _ = instants(UNSENT, [UNSENT] * 12)
+    waits = [later - earlier for earlier, later in zip([0.0, *at], at, strict=False)]
+    bounds = [min(CAP_S, 0.5 * 2**k) for k in range(13)]
+
+    assert 13 == len(waits)
+    assert all(0 <= wait <= bound for wait, bound in zip(waits, bounds, strict=True))
+    assert len(set(waits)) == len(waits)
+
+
+def test_a_refused_row_waits_for_the_gate_and_no_longer():
+    """Retry-After is the wait; the pace does the rest."""
+    at, _ = instants(REFUSED, [REFUSED, None])
+
+    assert [7.0, 14.0] == at
+
+
+def test_an_outage_with_a_retry_after_is_waited_for():
+    """A 503 that names its seconds is not asked again before them."""
+    at, _ = instants(Outcome(OutcomeKind.AMBIGUOUS, "status 503", retry_after_s=30.0), [None])
+
+    assert at[0] >= 30.0
+
+
+@pytest.mark.parametrize(("outcome", "cost"), [(UNSENT, 1), (DOUBT, 2)])
+def test_an_empty_budget_stretches_the_waits(outcome, cost):
+    """With nothing saved, retries come at the rate that time pays for: one, or a half, a second."""
+    at, _ = instants(outcome, [outcome] * 20, budget=0.0)
+
+    assert at[-1] >= 20 * cost - 1
+
+
+def test_a_stop_cuts_a_wait_short_and_no_attempt_follows():
+    """The stop ends the wait at once, and the row is left as it is."""
+    at, over = instants(Outcome(OutcomeKind.REFUSED, "", retry_after_s=900.0), [], stop_at=3.0)
+
+    assert ([], 3.0) == (at, over)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.floats(0, 20), st.sampled_from(["first", "one", "two"])), max_size=200
+    )
+)
+def test_the_budget_never_lets_more_through_than_was_paid(steps):
+    """Retries, each after the wait it was told, stay within 10 % of first attempts + 1/s + start."""
+    budget, now, firsts, paid = RetryBudget(0.0), 0.0, 0, 0.0
+    for wait, what in steps:
+        now += wait
+        if what == "first":
+            firsts += 1
+            budget.first_attempt()
+            continue
+        cost = 1.0 if what == "one" else 2.0
+        now += budget.draw(now, cost)
+        paid += cost
+
+        assert paid <= RetryBudget.LEVEL_START + 0.1 * firsts + now + 1e-6
