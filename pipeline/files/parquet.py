@@ -12,13 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from io import BufferedIOBase
 
-ROW_GROUP_ROWS: Final = 50_000
+ROW_GROUP_ROWS: Final = 25_000
+_CONVERTED_AT_ONCE: Final = 5_000
+"""Tuples that wait as Python values; Arrow's own columns take a tenth of their room."""
 
 
 def write_parquet(
-    target: IO[bytes],
+    target: IO[bytes] | BufferedIOBase,
     schema: pa.Schema,
     blocks: Iterable[Iterable[Sequence[Any]]],
     metadata: Mapping[str, str],
@@ -37,23 +40,45 @@ def write_parquet(
     Raises:
         TypeError: A value does not fit its column; the message does not repeat it.
     """
-    rows = chain.from_iterable(blocks)
     written = 0
     with pq.ParquetWriter(
         target, schema, compression="zstd", version="2.6", data_page_version="2.0"
     ) as writer:
-        while group := list(islice(rows, ROW_GROUP_ROWS)):
-            writer.write_table(_table(group, schema), row_group_size=ROW_GROUP_ROWS)
-            written += len(group)
+        for group in row_groups(schema, blocks):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            written += group.num_rows
         writer.add_key_value_metadata(dict(metadata))
     return written
 
 
-def _table(group: list[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+def row_groups(schema: pa.Schema, blocks: Iterable[Iterable[Sequence[Any]]]) -> Iterator[pa.Table]:
+    """Give the tables that `write_parquet` makes row groups of.
+
+    Raises:
+        TypeError: A value does not fit its column; the message does not repeat it.
+    """
+    rows = chain.from_iterable(blocks)
+    while group := _group(rows, schema):
+        yield group
+
+
+def _group(rows: Iterator[Sequence[Any]], schema: pa.Schema) -> pa.Table | None:
+    parts = []
+    for _ in range(ROW_GROUP_ROWS // _CONVERTED_AT_ONCE):
+        part = list(islice(rows, _CONVERTED_AT_ONCE))
+        if part:
+            parts.append(_table(part, schema))
+        if len(part) < _CONVERTED_AT_ONCE:
+            break
+    # One chunk a column: how the conversion was cut must not show in the bytes.
+    return pa.concat_tables(parts).combine_chunks() if parts else None
+
+
+def _table(part: list[Sequence[Any]], schema: pa.Schema) -> pa.Table:
     try:
         arrays = [
             pa.array(column, field.type)
-            for column, field in zip(zip(*group, strict=True), schema, strict=True)
+            for column, field in zip(zip(*part, strict=True), schema, strict=True)
         ]
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         # Arrow prints the value that it cannot convert.

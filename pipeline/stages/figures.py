@@ -6,20 +6,48 @@ gives the same figures.
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import orjson
 
+from pipeline.audit.verdict import judge
 from pipeline.clock import timestamp
-from pipeline.ledger import counts
-from pipeline.model import FAILURE_CODES, FAILURE_STATES, RowState
+from pipeline.ledger import counts, evidence
+from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.stages.timeline import timeline
 from pipeline.totals import hash_total, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 FIGURES_VERSION: Final = 1
+EXAMPLES_A_CODE: Final = 5
+"""Rows that the report shows of each failure code; the failure report has them all."""
+CHANGES_SHOWN: Final = 20
+
+_SUPERSEDED: Final = "superseded"
+_ENDINGS: Final = {
+    RowState.TOKENIZED.value: "mapping",
+    _SUPERSEDED: _SUPERSEDED,
+    RowState.ALREADY_TOKENIZED.value: "already_tokenized",
+    **dict.fromkeys([state.value for state in FAILURE_STATES], "failures"),
+    **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
+}
+"""Row states as the hash totals group them."""
+
+_EXAMPLE: Final = (
+    "legacy_id",
+    "source_file",
+    "source_row",
+    "field",
+    "state",
+    "last_digits",
+    "vault_code",
+)
 
 
 def gather(connection: Connection, version: str) -> dict[str, Any]:
@@ -33,31 +61,33 @@ def gather(connection: Connection, version: str) -> dict[str, Any]:
         What `report.json` holds; times are text in UTC, latencies microseconds.
     """
     states = counts.by_state(connection)
-    runs = counts.all_runs(connection)
+    exports = counts.all_exports(connection)
+    account = evidence.account(connection)
+    sums = balance(sum(export.rows for export in exports), states)
+    unseen = counts.unseen_tokens_max(connection)
+    answers = timeline(connection)
     return {
         "version": FIGURES_VERSION,
         "cardferry": version,
-        "runs": [_run(run) for run in runs],
-        "exports": _exports(connection),
-        "balance": balance(sum(e.rows for e in counts.all_exports(connection)), states),
+        "verdict": judge(sums, unseen),
+        "balance": sums,
         "states": {state.value: count for state, count in states.items()},
+        "unseen_tokens_max": unseen,
+        "hash_totals": hash_totals(connection),
+        "exports": _exports(connection, exports),
         "failures": _failures(connection),
-        "unseen_tokens_max": counts.unseen_tokens_max(connection),
-        "changed": counts.changes(connection),
-        "hash_totals": _hash_totals(connection),
         "attempts": {
             "made": counts.attempts_made(connection),
-            "by_outcome": counts.by_outcome(connection),
+            "by_outcome": answers.pop("by_outcome"),
         },
-        "latency_us": counts.latency_quantiles_us(connection),
-        "minutes": [
-            {"at": _moment(minute), "outcome": kind, "answers": count, "latency_us_mean": mean}
-            for minute, kind, count, mean in counts.by_minute(connection)
-        ],
+        **answers,
         "brands": counts.mix(connection, "brand"),
         "countries": counts.mix(connection, "country"),
         "expiration_years": counts.mix(connection, "expiration_year"),
-        "distinct_cards": counts.distinct_fingerprints(connection),
+        "cards": cards(connection),
+        "changes": _changes(connection),
+        "runs": [_run(run) for run in counts.all_runs(connection)],
+        "trail": {"head": account.head, "length": account.length},
     }
 
 
@@ -77,7 +107,52 @@ def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:
     return {"rows": rows_read, **parts, "difference": rows_read - sum(parts.values())}
 
 
-def _exports(connection: Connection) -> list[dict[str, Any]]:
+def hash_totals(connection: Connection) -> dict[str, str]:
+    """Add up the legacy ids that were read and where each ended.
+
+    Rows without a readable id are in no total. `read` and `ledger` are the same, and so is the
+    sum of all others, or an id was lost, added or changed on its way.
+    """
+    totals: defaultdict[str, int] = defaultdict(int)
+    for block in evidence.legacy_ids_by_ending(connection):
+        waiting: defaultdict[str, list[str]] = defaultdict(list)
+        for state, superseded, legacy_id in block:
+            waiting[_SUPERSEDED if superseded else state].append(legacy_id)
+        for ending, legacy_ids in waiting.items():
+            totals[_ENDINGS[ending]] = hash_total(totals[_ENDINGS[ending]], legacy_ids)
+    read = sum(int(export.legacy_id_sum, 16) for export in counts.all_exports(connection))
+    return {
+        "read": shown(read % (1 << 256)),
+        "ledger": shown(sum(totals.values()) % (1 << 256)),
+        **{ending: shown(totals[ending]) for ending in _ENDINGS.values()},
+    }
+
+
+def cards(connection: Connection) -> dict[str, int]:
+    """Count the mapping's different cards, by the vault's own fingerprint.
+
+    `on_shared_cards` counts the legacy ids whose card some other legacy id has as well.
+    """
+    mapped, known = 0, []
+    for block in evidence.mapped_fingerprints(connection):
+        mapped += len(block)
+        # Sixteen bytes tell fingerprints apart and keep a million of them small.
+        digests = [
+            hashlib.sha256(text.encode()).digest()[:16] for (text,) in block if text is not None
+        ]
+        known.append(np.frombuffer(b"".join(digests), dtype="S16"))
+    fingerprints = np.concatenate(known) if known else np.empty(0, "S16")
+    _, times = np.unique(fingerprints, return_counts=True)
+    return {
+        "mapped": mapped,
+        "with_fingerprint": len(fingerprints),
+        "distinct": len(times),
+        "on_shared_cards": int(times[times > 1].sum()),
+        "most_ids_on_one": int(times.max(initial=0)),
+    }
+
+
+def _exports(connection: Connection, exports: list[Row[Any]]) -> list[dict[str, Any]]:
     counted = counts.by_export(connection)
     return [
         {
@@ -95,11 +170,13 @@ def _exports(connection: Connection) -> list[dict[str, Any]]:
             "as_of": export.as_of,
             "legacy_id_sum": export.legacy_id_sum,
         }
-        for export in counts.all_exports(connection)
+        for export in exports
     ]
 
 
 def _failures(connection: Connection) -> list[dict[str, Any]]:
+    counted = counts.by_code(connection)
+    examples = _examples(connection, counted)
     return [
         {
             "code": code,
@@ -108,26 +185,34 @@ def _failures(connection: Connection) -> list[dict[str, Any]]:
             "retryable": FAILURE_CODES[code].retryable,
             "meaning": FAILURE_CODES[code].meaning,
             "advice": FAILURE_CODES[code].advice,
+            "examples": examples[code],
         }
-        for code, count in counts.by_code(connection).items()
+        for code, count in counted.items()
     ]
 
 
-def _hash_totals(connection: Connection) -> dict[str, str]:
-    read = sum(int(e.legacy_id_sum, 16) for e in counts.all_exports(connection)) % (1 << 256)
-    parts = {
-        "tokenized": (RowState.TOKENIZED,),
-        "failures": FAILURE_STATES,
-        "already_tokenized": (RowState.ALREADY_TOKENIZED,),
-    }
-    return {
-        "read": shown(read),
-        "ledger": shown(hash_total(0, counts.legacy_ids(connection))),
-        **{
-            name: shown(hash_total(0, counts.legacy_ids(connection, *states)))
-            for name, states in parts.items()
-        },
-    }
+def _examples(connection: Connection, counted: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+    """Take the first rows of every code, and stop reading once there are enough."""
+    taken: dict[str, list[dict[str, Any]]] = {code: [] for code in counted}
+    missing = sum(min(count, EXAMPLES_A_CODE) for count in counted.values())
+    if not missing:
+        return taken
+    for block in counts.failed_rows(connection):
+        for row in block:
+            example = dict(zip(counts.FAILED, row, strict=True))
+            examples = taken[example["code"]]
+            if len(examples) < EXAMPLES_A_CODE:
+                examples.append({name: example[name] for name in _EXAMPLE})
+                missing -= 1
+        if not missing:
+            break
+    return taken
+
+
+def _changes(connection: Connection) -> dict[str, Any]:
+    count, found = evidence.superseded_rows(connection, CHANGES_SHOWN)
+    names = ("legacy_id", "old_file", "old_row", "new_file", "new_row")
+    return {"rows": count, "examples": [dict(zip(names, row, strict=True)) for row in found]}
 
 
 def _run(run: Row[Any]) -> dict[str, Any]:

@@ -1,172 +1,100 @@
-"""A ledger in, the files that the user asked for out: each whole or absent, the last one last.
+"""A ledger in, the files that the user asked for out: each whole or absent, the manifest last.
 
-Every file is a function of the ledger alone, so publishing twice gives the same bytes.
+Every file is a function of the ledger alone, so publishing twice gives the same bytes. The
+manifest's digest is written into the ledger's chain of events before any file takes its name:
+a manifest that the ledger does not name was never published, and after a crash between the
+names the ledger knows which files should stand there.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import IO, TYPE_CHECKING, Any, Final
+import hashlib
+from typing import TYPE_CHECKING, Any
 
-import orjson
-import pyarrow as pa
-
+from pipeline.audit.manifest import MANIFEST_NAME, SIGNATURE_NAME
+from pipeline.audit.sinks import MeasuredFile
 from pipeline.files.atomic import write_together
-from pipeline.files.parquet import write_parquet
-from pipeline.ledger import counts
-from pipeline.model import FAILURE_CODES
-from pipeline.stages.figures import gather
+from pipeline.ledger.evidence import PUBLICATION
+from pipeline.stages.outputs import Outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
+    from pipeline.audit.signature import Signer
+    from pipeline.ledger.evidence import Publication
     from pipeline.ledger.ledger import Ledger
 
-MAPPING_NAME: Final = "mapping.parquet"
-FAILURES_NAME: Final = "failures.parquet"
-FAILURES_CSV_NAME: Final = "failures.csv"
-REPORT_NAME: Final = "report.json"
 
-MAPPING_SCHEMA: Final = pa.schema(
-    [
-        pa.field("legacy_id", pa.string(), nullable=False),
-        pa.field("token_id", pa.string(), nullable=False),
-        pa.field("card_id", pa.string(), nullable=False),
-        pa.field("customer_id", pa.string()),
-        pa.field("brand", pa.string(), nullable=False),
-        pa.field("last_digits", pa.string(), nullable=False),
-        pa.field("expiration_month", pa.int8(), nullable=False),
-        pa.field("expiration_year", pa.int16(), nullable=False),
-        pa.field("fingerprint", pa.string()),
-        pa.field("livemode", pa.bool_(), nullable=False),
-        pa.field("created_at", pa.timestamp("s", tz="UTC"), nullable=False),
-        pa.field("attempts", pa.int16(), nullable=False),
-        pa.field("source_file", pa.string(), nullable=False),
-        pa.field("source_row", pa.int64(), nullable=False),
-        pa.field("run_id", pa.string(), nullable=False),
-    ]
-)
-"""The mapping's columns (the contract's *Migration folder*); carried columns follow."""
-
-FAILURES_SCHEMA: Final = pa.schema(
-    [
-        pa.field("legacy_id", pa.string()),
-        pa.field("source_file", pa.string(), nullable=False),
-        pa.field("source_row", pa.int64(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("code", pa.string(), nullable=False),
-        pa.field("field", pa.string()),
-        pa.field("retryable", pa.bool_(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("attempts", pa.int16(), nullable=False),
-        pa.field("last_digits", pa.string()),
-        pa.field("vault_code", pa.string()),
-        pa.field("request_id", pa.string()),
-    ]
-)
-"""The failure report's columns."""
-
-_LIVEMODE = counts.MAPPED.index("livemode")
-_RUNS_IN_SHEETS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
-"""First characters that make a spreadsheet run a cell (OWASP ASVS 1.2.10)."""
-
-
-def publish(ledger: Ledger, folder: Path, version: str) -> dict[str, Any]:
+def publish(
+    ledger: Ledger, folder: Path, version: str, signer: Signer | None = None
+) -> dict[str, Any]:
     """Write every output of a migration.
 
+    Without a signer a signature stays where it still fits; one that no longer fits is removed.
+
     Args:
-        ledger: The ledger; its counts must balance.
+        ledger: The ledger, held by a run (`begin_run`) or attended (`attend`).
         folder: The migration folder.
         version: Cardferry's version, for the files' metadata.
+        signer: Who vouches for the manifest.
 
     Returns:
         The report's figures.
 
     Raises:
-        LocalStorageFailed: The disk refused; the files of before are still whole.
+        LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
-    carried = _carried(ledger)
-    with ledger.reading() as connection, write_together(folder) as staged:
-        metadata = _metadata(connection, version)
-        write_parquet(
-            staged.new_file(MAPPING_NAME),
-            _with_carried(MAPPING_SCHEMA, carried),
-            _mapping_blocks(connection, carried),
-            metadata,
+    with write_together(folder) as staged:
+        with ledger.reading() as connection:
+            outputs = Outputs(connection, version)
+            written = {}
+            for name, write in outputs.writers.items():
+                file = MeasuredFile(staged.new_file(name))
+                write(file)
+                written[name] = (file.size, file.sha256)
+            manifest = outputs.manifest(written)
+        latest = outputs.account.latest
+        if signer is not None:
+            signature = signer.sign(manifest)
+            staged.new_file(SIGNATURE_NAME).write(signature)
+            _note(ledger, latest, manifest, _sha256(signature), signer.fingerprint)
+        elif latest is not None and _signature_fits(folder, manifest, latest):
+            _note(ledger, latest, manifest, latest.signature, latest.signing_key)
+        else:
+            _note(ledger, latest, manifest, None, None)
+            # The stage syncs the folder, and with it this name's end.
+            (folder / SIGNATURE_NAME).unlink(missing_ok=True)
+        staged.new_file(MANIFEST_NAME).write(manifest)
+    return outputs.figures
+
+
+def _signature_fits(folder: Path, manifest: bytes, latest: Publication) -> bool:
+    """Tell whether the signature in the folder is the one that was made over this manifest."""
+    try:
+        found = _sha256((folder / SIGNATURE_NAME).read_bytes())
+    except FileNotFoundError:
+        return False
+    return (latest.manifest, latest.signature) == (_sha256(manifest), found)
+
+
+def _note(
+    ledger: Ledger,
+    latest: Publication | None,
+    manifest: bytes,
+    signature: str | None,
+    signing_key: str | None,
+) -> None:
+    """Write the publication into the chain of events, unless it says so already."""
+    known = latest and (latest.manifest, latest.signature, latest.signing_key)
+    if known != (_sha256(manifest), signature, signing_key):
+        ledger.note(
+            PUBLICATION,
+            resource=MANIFEST_NAME,
+            manifest=_sha256(manifest),
+            signature=signature,
+            signing_key=signing_key,
         )
-        write_parquet(
-            staged.new_file(FAILURES_NAME),
-            FAILURES_SCHEMA,
-            map(_failure_tuples, counts.failed_rows(connection)),
-            metadata,
-        )
-        _write_csv(
-            staged.new_file(FAILURES_CSV_NAME),
-            map(_failure_tuples, counts.failed_rows(connection)),
-        )
-        figures = gather(connection, version)
-        staged.new_file(REPORT_NAME).write(
-            orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
-    return figures
 
 
-def _carried(ledger: Ledger) -> list[str]:
-    return list(orjson.loads(ledger.recall("carry") or "[]"))
-
-
-def _with_carried(schema: pa.Schema, carried: Sequence[str]) -> pa.Schema:
-    for name in carried:
-        schema = schema.append(pa.field(name, pa.string()))
-    return schema
-
-
-def _metadata(connection: Connection, version: str) -> dict[str, str]:
-    return {
-        "cardferry.version": version,
-        "cardferry.runs": ",".join(run.run_id for run in counts.all_runs(connection)),
-        "cardferry.exports": ",".join(e.sha256 for e in counts.all_exports(connection)),
-    }
-
-
-def _mapping_blocks(
-    connection: Connection, carried: Sequence[str]
-) -> Iterator[Iterator[tuple[Any, ...]]]:
-    for block in counts.mapped_rows(connection):
-        yield (_mapping_tuple(row, carried) for row in block)
-
-
-def _mapping_tuple(row: Sequence[Any], carried: Sequence[str]) -> tuple[Any, ...]:
-    *fixed, carry = row
-    fixed[_LIVEMODE] = bool(fixed[_LIVEMODE])
-    if carried:
-        values = orjson.loads(carry or "{}")
-        fixed.extend(values.get(name) for name in carried)
-    return tuple(fixed)
-
-
-def _failure_tuples(block: Iterable[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    for legacy_id, name, row, code, field, state, *rest in block:
-        kind = FAILURE_CODES[code]
-        yield (legacy_id, name, row, kind.stage.value, code, field, kind.retryable, state, *rest)
-
-
-def _write_csv(target: IO[bytes], blocks: Iterable[Iterable[Sequence[Any]]]) -> None:
-    text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FAILURES_SCHEMA.names)
-    for block in blocks:
-        writer.writerows([_cell(value) for value in row] for row in block)
-    text.detach()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_RUNS_IN_SHEETS):
-        return "'" + value
-    return value
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

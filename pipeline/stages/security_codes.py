@@ -31,7 +31,7 @@ _PARTS: Final = (
     "|pinblock|pincode|encryptedpin|magneticstripe|magstripe"
     "|track(?:1|2|3|one|two|three|i|ii|data|equivalent)(?![a-z])"
     # French, Spanish, Portuguese, Italian.
-    "|cryptogramme|codede?securite|codigode?seguridad|codigode?seguranca|codicedi?sicurezza"
+    "|cryptogramme|code(?:de)?securite|codigo(?:de)?(?:seguridad|seguranca)|codice(?:di)?sicurezza"
     # German, Dutch, Swedish, Danish, Norwegian, Finnish.
     "|kartenprufnummer|kartenprufziffer|prufziffer|sicherheitscode|beveiligingscode"
     "|veiligheidscode|sakerhetskod|sikkerhedskode|sikkerhetskode|turvakoodi"

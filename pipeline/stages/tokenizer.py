@@ -68,6 +68,11 @@ class Tokenizer:
         self._stopping = asyncio.Event()
         self._trouble: CardferryError | None = None
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self._stopping.is_set()
+
     def stop(self, trouble: CardferryError | None = None) -> None:
         """Send nothing more; what is in flight may still be answered. The first trouble counts."""
         self._trouble = self._trouble or trouble
@@ -112,6 +117,10 @@ class Tokenizer:
                     wipe(card.body)
         except CardferryError as trouble:
             self.stop(trouble)
+        except Exception:
+            # A bug: nobody else may go on and find out what else is wrong.
+            self.stop()
+            raise
         finally:
             self._gates.widen()
 

@@ -1,0 +1,104 @@
+"""Codes and numbers in, the words and figures that readers of the report see out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+NOTHING: Final = "\u2013"
+"""A dash, where there is no value."""
+
+ENDING_WORDS: Final = {
+    "tokenized": "tokenized in this migration",
+    "already_tokenized": "already tokenized, same card",
+    "rejected": "rejected",
+    "failed": "failed, can be retried",
+    "held": "held for a decision",
+    "pending": "still waiting",
+}
+"""What became of rows, in the order of the balance."""
+
+OUTCOME_WORDS: Final = {
+    "ok": "token made",
+    "refused": "slow down (429)",
+    "rejected": "card rejected",
+    "declined": "vault could not (5xx and the like)",
+    "ambiguous": "no trustworthy answer",
+    "mismatch": "answer about another card",
+    "not_sent": "not sent at all",
+    "fatal": "run stopped",
+}
+"""What attempts came to."""
+
+HASH_WORDS: Final = {
+    "mapping": "In the mapping",
+    "superseded": "Replaced by a newer card",
+    "already_tokenized": "Already tokenized",
+    "failures": "In the failure report",
+    "pending": "Still waiting",
+}
+"""Where legacy ids ended, in the order in which their hash totals are added up."""
+
+QUANTILE_WORDS: Final = {
+    "p50": "Latency, median",
+    "p95": "Latency, 95 of 100 answers",
+    "p99": "Latency, 99 of 100 answers",
+}
+
+EXIT_WORDS: Final = {
+    None: "has not ended, or was killed",
+    0: "every row settled",
+    3: "finished, some rows did not move",
+    4: "stopped, resumable",
+    5: "stopped: local disk",
+    6: "export refused",
+    7: "settings refused",
+    8: "stopped: verification failed",
+    9: "stopped: card number found",
+    130: "stopped by the operator",
+    143: "stopped by the system",
+}
+
+TONES: Final = {"complete": "good", "empty": "good", "does_not_balance": "bad"}
+"""How a verdict is coloured; everything else asks for attention."""
+
+_PICTURES: Final = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+"""Control characters, and the pictures that Unicode has of them."""
+
+_UNSEEN: Final = dict.fromkeys(
+    (0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF), 0xFFFD
+)
+"""Characters that show nothing and may turn text around; each shows as a replacement mark."""
+
+
+def number(value: Any) -> str:
+    """Give a count with commas between thousands; a dash where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NOTHING
+    return f"{value:,}"
+
+
+def share(value: int, whole: int) -> str:
+    """Give a share in percent, never rounded to all or nothing."""
+    if not whole:
+        return NOTHING
+    percent = 100 * value / whole
+    if 0 < percent < 0.1:  # noqa: PLR2004 - one digit shows no less.
+        return "< 0.1 %"
+    if 99.9 < percent < 100:  # noqa: PLR2004 - and no more.
+        return "> 99.9 %"
+    return f"{percent:.1f} %"
+
+
+def milliseconds(microseconds: Any) -> str:
+    """Give a latency in milliseconds."""
+    return f"{microseconds / 1000:,.1f} ms" if isinstance(microseconds, int) else NOTHING
+
+
+def moment(text: str | None) -> str:
+    """Give a moment without its letters."""
+    return NOTHING if text is None else text.replace("T", " ").removesuffix("Z")
+
+
+def visible(value: Any) -> str:
+    """Give a text from outside so that every character of it can be seen."""
+    return str(value).translate(_PICTURES).translate(_UNSEEN)

@@ -1,0 +1,74 @@
+"""`cardferry publish DIR`: a migration folder in, every output written again from its ledger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pipeline import __version__, guards
+from pipeline.audit.signature import Signer
+from pipeline.cli.summary import show_balance
+from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
+from pipeline.clock import SystemClock
+from pipeline.config.loading import load_settings
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.lock import migration_lock
+from pipeline.stages.publisher import publish as write_outputs
+
+
+@click.command("publish")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@config_option
+@set_option
+@json_option
+@pass_terminal
+def publish(
+    terminal: Terminal,
+    folder: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Write every output of FOLDER again from its ledger; the same bytes if nothing changed.
+
+    With -c the manifest is signed again with `audit.signing_key`. Without, a signature stays
+    where it still fits.
+    """
+    guards.harden()
+    system = guards.system_facts()
+    operator, signer = system.login_user or system.user, None
+    if config_file is not None or overrides:
+        settings, credentials = load_settings(config_file, os.environ, overrides)
+        operator = settings.audit.operator or operator
+        if credentials.signing_key is not None:
+            signer = Signer.from_pem(credentials.signing_key, credentials.signing_passphrase)
+    if not (folder / LEDGER_NAME).is_file():
+        raise VerificationFailed(
+            "there is no ledger in this folder",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    with migration_lock(folder):
+        ledger = Ledger(folder / LEDGER_NAME, SystemClock())
+        try:
+            ledger.attend(operator, f"{system.host}:{system.pid}")
+            figures = write_outputs(ledger, folder, __version__, signer)
+        finally:
+            ledger.close()
+    if as_json:
+        terminal.print_json(
+            {
+                "folder": str(folder),
+                "signed_by": signer.fingerprint if signer else None,
+                "verdict": figures["verdict"],
+                "balance": figures["balance"],
+                "unseen_tokens_max": figures["unseen_tokens_max"],
+            }
+        )
+    else:
+        show_balance(terminal.out(), figures)
+        terminal.out().print(f"files in {folder}", markup=False)
+    return 0

@@ -1,0 +1,159 @@
+"""`cardferry verify DIR`: a migration folder in, what was changed in it out, offline."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pipeline import __version__, assembly, guards
+from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
+from pipeline.clock import SystemClock
+from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.files.envelope import SealedExport
+from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.planning import Planning
+from pipeline.passes import planned_cards, wipe_chunk
+from pipeline.stages.export_check import JudgedRows, compare_export
+from pipeline.stages.reader import read
+from pipeline.stages.validator import validate
+from pipeline.stages.verifier import verify as verify_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.audit.differences import Difference
+    from pipeline.files.envelope import PlainBlocks
+    from pipeline.passes import Reading
+    from pipeline.stages.validator import Rules
+    from pipeline.stages.verifier import Verification
+
+_SIGNATURES: Final = {
+    "valid": "the signature is valid",
+    "invalid": "the signature is not valid",
+    "not checked": "the signature was not checked: give --public-key to check it",
+    "none": "there is no signature",
+}
+
+
+@click.command("verify")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--export",
+    "exports",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Open this export again, too, and compare it row by row (needs -c); repeat it.",
+)
+@click.option(
+    "--public-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="The key that must have signed the manifest.",
+)
+@config_option
+@set_option
+@json_option
+@pass_terminal
+def verify(
+    terminal: Terminal,
+    folder: Path,
+    exports: tuple[Path, ...],
+    public_key: Path | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Recompute every digest, total, hash chain and signature of FOLDER, offline.
+
+    Nothing is written. Exit code 8, with the file and the place, on any difference.
+    """
+    guards.harden()
+    pem = None if public_key is None else public_key.read_bytes()
+    found = verify_folder(folder, SystemClock(), __version__, pem)
+    if exports and not any(difference.file == LEDGER_NAME for difference in found.differences):
+        found.differences += _compare_exports(folder, exports, config_file, overrides)
+    if as_json:
+        terminal.print_json(_tree(folder, exports, found))
+        return VerificationFailed.exit_code if found.differences else 0
+    if found.differences:
+        for difference in found.differences[1:]:
+            terminal.say(str(difference))
+        raise VerificationFailed(
+            str(found.differences[0]),
+            next_step="If a run or publish was cut short, `cardferry publish DIR` mends the files; "
+            "otherwise keep the folder as it is and ask who touched it.",
+        )
+    _show(terminal, exports, found)
+    return 0
+
+
+def _compare_exports(
+    folder: Path, paths: Sequence[Path], config_file: Path | None, overrides: Sequence[str]
+) -> list[Difference]:
+    settings, credentials = load_settings(config_file, os.environ, overrides)
+    keys, limits = (
+        assembly.envelope_keys(settings, credentials),
+        assembly.envelope_limits(settings),
+    )
+    reading = assembly.reading(settings)
+    with closing(Ledger(folder / LEDGER_NAME, SystemClock(), read_only=True)) as ledger:
+        if ledger.recall("settings_digest") != meaning_digest(settings):
+            raise SettingsRefused(
+                ["vault, export columns or rules differ from those of this migration"],
+                next_step="Name the settings file that the run was started with.",
+            )
+        differences: list[Difference] = []
+        for path in paths:
+            with SealedExport(path, keys, limits) as sealed:
+                sha256 = sealed.digest().sha256
+                known = Planning(ledger).find(sha256)
+                rules = reading.rules(known.as_of) if known else None
+                with sealed.prove() as blocks, ledger.reading() as connection:
+                    judged = _judged(blocks, reading, rules) if rules else iter(())
+                    differences += compare_export(connection, sha256, path.name, judged)
+        return differences
+
+
+def _judged(blocks: PlainBlocks, reading: Reading, rules: Rules) -> Iterator[JudgedRows]:
+    """Read and judge an export as pass 1 does, to its last byte, so that it is proved too."""
+    for chunk in read(blocks, reading.options):
+        verdict = validate(chunk, rules)
+        rejections = [*chunk.rejections, *verdict.rejections]
+        yield JudgedRows(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
+        wipe_chunk(chunk, verdict.cards)
+    for _ in blocks:
+        pass
+
+
+def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[str, Any]:
+    manifest = found.manifest or {}
+    return {
+        "exit_code": VerificationFailed.exit_code if found.differences else 0,
+        "folder": str(folder),
+        "verified": not found.differences,
+        "signature": found.signature,
+        "exports_compared": [path.name for path in exports],
+        "totals": manifest.get("totals"),
+        "chain": manifest.get("chain"),
+        "differences": [asdict(difference) for difference in found.differences],
+    }
+
+
+def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> None:
+    out = terminal.out()
+    manifest = found.manifest or {}
+    rows, mapped = manifest["totals"]["rows"], manifest["mapped"]
+    for line in (
+        "everything verifies: files, totals, ledger and chain of events",
+        f"{rows:,} rows, {mapped:,} in the mapping, {manifest['chain']['length']:,} events",
+        _SIGNATURES[found.signature],
+        *(f"{path.name}: every row compared with the export" for path in exports),
+    ):
+        out.print(line, markup=False)

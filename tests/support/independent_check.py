@@ -1,0 +1,98 @@
+"""Checks a migration folder with nothing of Cardferry: `python3 independent_check.py DIR [KEY]`.
+
+Needs the standard library, pyarrow and the openssl program; KEY is the public key as PEM. Prints
+what differs and exits with 1 if anything does. It is short so that you can read it first.
+"""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def chain_end(events):
+    """Follow (event, its hash): hash = SHA-256(1, hash before, event as canonical JSON)."""
+    head, length = "0" * 64, 0
+    for event, own in events:
+        text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        head = sha256(b"\1" + bytes.fromhex(head) + text.encode())
+        length += 1
+        if own != head or event["seq"] != length:
+            return f"broken at event {length}", length
+    return head, length
+
+
+def id_sum(ids):
+    """Add up SHA-256 over the ids that are there, modulo 2^256."""
+    total = sum(int(sha256(i.encode()), 16) for i in ids if i is not None)
+    return f"{total % (1 << 256):064x}"
+
+
+def check_signature(folder, key):
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key), "-rawin"]
+    command += ["-in", "manifest.json", "-sigfile", "manifest.json.sig"]
+    if key and subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode:
+        yield "manifest.json.sig: not a signature of this manifest by this key"
+
+
+def check_outputs(folder, manifest):
+    totals, sums = manifest["totals"], manifest["hash_totals"]
+    lines = [json.loads(line) for line in (folder / "trail.jsonl").open("rb")]
+    events = [({k: v for k, v in e.items() if k not in ("hash", "prev")}, e["hash"]) for e in lines]
+    if chain_end(events) != (manifest["chain"]["head"], manifest["chain"]["length"]):
+        yield "trail.jsonl: the chain does not end where the manifest says"
+    mapping = pq.read_table(folder / "mapping.parquet").to_pydict()
+    failures = pq.read_table(folder / "failures.parquet").to_pydict()
+    if any(len(set(mapping[name])) != manifest["mapped"] for name in ("legacy_id", "token_id")):
+        yield "mapping.parquet: a legacy id or a token is missing or stands twice"
+    if (id_sum(mapping["legacy_id"]), id_sum(failures["legacy_id"])) != (
+        sums["mapping"],
+        sums["failures"],
+    ):
+        yield "mapping.parquet, failures.parquet: other legacy ids"
+    if any(failures["state"].count(s) != totals[s] for s in ("rejected", "failed", "held")):
+        yield "failures.parquet: the rows do not add up"
+    if totals["rows"] * 2 != sum(totals.values()) or totals["difference"]:
+        yield "manifest.json: the balance is not zero"
+
+
+def check_ledger(folder, manifest, digest):
+    ledger = sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True)
+    events = [(json.loads(b), h) for b, h in ledger.execute("SELECT body, hash FROM events")]
+    if chain_end(events) != (events[-1][1], len(events)):
+        yield "ledger.sqlite: the chain of events is broken"
+    if events[-1][0]["detail"].get("manifest") != digest:
+        yield "manifest.json: the ledger names another manifest"
+    for table in set(manifest["ledger"]) - {"schema"}:
+        described = ledger.execute(f"PRAGMA table_info({table})").fetchall()
+        columns = [f"hex({c[1]})" if c[2] == "BLOB" else c[1] for c in described]
+        key = next(c[1] for c in described if c[5])
+        query = f"SELECT json_array({','.join(columns)}) FROM {table} ORDER BY {key}"  # noqa: S608
+        found = sha256("".join(f"{line}\n" for (line,) in ledger.execute(query)).encode())
+        if found != manifest["ledger"][table]["sha256"]:
+            yield f"ledger.sqlite: table {table} is not what was published"
+
+
+def check(folder, key=None):
+    """Give the sentences that say what differs."""
+    content = (folder / "manifest.json").read_bytes()
+    manifest = json.loads(content)
+    digests = {f["name"]: f["sha256"] for f in manifest["files"]}
+    changed = [name for name in digests if sha256((folder / name).read_bytes()) != digests[name]]
+    found = [*check_signature(folder, key), *(f"{n}: the digest is another" for n in changed)]
+    found += [] if changed else check_outputs(folder, manifest)
+    return found + list(check_ledger(folder, manifest, sha256(content)))
+
+
+if __name__ == "__main__":
+    differences = check(Path(sys.argv[1]).resolve(), *(Path(k).resolve() for k in sys.argv[2:3]))
+    print("\n".join(differences) or "everything agrees")  # noqa: T201
+    sys.exit(bool(differences))
