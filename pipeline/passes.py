@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from pipeline.errors import CardferryError, VerificationFailed
+from pipeline.errors import CardferryError, Interrupted, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.schema import ROW_SPAN, row_id
 from pipeline.stages.reader import read
@@ -72,10 +72,11 @@ def prove_and_plan(
     export = planning.begin(facts, as_of)
     try:
         proved = _plan_rows(sealed, planning, export, reading, counter)
+    except (Interrupted, LocalStorageFailed):
+        # Nothing is wrong with the export; the next run throws the broken plan away.
+        raise
     except CardferryError as refusal:
-        # A disk that refused cannot be told; the next run throws the broken plan away.
-        if refusal.exit_code != 5:  # noqa: PLR2004 - LocalStorageFailed
-            planning.refuse(export, type(refusal).__name__)
+        planning.refuse(export, type(refusal).__name__)
         raise
     planning.finish(export, proved)
     return file, export
@@ -142,7 +143,7 @@ def waiting_cards(
     file: ExportFile,
     export: KnownExport,
     reading: Reading,
-    claim: Callable[[int, int], list[Claim]],
+    claim: Callable[[int, int], list[Claim] | None],
 ) -> Iterator[list[WaitingCard]]:
     """Pass 2: give the cards that the ledger planned and that are still to be sent, in order.
 
@@ -151,7 +152,7 @@ def waiting_cards(
         file: Its digests; every block is compared with them before it is decrypted.
         export: The export as the ledger knows it.
         reading: How to read it, as in pass 1.
-        claim: Gives the rows that may be sent in a range of row ids.
+        claim: Gives the rows that may be sent in a range of row ids; None once the run stops.
 
     Raises:
         VerificationFailed: A planned row does not read as it did when it was planned.
@@ -160,6 +161,9 @@ def waiting_cards(
     with sealed.reread(file) as blocks:
         for chunk in read(blocks, reading.options):
             claims = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
+            if claims is None:
+                chunk.numbers.wipe()
+                return
             if claims:
                 verdict = validate(chunk, rules)
                 yield _bodies(verdict.cards, claims)

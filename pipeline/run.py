@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from pipeline.config.loading import meaning_digest
 from pipeline.errors import (
     CardferryError,
     ExportRefused,
-    Interrupted,
     LocalStorageFailed,
     VaultUnavailable,
     exit_status,
@@ -27,19 +25,19 @@ from pipeline.ledger.ledger import LEDGER_NAME, Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
+from pipeline.ledger.shield import Shield
 from pipeline.logs import EventLog, Word
 from pipeline.model import FAILURE_STATES, RowState
 from pipeline.passes import prove_and_plan
 from pipeline.progress import Flow, Silence
-from pipeline.sending import STOPPING_SIGNALS, PlannedExport, Sending
+from pipeline.sending import PlannedExport, Sending
 from pipeline.stages.publisher import publish
 from pipeline.stages.steps import RETRIES_OF_UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from random import Random
-    from types import FrameType
 
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
@@ -108,6 +106,7 @@ class Run:
         self._credentials = credentials
         self._tools = tools
         self._flow = Flow()
+        self._shield = Shield()
 
     def carry_out(self) -> Ending:
         """Carry the exports into the folder, or go on with what an earlier run left.
@@ -117,9 +116,9 @@ class Run:
         """
         private_folder(self._job.folder)
         with ExitStack() as stack:
-            stack.enter_context(_signals_interrupt())
+            stack.enter_context(self._shield.interrupting())
             stack.enter_context(migration_lock(self._job.folder))
-            ledger = Ledger(self._job.folder / LEDGER_NAME, self._tools.clock)
+            ledger = Ledger(self._job.folder / LEDGER_NAME, self._tools.clock, shield=self._shield)
             stack.callback(ledger.close)
             ledger.begin_run(self._run_id(), self._facts(), meaning_digest(self._settings))
             return self._work(ledger)
@@ -165,7 +164,8 @@ class Run:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
             work.setdefault(file.sha256, PlannedExport(sealed, file, known))
         if job.again is not None:
-            plan_again(ledger, job.again, held=job.held)
+            given = [export.known.id for export in work.values()]
+            plan_again(ledger, given, job.again, held=job.held)
         self._refuse_too_many_failures(ledger)
         with ledger.reading() as connection:
             return [
@@ -200,6 +200,7 @@ class Run:
             random=self._tools.random,
             watcher=self._tools.watcher,
             flow=self._flow,
+            shield=self._shield,
             limit=limit,
             failures_max=int(self._settings.rules.max_failure_rate * rows) - failures,
         )
@@ -255,18 +256,3 @@ def _exit_code(ledger: Ledger, trouble: CardferryError | None) -> int:
     if counts.pending(states):
         return VaultUnavailable.exit_code
     return 3 if any(states[state] for state in FAILURE_STATES) else 0
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted` where no event loop listens for them."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, interrupt) for number in STOPPING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pipeline import assembly
 from pipeline.errors import Interrupted
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.shield import STOPPING_SIGNALS
 from pipeline.passes import waiting_cards
 from pipeline.stages.steps import Policy
 from pipeline.stages.tokenizer import Tokenizer, mixed_up
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
     from pipeline.ledger.entries import Claim
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.planning import KnownExport
+    from pipeline.ledger.shield import Shield
     from pipeline.progress import Flow, Watcher
     from pipeline.stages.steps import WaitingCard
 
-STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 RATE_KEY: Final = "rate_last_good"
+RIVALS_EVERY_S: Final = 0.02
+"""How often a range of rows that waits for another export's rows looks whether they settled."""
 
 
 class PlannedExport(NamedTuple):
@@ -59,6 +63,7 @@ class Sending:
         random: For jitter.
         watcher: Shows the flow.
         flow: The figures it shows.
+        shield: What takes signals while no event loop does.
         limit: Send at most this many rows; None for all.
         failures_max: More failures than this stop the run.
     """
@@ -70,6 +75,7 @@ class Sending:
     random: Random
     watcher: Watcher
     flow: Flow
+    shield: Shield
     limit: int | None
     failures_max: int
 
@@ -79,7 +85,10 @@ class Sending:
         Raises:
             CardferryError: Why sending stopped early; what was answered is durable.
         """
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            self.shield.held(),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             runner.run(self._carry(work))
 
     async def _carry(self, work: Sequence[PlannedExport]) -> None:
@@ -109,11 +118,17 @@ class Sending:
                 flow,
             )
 
-            def claim(first_id: int, last_id: int) -> list[Claim]:
+            def claim(first_id: int, last_id: int) -> list[Claim] | None:
+                while ledger_thread.submit(settling.has_rivals, first_id, last_id).result():
+                    if tokenizer.is_stopping:
+                        break
+                    threading.Event().wait(RIVALS_EVERY_S)
+                if tokenizer.is_stopping:
+                    return None
                 return ledger_thread.submit(settling.claimable, first_id, last_id).result()
 
             cards = self._cards(work, claim)
-            with _stopped_by_signals(tokenizer):
+            with _stopped_by_signals(tokenizer, self.shield):
                 async with line, self.watcher.sending(flow, self.clock):
                     try:
                         await tokenizer.carry(_in_thread(cards, reader_thread))
@@ -122,7 +137,7 @@ class Sending:
                         self.ledger.remember(RATE_KEY, repr(gates.last_good_rate()))
 
     def _cards(
-        self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim]]
+        self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]
     ) -> Generator[list[WaitingCard]]:
         """Give the waiting cards of all exports, as many as the limit allows."""
         reading = assembly.reading(self.settings)
@@ -152,7 +167,7 @@ async def _in_thread(
 
 
 @contextmanager
-def _stopped_by_signals(tokenizer: Tokenizer) -> Iterator[None]:
+def _stopped_by_signals(tokenizer: Tokenizer, shield: Shield) -> Iterator[None]:
     """Let the first signal drain and the second end the process at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
@@ -167,6 +182,8 @@ def _stopped_by_signals(tokenizer: Tokenizer) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in STOPPING_SIGNALS}
     for number in STOPPING_SIGNALS:
         loop.add_signal_handler(number, stop, int(number))
+    if shield.waiting is not None:
+        stop(shield.waiting)
     try:
         yield
     finally:

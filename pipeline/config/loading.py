@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pydantic_core import ErrorDetails
+
 _PREFIX = "CARDFERRY_"
 _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
@@ -101,6 +103,8 @@ def _read_file(path: Path | None, problems: list[str]) -> dict[str, Any]:
         # The message may quote the line; only the place is repeated.
         place = re.search(r"\((at [^()]*)\)$", str(error))
         problems.append(f"the settings file is not TOML ({place[1] if place else 'unknown place'})")
+    except RecursionError:
+        problems.append("the settings file is not TOML (nested too deep)")
     return {}
 
 
@@ -141,10 +145,10 @@ def _lay_over(
 ) -> None:
     for section, dotted, value in layer:
         *parents, key = dotted.split(".")
-        table: Any = tree
+        table: Any = tree if section and key else None
         for name in (section, *parents):
             table = table.setdefault(name, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict) or not key:
+        if not isinstance(table, dict):
             problems.append(f"{origin} holds something that is not section.key=value")
         else:
             table[key] = _toml_value(value)
@@ -153,7 +157,7 @@ def _lay_over(
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -169,14 +173,19 @@ def _validate(tree: dict[str, Any], problems: list[str]) -> tuple[Settings, set[
             return Settings.model_validate(tree), places
         except ValidationError as error:
             problems.extend(text for text in _sentences(error) if text not in problems)
-            refused = [_place(item["loc"]) for item in error.errors(include_input=False)]
+            refused = [_place(item) for item in error.errors(include_input=False)]
         for place in refused:
             places.add(".".join(place))
             _prune(tree, place)
 
 
-def _place(loc: tuple[int | str, ...]) -> list[str]:
-    return [str(part) for part in loc if not (isinstance(part, int) or _is_union_branch(part))]
+def _place(item: ErrorDetails) -> list[str]:
+    """Give the keys that lead to what was refused; an unknown key may look like anything."""
+    loc = item["loc"]
+    unknown = [str(loc[-1])] if item["type"] == "extra_forbidden" else []
+    known = loc[:-1] if unknown else loc
+    keys = [str(part) for part in known if not (isinstance(part, int) or _is_union_branch(part))]
+    return keys + unknown
 
 
 def _prune(tree: dict[str, Any], place: list[str]) -> None:
@@ -203,7 +212,7 @@ def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     # Only errors() without input is free of what was given (SAFETY.md, section 0).
     for item in error.errors(include_input=False, include_url=False, include_context=False):
-        place = ".".join(_place(item["loc"]))
+        place = ".".join(_place(item))
         text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             text = "is not a setting; look for a misspelling"

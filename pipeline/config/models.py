@@ -7,10 +7,11 @@ with `configs/production.example.toml`.
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import date  # noqa: TC003 - pydantic reads it when the class is made.
 from pathlib import Path  # noqa: TC003 - pydantic reads it when the class is made.
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -39,6 +40,9 @@ OPTIONAL_COLUMNS: Final = (
 
 EXPIRATION_FORMATS: Final = ("MM/YY", "MM/YYYY", "MMYY", "MMYYYY", "YYMM", "YYYYMM", "YYYY-MM")
 
+# A name, an IPv4 address, or what stands in an IPv6 address's brackets.
+_HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.IGNORECASE).fullmatch
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -48,6 +52,14 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
     )
+
+
+def _is_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        # Letters, or beyond 65535; the error would repeat them.
+        return False
 
 
 class SecretSource(Section):
@@ -111,6 +123,8 @@ class VaultSettings(Section):
             raise ValueError("is not an http or https URL with a host")
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ValueError("may hold only a scheme, a host, a port and a path")
+        if _HOST(parts.hostname) is None or not _is_port(parts):
+            raise ValueError("holds a host or a port that is none")
         return value.rstrip("/")
 
     @property
@@ -204,6 +218,13 @@ class ExportSettings(Section):
         64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"
     )
     columns: ColumnSettings = ColumnSettings()
+
+    @field_validator("delimiter")
+    @classmethod
+    def _no_sign_of_csv_itself(cls, value: str) -> str:
+        if value in '"\r\n':
+            raise ValueError("is a quote or a line end")
+        return value
 
     @field_validator("encoding")
     @classmethod

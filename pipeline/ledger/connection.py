@@ -7,11 +7,13 @@ statement of a process goes through one connection, so that a read never blocks 
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Executable
 
+    from pipeline.errors import CardferryError
+
 BUSY_TIMEOUT_MS: Final = 30_000
 _DAMAGE: Final = ("malformed", "not a database", "corrupt")
 
@@ -31,12 +35,14 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
 
     Args:
         path: The file, or None for a nameless temporary database that leaves nothing behind.
-        read_only: Open without the right to write, as a second process may.
+        read_only: Change nothing, as a second process may.
     """
     if path is None:
         address = "file:?mode=rwc&uri=true"
     else:
-        mode = "ro" if read_only else "rwc"
+        # Whoever looks after a crash has to roll the unfinished commit back, which writes; a
+        # file that may not be written to is opened for reading all the same.
+        mode = "rw" if read_only else "rwc"
         address = f"file:{_uri_path(path)}?mode={mode}&uri=true"
     # Parameters hold legacy ids; errors must not print them.
     engine = create_engine(
@@ -55,7 +61,9 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
         cursor.execute("PRAGMA mmap_size = 0")
         cursor.execute("PRAGMA cache_size = -32000")
         cursor.execute("PRAGMA trusted_schema = OFF")
-        if not read_only:
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        else:
             # Truncating spares the folder two updates a commit and is synced under EXTRA.
             cursor.execute("PRAGMA journal_mode = TRUNCATE")
             cursor.execute("PRAGMA synchronous = EXTRA")
@@ -67,6 +75,27 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in the ledger's folder durable, once a run.
+
+    SQLite syncs the folder too, for its journal's name, but does not look whether that failed.
+
+    Raises:
+        LocalStorageFailed: The disk refused.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LocalStorageFailed(
+            f"the migration folder cannot be made durable ({error.strerror})",
+            next_step="Check this disk, then run the same command again.",
+        ) from None
 
 
 def _uri_path(path: Path) -> str:
@@ -83,27 +112,30 @@ def ledger_trouble() -> Iterator[None]:
     """
     try:
         yield
-    except IntegrityError as error:
-        raise VerificationFailed(
-            f"the ledger refused a step that its rules forbid ({_driver_word(error)})",
-            next_step="Keep the folder as it is and run `cardferry verify DIR`.",
-        ) from None
     except DBAPIError as error:
-        text = str(error.orig).lower()
-        if not isinstance(error, OperationalError) or any(word in text for word in _DAMAGE):
-            raise VerificationFailed(
-                f"the ledger is damaged or not a ledger ({_driver_word(error)})",
-                next_step="Keep the folder as it is; restore the ledger from a backup.",
-            ) from None
-        raise LocalStorageFailed(
-            f"the ledger cannot be written or read ({_driver_word(error)})",
-            next_step="Free or mend the disk, then run the same command again.",
-        ) from None
+        raise _translated(error.orig) from None
+    except sqlite3.Error as error:
+        # Statements that go straight to the driver bring its own errors.
+        raise _translated(error) from None
 
 
-def _driver_word(error: DBAPIError) -> str:
-    """Give SQLite's name of the error, such as SQLITE_FULL."""
-    return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
+def _translated(error: BaseException | None) -> CardferryError:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    text = str(error).lower()
+    if isinstance(error, sqlite3.IntegrityError):
+        return VerificationFailed(
+            f"the ledger refused a step that its rules forbid ({name})",
+            next_step="Keep the folder as it is and run `cardferry verify DIR`.",
+        )
+    if not isinstance(error, sqlite3.OperationalError) or any(word in text for word in _DAMAGE):
+        return VerificationFailed(
+            f"the ledger is damaged or not a ledger ({name})",
+            next_step="Keep the folder as it is; restore the ledger from a backup.",
+        )
+    return LocalStorageFailed(
+        f"the ledger cannot be written or read ({name})",
+        next_step="Free or mend the disk, then run the same command again.",
+    )
 
 
 class Prepared:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.schema import ROW_SPAN, attempts, exports, outcomes, rows, runs, tokens
+from pipeline.ledger.streaming import blocks
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row, Select
 
-FETCHED_AT_ONCE: Final = 10_000
 _MINUTE_MS: Final = 60_000
 
 
@@ -23,22 +24,24 @@ def by_state(connection: Connection) -> dict[RowState, int]:
 
     Rows of an export that is still being proved do not count: they may be thrown away.
     """
-    found = connection.execute(
-        select(rows.c.state, func.count()).where(_planned_exports()).group_by(rows.c.state)
-    )
-    counted = {RowState(state): int(count) for state, count in found}
-    return {state: counted.get(state, 0) for state in RowState}
+    return _states(connection, _planned_exports())
 
 
 def by_export(connection: Connection) -> dict[int, dict[str, int]]:
-    """Count rows by export and state."""
-    export = (rows.c.id // ROW_SPAN).label("export")
+    """Count rows by export and state; states without a row are left out."""
     counted: dict[int, dict[str, int]] = {}
-    for export_id, state, count in connection.execute(
-        select(export, rows.c.state, func.count()).group_by(export, rows.c.state)
-    ):
-        counted.setdefault(int(export_id), {})[str(state)] = int(count)
+    for export_id in connection.execute(select(exports.c.id)).scalars().all():
+        here = rows.c.id.between(export_id * ROW_SPAN, (export_id + 1) * ROW_SPAN - 1)
+        states = _states(connection, here)
+        counted[int(export_id)] = {state.value: n for state, n in states.items() if n}
     return counted
+
+
+def _states(connection: Connection, condition: Any) -> dict[RowState, int]:
+    # One sum a state: grouping would sort every row of the table in memory.
+    sums = (func.coalesce(func.sum(case((rows.c.state == s, 1), else_=0)), 0) for s in RowState)
+    found = connection.execute(select(*sums).where(condition)).one()
+    return {state: int(count) for state, count in zip(RowState, found, strict=True)}
 
 
 def by_code(connection: Connection) -> dict[str, int]:
@@ -64,14 +67,6 @@ def unseen_tokens_max(connection: Connection) -> int:
     )
 
 
-def by_outcome(connection: Connection) -> dict[str, int]:
-    """Count attempts by what they came to."""
-    found = connection.execute(
-        select(outcomes.c.kind, func.count()).group_by(outcomes.c.kind).order_by(outcomes.c.kind)
-    )
-    return {str(kind): int(count) for kind, count in found}
-
-
 def by_minute(connection: Connection) -> list[tuple[int, str, int, int]]:
     """Count answers by minute and kind: (minute in ms, kind, count, mean latency in µs)."""
     minute = (outcomes.c.at_ms // _MINUTE_MS).label("minute")
@@ -86,13 +81,14 @@ def by_minute(connection: Connection) -> list[tuple[int, str, int, int]]:
 def mix(connection: Connection, column: str) -> dict[str, int]:
     """Count tokens by `brand` or `country`, or tokenized rows by `expiration_year`."""
     if column == "expiration_year":
-        chosen = rows.c.expiration_year
-        statement = select(chosen, func.count()).where(rows.c.state == RowState.TOKENIZED)
+        statement = select(rows.c.expiration_year).where(rows.c.state == RowState.TOKENIZED)
     else:
-        chosen = tokens.c[column]
-        statement = select(chosen, func.count())
-    found = connection.execute(statement.group_by(chosen).order_by(chosen))
-    return {str(value or "unknown"): int(count) for value, count in found}
+        statement = select(tokens.c[column])
+    counted: Counter[Any] = Counter()
+    for block in _blocks(connection, statement):
+        counted.update(value for (value,) in block)
+    known = {value: counted[value] for value in sorted(counted, key=lambda v: (v is None, v))}
+    return {"unknown" if value is None else str(value): n for value, n in known.items()}
 
 
 def planned_mix(connection: Connection, column: str) -> dict[str, int]:
@@ -114,20 +110,6 @@ def open_rows(connection: Connection, first_id: int, last_id: int) -> int:
             select(func.count()).where(
                 rows.c.id.between(first_id, last_id), rows.c.state.in_(OPEN_STATES)
             )
-        ).scalar_one()
-    )
-
-
-def distinct_fingerprints(connection: Connection) -> int:
-    """Count the different cards among the tokens, by the vault's fingerprint."""
-    return int(connection.execute(select(func.count(tokens.c.fingerprint.distinct()))).scalar_one())
-
-
-def changes(connection: Connection) -> int:
-    """Count rows whose token replaced an older one of the same legacy id."""
-    return int(
-        connection.execute(
-            select(func.count()).where(rows.c.superseded_by.is_not(None))
         ).scalar_one()
     )
 
@@ -181,7 +163,7 @@ FAILED: Final = (
 """What `failed_rows` gives of a row, in order."""
 
 
-def mapped_rows(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+def mapped_rows(connection: Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Give the mapping by export and row, a block at a time: each id once, its newest token."""
     statement = (
         select(
@@ -211,7 +193,7 @@ def mapped_rows(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
     return _blocks(connection, statement)
 
 
-def failed_rows(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+def failed_rows(connection: Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Give the failure report's rows by export and row, a block at a time."""
     statement = (
         select(
@@ -233,29 +215,6 @@ def failed_rows(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
     return _blocks(connection, statement)
 
 
-def legacy_ids(connection: Connection, *states: RowState) -> Iterator[str]:
-    """Give the legacy ids of the rows in these states, or of all rows, in no order."""
-    statement = select(rows.c.legacy_id).where(rows.c.legacy_id.is_not(None), _planned_exports())
-    if states:
-        statement = statement.where(rows.c.state.in_(states))
-    for block in _blocks(connection, statement):
-        yield from (str(row[0]) for row in block)
-
-
-def latency_quantiles_us(connection: Connection) -> dict[str, int]:
-    """Give the median, 95th and 99th percentile of answered attempts' latency, in µs."""
-    answered = outcomes.c.latency_us > 0
-    count = connection.execute(select(func.count()).where(answered)).scalar_one()
-    ordered = select(outcomes.c.latency_us).where(answered).order_by(outcomes.c.latency_us)
-    return {
-        name: int(
-            connection.execute(ordered.offset(int(share * (count - 1))).limit(1)).scalar_one()
-        )
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        if count
-    }
-
-
 def attempts_made(connection: Connection) -> int:
     """Count the intents ever written."""
     return int(connection.execute(select(func.count()).select_from(attempts)).scalar_one())
@@ -271,6 +230,6 @@ def _planned_exports() -> Any:
     return (rows.c.id // ROW_SPAN).not_in(proving)
 
 
-def _blocks(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-    result = connection.execution_options(yield_per=FETCHED_AT_ONCE).execute(statement)
-    yield from result.partitions()
+def _blocks(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    return blocks(connection, str(compiled))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -58,8 +57,7 @@ def _token_id(item: Settlement) -> str | None:
 
 
 def _frozen(item: Settlement) -> Settlement:
-    return replace(
-        item,
+    return item._replace(
         kind=OutcomeKind.MISMATCH,
         evidence="token id seen before",
         state=RowState.HELD,

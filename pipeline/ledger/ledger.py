@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from sqlalchemy import func, insert, inspect, select, update
+from sqlalchemy import func, insert, select, update
 
 from pipeline import chain
 from pipeline.clock import timestamp
-from pipeline.errors import SettingsRefused, VerificationFailed
-from pipeline.ledger.connection import ledger_trouble, open_engine
-from pipeline.ledger.schema import (
-    SCHEMA_VERSION,
-    events,
-    meta,
-    metadata,
-    runs,
-    sqlite_triggers,
+from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.ledger.connection import ledger_trouble, open_engine, sync_folder
+from pipeline.ledger.opening import (
+    bring_up_to_date,
+    create_if_empty,
+    put,
+    require_known_version,
+    require_same_meaning,
 )
+from pipeline.ledger.schema import events, meta, runs
+from pipeline.ledger.shield import Shield
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,9 +44,21 @@ class Ledger:
         path: The database file, or None for a temporary one (`cardferry check`).
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
+        shield: Keeps stopping signals out of commits.
+
+    Raises:
+        VerificationFailed: It is no ledger, damaged, a newer program's, or gone while the files
+            that were made from it are there.
     """
 
-    def __init__(self, path: Path | None, clock: Clock, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Clock,
+        *,
+        read_only: bool = False,
+        shield: Shield | None = None,
+    ) -> None:
         self.engine = open_engine(path, read_only=read_only)
         self.clock = clock
         self.epoch = 0
@@ -54,11 +67,17 @@ class Ledger:
         self._origin = ""
         self._head = chain.GENESIS
         self._events = 0
+        self._path = path
+        self._shield = shield or Shield()
+        self._failure: LocalStorageFailed | None = None
         with ledger_trouble():
             try:
                 if not read_only:
-                    self._create_if_empty()
-                self._check_version()
+                    with self._shield.held(), self.engine.begin() as connection:
+                        create_if_empty(connection, path)
+                        bring_up_to_date(connection)
+                with self.engine.connect() as connection:
+                    require_known_version(connection)
             except BaseException:
                 self.engine.dispose()
                 raise
@@ -72,22 +91,30 @@ class Ledger:
         """Give a connection whose changes become durable together, or not at all.
 
         Raises:
-            LocalStorageFailed: The disk refused; a failed sync is not tried again.
+            LocalStorageFailed: The disk refused, now or before: after a failed write or sync
+                nobody knows what the disk holds, so this process writes nothing more.
             VerificationFailed: A later run has taken over, or a rule of the schema was broken.
         """
+        if self._failure is not None:
+            raise self._failure
         head, count = self._head, self._events
         try:
-            with ledger_trouble(), self.engine.begin() as connection:
-                self._check_fence(connection)
-                yield connection
-        except BaseException:
+            with self._shield.held():
+                with ledger_trouble(), self.engine.begin() as connection:
+                    self._check_fence(connection)
+                    yield connection
+                # From here on it is durable, whatever signal waits outside.
+                head, count = self._head, self._events
+        except BaseException as stopped:
             self._head, self._events = head, count
+            if isinstance(stopped, LocalStorageFailed):
+                self._failure = stopped
             raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection for looking; all looks inside see one state."""
-        with ledger_trouble(), self.engine.connect() as connection:
+        with self._shield.held(), ledger_trouble(), self.engine.connect() as connection:
             yield connection
 
     def verify(self) -> None:
@@ -128,12 +155,12 @@ class Ledger:
             SettingsRefused: An unfinished ledger was begun with other settings.
         """
         self.verify()
-        with ledger_trouble(), self.engine.begin() as connection:
+        with self._shield.held(), ledger_trouble(), self.engine.begin() as connection:
             self.epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
             self.run_id = run_id
             self._actor = str(facts.get("operator", ""))
             self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
-            _require_same_meaning(connection, settings_digest)
+            require_same_meaning(connection, settings_digest)
             connection.execute(
                 insert(runs).values(
                     epoch=self.epoch,
@@ -143,6 +170,28 @@ class Ledger:
                 )
             )
             self.record(connection, "run_started", resource=run_id, settings=settings_digest)
+        # The first commit has made the journal; the later ones only write into it.
+        if self._path is not None:
+            sync_folder(self._path.parent)
+
+    def attend(self, actor: str, origin: str) -> None:
+        """Join the last run's epoch, to note what is done to a migration between runs.
+
+        Args:
+            actor: Who does it.
+            origin: Where, as `host:pid`.
+
+        Raises:
+            VerificationFailed: The ledger was damaged or changed outside of Cardferry.
+        """
+        self.verify()
+        with self.reading() as connection:
+            last = connection.execute(
+                select(runs.c.epoch, runs.c.run_id).order_by(runs.c.epoch.desc()).limit(1)
+            ).first()
+        if last is not None:
+            self.epoch, self.run_id = last
+        self._actor, self._origin = actor, origin
 
     def end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:
         """Note how the run ended."""
@@ -206,7 +255,7 @@ class Ledger:
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact for the next run, such as the last good rate."""
         with self.transaction() as connection:
-            _put(connection, key, value)
+            put(connection, key, value)
 
     def recall(self, key: str) -> str | None:
         """Give what `remember` kept under the key, or None."""
@@ -225,51 +274,3 @@ class Ledger:
                 "a later run has taken this ledger over",
                 next_step="Look at it with `cardferry status DIR`; only one run may write.",
             )
-
-    def _create_if_empty(self) -> None:
-        with self.engine.begin() as connection:
-            if inspect(connection).get_table_names():
-                return
-            metadata.create_all(connection)
-            for statement in sqlite_triggers():
-                connection.exec_driver_sql(statement)
-            _put(connection, "schema_version", str(SCHEMA_VERSION))
-
-    def _check_version(self) -> None:
-        with self.engine.connect() as connection:
-            if not inspect(connection).has_table("meta"):
-                raise VerificationFailed(
-                    "this is not a Cardferry ledger",
-                    next_step="Name the folder that `cardferry run -o` made.",
-                )
-            version = connection.execute(
-                select(meta.c.value).where(meta.c.key == "schema_version")
-            ).scalar_one()
-        if version != str(SCHEMA_VERSION):
-            raise VerificationFailed(
-                "the ledger was written by a newer Cardferry",
-                next_step="Install that version, or a later one.",
-            )
-
-
-def _put(connection: Connection, key: str, value: str) -> None:
-    changed = connection.execute(update(meta).where(meta.c.key == key).values(value=value))
-    if changed.rowcount == 0:
-        connection.execute(insert(meta).values(key=key, value=value))
-
-
-def _require_same_meaning(connection: Connection, digest: str) -> None:
-    known = connection.execute(select(meta.c.value).where(meta.c.key == "settings_digest")).scalar()
-    if known == digest:
-        return
-    unfinished = connection.exec_driver_sql(
-        "SELECT 1 FROM rows WHERE state IN ('planned', 'sent', 'ambiguous') LIMIT 1"
-    ).first()
-    if known is not None and unfinished:
-        raise SettingsRefused(
-            [
-                "vault, export columns or rules differ from those this unfinished migration began with"
-            ],
-            next_step="Finish it with the old settings, or use another folder.",
-        )
-    _put(connection, "settings_digest", digest)

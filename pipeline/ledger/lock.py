@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_NAME: Final = ".lock"
+_TRIES: Final = 10
+_BETWEEN_TRIES_S: Final = 0.02
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def migration_lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock for as long as the context lasts.
 
     Raises:
-        MigrationLocked: Another process holds it; at once, without waiting.
+        MigrationLocked: Another run holds it; within a quarter of a second.
         LocalStorageFailed: The lock file cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,7 +40,7 @@ def migration_lock(folder: Path) -> Iterator[None]:
         ) from None
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError:
             raise MigrationLocked(
                 "another run holds this migration",
@@ -51,6 +54,18 @@ def migration_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    """Take the lock; whoever only looks (`is_locked`) holds it for microseconds."""
+    for _ in range(_TRIES - 1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            threading.Event().wait(_BETWEEN_TRIES_S)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_locked(folder: Path) -> bool:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
-from pipeline.ledger.schema import attempts, outcomes, rows, tokens
+from pipeline.ledger.schema import ROW_SPAN, attempts, outcomes, rows, tokens
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pipeline.ledger.ledger import Ledger
 
@@ -68,11 +68,14 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
     return int(in_doubt)
 
 
-def plan_again(ledger: Ledger, codes: Sequence[str], *, held: bool) -> int:
+def plan_again(
+    ledger: Ledger, export_ids: Collection[int], codes: Sequence[str], *, held: bool
+) -> int:
     """Plan retryable failures again, and held rows on the operator's word.
 
     Args:
         ledger: The ledger, at the beginning of a run.
+        export_ids: Only rows of these exports; the others' numbers are not at hand.
         codes: Only these failure codes; empty means every retryable one.
         held: Whether held rows are planned too. A row that was frozen together with the token
             it carries is not: only the vault can say whose token that is.
@@ -84,6 +87,7 @@ def plan_again(ledger: Ledger, codes: Sequence[str], *, held: bool) -> int:
     if held:
         keeps_token = exists(select(tokens.c.row_id).where(tokens.c.row_id == rows.c.id))
         wanted = or_(wanted, and_(rows.c.state == RowState.HELD, ~keeps_token))
+    wanted = and_(wanted, (rows.c.id // ROW_SPAN).in_(list(export_ids)))
     if codes:
         wanted = and_(wanted, rows.c.code.in_(list(codes)))
     with ledger.transaction() as connection:

@@ -119,12 +119,6 @@ rows = Table(
 )
 Index("rows_by_legacy_id", rows.c.legacy_id)
 Index(
-    "rows_open",
-    rows.c.id,
-    sqlite_where=text("state IN ('planned', 'sent', 'ambiguous')"),
-    postgresql_where=text("state IN ('planned', 'sent', 'ambiguous')"),
-)
-Index(
     "one_token_for_each_legacy_id",
     rows.c.legacy_id,
     unique=True,
@@ -217,7 +211,7 @@ def sqlite_triggers() -> list[str]:
         for state, steps in _STEPS.items()
         if steps
     )
-    doubted = "old.state <> 'tokenized' OR new.code = 'answer_mismatch'"
+    doubted = "old.state <> 'tokenized' OR coalesce(new.code, '') = 'answer_mismatch'"
     proving = f"SELECT state = 'proving' FROM exports WHERE id = old.id / {ROW_SPAN}"  # noqa: S608
     kept = ("row_id", "token_id", "card_id", "brand", "fingerprint", "country", "livemode")
     return [

@@ -6,27 +6,23 @@ its outcome is; at any crash those rows, at most C of them, are the ones in doub
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import func, select, update
 
-from pipeline.errors import VerificationFailed
-from pipeline.ledger.connection import Prepared
+from pipeline.ledger.batches import CLAIMABLE, Batches, TokenDoubled
 from pipeline.ledger.doubles import freeze_doubled
 from pipeline.ledger.entries import Claim, Intent, Settlement
 from pipeline.ledger.resolving import resolve_known
-from pipeline.ledger.schema import attempts, outcomes, rows, tokens
-from pipeline.model import RowState
+from pipeline.ledger.schema import attempts, exports, rows
+from pipeline.model import OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.model import Token
-
-CLAIMABLE: Final = (RowState.PLANNED, RowState.AMBIGUOUS)
 
 
 class Settling:
@@ -42,52 +38,34 @@ class Settling:
         self._in_flight_max = in_flight_max
         self._open = 0
         self._supersedes: dict[int, int] = {}
+        self._under_way: set[int] = set()
         with ledger.reading() as connection:
             self._next_attempt = 1 + (
                 connection.execute(select(func.max(attempts.c.id))).scalar() or 0
             )
-        self._compile()
+            # Only rows of different exports can share a legacy id and both be sent.
+            self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
+        self._batches = Batches(ledger.engine, ledger.epoch)
 
-    def _compile(self) -> None:
-        def prepared(statement: Any, *names: str) -> Prepared:
-            return Prepared(self._ledger.engine, statement, names)
+    def has_rivals(self, first_id: int, last_id: int) -> bool:
+        """Tell whether a row of another export with a legacy id of this range is under way.
 
-        def values(*names: str) -> dict[str, Any]:
-            return {name: bindparam(name) for name in names}
-
-        intent = ("id", "row_id", "number", "epoch", "at_ms")
-        self._insert_attempts = prepared(insert(attempts).values(values(*intent)), *intent)
-        self._claim_rows = prepared(
-            update(rows)
-            .where(
-                rows.c.id == bindparam("row"),
-                rows.c.state.in_([_word(state) for state in CLAIMABLE]),
+        Such a range has to wait: how the other row ends decides whether this one is sent.
+        """
+        if not self._several:
+            return False
+        other = rows.alias("other")
+        with self._ledger.reading() as connection:
+            found = connection.execute(
+                select(other.c.id)
+                .join(rows, (rows.c.legacy_id == other.c.legacy_id) & (rows.c.id != other.c.id))
+                .where(
+                    rows.c.id.between(first_id, last_id),
+                    rows.c.state.in_(CLAIMABLE),
+                    other.c.state.in_(OPEN_STATES),
+                )
             )
-            .values(state=_word(RowState.SENT), attempts=bindparam("number")),
-            "number",
-            "row",
-        )
-        outcome = [column.name for column in outcomes.columns]
-        self._insert_outcomes = prepared(insert(outcomes).values(values(*outcome)), *outcome)
-        self._settle_rows = prepared(
-            update(rows)
-            .where(rows.c.id == bindparam("row"), rows.c.state == _word(RowState.SENT))
-            .values(
-                state=bindparam("new_state"),
-                code=bindparam("new_code"),
-                unknowns=rows.c.unknowns + bindparam("more"),
-                vault_code=bindparam("new_vault_code"),
-                request_id=bindparam("new_request_id"),
-            ),
-            "new_state",
-            "new_code",
-            "more",
-            "new_vault_code",
-            "new_request_id",
-            "row",
-        )
-        token = [column.name for column in tokens.columns if column.name != "customer_id"]
-        self._insert_tokens = prepared(insert(tokens).values(values(*token)), *token)
+            return any(rival in self._under_way for (rival,) in found)
 
     def claimable(self, first_id: int, last_id: int) -> list[Claim]:
         """Give the rows of a range of ids that may be sent now, in order."""
@@ -108,6 +86,8 @@ class Settling:
             ).all()
         claims = [Claim(*row) for row in found]
         self._supersedes.update((c.id, c.supersedes) for c in claims if c.supersedes is not None)
+        if self._several:
+            self._under_way.update(claim.id for claim in claims)
         return claims
 
     def intent(self, row_id: int, number: int) -> Intent:
@@ -135,83 +115,26 @@ class Settling:
         still_open = self._open + len(intents) - len(settled)
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
-        with self._ledger.transaction() as connection:
-            settled, frozen = freeze_doubled(self._ledger, connection, settled)
-            self._write_settlements(connection, settled)
-            self._write_intents(connection, intents)
+        frozen: list[int] = []
+        try:
+            with self._ledger.transaction() as connection:
+                self._write(connection, intents, settled)
+        except TokenDoubled:
+            with self._ledger.transaction() as connection:
+                settled, frozen = freeze_doubled(self._ledger, connection, settled)
+                self._write(connection, intents, settled)
         self._open = still_open
+        self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen
 
-    def _write_intents(self, connection: Connection, intents: list[Intent]) -> None:
-        epoch = self._ledger.epoch
-        claimed = self._claim_rows.many(connection, [(i.number, i.row_id) for i in intents])
-        _require_all(claimed, len(intents))
-        self._insert_attempts.many(
-            connection, [(i.attempt_id, i.row_id, i.number, epoch, i.at_ms) for i in intents]
-        )
-
-    def _write_settlements(self, connection: Connection, settled: list[Settlement]) -> None:
-        self._insert_outcomes.many(
-            connection,
-            [
-                (
-                    s.attempt_id,
-                    s.kind.value,
-                    s.evidence,
-                    s.vault_code,
-                    s.request_id,
-                    s.latency_us,
-                    s.at_ms,
-                )
-                for s in settled
-            ],
-        )
-        made = [s for s in settled if s.token is not None and s.state is RowState.TOKENIZED]
-        self._supersede(connection, made)
-        changed = self._settle_rows.many(
-            connection,
-            [
-                (s.state.value, s.code, s.unknowns, s.vault_code, s.request_id, s.row_id)
-                for s in settled
-            ],
-        )
-        _require_all(changed, len(settled))
-        epoch = self._ledger.epoch
-        self._insert_tokens.many(
-            connection, [_token_tuple(s.row_id, s.token, epoch) for s in made if s.token]
-        )
-
-    def _supersede(self, connection: Connection, made: list[Settlement]) -> None:
-        for item in made:
-            old = self._supersedes.pop(item.row_id, None)
+    def _write(
+        self, connection: Connection, intents: list[Intent], settled: list[Settlement]
+    ) -> None:
+        for item in settled if self._supersedes else ():
+            old = self._supersedes.get(item.row_id) if item.token is not None else None
             if old is not None:
                 connection.execute(
                     update(rows).where(rows.c.id == old).values(superseded_by=item.row_id)
                 )
-
-
-def _token_tuple(row_id: int, token: Token, epoch: int) -> tuple[object, ...]:
-    return (
-        row_id,
-        token.token_id,
-        token.card_id,
-        token.brand,
-        token.fingerprint,
-        token.country,
-        int(token.livemode),
-        int(token.created_at.timestamp()),
-        epoch,
-    )
-
-
-def _word(state: RowState) -> ColumnElement[str]:
-    """Write a state into the statement itself: our own word costs no parameter a row."""
-    return literal_column(f"'{state.value}'")
-
-
-def _require_all(changed: int, wanted: int) -> None:
-    if changed != wanted:
-        raise VerificationFailed(
-            "a row of the ledger was not where this run had left it",
-            next_step="Look for a second program that writes to this folder.",
-        )
+        self._batches.write_settlements(connection, settled)
+        self._batches.write_intents(connection, intents)

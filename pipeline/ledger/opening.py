@@ -1,0 +1,150 @@
+"""A database file in, a ledger that this program understands out, or the reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert, inspect, select, update
+
+from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.ledger.schema import (
+    ROW_SPAN,
+    SCHEMA_VERSION,
+    exports,
+    meta,
+    metadata,
+    rows,
+    sqlite_triggers,
+)
+from pipeline.model import OPEN_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+UPGRADES: Final[Mapping[int, Sequence[str]]] = {}
+"""For each older version the statements that lead to the next one; there is none older yet."""
+
+_PUBLISHED: Final = ("mapping.parquet", "manifest.json", "trail.jsonl")
+"""Outputs that only a ledger can have written."""
+
+
+def create_if_empty(connection: Connection, path: Path | None) -> None:
+    """Make the tables and rules of a new ledger, unless tables are there already.
+
+    Raises:
+        VerificationFailed: The ledger is gone while the files made from it are there.
+    """
+    if inspect(connection).get_table_names():
+        return
+    if path is not None and any((path.parent / name).exists() for name in _PUBLISHED):
+        raise VerificationFailed(
+            "this folder holds a migration's outputs, but its ledger is gone or empty",
+            next_step="Restore the ledger from a backup; a new one would send every card again.",
+        )
+    metadata.create_all(connection)
+    for statement in sqlite_triggers():
+        connection.exec_driver_sql(statement)
+    put(connection, "schema_version", str(SCHEMA_VERSION))
+
+
+def bring_up_to_date(
+    connection: Connection,
+    upgrades: Mapping[int, Sequence[str]] = UPGRADES,
+    newest: int = SCHEMA_VERSION,
+) -> None:
+    """Change an older ledger's tables into those of this program, all at once or not at all.
+
+    Args:
+        connection: In a transaction of its own.
+        upgrades: For each version the statements that lead to the next one.
+        newest: The version to reach.
+
+    Raises:
+        VerificationFailed: It is no ledger of ours, or one that nothing leads on from.
+    """
+    version = _version(connection)
+    if version >= newest:
+        return
+    for step in range(version, newest):
+        if step not in upgrades:
+            raise VerificationFailed(
+                "the ledger was written by a Cardferry that is too old",
+                next_step="Finish the migration with that version.",
+            )
+        for statement in upgrades[step]:
+            connection.exec_driver_sql(statement)
+    put(connection, "schema_version", str(newest))
+
+
+def require_known_version(connection: Connection) -> None:
+    """Make sure that a ledger has the tables of this program.
+
+    Raises:
+        VerificationFailed: It is no ledger of ours, or another version's.
+    """
+    version = _version(connection)
+    if version < SCHEMA_VERSION:
+        raise VerificationFailed(
+            "the ledger was written by an older Cardferry",
+            next_step="The next `cardferry run` or `retry` in this folder brings it up to date.",
+        )
+    if version > SCHEMA_VERSION:
+        raise VerificationFailed(
+            "the ledger was written by a newer Cardferry",
+            next_step="Install that version, or a later one.",
+        )
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table("meta"):
+        raise VerificationFailed(
+            "this is not a Cardferry ledger",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    written = connection.execute(
+        select(meta.c.value).where(meta.c.key == "schema_version")
+    ).scalar_one_or_none()
+    if written is None or not written.isdecimal():
+        raise VerificationFailed(
+            "the ledger does not say which version wrote it",
+            next_step="Keep the folder as it is; restore the ledger from a backup.",
+        )
+    return int(written)
+
+
+def put(connection: Connection, key: str, value: str) -> None:
+    """Keep a value under a key of the ledger's own table of facts."""
+    changed = connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+    if changed.rowcount == 0:
+        connection.execute(insert(meta).values(key=key, value=value))
+
+
+def require_same_meaning(connection: Connection, digest: str) -> None:
+    """Make sure that an unfinished ledger goes on with settings that mean the same.
+
+    Raises:
+        SettingsRefused: They do not.
+    """
+    known = connection.execute(select(meta.c.value).where(meta.c.key == "settings_digest")).scalar()
+    if known == digest:
+        return
+    # What a broken pass 1 left is thrown away anyway.
+    unfinished = connection.execute(
+        select(rows.c.id)
+        .where(
+            rows.c.state.in_(OPEN_STATES),
+            (rows.c.id // ROW_SPAN).in_(select(exports.c.id).where(exports.c.state == "planned")),
+        )
+        .limit(1)
+    ).first()
+    if known is not None and unfinished:
+        raise SettingsRefused(
+            [
+                "vault, export columns or rules differ from those this unfinished migration began with"
+            ],
+            next_step="Finish it with the old settings, or use another folder.",
+        )
+    put(connection, "settings_digest", digest)

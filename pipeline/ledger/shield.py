@@ -1,0 +1,78 @@
+"""Signals in, `Interrupted` out, but never in the middle of a commit.
+
+A Python signal handler may raise between any two instructions. Raised inside a commit it would
+leave this process in doubt about what its own ledger holds, so there it waits for the end of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Shield:
+    """Turns the first stopping signal into `Interrupted`; the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._seen = False
+        self._waiting: int | None = None
+
+    @property
+    def waiting(self) -> int | None:
+        """The number of a signal that came while the shield was held, if one did."""
+        return self._waiting
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for as long as the context lasts."""
+        before = {number: signal.signal(number, self._take) for number in STOPPING_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a signal wait until the context ends; in another thread there is nothing to hold.
+
+        Raises:
+            Interrupted: A signal came meanwhile and nothing else went wrong.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            # What went wrong already stops the run.
+            self._waiting = None
+            raise
+        finally:
+            self._depth -= 1
+        number = self._waiting
+        if number is not None and self._depth == 0:
+            self._waiting = None
+            raise Interrupted(number)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self._seen:
+            # Rows in flight become ambiguous; the next run counts and settles them.
+            os._exit(128 + number)
+        self._seen = True
+        if self._depth == 0:
+            raise Interrupted(number)
+        self._waiting = number

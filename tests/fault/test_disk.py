@@ -1,0 +1,186 @@
+"""The n-th write, sync or open fails, once and for ever: stop before the next send, exit 5, go on."""
+
+import random
+import re
+import subprocess
+
+import pytest
+
+from tests.support.crash import calls_by_thread, need_strace
+from tests.support.migrations import Migration, new_rows
+from tests.support.sandbox import running
+
+ROWS = 40
+FAILURES = (
+    ("pwrite64", "ENOSPC"),
+    ("pwrite64", "EIO"),
+    ("fdatasync", "EIO"),
+    ("ftruncate", "EIO"),
+    ("fsync", "EIO"),
+    ("rename,renameat,renameat2", "ENOSPC"),
+)
+OPENS = ("EROFS", "EMFILE", "ENOSPC")
+SENDS = ("write", "sendto", "writev")
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    with running(journal=tmp_path_factory.mktemp("vault") / "journal") as sandbox:
+        yield sandbox
+
+
+def fail_and_resume(migration, rule, only=()):
+    """Let calls fail as the rule says; check that it stopped in time, resume; give the trace."""
+    ended, trace = migration.traced(inject=[rule], calls=SENDS, only=only)
+    if "(INJECTED)" not in trace:
+        assert ended.code == 0, ended.said
+        return None
+    # SQLite does not look whether its sync of the folder failed; the run has synced it before.
+    assert ended.code == (0 if only_folder_syncs_failed(trace) else 5), ended.said
+    assert "bug" not in ended.said
+    assert "Traceback" not in ended.said
+    migration.check_after_death()
+    # What was on its way when the disk failed may still leave; nothing new may.
+    after = trace[trace.index("(INJECTED)") :]
+    assert after.count('"POST /tokens') <= migration.in_flight_max
+    resumed = migration.run()
+    assert resumed.code == 0, resumed.said
+    assert {"tokenized": ROWS} == dict(migration.check().states)
+    return after
+
+
+def only_folder_syncs_failed(trace):
+    failed = [line for line in trace.splitlines() if "(INJECTED)" in line]
+    return all(re.search(r"fdatasync\(\d+<[^>]*/out>\)", line) for line in failed)
+
+
+def journal_writes(trace):
+    return [line for line in trace.splitlines() if re.search(r"pwrite64\(\d+<\S*-journal>", line)]
+
+
+def counted(folder, vault, call, only=()):
+    migration = Migration(folder, vault)
+    migration.add(new_rows(ROWS))
+    ended, trace = migration.traced(calls=call.split(","), only=only)
+    assert ended.code == 0, ended.said
+    most = calls_by_thread(trace)
+    return max(most.get(name, 0) for name in call.split(","))
+
+
+@pytest.mark.parametrize("kind", ["", "+"], ids=["once", "for ever"])
+@pytest.mark.parametrize(("call", "error"), FAILURES)
+def test_a_failing_disk_stops_the_run_before_the_next_send(tmp_path, vault, call, error, kind):
+    """A sample of places: exit 5, at most C answers more, and the same command ends it."""
+    need_strace()
+    most = counted(tmp_path / "counted", vault, call)
+    seeded = random.Random(f"{call}{error}{kind}")
+    failed = 0
+    for when in seeded.sample(range(1, most + 1), 1):
+        migration = Migration(tmp_path / f"{when}", vault)
+        migration.add(new_rows(ROWS))
+        failed += fail_and_resume(migration, f"{call}:error={error}:when={when}{kind}") is not None
+
+    assert failed > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kind", ["", "+"], ids=["once", "for ever"])
+@pytest.mark.parametrize(("call", "error"), FAILURES)
+def test_a_disk_that_fails_at_any_place_stops_the_run(tmp_path, vault, call, error, kind):
+    """The same for every n until a run gets through."""
+    need_strace()
+    when = 1
+    while True:
+        migration = Migration(tmp_path / f"{when}", vault)
+        migration.add(new_rows(ROWS))
+        if fail_and_resume(migration, f"{call}:error={error}:when={when}{kind}") is None:
+            break
+        when += 1
+
+    assert when > 1
+
+
+@pytest.mark.parametrize("when", [11, 13, 14, 20, 30])
+def test_a_sync_that_failed_is_never_tried_again(tmp_path, vault, when):
+    """After a failed sync nobody knows what the disk holds: not one more commit is begun."""
+    need_strace()
+    migration = Migration(tmp_path / "m", vault)
+    migration.add(new_rows(ROWS))
+    ended, trace = migration.traced(
+        inject=[f"fdatasync:error=EIO:when={when}"], calls=("pwrite64", *SENDS)
+    )
+    assert ended.code == 5, ended.said
+    after = trace[trace.index("(INJECTED)") :]
+
+    assert [] == journal_writes(after)
+
+
+@pytest.mark.parametrize("error", OPENS)
+@pytest.mark.parametrize("name", ["ledger.sqlite", "ledger.sqlite-journal", ".lock"])
+def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path, vault, name, error):
+    """A folder turned read-only, no descriptors left, a full disk: exit 5 and nothing is sent."""
+    need_strace()
+    migration = Migration(tmp_path / "m", vault)
+    migration.add(new_rows(ROWS))
+    path = migration.out / name
+    ended, trace = migration.traced(inject=[f"openat:error={error}:when=1+"], only=[path])
+    assert "(INJECTED)" in trace
+    assert ended.code == 5, ended.said
+
+    assert [] == migration.journal
+    assert migration.run().code == 0
+    assert {"tokenized": ROWS} == dict(migration.check().states)
+
+
+@pytest.mark.parametrize("limit", [3_000, 40_000, 81_920, 90_000, 100_000])
+def test_a_file_size_limit_anywhere_stops_the_run(tmp_path, vault, limit):
+    """EFBIG instead of ENOSPC: the ledger or an output outgrows what the system allows."""
+    migration = Migration(tmp_path / "m", vault)
+    migration.add(new_rows(400))
+    ended = migration.run(limits={"RLIMIT_FSIZE": limit})
+    assert ended.code == 5, ended.said
+    migration.check_after_death()
+    resumed = migration.run()
+    assert resumed.code == 0, resumed.said
+
+    assert {"tokenized": 400} == dict(migration.check().states)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Give a function that makes a disk of so many kilobytes; skip where that is not allowed."""
+    mounted = []
+
+    def mount(kilobytes):
+        folder = tmp_path / f"disk-{kilobytes}"
+        folder.mkdir()
+        options = f"size={kilobytes}k,mode=0700"
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+            pytest.skip("small disks need the right to mount one")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [40, 100, 140, 170, 200])
+def test_a_full_disk_stops_the_run_and_leaves_the_old_outputs_whole(
+    tmp_path, vault, small_disk, kilobytes
+):
+    """Full in the ledger or in an output: exit 5 or through; with room the same command ends it."""
+    disk = small_disk(kilobytes)
+    migration = Migration(tmp_path / "m", vault)
+    migration.out = disk / "out"
+    migration.add(new_rows(400))
+    ended = migration.run()
+    assert ended.code in {0, 5}, ended.said
+    migration.check_after_death()
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    resumed = migration.run()
+    assert resumed.code == 0, resumed.said
+
+    assert {"tokenized": 400} == dict(migration.check().states)

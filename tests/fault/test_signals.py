@@ -1,0 +1,101 @@
+"""One signal drains, two leave at once; at any instant of a run the ledger stays whole."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.support.crash import wait_until
+from tests.support.migrations import Migration, new_rows
+from tests.support.sandbox import running
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
+    """What is in flight is answered and kept; nothing is ambiguous; the same command goes on."""
+    with running(journal=tmp_path / "journal", latency_s=0.3) as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.add(new_rows(40))
+        started = migration.start()
+        wait_until(lambda: migration.journal)
+        started.signal(number)
+        ended = started.wait()
+        facts = migration.check()
+
+        assert ended.code == CODES[number], ended.said
+        assert 0 == facts.unseen_max
+        assert 0 == facts.open_intents
+        assert len(migration.journal) == facts.states["tokenized"] < 40
+        assert migration.run().code == 0
+        assert {"tokenized": 40} == dict(migration.check().states)
+        assert 40 == len(migration.journal)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_two_signals_leave_at_once_and_what_was_in_flight_is_counted(tmp_path, number):
+    """The second does not wait for the vault; at most C rows are in doubt."""
+    with running(journal=tmp_path / "journal", latency_s=3) as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.configure(vault=("read_timeout_s = 10",))
+        migration.add(new_rows(40))
+        started = migration.start()
+        wait_until(lambda: len(migration.journal) == 8)
+        began = time.monotonic()
+        started.signal(number)
+        time.sleep(0.2)
+        started.signal(number)
+        ended = started.wait()
+        took = time.monotonic() - began
+        facts = migration.check_after_death()
+
+        assert ended.code == CODES[number], ended.said
+        assert took < 2
+        assert 8 == facts.open_intents == facts.unseen_max
+
+
+def test_a_vault_that_answers_nothing_is_not_waited_for_beyond_drain_s(tmp_path):
+    """After `flow.drain_s` the rows still in flight are written down as in doubt."""
+    with running(journal=tmp_path / "journal", faults="H") as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.configure("drain_s = 0.5", vault=("read_timeout_s = 60", "total_timeout_s = 60"))
+        migration.add(new_rows(40))
+        started = migration.start()
+        wait_until(lambda: migration.out.exists() and migration.status_of("sent") == 8)
+        began = time.monotonic()
+        started.signal(signal.SIGTERM)
+        ended = started.wait()
+        took = time.monotonic() - began
+        facts = migration.check()
+
+        assert ended.code == 143, ended.said
+        assert 0.5 <= took < 5
+        assert 8 == facts.states["ambiguous"] == facts.unseen_max
+        assert 0 == facts.open_intents
+
+
+@pytest.mark.parametrize(
+    "shots", [10, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_a_signal_at_any_instant_leaves_a_ledger_that_goes_on(tmp_path, shots):
+    """In pass 1, in a commit, between the loops, while publishing: never a bug, never a hang."""
+    seeded = random.Random(20261124)
+    with running(journal=tmp_path / "journal") as vault:
+        for shot in range(shots):
+            migration = Migration(tmp_path / f"{shot}", vault)
+            migration.configure("chunk_rows = 5", pace=200)
+            migration.add(new_rows(60))
+            started = migration.start()
+            # The loop takes signals from the first commit on; before that they just kill.
+            wait_until(lambda m=migration: (m.out / ".lock").exists())
+            time.sleep(seeded.uniform(0, 0.3))
+            started.signal(signal.SIGTERM)
+            ended = started.wait(20)
+
+            assert ended.code in {0, 143, -signal.SIGTERM}, ended.said
+            migration.check_after_death()
+            assert migration.run().code == 0
+            assert {"tokenized": 60} == dict(migration.check().states)
+            assert 0 == migration.facts.unseen_max

@@ -1,0 +1,73 @@
+"""`status` beside a living run, after a death, and after the end; it never stands in the way."""
+
+import signal
+
+from tests.support.crash import need_strace, wait_until, zygote
+from tests.support.migrations import Migration, new_rows
+from tests.support.sandbox import running
+
+
+def test_status_beside_a_living_run_counts_and_does_not_disturb_it(tmp_path):
+    """Looked at again and again, the run ends as if nobody had looked."""
+    with running(journal=tmp_path / "journal", latency_s=0.02) as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.add(new_rows(200))
+        started = migration.start()
+        wait_until(lambda: migration.journal)
+        looks = [migration.status() for _ in range(5)]
+        assert looks[0]["running"]
+        assert [200] * 5 == [look["rows"] for look in looks]
+        assert all(look["unseen_tokens_max"] <= 8 for look in looks)
+        ended = started.wait()
+        after = migration.status()
+
+        assert ended.code == 0, ended.said
+        assert not after["running"]
+        assert 200 == after["states"]["tokenized"]
+        assert 0 == after["last_run"]["exit_code"]
+        assert {"tokenized": 200} == dict(migration.check().states)
+
+
+def test_status_after_a_death_in_the_middle_of_a_commit_tells_of_it(tmp_path):
+    """The half commit is rolled back by whoever looks first, and the open intents are shown."""
+    need_strace()
+    with running(journal=tmp_path / "journal") as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.add(new_rows(40))
+        # The journal is complete and the database half written when the run dies.
+        ended, _ = migration.traced(
+            inject=["pwrite64:signal=SIGKILL:when=40"], only=[migration.out / "ledger.sqlite"]
+        )
+        assert ended.killed
+        assert (migration.out / "ledger.sqlite-journal").stat().st_size > 0
+        look = migration.status()
+        words = zygote().run("status", migration.out)
+
+        assert not look["running"]
+        assert not look["last_run"]["ended"]
+        assert look["states"]["sent"] == look["unseen_tokens_max"] <= 8
+        assert "the last run died" in words.said
+        assert look["unseen_tokens_max"] == migration.check_after_death().unseen_max
+
+
+def test_status_tells_how_a_stopped_run_ended(tmp_path):
+    """The exit code of the last run is kept, whoever looks later."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.add(new_rows(40))
+        started = migration.start()
+        wait_until(lambda: migration.journal)
+        look = migration.status()
+        assert look["running"]
+        started.signal(signal.SIGTERM)
+
+        assert 143 == started.wait().code
+        assert 143 == migration.status()["last_run"]["exit_code"]
+
+
+def test_status_of_a_folder_without_a_ledger_says_so(tmp_path):
+    """Exit 8 and a next step."""
+    ended = zygote().run("status", tmp_path)
+
+    assert ended.code == 8
+    assert "there is no ledger in this folder" in ended.said

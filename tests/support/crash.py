@@ -1,0 +1,214 @@
+"""Commands that are killed, starved and traced: a zygote for speed, strace for the n-th call."""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120
+
+
+def need_strace():
+    """Skip without strace, or fail where it has to be there."""
+    if shutil.which("strace"):
+        return
+    if os.environ.get("CARDFERRY_REQUIRE_STRACE") == "1":
+        pytest.fail("strace is not installed and CARDFERRY_REQUIRE_STRACE is 1")
+    pytest.skip("strace is not installed (apt-get install strace)")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, or minus the signal that killed it, and its words."""
+
+    code: int
+    said: str
+
+    @property
+    def killed(self):
+        return self.code == -signal.SIGKILL
+
+
+class Started:
+    """A command that is under way."""
+
+    def __init__(self, zygote, pid, said):
+        self._zygote = zygote
+        self._said = said
+        self.pid = pid
+
+    def signal(self, number):
+        """Send a signal; one that comes too late does nothing."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self, timeout=PATIENCE_S):
+        code = self._zygote.code_of(self.pid, timeout)
+        return Ended(code, self._said.read_text("utf-8", "replace"))
+
+
+class Zygote:
+    """One process that has imported everything and forks for every command."""
+
+    def __init__(self):
+        self._folder = Path(tempfile.mkdtemp(prefix="cf-said-"))
+        self._serial = 0
+        self._codes = {}
+        self._rest = b""
+        quiet = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **quiet},
+            cwd=ROOT,
+        )
+        self._until("ready")
+
+    def start(self, *arguments, hook=None, stopped=False, environment=None, limits=None):
+        """Start a command; `hook` names a function to call in the child before it."""
+        self._serial += 1
+        said = self._folder / str(self._serial)
+        job = {
+            "arguments": [str(argument) for argument in arguments],
+            "hook": hook,
+            "stopped": stopped,
+            "environment": environment or {},
+            "limits": limits or {},
+            "said": str(said),
+        }
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.flush()
+        return Started(self, self._until("started"), said)
+
+    def run(self, *arguments, timeout=PATIENCE_S, **options):
+        """Run a command to its end."""
+        return self.start(*arguments, **options).wait(timeout)
+
+    def code_of(self, pid, timeout):
+        deadline = time.monotonic() + timeout
+        while pid not in self._codes:
+            self._read(deadline)
+        return self._codes.pop(pid)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(PATIENCE_S)
+        self._process.stdout.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _until(self, word):
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = self._read(deadline)
+            if word in answer:
+                return answer[word]
+
+    def _read(self, deadline):
+        while b"\n" not in self._rest:
+            left = deadline - time.monotonic()
+            stdout = self._process.stdout.fileno()
+            if left <= 0 or not select.select([stdout], [], [], left)[0]:
+                raise TimeoutError("a command did not end in time")
+            read = os.read(stdout, 65536)
+            if not read:
+                raise AssertionError("the zygote died")
+            self._rest += read
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer = json.loads(line)
+        if "ended" in answer:
+            self._codes[answer["ended"]] = answer["code"]
+        return answer
+
+
+@functools.cache
+def zygote():
+    """Give the test process's zygote; it leaves with the process that holds its input."""
+    return Zygote()
+
+
+def traced(*arguments, inject=(), calls=(), only=(), timeout=PATIENCE_S, **options):
+    """Run a command under strace; give how it ended and the trace.
+
+    Args:
+        *arguments: The command's.
+        inject: strace injections, such as `fdatasync:signal=SIGKILL:when=3`. strace counts
+            calls for every thread by itself.
+        calls: Further calls to have in the trace.
+        only: Paths; calls on other files are neither traced nor counted.
+        timeout: Seconds until the test has waited enough.
+        **options: Of `Zygote.start`.
+    """
+    need_strace()
+    started = zygote().start(*arguments, stopped=True, **options)
+    wait_until(lambda: _status_of(started.pid, "State").startswith("T"))
+    with tempfile.NamedTemporaryFile(prefix="cf-trace-") as trace:
+        names = sorted({rule.partition(":")[0] for rule in inject} | set(calls))
+        words = ["strace", "-f", "-qq", "-y", "-s", "32", "-o", trace.name]
+        # What is injected has to be traced, too; names that this machine lacks are passed over.
+        words += ["-e", "trace=" + ",".join("?" + name for name in ",".join(names).split(","))]
+        words += [word for rule in inject for word in ("-e", f"inject={rule}")]
+        words += [word for path in only for word in ("-P", str(path))]
+        tracer = subprocess.Popen(
+            [*words, "-p", str(started.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            wait_until(
+                lambda: (
+                    _status_of(started.pid, "TracerPid") not in {"", "0"}
+                    or tracer.poll() is not None
+                )
+            )
+            if tracer.poll() is not None:
+                started.signal(signal.SIGKILL)
+                pytest.fail(f"strace refuses: {tracer.stderr.read().decode()}")
+            started.signal(signal.SIGCONT)
+            ended = started.wait(timeout)
+        finally:
+            if tracer.poll() is None:
+                tracer.send_signal(signal.SIGTERM)
+            tracer.communicate(timeout=PATIENCE_S)
+        return ended, Path(trace.name).read_text("utf-8", "replace")
+
+
+_CALL = re.compile(r"^(\d+)\s+(\w+)\(", re.MULTILINE)
+
+
+def calls_by_thread(trace):
+    """Count a trace's calls: name → the largest count of any thread."""
+    counted = Counter(_CALL.findall(trace))
+    most = {}
+    for (_, name), count in counted.items():
+        most[name] = max(most.get(name, 0), count)
+    return most
+
+
+def wait_until(condition, timeout=PATIENCE_S):
+    """Wait for a condition; polling is the only thing another process's state allows."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what the test waits for did not happen")
+        time.sleep(0.005)
+
+
+def _status_of(pid, name):
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "")

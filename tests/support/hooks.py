@@ -1,0 +1,115 @@
+"""Changes to a forked command before it starts: what a test wants to be true of its machine."""
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+
+from pipeline.clock import SystemClock
+from pipeline.errors import VaultUnavailable
+from pipeline.ledger.planning import Planning
+from pipeline.ledger.settling import Settling
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.sending import Sending
+from pipeline.vault.client import VaultClient
+
+HASTE = 100
+
+
+def hurry():
+    """Let the pipeline's clock run a hundred times as fast: its waits cost a test nothing."""
+
+    async def sleep(_self, seconds):
+        await asyncio.sleep(seconds / HASTE)
+
+    SystemClock.monotonic = lambda _self: time.monotonic() * HASTE
+    SystemClock.sleep = sleep
+
+
+def decline_four():
+    """Answer the first four requests with `backend_error`, which the sandbox cannot; and hurry."""
+    hurry()
+    asked = iter(range(4))
+    really = VaultClient.create_token
+
+    async def create_token(self, body, **card):
+        if next(asked, None) is not None:
+            return Outcome(OutcomeKind.DECLINED, "status 400", vault_code="backend_error")
+        return await really(self, body, **card)
+
+    VaultClient.create_token = create_token
+
+
+def die():
+    """Kill this process for real at the n-th commit or send, before or after it; and hurry.
+
+    `CARDFERRY_TEST_DEATH` says where, as `commit-before:3`, or `chunk-`, `send-` and `-after`.
+    With `-signal` for `-before` it is a SIGTERM instead, and the run drains.
+    """
+    hurry()
+    place, _, number = os.environ["CARDFERRY_TEST_DEATH"].partition(":")
+    step, _, moment = place.partition("-")
+    owner, name = {
+        "commit": (Settling, "apply"),
+        "chunk": (Planning, "add"),
+        "finish": (Planning, "finish"),
+        "send": (VaultClient, "create_token"),
+    }[step]
+    really, left = getattr(owner, name), itertools.count(1)
+
+    def perhaps(this_moment, when):
+        if this_moment == moment and when == int(number):
+            os.kill(os.getpid(), signal.SIGTERM if moment == "signal" else signal.SIGKILL)
+
+    def dying(self, *arguments, **options):
+        when = next(left)
+        perhaps("before", when)
+        perhaps("signal", when)
+        answer = really(self, *arguments, **options)
+        perhaps("after", when)
+        return answer
+
+    async def dying_in_a_loop(self, *arguments, **options):
+        when = next(left)
+        perhaps("before", when)
+        perhaps("signal", when)
+        answer = await really(self, *arguments, **options)
+        perhaps("after", when)
+        return answer
+
+    setattr(owner, name, dying_in_a_loop if step == "send" else dying)
+
+
+def no_sends():
+    """Refuse before the first card is sent, as if the operator had said no."""
+
+    def carry(_self, _work):
+        raise VaultUnavailable("nothing is sent in this test", next_step="Nothing.")
+
+    Sending.carry = carry
+
+
+def stumble_before():
+    """Let the twentieth attempt end in a bug before the card is sent."""
+    _stumble(before=True)
+
+
+def stumble_after():
+    """Let the twentieth attempt end in a bug after the answer came."""
+    _stumble(before=False)
+
+
+def _stumble(*, before):
+    asked, really = itertools.count(1), VaultClient.create_token
+
+    async def create_token(self, body, **card):
+        stumbles = next(asked) == 20
+        if stumbles and before:
+            raise KeyError("a bug")
+        outcome = await really(self, body, **card)
+        if stumbles:
+            raise KeyError("a bug")
+        return outcome
+
+    VaultClient.create_token = create_token

@@ -1,0 +1,82 @@
+"""Starts `cardferry` a hundred times a minute: imports once, then forks for every command.
+
+A line of JSON on standard input is a command to start; lines of JSON on standard output tell
+its process id and, later, how it ended. A forked child is a process like any other: it can be
+traced, stopped, starved of disk and killed. Run as `python -m tests.support.zygote`.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+
+
+def main():
+    from pipeline import cli  # noqa: PLC0415 - what is imported here is imported once for all.
+
+    for command in cli.COMMANDS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"pipeline.cli.{command}")
+    signal.signal(signal.SIGCHLD, _tell_ended)
+    _tell({"ready": os.getpid()})
+    for line in sys.stdin:
+        job = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become(job, cli)
+        _tell({"started": pid})
+
+
+def _tell(answer):
+    os.write(1, json.dumps(answer).encode() + b"\n")
+
+
+def _tell_ended(_number, _frame):
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _become(job, cli):
+    """Turn a forked child into the command; never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for source, target in ((nothing, 0), (said, 1), (said, 2)):
+        os.dup2(source, target)
+    os.closerange(3, 64)
+    os.environ.update(job["environment"])
+    sys.argv = ["cardferry", *job["arguments"]]
+    for name, limit in job["limits"].items():
+        resource.setrlimit(getattr(resource, name), (limit, limit))
+    code = 99
+    try:
+        if job["hook"]:
+            module, _, function = job["hook"].partition(":")
+            getattr(importlib.import_module(module), function)()
+        if job["stopped"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        cli.main(job["arguments"])
+    except SystemExit as ending:
+        code = ending.code or 0
+    except BaseException:  # noqa: BLE001 - a test reads it.
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

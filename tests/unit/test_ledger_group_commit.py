@@ -1,0 +1,126 @@
+"""One writer, few commits, in order: what waits, what fails and what is never written."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from pipeline.errors import LocalStorageFailed
+from pipeline.ledger.entries import Intent
+from pipeline.ledger.group_commit import GroupCommit
+from tests.support.loops import RUNNERS, name_of
+
+
+@dataclass
+class Recorder:
+    """Stands where `Settling` stands; a batch may take its time or fail."""
+
+    batches: list = field(default_factory=list)
+    fail_at: int | None = None
+    frozen: list = field(default_factory=list)
+
+    def told(self, rows):
+        self.frozen = []
+        self.batches.append(rows)
+
+    def intent(self, row_id, number):
+        return Intent(row_id, row_id, number, 0)
+
+    def now_ms(self):
+        return 0
+
+    def apply(self, batch):
+        if self.fail_at == len(self.batches):
+            raise LocalStorageFailed("the disk is full", next_step="Free some.")
+        self.batches.append(list(batch))
+        return self.frozen
+
+
+@pytest.fixture(params=RUNNERS, ids=name_of)
+def run(request):
+    def run_with_commit(scenario, recorder):
+        async def main():
+            with ThreadPoolExecutor(1) as thread:
+                return await scenario(GroupCommit(recorder, thread, recorder.told))
+
+        return request.param(main())
+
+    return run_with_commit
+
+
+def test_intents_queued_together_share_a_commit(run):
+    """Eight slots, at most two commits: the first one's, and everybody else's."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        await asyncio.gather(*(commit.intend(row, 1) for row in range(8)))
+
+    run(scenario, recorder)
+
+    assert [row for batch in recorder.batches for row in batch] == [
+        Intent(row, row, 1, 0) for row in range(8)
+    ]
+    assert len(recorder.batches) <= 2
+
+
+def test_a_settlement_is_durable_before_an_intent_queued_after_it(run):
+    """So a slot that may send again has its last outcome on the disk."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        commit.settle("outcome of row 1")
+        await commit.intend(2, 1)
+        return [item for batch in recorder.batches for item in batch]
+
+    assert run(scenario, recorder) == ["outcome of row 1", Intent(2, 2, 1, 0)]
+
+
+def test_an_intent_is_not_given_before_its_commit_ended(run):
+    """Whoever waits sees the batch that holds the intent."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        waiting = asyncio.ensure_future(commit.intend(1, 1))
+        while not recorder.batches:
+            assert not waiting.done()
+            await asyncio.sleep(0)
+        return await waiting
+
+    assert run(scenario, recorder) == Intent(1, 1, 1, 0)
+
+
+def test_after_a_failed_commit_nothing_is_written_any_more(run):
+    """Every waiter learns of it, now and later, and no batch is tried again."""
+    recorder = Recorder(fail_at=1)
+
+    async def scenario(commit):
+        await commit.intend(1, 1)
+        told = await asyncio.gather(
+            *(commit.intend(row, 1) for row in range(2, 6)), return_exceptions=True
+        )
+        commit.settle("late")
+        with pytest.raises(LocalStorageFailed):
+            await commit.intend(9, 1)
+        with pytest.raises(LocalStorageFailed):
+            await commit.drain()
+        return told
+
+    told = run(scenario, recorder)
+
+    assert all(isinstance(one, LocalStorageFailed) for one in told)
+    assert recorder.batches == [[Intent(1, 1, 1, 0)]]
+
+
+def test_drain_waits_for_everything_that_was_queued(run):
+    """Nothing is left in memory when a run ends."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        for number in range(100):
+            commit.settle(number)
+        await commit.drain()
+
+    run(scenario, recorder)
+
+    assert [item for batch in recorder.batches for item in batch] == list(range(100))

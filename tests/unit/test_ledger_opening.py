@@ -1,0 +1,145 @@
+"""Opening a ledger: new, old, newer, unfinished, read-only, and by a second look."""
+
+import sqlite3
+from contextlib import closing
+from datetime import date
+
+import pytest
+
+from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
+from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.opening import bring_up_to_date
+from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
+from tests.support.ledgers import StepClock, new_builder
+
+FACTS = SealedFacts("cards.csv", 10, "ab" * 32, bytes(32), "plain")
+CARD = PlannedCard(1, "id-1", "4242", "Visa", 12, 2031)
+
+
+def opened(folder, **options):
+    return Ledger(folder / LEDGER_NAME, StepClock(), **options)
+
+
+def test_settings_may_change_when_only_a_broken_pass_1_was_left(tmp_path):
+    """Nothing of an export that was not proved stays planned."""
+    ledger = opened(tmp_path)
+    ledger.begin_run("run-1", {}, "old digest")
+    planning = Planning(ledger)
+    planning.add(planning.begin(FACTS, date(2026, 11, 20)), [CARD], [])
+    ledger.begin_run("run-2", {}, "new digest")
+    ledger.close()
+
+
+def test_settings_may_not_change_while_rows_are_planned(tmp_path):
+    """Exit 7 and the old digest stays."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    builder.plan("cards.csv", 3)
+    with pytest.raises(SettingsRefused):
+        builder.ledger.begin_run("run-2", {}, "new digest")
+    builder.begin("run-3")
+    builder.ledger.close()
+
+
+def test_settings_may_change_when_everything_is_settled(tmp_path):
+    """A top-up may bring other columns."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    builder.settle(builder.plan("cards.csv", 3))
+    builder.ledger.begin_run("run-2", {}, "new digest")
+    builder.ledger.close()
+
+
+def test_an_older_ledger_is_brought_up_to_date_step_by_step(tmp_path):
+    """Version 1 to 3 in one transaction."""
+    ledger = opened(tmp_path)
+    steps = {1: ("CREATE TABLE two (a TEXT)",), 2: ("ALTER TABLE two ADD COLUMN b TEXT",)}
+    with ledger.engine.begin() as connection:
+        bring_up_to_date(connection, steps, 3)
+        bring_up_to_date(connection, steps, 3)
+        found = connection.exec_driver_sql("SELECT a, b FROM two").all()
+    assert found == []
+    ledger.close()
+
+    with pytest.raises(VerificationFailed, match="newer Cardferry"):
+        opened(tmp_path)
+
+
+def test_a_step_that_fails_leaves_the_older_ledger_as_it_was(tmp_path):
+    """All steps or none."""
+    ledger = opened(tmp_path)
+    steps = {1: ("CREATE TABLE two (a TEXT)",), 2: ("ALTER TABLE nowhere ADD COLUMN b TEXT",)}
+    with pytest.raises(Exception, match="nowhere"), ledger.engine.begin() as connection:
+        bring_up_to_date(connection, steps, 3)
+    ledger.close()
+
+    opened(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
+        names = database.execute("SELECT name FROM sqlite_master WHERE name = 'two'").fetchall()
+    assert names == []
+
+
+def test_a_ledger_that_nothing_leads_on_from_is_refused(tmp_path):
+    """Too old is said as such."""
+    ledger = opened(tmp_path)
+    with (
+        pytest.raises(VerificationFailed, match="too old"),
+        ledger.engine.begin() as connection,
+    ):
+        bring_up_to_date(connection, {}, 2)
+    ledger.close()
+
+
+def test_whoever_only_looks_cannot_write(tmp_path):
+    """The database itself refuses."""
+    new_builder(tmp_path).ledger.close()
+    looking = opened(tmp_path, read_only=True)
+    with pytest.raises(LocalStorageFailed):
+        looking.remember("rate", "1")
+    looking.close()
+
+
+def test_after_a_failed_write_the_process_writes_nothing_more(tmp_path):
+    """Nobody knows what the disk holds then; the next run looks for itself."""
+    ledger = opened(tmp_path)
+    ledger.begin_run("run-1", {}, "digest")
+    with ledger.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with pytest.raises(LocalStorageFailed):
+        ledger.remember("long", "x" * 200_000)
+    with ledger.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    with pytest.raises(LocalStorageFailed):
+        ledger.remember("short", "x")
+    ledger.close()
+
+    again = opened(tmp_path)
+    again.begin_run("run-2", {}, "digest")
+    again.remember("short", "x")
+    again.close()
+
+
+def test_every_run_takes_the_next_epoch_and_the_chain_goes_on(tmp_path):
+    """Three runs, one chain from the first event to the last."""
+    for epoch in (1, 2, 3):
+        ledger = opened(tmp_path)
+        ledger.begin_run(f"run-{epoch}", {}, "digest")
+        assert ledger.epoch == epoch
+        ledger.end_run(0, {})
+        ledger.close()
+    ledger = opened(tmp_path, read_only=True)
+    ledger.verify()
+    with ledger.reading() as connection:
+        seqs = connection.exec_driver_sql("SELECT seq FROM events ORDER BY seq").scalars().all()
+    ledger.close()
+
+    assert seqs == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["mapping.parquet", "manifest.json", "trail.jsonl"])
+def test_a_new_ledger_is_not_begun_beside_outputs(tmp_path, name):
+    """Their ledger was lost; sending everything again is not the cure."""
+    (tmp_path / name).touch()
+
+    with pytest.raises(VerificationFailed, match="its ledger is gone"):
+        opened(tmp_path)

@@ -1,0 +1,117 @@
+"""Planning: an export is proving until every byte is proved, and only then its rows count."""
+
+from datetime import date
+
+import pytest
+
+from pipeline.ledger import counts
+from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
+from pipeline.model import Rejection
+from tests.support.ledgers import new_builder
+
+DAY = date(2026, 11, 20)
+PROVED = ProvedFacts("sequoia", None, None, 5, "00" * 32)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    yield builder.ledger
+    builder.ledger.close()
+
+
+def sealed(letter="a"):
+    return SealedFacts(f"{letter}.csv", 10, letter * 64, bytes(32), "plain")
+
+
+def card(row, legacy_id, digits="4242"):
+    return PlannedCard(row, legacy_id, digits, "Visa", 12, 2031)
+
+
+def states(ledger):
+    with ledger.reading() as connection:
+        return {state.value: n for state, n in counts.by_state(connection).items() if n}
+
+
+def codes(ledger):
+    with ledger.reading() as connection:
+        return counts.by_code(connection)
+
+
+def plan(ledger, letter, cards, rejections=()):
+    planning = Planning(ledger)
+    export = planning.begin(sealed(letter), DAY)
+    planning.add(export, cards, rejections)
+    planning.finish(export, PROVED)
+    return export
+
+
+def test_rows_of_an_export_that_is_being_proved_do_not_count(ledger):
+    """They may be thrown away."""
+    planning = Planning(ledger)
+    export = planning.begin(sealed(), DAY)
+    planning.add(export, [card(1, "a"), card(2, "b")], [])
+    assert {} == states(ledger)
+    planning.finish(export, PROVED)
+
+    assert {"planned": 2} == states(ledger)
+
+
+def test_a_broken_pass_1_is_thrown_away_when_the_export_comes_again(ledger):
+    """No row of it is planned twice."""
+    planning = Planning(ledger)
+    planning.add(planning.begin(sealed(), DAY), [card(1, "a"), card(2, "b")], [])
+    plan(ledger, "a", [card(1, "a"), card(2, "b"), card(3, "c")])
+
+    assert {"planned": 3} == states(ledger)
+
+
+def test_a_refused_export_leaves_nothing_but_an_event(ledger):
+    """Its rows are gone and it is unknown again."""
+    planning = Planning(ledger)
+    export = planning.begin(sealed(), DAY)
+    planning.add(export, [card(1, "a")], [])
+    planning.refuse(export, "ExportRefused")
+
+    assert {} == states(ledger)
+    assert planning.find(export.sha256) is None
+
+
+def test_an_export_is_known_by_its_bytes_alone(ledger):
+    """Its name may change; the day its expirations are judged on stays."""
+    plan(ledger, "a", [card(1, "a")])
+    known = Planning(ledger).find("a" * 64)
+
+    assert known.is_planned
+    assert known.as_of == DAY
+    assert Planning(ledger).find("b" * 64) is None
+
+
+def test_all_rows_of_a_doubled_id_are_rejected_even_beside_a_refused_one(ledger):
+    """A row that was refused for another reason still claims its id."""
+    plan(
+        ledger,
+        "a",
+        [card(1, "a"), card(2, "b"), card(3, "a"), card(4, "c")],
+        [Rejection(5, "number_checksum", "number", "c")],
+    )
+
+    assert {"planned": 1, "rejected": 4} == states(ledger)
+    assert {"legacy_id_duplicate": 3, "number_checksum": 1} == codes(ledger)
+
+
+def test_rows_without_an_id_are_no_duplicates_of_one_another(ledger):
+    """Nobody knows whose they are."""
+    nameless = [Rejection(row, "legacy_id_missing", "legacy_id") for row in (1, 2, 3)]
+    plan(ledger, "a", [card(4, "a")], nameless)
+
+    assert {"legacy_id_missing": 3} == codes(ledger)
+
+
+def test_the_same_id_in_two_exports_is_no_duplicate(ledger):
+    """Which one counts shows when the first is settled."""
+    plan(ledger, "a", [card(1, "a")])
+    plan(ledger, "b", [card(1, "a"), card(2, "b")])
+
+    assert {"planned": 3} == states(ledger)

@@ -1,0 +1,114 @@
+"""What a dead run left, and what an operator plans again."""
+
+import pytest
+
+from pipeline.ledger import counts
+from pipeline.ledger.recovery import NO_ANSWER, plan_again, settle_open_intents
+from pipeline.ledger.settling import Settling
+from tests.support.ledgers import new_builder
+
+
+@pytest.fixture
+def builder(tmp_path):
+    """A ledger whose run died with four of ten rows in flight."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    export = builder.plan("cards.csv", 10)
+    die_in_flight(builder, export, 4)
+    builder.begin("run-2")
+    yield builder
+    builder.ledger.close()
+
+
+def die_in_flight(builder, export, count):
+    settling = Settling(builder.ledger, 8)
+    claims = settling.claimable(export.first_id, export.last_id)[:count]
+    settling.apply([settling.intent(claim.id, claim.attempts + 1) for claim in claims])
+
+
+def found(builder):
+    with builder.ledger.reading() as connection:
+        states = {s.value: n for s, n in counts.by_state(connection).items() if n}
+        return states, counts.unseen_tokens_max(connection)
+
+
+def test_open_intents_become_ambiguous_and_wait_for_one_more_attempt(builder):
+    """With `retry` a row in doubt may be sent once more; U counts it for good."""
+    assert settle_open_intents(builder.ledger, 1) == 4
+    assert ({"planned": 6, "ambiguous": 4}, 4) == found(builder)
+
+
+def test_on_hold_open_intents_are_held(builder):
+    """With `hold` they wait for the operator."""
+    assert settle_open_intents(builder.ledger, 0) == 4
+    assert ({"planned": 6, "held": 4}, 4) == found(builder)
+
+
+def test_every_open_intent_gets_exactly_one_outcome(builder):
+    """And settling twice changes nothing."""
+    settle_open_intents(builder.ledger, 1)
+    assert settle_open_intents(builder.ledger, 1) == 0
+    with builder.ledger.reading() as connection:
+        outcomes = connection.exec_driver_sql("SELECT kind, evidence FROM outcomes").all()
+
+    assert [("ambiguous", NO_ANSWER)] * 4 == [tuple(row) for row in outcomes]
+
+
+def test_a_row_in_doubt_twice_is_held(builder):
+    """One retry is all that the default allows."""
+    settle_open_intents(builder.ledger, 1)
+    with builder.ledger.reading() as connection:
+        first = connection.exec_driver_sql("SELECT min(id) FROM rows").scalar_one()
+    settling = Settling(builder.ledger, 8)
+    claims = settling.claimable(first, first + 9)[:4]
+    settling.apply([settling.intent(claim.id, claim.attempts + 1) for claim in claims])
+    builder.begin("run-3")
+
+    assert settle_open_intents(builder.ledger, 1) == 4
+    assert ({"planned": 6, "held": 4}, 8) == found(builder)
+
+
+def test_a_policy_changed_to_hold_holds_rows_that_were_in_doubt_already(builder):
+    """The operator's newer word counts."""
+    settle_open_intents(builder.ledger, 1)
+    settle_open_intents(builder.ledger, 0)
+
+    assert ({"planned": 6, "held": 4}, 4) == found(builder)
+
+
+def test_a_settled_ledger_gets_no_event(tmp_path):
+    """A run that found nothing in doubt says nothing."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    builder.settle(builder.plan("cards.csv", 3))
+    builder.begin("run-2")
+    settle_open_intents(builder.ledger, 1)
+    with builder.ledger.reading() as connection:
+        kinds = connection.exec_driver_sql("SELECT body FROM events").scalars().all()
+    builder.ledger.close()
+
+    assert not any("open_intents_settled" in body for body in kinds)
+
+
+@pytest.mark.parametrize(
+    ("exports", "codes", "held", "planned"),
+    [
+        ((1,), (), False, 2),
+        ((1,), (), True, 4),
+        ((1,), ("attempts_exhausted",), True, 2),
+        ((1,), ("outcome_unknown",), True, 2),
+        ((1,), ("outcome_unknown",), False, 0),
+        ((2,), (), True, 0),
+        ((1, 2), (), True, 4),
+    ],
+)
+def test_plan_again_takes_what_it_is_told(tmp_path, exports, codes, held, planned):
+    """By export, by code, and held rows only on the word."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    export = builder.plan("cards.csv", 20)
+    builder.settle(export, fail_every=10, hold_every=10)
+    builder.settle(builder.plan("other.csv", 3, first=500))
+
+    assert plan_again(builder.ledger, exports, codes, held=held) == planned
+    builder.ledger.close()

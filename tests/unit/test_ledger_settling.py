@@ -1,0 +1,174 @@
+"""Batches of intents and settlements: order, bounds, doubled tokens, changed cards."""
+
+import pytest
+
+from pipeline.errors import VerificationFailed
+from pipeline.ledger import counts
+from pipeline.ledger.entries import Settlement
+from pipeline.ledger.settling import Settling
+from pipeline.model import OutcomeKind, RowState
+from tests.support.ledgers import new_builder
+
+
+@pytest.fixture
+def builder(tmp_path):
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    yield builder
+    builder.ledger.close()
+
+
+@pytest.fixture
+def export(builder):
+    return builder.plan("cards.csv", 10)
+
+
+def states(builder):
+    with builder.ledger.reading() as connection:
+        return {state.value: n for state, n in counts.by_state(connection).items() if n}
+
+
+def unseen(builder):
+    with builder.ledger.reading() as connection:
+        return counts.unseen_tokens_max(connection)
+
+
+def answered(builder, intent, claim, token_id=None):
+    token = builder._token(claim)
+    token = token if token_id is None else token._replace(token_id=token_id)
+    return Settlement(
+        intent.attempt_id,
+        intent.row_id,
+        OutcomeKind.OK,
+        "token",
+        RowState.TOKENIZED,
+        None,
+        0,
+        None,
+        None,
+        1_000,
+        builder.ledger.now_ms(),
+        token,
+    )
+
+
+def sent(settling, export, count):
+    claims = settling.claimable(export.first_id, export.last_id)[:count]
+    intents = [settling.intent(claim.id, claim.attempts + 1) for claim in claims]
+    settling.apply(intents)
+    return claims, intents
+
+
+def test_an_intent_makes_a_row_sent_and_counts_in_u_until_its_outcome(builder, export):
+    """Between the two the row is in doubt, and U says so."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 3)
+    assert {"planned": 7, "sent": 3} == states(builder)
+    assert unseen(builder) == 3
+    settling.apply(
+        [answered(builder, i, c) for i, c in zip(intents, claims, strict=True)],
+    )
+
+    assert {"planned": 7, "tokenized": 3} == states(builder)
+    assert unseen(builder) == 0
+
+
+def test_more_open_intents_than_slots_are_a_bug_and_nothing_of_them_is_written(builder, export):
+    """The assertion stands before the commit."""
+    settling = Settling(builder.ledger, 2)
+    with pytest.raises(AssertionError, match="more intents are open"):
+        sent(settling, export, 3)
+
+    assert {"planned": 10} == states(builder)
+
+
+def test_a_slot_may_settle_and_intend_in_one_batch(builder, export):
+    """Outcomes are applied first, so the bound holds and one commit is enough."""
+    settling = Settling(builder.ledger, 1)
+    claims, intents = sent(settling, export, 1)
+    following = settling.claimable(export.first_id, export.last_id)[0]
+    settling.apply([answered(builder, intents[0], claims[0]), settling.intent(following.id, 1)])
+
+    assert {"planned": 8, "sent": 1, "tokenized": 1} == states(builder)
+
+
+def test_a_row_that_is_not_where_the_run_left_it_stops_everything(builder, export):
+    """Somebody else settled it: the whole batch is undone."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 2)
+    meddle = "UPDATE rows SET state = 'held' WHERE id = ?"
+    with builder.ledger.engine.begin() as connection:
+        connection.exec_driver_sql(meddle, (claims[0].id,))
+    batch = [answered(builder, i, c) for i, c in zip(intents, claims, strict=True)]
+    with pytest.raises(VerificationFailed):
+        settling.apply(batch)
+
+    assert {"planned": 8, "sent": 1, "held": 1} == states(builder)
+
+
+def test_a_row_cannot_be_intended_twice_at_once(builder, export):
+    """The second intent finds no row to claim."""
+    settling = Settling(builder.ledger, 8)
+    claims, _ = sent(settling, export, 1)
+
+    with pytest.raises(VerificationFailed):
+        settling.apply([settling.intent(claims[0].id, 2)])
+
+
+def test_a_token_id_given_twice_in_one_batch_freezes_both_rows(builder, export):
+    """Neither row is its proven owner; both count as perhaps having a token unseen."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 3)
+    frozen = settling.apply(
+        [
+            answered(builder, intents[0], claims[0], "tokn_test_same"),
+            answered(builder, intents[1], claims[1], "tokn_test_same"),
+            answered(builder, intents[2], claims[2]),
+        ]
+    )
+
+    assert sorted(frozen) == [claims[0].id, claims[1].id]
+    assert {"planned": 7, "held": 2, "tokenized": 1} == states(builder)
+    assert unseen(builder) == 2
+
+
+def test_a_token_id_seen_before_freezes_its_first_owner_too(builder, export):
+    """The mapping loses the row whose token is in doubt; the token stays on record."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 2)
+    settling.apply([answered(builder, intents[0], claims[0], "tokn_test_same")])
+    frozen = settling.apply([answered(builder, intents[1], claims[1], "tokn_test_same")])
+
+    assert sorted(frozen) == [claims[0].id, claims[1].id]
+    assert {"planned": 8, "held": 2} == states(builder)
+    with builder.ledger.reading() as connection:
+        kept = connection.exec_driver_sql("SELECT token_id FROM tokens").scalars().all()
+    assert kept == ["tokn_test_same"]
+
+
+def test_a_changed_card_supersedes_the_old_row_in_the_same_commit(builder, export):
+    """There is no moment with two current tokens of one id, nor with none."""
+    builder.settle(export)
+    later = builder.plan("later.csv", 4, changed_every=1)
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, later, 1)
+    assert claims[0].supersedes == export.first_id + 1
+    settling.apply([answered(builder, intents[0], claims[0])])
+
+    with builder.ledger.reading() as connection:
+        mapped = [row[0] for block in counts.mapped_rows(connection) for row in block]
+    assert sorted(mapped) == sorted(set(mapped))
+    assert len(mapped) == 10
+
+
+def test_a_row_waits_while_the_same_id_of_another_export_is_under_way(builder, export):
+    """Until the earlier row has settled nobody knows whether the later one is to be sent."""
+    later = builder.plan("later.csv", 10, changed_every=1)
+    settling = Settling(builder.ledger, 8)
+    assert not settling.has_rivals(later.first_id, later.last_id)
+    claims, intents = sent(settling, export, 8)
+    assert settling.has_rivals(later.first_id, later.last_id)
+    settling.apply([answered(builder, i, c) for i, c in zip(intents, claims, strict=True)])
+
+    assert settling.has_rivals(later.first_id, later.last_id)
+    assert not settling.has_rivals(later.first_id, later.first_id + 8)

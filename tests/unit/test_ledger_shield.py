@@ -1,0 +1,100 @@
+"""Signals against commits: raised at once outside, kept back inside, deadly the second time."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pipeline.errors import Interrupted
+from pipeline.ledger.shield import STOPPING_SIGNALS, Shield
+
+
+def strike(number):
+    """Send this process a signal; Python runs its handler before the next line."""
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", STOPPING_SIGNALS)
+def test_outside_of_a_commit_a_signal_interrupts_at_once(number):
+    """With the signal's number, for the exit code."""
+    shield = Shield()
+    with shield.interrupting(), pytest.raises(Interrupted) as stopped:
+        strike(number)
+
+    assert stopped.value.exit_status == 128 + number
+
+
+def test_inside_of_a_commit_a_signal_waits_for_its_end():
+    """The commit is whole, then the run is told."""
+    shield, done = Shield(), []
+
+    def commit():
+        with shield.held():
+            with shield.held():
+                strike(signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+        done.append("never")
+
+    with shield.interrupting(), pytest.raises(Interrupted):
+        commit()
+
+    assert done == ["inner", "outer"]
+
+
+def test_what_went_wrong_by_itself_counts_more_than_a_signal():
+    """A full disk stays a full disk."""
+    shield = Shield()
+
+    def commit():
+        strike(signal.SIGTERM)
+        raise OSError("full")
+
+    with shield.interrupting(), pytest.raises(OSError, match="full"), shield.held():
+        commit()
+
+    assert shield.waiting is None
+
+
+def test_in_another_thread_there_is_nothing_to_hold():
+    """Signals come to the main thread only."""
+    shield, seen = Shield(), []
+
+    def work():
+        with shield.held():
+            seen.append(shield._depth)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert seen == [0]
+
+
+def test_handlers_of_before_are_put_back():
+    """A library that calls a run keeps its own."""
+    before = [signal.getsignal(number) for number in STOPPING_SIGNALS]
+    with Shield().interrupting():
+        assert before != [signal.getsignal(number) for number in STOPPING_SIGNALS]
+
+    assert before == [signal.getsignal(number) for number in STOPPING_SIGNALS]
+
+
+def test_the_second_signal_ends_the_process_at_once():
+    """Even in the middle of a commit."""
+    code = (
+        "import os, signal\n"
+        "from pipeline.ledger.shield import Shield\n"
+        "shield = Shield()\n"
+        "with shield.interrupting(), shield.held():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('gone', flush=True)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    assert (143, b"still here\n") == (ended.returncode, ended.stdout)

@@ -1,0 +1,238 @@
+"""The report: the page and the JSON say the same, and nothing in the data becomes a page."""
+
+import json
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from pipeline.audit import charts
+from pipeline.audit.report import render_report
+from pipeline.audit.verdict import judge
+from pipeline.audit.wording import milliseconds, number, share, visible
+from tests.support.folders import HOSTILE, among_others, migrations, small_migration
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Elements(HTMLParser):
+    """Every element of a page in order, and the text of those that show a figure."""
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.shape, self.shown, self.open, self.ids = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.shape.append((tag, tuple(sorted(given))))
+        self.ids += [given["id"]] if "id" in given else []
+        if tag not in VOID:
+            self.open.append([tag, given.get("data-figure"), given.get("data-unit"), ""])
+
+    def handle_startendtag(self, tag, attributes):
+        self.shape.append((tag, tuple(sorted(dict(attributes)))))
+
+    def handle_endtag(self, tag):
+        while self.open:
+            name, path, unit, text = self.open.pop()
+            if path:
+                self.shown.append((path, unit, text.strip()))
+            if name == tag:
+                break
+
+    def handle_data(self, text):
+        for element in self.open:
+            element[3] += text
+
+
+def figures_of(folder):
+    return json.loads((folder / "report.json").read_bytes())
+
+
+def page_of(folder):
+    return Elements((folder / "report.html").read_text("utf-8"))
+
+
+def value_at(figures, path):
+    """Follow a path such as `exports.0.rows`; failures are named by their code."""
+    head, _, rest = path.partition(".")
+    if head == "failures":
+        return next(f["rows"] for f in figures["failures"] if f["code"] == rest)
+    value = figures
+    for name in path.split("."):
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    return value
+
+
+def as_shown(value, unit):
+    if unit == "us":
+        return milliseconds(value)
+    return number(value) if isinstance(value, int) else str(value)
+
+
+def leaves(tree, path=""):
+    """Give the paths of all numbers and hash totals that a report has exactly once."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}{name}.")
+        elif isinstance(value, int | str):
+            yield f"{path}{name}"
+
+
+def test_every_number_on_the_page_is_the_one_in_the_json():
+    """Each figure that the page marks is, formatted, the value in report.json."""
+    folder = migrations().second
+    figures, page = figures_of(folder), page_of(folder)
+    wrong = [
+        (path, text)
+        for path, unit, text in page.shown
+        if text != as_shown(value_at(figures, path), unit)
+    ]
+
+    assert [] == wrong
+
+
+def test_every_figure_of_the_json_is_on_the_page():
+    """Balance, U, totals, attempts, latency, mixes, failures and the chain's end are all shown."""
+    folder = migrations().second
+    figures, page = figures_of(folder), page_of(folder)
+    sections = ("balance", "hash_totals", "attempts", "latency_us", "brands", "countries")
+    more = ("expiration_years", "trail")
+    wanted = {f"{s}.{path}" for s in (*sections, *more) for path in leaves(figures[s])}
+    wanted |= {"unseen_tokens_max", "changes.rows", "cards.mapped", "cards.distinct"}
+    wanted |= {f"failures.{failure['code']}" for failure in figures["failures"]}
+    wanted |= {f"exports.{n}.{key}" for n in range(3) for key in ("rows", "size", "sha256")}
+
+    assert set() == wanted - {path for path, _, _ in page.shown}
+
+
+def test_the_json_follows_its_schema():
+    """report.json of a migration with every kind of ending validates against the packaged schema."""
+    schema = json.loads((files("pipeline.audit") / "templates/report.schema.json").read_bytes())
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    jsonschema.validate(figures_of(migrations().second), schema)
+
+
+def test_an_empty_migration_has_a_report_too(tmp_path):
+    """No rows, no answers and no tokens still give a page and a JSON that follows its schema."""
+    figures = small_migration(tmp_path / "migration", [])
+    schema = json.loads((files("pipeline.audit") / "templates/report.schema.json").read_bytes())
+    jsonschema.validate(figures, schema)
+
+    assert figures["verdict"]["outcome"] == "empty"
+    assert "Nothing was sent" in render_report(figures).decode()
+
+
+@pytest.mark.parametrize("part", range(0, len(HOSTILE), 5))
+def test_hostile_data_adds_no_element_and_no_attribute(tmp_path, part):
+    """The page of hostile ids, names and settings has the very elements of a harmless one."""
+    hostile = HOSTILE[part : part + 5]
+    harmless = [f"id_{n}" for n in range(len(hostile))]
+    pages = []
+    for texts in (hostile, harmless):
+        folder = tmp_path / texts[0][:2].encode().hex()
+        facts = {"operator": texts[0], "host": texts[1], "settings": {"a": {"b": texts[2]}}}
+        small_migration(folder, among_others(texts), name=texts[3], **facts)
+        pages.append(page_of(folder))
+
+    assert pages[0].shape == pages[1].shape
+
+
+def test_a_hostile_brand_stays_text():
+    """Whatever the vault calls a brand or a country, table and chart show it as text."""
+    figures = figures_of(migrations().second)
+    figures["brands"] = {"$\\frac{1}{2}$<b>": 3, "\u0e44\u0e17\u0e22": 2}
+    figures["countries"] = {"<i>": 1}
+    page = render_report(figures).decode()
+
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "$\\frac{1}{2}$&lt;b&gt;" in page
+
+
+def test_the_page_has_no_script_no_inline_style_and_a_strict_policy():
+    """Nothing runs, nothing loads, and no element carries its own style."""
+    text = (migrations().second / "report.html").read_text("utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not re.search(r"<script|\sstyle=|\son\w+=|https?://(?!vault\.omise\.co)", text)
+
+
+def test_no_two_elements_have_the_same_id():
+    """The charts' own names do not collide with each other or with the page's."""
+    ids = page_of(migrations().second).ids
+
+    assert len(set(ids)) == len(ids)
+
+
+def test_no_first_rows_are_more_than_five_of_a_code():
+    """The page shows the first rows of each code in the export's order, never all of many."""
+    figures = figures_of(migrations().second)
+    for failure in figures["failures"]:
+        rows = [(e["source_file"], e["source_row"]) for e in failure["examples"]]
+
+        assert len(rows) == min(5, failure["rows"])
+
+
+BALANCE = {
+    "rows": 10,
+    "tokenized": 10,
+    "rejected": 0,
+    "failed": 0,
+    "held": 0,
+    "already_tokenized": 0,
+    "pending": 0,
+    "difference": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "words"),
+    [
+        ({}, "complete", "every one of the 10 rows"),
+        ({"tokenized": 8, "rejected": 2}, "complete_with_failures", "8 of 10 rows"),
+        ({"tokenized": 9, "held": 1}, "held", "1 row held back"),
+        ({"tokenized": 4, "pending": 6}, "unfinished", "6 rows of 10 still wait"),
+        ({"tokenized": 9, "difference": 1}, "does_not_balance", "do not add up"),
+        ({"rows": 0, "tokenized": 0}, "empty", "no rows"),
+    ],
+)
+def test_the_verdict_says_in_one_sentence_how_it_ended(changes, outcome, words):
+    """The worst thing that is true comes first."""
+    verdict = judge(BALANCE | changes, 0)
+
+    assert outcome == verdict["outcome"]
+    assert words in verdict["sentence"]
+
+
+def test_u_is_never_called_a_count():
+    """U is an upper bound, and the words say so."""
+    assert "upper bound and not a count" in judge(BALANCE, 3)["unseen"]
+    assert "no token exists that this report does not know of" in judge(BALANCE, 0)["unseen"]
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "expected"),
+    [(1, 3, "33.3 %"), (1, 100_000, "< 0.1 %"), (99_999, 100_000, "> 99.9 %"), (0, 5, "0.0 %")],
+)
+def test_a_share_is_never_rounded_to_all_or_nothing(value, whole, expected):
+    """One failed row of a hundred thousand is not 0.0 %."""
+    assert expected == share(value, whole)
+
+
+def test_control_and_direction_characters_are_made_visible():
+    """Nobody can hide or turn around a text in the report."""
+    assert "a\u2400b\u2409c\ufffdd" == visible("a\0b\tc\u202ed")
+
+
+def test_a_chart_is_the_same_bytes_every_time():
+    """Drawing twice gives the same text: no dates, no random names."""
+    timeline = figures_of(migrations().second)["timeline"]
+
+    assert charts.throughput(timeline) == charts.throughput(timeline)
