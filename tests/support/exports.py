@@ -125,6 +125,7 @@ def keys_of(name=None, *, passphrase=None, signers=(), gpg=None, plain=False):
 
 def by_gpg(plain, to="cv25519", *, signer=None, compressed=True, armored=False, extra=()):
     """Seal with gpg, as most senders do."""
+    keyring().public(to)
     options = [*extra, *(() if compressed else ("-z", "0")), *(("--armor",) if armored else ())]
     if signer:
         options += ["--sign", "--local-user", f"{signer}@example.org"]

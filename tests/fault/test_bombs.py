@@ -1,0 +1,245 @@
+"""Small files that grow, and large ones that waste: stopped at a cap, in little memory and time.
+
+Each runs as a real `cardferry run`; the memory of its whole process tree is watched.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from tests.support.bad_containers import packet, sealing
+from tests.support.commands import HEADER, ROOT, settings
+from tests.support.exports import unmeasured
+from tests.support.sandbox import running
+
+MEBIBYTE = 2**20
+RSS_MAX = 256 * MEBIBYTE
+SECONDS_MAX = 20.0
+PLAIN = "export.allow_plaintext=true"
+GOOD = f"{HEADER}\nid-1,Ann,4242424242424242,1,2031,Bangkok,c\n".encode()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a run ended and what it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    peak_rss: int
+
+
+def watched(work, export, *options, key="cv25519"):
+    """Run to its end, or to twice the allowed time, and watch the tree's resident memory."""
+    with running(journal=work / "journal") as vault:
+        config = settings(work, vault.base_url, key=key)
+        words = ["run", str(export), "-c", str(config), "-o", str(work / "out"), "--json"]
+        words += [word for option in options for word in ("--set", option)]
+        began = time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**unmeasured(), "PYTHONPATH": str(ROOT)},
+        ) as process:
+            peak = _peak_of(process, began + 2 * SECONDS_MAX)
+            out, err = process.communicate()
+        took = time.monotonic() - began
+
+        assert vault.entries() == [] or process.returncode in {0, 3}
+    return Watched(process.returncode, out, err, took, peak)
+
+
+def _peak_of(process, until):
+    """Give the tree's highest resident memory, shared pages counted once a process."""
+    peak, root = 0, psutil.Process(process.pid)
+    while process.poll() is None:
+        total = 0
+        for member in [root, *_children(root)]:
+            try:
+                total += member.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        peak = max(peak, total)
+        if time.monotonic() > until:
+            process.kill()
+        time.sleep(0.02)
+    return peak
+
+
+def _children(root):
+    try:
+        return root.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def require_modest(run):
+    assert run.seconds < SECONDS_MAX
+    assert run.peak_rss < RSS_MAX
+    assert "Traceback" not in run.err
+    assert run.code != 1, run.err
+
+
+def deflated_again(body):
+    """Give a compressed packet around a packet, as small as it gets."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packet(8, b"\x01" + packer.compress(body) + packer.flush())
+
+
+def bomb_of(gibibytes, unit=bytes(MEBIBYTE)):
+    """Give a kilobyte or so that unpacks to gigabytes: zeros, packed three times."""
+    count = gibibytes * 1024 - 1
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    head = b"\xcb\xff" + (count * len(unit) + 6).to_bytes(4, "big") + b"b\x00\x00\x00\x00\x00"
+    start = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(unit) + packer.flush(zlib.Z_FULL_FLUSH)
+    inner = packet(8, b"\x01" + start + again * count + packer.flush())
+    return sealing(deflated_again(deflated_again(inner)))
+
+
+def test_a_kilobyte_that_unpacks_to_gigabytes_is_stopped(tmp_path):
+    """Exit code 6 within seconds, in less than 256 MB for all processes together."""
+    bomb = tmp_path / "cards.pgp"
+    bomb.write_bytes(bomb_of(3))
+
+    run = watched(tmp_path, bomb)
+
+    require_modest(run)
+    assert bomb.stat().st_size < 4096
+    assert 6 == run.code, run.err
+    assert "unpacks to" in json.loads(run.out)["error"]
+
+
+def test_an_export_beyond_the_configured_size_is_stopped(tmp_path):
+    """What the ratio allows, the cap on plain bytes does not."""
+    export = tmp_path / "cards.csv"
+    with export.open("wb") as file:
+        file.truncate(300 * MEBIBYTE)
+
+    run = watched(tmp_path, export, PLAIN, "export.plain_bytes_max=1000000", key=None)
+
+    require_modest(run)
+    assert run.code == 6
+
+
+def test_a_hundred_million_empty_lines_are_no_rows(tmp_path):
+    """They take seconds, no memory, and hide no card that comes after them."""
+    export = tmp_path / "cards.csv"
+    with export.open("wb") as file:
+        file.write(GOOD)
+        for _ in range(100):
+            file.write(b"\n" * 1_000_000)
+        file.write(GOOD.splitlines()[1].replace(b"id-1", b"id-2"))
+
+    run = watched(tmp_path, export, PLAIN, key=None)
+
+    require_modest(run)
+    assert 0 == run.code, run.err
+    assert json.loads(run.out)["balance"]["rows"] == 2
+
+
+SHAPES = {
+    "one field of it": (b"x" * MEBIBYTE, {"row_too_long": 1}),
+    "one quoted field of lines": (b"\n".join([b"y" * 1023] * 1024), None),
+    "digits": (b"4" * MEBIBYTE, {"row_too_long": 1}),
+}
+
+
+def write_large(path, shape, mebibytes):
+    unit, _ = SHAPES[shape]
+    with path.open("wb") as file:
+        file.write(GOOD + b'id-2,"')
+        for _ in range(mebibytes):
+            file.write(unit)
+        file.write(b'",4242424242424242,1,2031,Bangkok,c\n')
+        file.write(GOOD.splitlines()[1].replace(b"id-1", b"id-3"))
+
+
+@pytest.mark.parametrize("shape", ["one field of it"])
+def test_a_field_of_100_megabytes_is_one_bad_row(tmp_path, shape):
+    """The row is too long, the rows around it are carried."""
+    export = tmp_path / "cards.csv"
+    write_large(export, shape, 100)
+
+    run = watched(tmp_path, export, PLAIN, key=None)
+
+    require_modest(run)
+    assert 3 == run.code, run.err
+    assert (2, 1) == tuple(json.loads(run.out)["balance"][name] for name in ("tokenized", "rejected"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["one field of it", "digits"])
+def test_a_field_of_a_gigabyte_is_one_bad_row(tmp_path, shape):
+    """The same at a thousand megabytes."""
+    export = tmp_path / "cards.csv"
+    write_large(export, shape, 1024)
+
+    run = watched(tmp_path, export, PLAIN, key=None)
+
+    require_modest(run)
+    assert 3 == run.code, run.err
+    assert SHAPES[shape][1] == json.loads(run.out)["failures"]
+
+
+def wasteful(kind):
+    """Give lines that cost a careless reader a square of their number."""
+    return {
+        "open quotes": b'"\n' * 300_000,
+        "open quotes with fields": b'"a,b,c\n' * 150_000,
+        "quotes": b'"' * 60_000 + b"\n" + b'""' * 30_000 + b"\n",
+        "delimiters": (b"," * 60_000 + b"\n") * 100,
+        "digits with blanks": (b"x,%s,4,1,2031,%s,c\n" % (b"1 " * 100, b"1 " * 30_000)) * 100,
+        "almost tracks": (b"x,%s,4,1,2031,%s,c\n" % (b"B1" * 99, b"B1234567890123456" * 3_000)) * 100,
+        "foreign digits": ("x,Ann,4,1,2031,%s,c\n" % ("\u0e51" * 20_000)).encode() * 100,
+        "carriage returns": b"a\rb\r" * 300_000,
+    }[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("open quotes", "open quotes with fields", "quotes", "delimiters"),
+        *("digits with blanks", "almost tracks", "foreign digits", "carriage returns"),
+    ],
+)
+def test_lines_that_waste_time_are_read_in_time(tmp_path, kind):
+    """No line is worth a square: the run ends in seconds, whatever its verdict."""
+    export = tmp_path / "cards.csv"
+    export.write_bytes(GOOD + wasteful(kind))
+
+    run = watched(tmp_path, export, PLAIN, key=None)
+
+    require_modest(run)
+    assert 3 == run.code, run.err
+    assert json.loads(run.out)["balance"]["difference"] == 0
+
+
+@pytest.mark.parametrize("kind", ["columns", "quoted columns", "keys", "brackets", "escapes"])
+def test_a_million_of_anything_in_the_first_line_is_refused_or_a_row(tmp_path, kind):
+    """A million columns, keys or brackets take no memory."""
+    export = tmp_path / "cards.export"
+    export.write_bytes(
+        {
+            "columns": b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n",
+            "quoted columns": b",".join([b'"c"'] * 1_000_000) + b"\n",
+            "keys": b"{" + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}\n",
+            "brackets": b'{"a":' * 1_000_000,
+            "escapes": b'{"a":"' + b"\\u0000" * 1_000_000 + b'"}\n',
+        }[kind]
+    )
+
+    run = watched(tmp_path, export, PLAIN, key=None)
+
+    require_modest(run)
+    assert run.code in {3, 6}, run.err

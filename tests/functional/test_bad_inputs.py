@@ -1,0 +1,107 @@
+"""Odd and bad exports through the whole program: verdict, exit code, totals, and no number anywhere.
+
+Single rows are in `test_bad_rows`, containers in `test_bad_containers`, settings and paths in
+`test_bad_settings`.
+"""
+
+import pytest
+
+from tests.support.bad_files import (
+    CSV_FILES,
+    HARMLESS_HEADERS,
+    PLAIN,
+    ROWS,
+    SECURITY_HEADERS,
+    numbers_of,
+    with_column,
+)
+from tests.support.exports import by_pyrage
+from tests.support.judged import carry, require_balance, require_clean
+from tests.support.sandbox import running
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    """One vault for all; each test looks at the lines that it added to the journal."""
+    with running(journal=tmp_path_factory.mktemp("vault") / "journal") as sandbox:
+        yield sandbox
+
+
+def carried(work, vault, plain, *options, name="cards.export"):
+    """Carry a plain export and give the run and the tokens that were made for it."""
+    export = work / name
+    export.write_bytes(plain)
+    before = len(vault.entries())
+    run = carry(work, vault.base_url, export, key=None, options=(PLAIN, *options))
+    require_clean(run, numbers_of())
+    return run, len(vault.entries()) - before
+
+
+@pytest.mark.parametrize("case", CSV_FILES, ids=lambda case: case.name)
+def test_an_odd_file_gets_its_verdict(tmp_path, vault, case):
+    """It is read, spoiled in the expected rows, or refused before anything is sent."""
+    run, made = carried(tmp_path, vault, case.plain(), *case.options)
+
+    assert case.code == run.code, run.err
+    if case.code == 6:
+        assert made == 0
+        assert case.says in run.answer["error"]
+        return
+    assert case.failures == {row: code for row, (code, _) in run.failures().items()}
+    assert made == run.balance["tokenized"]
+    require_balance(run, case.rows)
+
+
+@pytest.mark.parametrize("header", SECURITY_HEADERS)
+def test_a_column_of_security_codes_refuses_the_export(tmp_path, vault, header):
+    """However it is spelled, nothing is sent and neither the name nor a code is repeated."""
+    run, made = carried(tmp_path, vault, with_column(header))
+
+    assert (6, 0) == (run.code, made)
+    assert "security codes" in run.answer["error"]
+
+
+@pytest.mark.parametrize("header", SECURITY_HEADERS)
+def test_a_column_of_security_codes_can_be_dropped(tmp_path, vault, header):
+    """With `drop` the cards are carried and no code is in any output."""
+    run, made = carried(tmp_path, vault, with_column(header), 'export.security_code_column="drop"')
+
+    assert (0, ROWS) == (run.code, made)
+    written = [path.read_bytes() for path in run.folder.glob("*.csv")]
+    assert not any(b",987" in content for content in written)
+
+
+@pytest.mark.parametrize("header", HARMLESS_HEADERS)
+def test_a_column_that_only_sounds_like_one_is_no_trouble(tmp_path, vault, header):
+    """The result of a check, or a word with `pin` in it, refuses nothing."""
+    run, made = carried(tmp_path, vault, with_column(header))
+
+    assert (0, ROWS) == (run.code, made)
+
+
+@pytest.mark.parametrize("form", ["flat", "nested", "list"])
+def test_a_security_code_in_json_refuses_the_export(tmp_path, vault, form):
+    """A key anywhere in any object is found, in the last line too."""
+    inner = {
+        "flat": '"cvv":"987"',
+        "nested": '"card":{"security_code":"987"}',
+        "list": '"x":[{"cvc2":1}]',
+    }
+    plain = b'{"legacy_id":"a"}\n' * 3 + b"{%s}\n" % inner[form].encode()
+
+    run, made = carried(tmp_path, vault, plain, 'export.format="jsonl"')
+
+    assert (6, 0) == (run.code, made)
+
+
+def test_a_sealed_export_with_security_codes_is_refused_as_well(tmp_path, vault):
+    """The container changes nothing about it."""
+    export = tmp_path / "cards.age"
+    export.write_bytes(by_pyrage(with_column("cvv")))
+    before = len(vault.entries())
+
+    run = carry(tmp_path, vault.base_url, export, key="age")
+
+    assert run.code == 6
+    assert before == len(vault.entries())
+    require_clean(run, numbers_of())

@@ -1,0 +1,126 @@
+"""Published migrations for tests: made once a process, handed out as copies."""
+
+import atexit
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
+
+from pipeline.audit.signature import Signer
+from pipeline.stages.outputs import OUTPUT_NAMES
+from pipeline.stages.publisher import publish
+from pipeline.stages.verifier import verify
+from tests.support.ledgers import StepClock, new_builder, settled_builder
+
+VERSION = "0.1.0"
+RUNS_IN_SHEETS = frozenset("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    '=HYPERLINK("http://example.org")',
+    '"><script>alert(1)</script>',
+    "{{ 7*7 }}{% raw %}",
+    "</style><b>bold</b>",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\ttab",
+    "\rreturn",
+    "\0nul",
+    "\n=newline",
+    "\uff1d1+1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff20x",
+    "\u202egnp.exe",
+    'a,b"c',
+    "' onclick='alert(1)",
+    "javascript:alert(1)",
+)
+"""Legacy ids that a browser, a spreadsheet or a terminal might run."""
+
+SIGNED_NAMES = (*OUTPUT_NAMES, "manifest.json", "manifest.json.sig")
+KEY = Ed25519PrivateKey.from_private_bytes(b"only for tests of the signature!")
+
+
+def private_pem(passphrase=None, key=KEY):
+    """Give a private key as PEM, under a passphrase or not."""
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    ).decode()
+
+
+def public_pem(key=KEY):
+    """Give the public half as PEM."""
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def signer():
+    """Give who signs the tests' manifests."""
+    return Signer.from_pem(SecretStr(private_pem()))
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """A migration of two runs, published and signed after each."""
+
+    first: Path
+    second: Path
+
+
+@cache
+def migrations(rows=90):
+    """Make the migration; the folder after its first run is kept beside the final one."""
+    root = Path(tempfile.mkdtemp(prefix="cf-folders-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    work = root / "work"
+    builder = settled_builder(work, rows, top_up=False)
+    publish(builder.ledger, work, VERSION, signer())
+    shutil.copytree(work, root / "first")
+    builder.clock.step(86_400)
+    builder.begin("run-2", pid=4812)
+    builder.settle(builder.plan("top-up.csv.pgp", 20, changed_every=4))
+    builder.end(3)
+    publish(builder.ledger, work, VERSION, signer())
+    builder.ledger.close()
+    shutil.copytree(work, root / "second")
+    return Migrations(root / "first", root / "second")
+
+
+def published(folder, rows=90):
+    """Give a copy of the published and signed migration."""
+    shutil.copytree(migrations(rows).second, folder, dirs_exist_ok=True)
+    return folder
+
+
+def small_migration(folder, legacy_ids, *, name="cards.csv.pgp", **facts):
+    """Publish a migration of a test's own legacy ids; the first, third, fifth ... is rejected."""
+    builder = new_builder(folder, names=legacy_ids)
+    builder.begin("run-1", **facts)
+    export = builder.plan(name, len(legacy_ids))
+    builder.settle(export, reject_every=2)
+    builder.end(3)
+    figures = publish(builder.ledger, folder, VERSION)
+    builder.ledger.close()
+    return figures
+
+
+def among_others(legacy_ids):
+    """Put a harmless id after each, so that every one of these is in a row that is rejected."""
+    return [given for at, own in enumerate(legacy_ids) for given in (own, f"cus_{at:03d}")]
+
+
+def found_in(folder, *, key=None):
+    """Verify a folder and give its differences."""
+    return verify(folder, StepClock(), VERSION, key).differences
