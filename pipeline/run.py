@@ -160,7 +160,7 @@ class Run:
         work: dict[str, PlannedExport] = {}
         for path in job.exports:
             sealed = stack.enter_context(SealedExport(path, keys, limits))
-            with self._tools.watcher.reading(path.name) as counter:
+            with self._tools.watcher.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
             work.setdefault(file.sha256, PlannedExport(sealed, file, known))
         if job.again is not None:

@@ -98,7 +98,10 @@ def profile(
         today = settings.rules.as_of or clock.now().date()
         opened = []
         for path in exports:
-            with SealedExport(path, keys, limits) as sealed, watcher.reading(path.name) as counter:
+            with (
+                SealedExport(path, keys, limits) as sealed,
+                watcher.reading(sealed.name) as counter,
+            ):
                 file, _ = prove_and_plan(sealed, planning, reading, today, counter)
                 opened.append({"name": file.name, "size": file.size, "sha256": file.sha256})
         return {"exports": opened, **plan_of(ledger, settings)}

@@ -96,7 +96,7 @@ class PlainBlocks:
             self._origin = end.value or self._origin
             raise
         except Refused as refused:
-            raise worded(self._export.path.name, refused.verdict) from None
+            raise worded(self._export.name, refused.verdict) from None
 
     def close(self) -> None:
         """End the pass; closing twice is fine."""
@@ -149,9 +149,10 @@ class SealedExport:
         self._limits = limits or Limits()
         self._passes: list[PlainBlocks] = []
         self.kind = self._export.kind
+        self.name = self._export.name
         if self.kind == "plain" and not keys.allow_plaintext:
             self._export.close()
-            raise worded(path.name, Verdict.NOT_SEALED)
+            raise worded(self._export.name, Verdict.NOT_SEALED)
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +178,7 @@ class SealedExport:
             for _ in self._export.blocks(digest):
                 pass
         except Refused as refused:
-            raise worded(self._export.path.name, refused.verdict) from None
+            raise worded(self._export.name, refused.verdict) from None
         return self._export.describe(digest)
 
     def prove(self) -> PlainBlocks:

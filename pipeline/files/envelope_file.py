@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import CardferryError, ExportRefused, LocalStorageFailed
 from pipeline.files.envelope_kind import Kind, kind_of
 from pipeline.files.envelope_verdict import WORDS, Refused, Verdict
+from pipeline.pan import contains_pan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,17 @@ class ExportFile:
     kind: Kind
 
 
+def shown_name(path: Path) -> str:
+    """Give a file's name as it may stand in messages and reports.
+
+    Bytes that are no UTF-8 and characters that no terminal should obey are replaced; in a name
+    that holds a card number every digit is.
+    """
+    text = os.fsencode(path.name).decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return re.sub(r"\d", "*", text) if contains_pan(text) else text
+
+
 class OpenExport:
     """An export that is held open; whatever happens to its path, these are its bytes.
 
@@ -58,16 +71,19 @@ class OpenExport:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = shown_name(path)
         self._descriptor = _open(path)
         try:
             self._opened = os.fstat(self._descriptor)
             if not stat.S_ISREG(self._opened.st_mode):
-                raise refusal(path.name, "it is not a regular file", "Give the export's own file.")
+                raise refusal(
+                    shown_name(path), "it is not a regular file", "Give the export's own file."
+                )
             self.head = self._read(BLOCK_BYTES, 0)
-            self.kind = kind_of(self.head, path.name)
+            self.kind = kind_of(self.head, shown_name(path))
         except Refused as refused:
             self.close()
-            raise worded(path.name, refused.verdict) from None
+            raise worded(shown_name(path), refused.verdict) from None
         except CardferryError:
             self.close()
             raise
@@ -103,7 +119,7 @@ class OpenExport:
         """Give what is known once `digest` has seen every block."""
         return ExportFile(
             self.path,
-            self.path.name,
+            self.name,
             digest.size,
             digest.sha256,
             tuple(digest.blocks),
@@ -120,7 +136,7 @@ class OpenExport:
                 parts += part
         except OSError:
             raise LocalStorageFailed(
-                f"{self.path.name}: the disk refused to read it",
+                f"{self.name}: the disk refused to read it",
                 next_step="Check the disk, then run the same command again.",
             ) from None
         return bytes(parts)
@@ -200,4 +216,6 @@ def _open(path: Path) -> int:
             message = "it is a symbolic link"
         else:
             message = f"it cannot be opened ({(error.strerror or 'unknown reason').lower()})"
-        raise refusal(path.name, message, "Give the path of the export's own file.") from None
+        raise refusal(
+            shown_name(path), message, "Give the path of the export's own file."
+        ) from None
