@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import IntEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 import numpy as np
@@ -209,7 +210,16 @@ _TRACK: Final = re.compile(r"[Bb][0-9 ]{12,19}\^|[0-9]{12,19}=[0-9]{4}")
 _FOREIGN_DIGIT: Final = re.compile(r"[^\D0-9]")
 _FOREIGN: Final = re.compile(rf"[^\D0-9]|[{_FOREIGN_SIGNS}]")
 _SHORTEST_IN_TEXT: Final = 13
-_VISA_LENGTHS_IN_TEXT: Final = (13, 16, 19)
+_LENGTHS_IN_TEXT: Final = {
+    UNKNOWN.brand: (),
+    **{
+        known.brand: tuple(range(max(known.digits_min, _SHORTEST_IN_TEXT), known.digits_max + 1))
+        for known in RANGES
+    },
+    "Visa": (13, 16, 19),
+}
+_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED_VALUES: Final = bytes.maketrans(bytes(range(10)), _DOUBLED.tobytes())
 # Every digit to "0", the line's end kept, separators dropped: thirteen zeros are worth a look.
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
 _WORTH_A_LOOK: Final = b"0" * _SHORTEST_IN_TEXT
@@ -250,27 +260,19 @@ def texts_containing_pan(texts: Sequence[str]) -> Flags:
 
 
 def _run_holds_pan(groups: list[str]) -> bool:
-    for start in range(len(groups)):
-        digits = ""
-        for group in groups[start:]:
-            digits += group
-            if len(digits) > DIGITS_MAX:
-                break
-            if len(digits) >= _SHORTEST_IN_TEXT and _is_pan(digits):
+    digits = "".join(groups)
+    ends = [*accumulate(map(len, groups))]
+    whole = {0, *ends}
+    for start in (0, *ends):
+        # The brand comes first: most starts have none, and then no check digit is worked out.
+        prefix = digits[start : start + PREFIX_DIGITS]
+        lengths = _LENGTHS_IN_TEXT[range_of(int(prefix)).brand] if prefix else ()
+        for length in lengths:
+            if start + length in whole and _luhn(digits[start : start + length]):
                 return True
     return False
 
 
-def _is_pan(digits: str) -> bool:
-    known = range_of(int(digits[:PREFIX_DIGITS]))
-    if known.brand == "Visa":
-        length_fits = len(digits) in _VISA_LENGTHS_IN_TEXT
-    else:
-        length_fits = bool(known.brand) and known.digits_min <= len(digits) <= known.digits_max
-    return length_fits and _luhn(digits)
-
-
 def _luhn(digits: str) -> bool:
-    values = [ord(digit) - ord("0") for digit in reversed(digits)]
-    doubled = sum(2 * value - 9 * (value > 4) for value in values[1::2])  # noqa: PLR2004 - 2x5 carries.
-    return (sum(values[::2]) + doubled) % 10 == 0
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[::-2]) + sum(values[-2::-2].translate(_DOUBLED_VALUES))) % 10 == 0
