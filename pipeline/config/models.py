@@ -26,20 +26,6 @@ BRANDS: Final = (
 )
 """Brands as the vault spells them (OMISE.md, section 2.2), in the contract's order."""
 
-OPTIONAL_COLUMNS: Final = (
-    "city",
-    "country",
-    "email",
-    "phone_number",
-    "postal_code",
-    "state",
-    "street1",
-    "street2",
-)
-"""Card fields beyond the required ones that the vault takes (OMISE.md, section 1.1)."""
-
-EXPIRATION_FORMATS: Final = ("MM/YY", "MM/YYYY", "MMYY", "MMYYYY", "YYMM", "YYYYMM", "YYYY-MM")
-
 # A name, an IPv4 address, or what stands in an IPv6 address's brackets.
 _HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.IGNORECASE).fullmatch
 
