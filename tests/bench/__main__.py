@@ -92,7 +92,7 @@ def main():
 
 def say(line):
     """Print a result."""
-    print(line, flush=True)  # noqa: T201 - results are for standard output.
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class measured:  # noqa: N801 - reads as a word where it is used.
 
     def __exit__(self, *_):
         seconds, cpu = self._start
-        print(json.dumps([time.perf_counter() - seconds, time.process_time() - cpu]))  # noqa: T201
+        print(json.dumps([time.perf_counter() - seconds, time.process_time() - cpu]))
 
 
 if __name__ == "__main__":

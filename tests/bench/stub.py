@@ -68,7 +68,7 @@ async def _serve(latency_s):
         lambda: Stub(latency_s), "127.0.0.1", 0, backlog=1024
     )
     port = server.sockets[0].getsockname()[1]
-    print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - the address is the result.
+    print(f"http://127.0.0.1:{port}", flush=True)
     await server.serve_forever()
 
 

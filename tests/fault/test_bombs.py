@@ -117,7 +117,9 @@ def test_a_kilobyte_that_unpacks_to_gigabytes_is_stopped(tmp_path):
     require_modest(run)
     assert bomb.stat().st_size < 4096
     assert 6 == run.code, run.err
-    assert "unpacks to" in json.loads(run.out)["error"]
+    # Whichever sees it first: the cap on bytes, or the reader that waits for a header.
+    error = json.loads(run.out)["error"]
+    assert "unpacks to" in error or "longer than any row" in error
 
 
 def test_an_export_beyond_the_configured_size_is_stopped(tmp_path):
@@ -175,7 +177,9 @@ def test_a_field_of_100_megabytes_is_one_bad_row(tmp_path, shape):
 
     require_modest(run)
     assert 3 == run.code, run.err
-    assert (2, 1) == tuple(json.loads(run.out)["balance"][name] for name in ("tokenized", "rejected"))
+    assert (2, 1) == tuple(
+        json.loads(run.out)["balance"][name] for name in ("tokenized", "rejected")
+    )
 
 
 @pytest.mark.slow

@@ -106,6 +106,6 @@ def test_the_first_new_send_comes_soon_after_the_start(tmp_path):
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=120)
 
-        print(f"{took:.1f} s to the first new send, {settled:,} of {rows:,} settled")  # noqa: T201
+        print(f"{took:.1f} s to the first new send, {settled:,} of {rows:,} settled")
         assert read_journal(vault.journal), said
         assert took < LIMIT_S

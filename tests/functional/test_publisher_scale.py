@@ -52,7 +52,7 @@ def test_a_million_rows_are_published_and_verified_in_time(million):
     again = measured("publish", million, LC_ALL="C", TZ="Asia/Kathmandu", PYTHONHASHSEED="3")
     verified = measured("verify", million)
     told = {"publish": published, "again": again, "verify": verified}
-    print({name: [round(x, 1) for x in figures] for name, figures in told.items()})  # noqa: T201
+    print({name: [round(x, 1) for x in figures] for name, figures in told.items()})
 
     assert [0, 0, 0] == [figures[0] for figures in told.values()]
     assert before == {name: _bytes(million / name) for name in SIGNED_NAMES}

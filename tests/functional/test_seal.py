@@ -1,6 +1,7 @@
 """`cardferry seal`: what it seals can be opened by the usual programs and by us."""
 
 import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -137,7 +138,7 @@ def test_a_pipe_can_be_sealed(tmp_path, to):
     """Bytes from a pipe are sealed as they come."""
     target = tmp_path / "export"
     code = "from pipeline.cli.seal import seal; seal()"
-    command = ["python", "-c", code, "-", "--to", str(keyring().public(to)), "-o", str(target)]
+    command = [sys.executable, "-c", code, "-", "--to", str(keyring().public(to)), "-o", str(target)]
 
     subprocess.run(command, input=PLAIN, check=True, capture_output=True)
 

@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from pipeline.files.envelope import EnvelopeKeys
 from tests.support.programs import require
 
-PASSPHRASE = "correct hörse 1"  # noqa: S105 - of keys that live as long as a test run.
+PASSPHRASE = "correct hörse 1"
 SUITES = {"rsa": pysequoia.CipherSuite.RSA2k, "cv25519": pysequoia.CipherSuite.Cv25519}
 PEOPLE = {**SUITES, "signer": SUITES["cv25519"], "stranger": SUITES["cv25519"]}
 

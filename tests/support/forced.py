@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HANG_S = 30.0
 
 
-class PanicException(BaseException):  # noqa: N818 - as PyO3 names what a Rust panic becomes.
+class PanicException(BaseException):
     """No `Exception`, so it passes every `except Exception`."""
 
 

@@ -12,7 +12,6 @@ import logging
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -24,6 +23,7 @@ from tests.support.leaks import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 HANG_S = 5.0
 HARDENED = guards.GuardReport(
