@@ -184,7 +184,8 @@ class Planning:
         """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
         with self._ledger.transaction() as connection:
             reject_duplicates(connection, export.first_id, export.last_id)
-            resolve_known(connection, export.first_id, export.last_id)
+            # Rows of exports that came before may be sent first, in this very run.
+            resolve_known(connection, export.first_id, export.last_id, rivals_may_settle=True)
             connection.execute(
                 update(exports)
                 .where(exports.c.id == export.id)

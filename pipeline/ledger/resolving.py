@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from pipeline.ledger.schema import ROW_SPAN, exports, rows
-from pipeline.model import RowState
+from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,36 +29,57 @@ def reject_duplicates(connection: Connection, first_id: int, last_id: int) -> No
     )
 
 
-def resolve_known(connection: Connection, first_id: int, last_id: int) -> None:
+def resolve_known(
+    connection: Connection, first_id: int, last_id: int, *, rivals_may_settle: bool = False
+) -> None:
     """Compare planned rows with what other exports already brought for the same legacy id.
 
-    The same card (last four and expiration) is `already_tokenized`; another card supersedes
-    the old one once it is tokenized itself; an id that is held elsewhere is held here too,
-    since its token may exist unseen.
+    The same card (last four and expiration) is `already_tokenized`, and so is a row of an older
+    export than the one that told the card in force; another card supersedes the old one once it
+    is tokenized itself; an id that is held elsewhere is held here too, since its token may
+    exist unseen.
+
+    Args:
+        connection: In a transaction.
+        first_id: The smallest row id to look at.
+        last_id: The largest.
+        rivals_may_settle: Whether rows of exports in between may still change which card is in
+            force; then a card that is the same as now is not judged yet.
     """
     if connection.execute(select(func.count()).select_from(exports)).scalar_one() < 2:  # noqa: PLR2004
         return
-    other = rows.alias("other")
+    other, rival = rows.alias("other"), rows.alias("rival")
     here = (
         rows.c.id.between(first_id, last_id),
         rows.c.state.in_([RowState.PLANNED, RowState.AMBIGUOUS]),
     )
     elsewhere = (other.c.legacy_id == rows.c.legacy_id, other.c.id != rows.c.id)
     mapped = (*elsewhere, other.c.state == RowState.TOKENIZED, other.c.superseded_by.is_(None))
-    same_card = (
+    same_card = [
         other.c.last_digits == rows.c.last_digits,
         other.c.expiration_month == rows.c.expiration_month,
         other.c.expiration_year == rows.c.expiration_year,
+    ]
+    if rivals_may_settle:
+        between = select(rival.c.id).where(
+            rival.c.legacy_id == rows.c.legacy_id,
+            rival.c.id > other.c.id,
+            rival.c.id < rows.c.id,
+            rival.c.state.in_(OPEN_STATES),
+        )
+        same_card.append(~between.exists())
+    newer = rows.c.id // ROW_SPAN < other.c.id // ROW_SPAN
+    told_later = (*elsewhere, newer, other.c.state == RowState.ALREADY_TOKENIZED)
+    overtaken = or_(
+        select(other.c.id).where(*mapped, newer).exists(),
+        and_(
+            select(other.c.id).where(*mapped).exists(),
+            select(other.c.id).where(*told_later).exists(),
+        ),
     )
-    newer = other.c.id >= (rows.c.id // ROW_SPAN + 1) * ROW_SPAN
     connection.execute(
         update(rows)
-        .where(*here, select(other.c.id).where(*mapped, *same_card).exists())
-        .values(state=RowState.ALREADY_TOKENIZED)
-    )
-    connection.execute(
-        update(rows)
-        .where(*here, select(other.c.id).where(*mapped, newer).exists())
+        .where(*here, or_(overtaken, select(other.c.id).where(*mapped, *same_card).exists()))
         .values(state=RowState.ALREADY_TOKENIZED)
     )
     connection.execute(

@@ -144,6 +144,37 @@ def test_a_later_export_overtakes_an_unfinished_earlier_one(migration):
     assert newest == mapped
 
 
+def test_a_card_changed_and_changed_back_in_one_command_is_the_first_card_again(migration):
+    """The last export is not judged by the card in force before the one in between is sent."""
+    rows = new_rows(4)
+    migration.add(rows)
+    ended(migration, 0)
+    migration.add(met_again(rows, changed={0, 1}))
+    migration.add([replace(row, name=f"{row.name} once more") for row in rows])
+    facts = ended(migration, 0)
+
+    assert {"tokenized": 8, "already_tokenized": 4} == dict(facts.states)
+    mapped = {i: row["last_digits"] for i, row in mapping_of(migration).items()}
+    assert {row.legacy_id: row.last_digits for row in rows} == mapped
+
+
+def test_a_card_that_a_later_export_took_back_does_not_come_into_force_afterwards(migration):
+    """The export in between waits for its bytes; meanwhile a later one confirms the first card."""
+    rows = new_rows(4)
+    migration.add(rows)
+    ended(migration, 0)
+    between = migration.add(met_again(rows, changed={0, 1, 2, 3}))
+    ended(migration, 4, "--limit", "1")
+    last = migration.add([replace(row, name=f"{row.name} once more") for row in rows])
+    facts = ended(migration, 4, paths=[last])
+    assert {"tokenized": 6, "already_tokenized": 3, "planned": 3} == dict(facts.states)
+    facts = ended(migration, 0, paths=[between])
+
+    assert {"tokenized": 6, "already_tokenized": 6} == dict(facts.states)
+    mapped = {i: row["last_digits"] for i, row in mapping_of(migration).items()}
+    assert {row.legacy_id: row.last_digits for row in rows} == mapped
+
+
 def test_an_id_whose_token_may_exist_unseen_is_held_in_a_later_export_too(tmp_path):
     """On hold, the same id in a top-up is not a way around the operator."""
     with running(journal=tmp_path / "journal", faults="..D.") as vault:

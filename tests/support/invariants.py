@@ -116,6 +116,7 @@ def check(folder, exports, journal, *, in_flight_max=8, before=None, published=T
     _chain_holds(folder)
     _every_row_once(facts, exports)
     _creates_are_accounted_for(facts, exports, journal)
+    _newest_card_is_in_force(facts)
     assert facts.open_intents <= in_flight_max
     if before is not None:
         _tokens_stay(before, facts)
@@ -172,6 +173,19 @@ def _creates_are_accounted_for(facts, exports, journal):
     assert {} == lines, "a token for a row that no export has"
     assert len(set(facts.tokens.values())) == len(facts.tokens)
     assert sum(facts.creates.values()) - len(facts.tokens) <= facts.unseen_max
+
+
+def _newest_card_is_in_force(facts):
+    """I3: an id has one token in force, and it is the card's that the latest export told."""
+    latest, in_force = {}, {}
+    for row in sorted(facts.rows.values(), key=lambda row: row.id):
+        if row.state in {"tokenized", "already_tokenized"}:
+            latest[row.legacy_id] = row
+        if row.state == "tokenized" and row.superseded_by is None:
+            assert row.legacy_id not in in_force
+            in_force[row.legacy_id] = row
+    for legacy_id, row in in_force.items():
+        assert row.last_digits == latest[legacy_id].last_digits, "an older card is in force"
 
 
 def _tokens_stay(before, facts):

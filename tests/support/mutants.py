@@ -119,7 +119,7 @@ def duplicates_not_found():
 
 def known_cards_not_found():
     """A legacy id met again is sent again."""
-    planning.resolve_known = settling.resolve_known = lambda *_: None
+    planning.resolve_known = settling.resolve_known = lambda *_, **__: None
 
 
 def rivals_not_awaited():
