@@ -317,12 +317,13 @@ def v6_key() -> tuple[bytes, bytes]:
 
 
 def damages(sealed: bytes, flips: int, cuts: int, seed: int) -> list[tuple[str, bytes]]:
-    """Give damaged copies: half of the places in the first 400 bytes, where the open parts are."""
+    """Give copies damaged at unlike places, half in the first 400 bytes, where the open parts are."""
     random = Random(seed)
 
     def places(count: int) -> list[int]:
-        early = [random.randrange(min(400, len(sealed))) for _ in range(count // 2)]
-        return early + [random.randrange(len(sealed)) for _ in range(count - len(early))]
+        early = random.sample(range(min(400, len(sealed))), count // 2)
+        others = sorted({*range(len(sealed))}.difference(early))
+        return early + random.sample(others, count - len(early))
 
     changed = []
     for at in places(flips):

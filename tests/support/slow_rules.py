@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from tests.support.cards import check_digit
@@ -90,6 +91,70 @@ _LENGTHS = {
 def slow_brand(digits: str) -> str:
     """Give the brand by the patterns as they are published."""
     return next((name for rule, name in _BRANDS if re.fullmatch(rule, digits)), "")
+
+
+def slow_length_fits(digits: str) -> bool:
+    """Say whether a number is as long as its brand's numbers are."""
+    return len(digits) in _LENGTHS[slow_brand(digits)]
+
+
+def slow_shape(text: str) -> tuple[str, str]:
+    """Give the name of a number's shape and its digits, none unless it is digits."""
+    packed = "".join(sign for sign in text if sign not in " \t-")
+    if not packed:
+        return "MISSING", ""
+    if set(packed) <= set("0123456789"):
+        return "DIGITS", packed
+    if re.fullmatch(r"[0-9]+([.,][0-9]*)?([eE][+]?[0-9]{1,2})?", packed):
+        return "DAMAGED", ""
+    masked = re.fullmatch(rf"[0-9{_MASKS}]+", packed) and re.search(rf"[{_MASKS}]{{2}}", packed)
+    return ("MASKED" if masked else "NOT_DIGITS"), ""
+
+
+_MASKS = r"*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026"
+_GAPS = {" ", "\t", "-", *map(chr, (0xA0, 0xAD, 0x202F, 0x2060, 0x2212, 0x3000, 0xFEFF))}
+_GAPS |= {chr(code) for code in range(0x2000, 0x2016)}
+_LENGTHS_IN_TEXT = {
+    brand: {length for length in lengths if length > 12} | ({13, 19} if brand == "Visa" else set())
+    for brand, lengths in _LENGTHS.items()
+    if brand
+}
+
+
+def slow_contains_pan(text: str) -> bool:
+    """Say whether a text holds a card number or a track: every stretch of groups is tried."""
+    signs = "".join(
+        str(unicodedata.decimal(sign)) if unicodedata.decimal(sign, None) is not None else sign
+        for sign in text
+    )
+    if re.search(r"[Bb][0-9 ]{12,19}\^", signs) or re.search(r"[0-9]{12,19}=[0-9]{4}", signs):
+        return True
+    groups, gap = [""], ""
+    for sign in signs + "\n":
+        if sign in "0123456789" and gap:
+            groups, gap = [*groups, sign], ""
+        elif sign in "0123456789":
+            groups[-1] += sign
+        elif sign in _GAPS:
+            gap += sign if groups != [""] else ""
+        elif _stretch_is_pan(groups):
+            return True
+        else:
+            groups, gap = [""], ""
+    return False
+
+
+def _stretch_is_pan(groups: list[str]) -> bool:
+    joined = (
+        "".join(groups[first:last])
+        for first in range(len(groups))
+        for last in range(first + 1, len(groups) + 1)
+    )
+    return any(
+        len(digits) in _LENGTHS_IN_TEXT.get(slow_brand(digits), ())
+        and check_digit(digits[:-1]) == digits[-1]
+        for digits in joined
+    )
 
 
 def slow_code(row: Mapping[str, str], rules: Rules, published: frozenset[str]) -> str | None:
