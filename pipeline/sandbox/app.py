@@ -40,6 +40,10 @@ _OF_THE_VAULT: Final = [
 _OF_THE_API: Final = [(b"content-type", b"application/json; charset=utf-8")]
 
 
+class _HalfSent(Exception):
+    """A request that never came whole: nothing may be done for it."""
+
+
 class Application:
     """The sandbox as an ASGI application.
 
@@ -67,7 +71,10 @@ class Application:
         """Answer one request."""
         arrived = time.perf_counter()
         letter = self._script.take()
-        body = await self._read(scope, receive)
+        try:
+            body = await self._read(scope, receive)
+        except _HalfSent:
+            return
         if letter in "RH":
             await self._abandon(scope, receive, hangs=letter == "H")
             return
@@ -115,6 +122,9 @@ class Application:
 
         A body that is too large is read and thrown away, so that the client gets to see the
         answer; beyond a second limit it is not. One that waits for `100 Continue` never gets it.
+
+        Raises:
+            _HalfSent: The client went away in the middle of it.
         """
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
@@ -125,6 +135,8 @@ class Application:
         taken = 0
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _HalfSent
             part = message.get("body", b"")
             taken += len(part)
             if taken <= self._body_bytes_max:

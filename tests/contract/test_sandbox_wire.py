@@ -124,6 +124,16 @@ def test_a_client_that_waits_for_100_continue_gets_it(sandbox):
     assert (interim, final) == (100, 200)
 
 
+def test_nothing_is_done_for_a_request_that_never_came_whole(tmp_path):
+    """Its client died while it was sending; what had come would have made a token."""
+    with running(journal=tmp_path / "journal") as sandbox:
+        with Talk(sandbox) as talk:
+            talk.send(raw(headers=(JSON, f"Content-Length: {len(BODY) + 1}")))
+        sandbox.token(number="5555555555554444")
+
+        assert [entry["last_digits"] for entry in sandbox.entries()] == ["4444"]
+
+
 def test_a_body_over_the_limit_is_read_and_refused(sandbox):
     """413 with an error object, then the connection is closed."""
     with Talk(sandbox) as talk:
