@@ -72,6 +72,13 @@ def _number(word: str, value: str) -> float:
         raise ScriptRefused(f"{word!r} needs a number after the equals sign") from None
 
 
+def _seed(word: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ScriptRefused(f"{word!r} needs a whole number after the equals sign") from None
+
+
 def _words(text: str) -> list[str]:
     if not text.startswith("@"):
         return text.split()
@@ -94,10 +101,12 @@ def read_script(text: str) -> Script:
         if not equals:
             letters += word
         elif name == "seed":
-            seed = int(_number(word, value))
-        else:
+            seed = _seed(word, value)
+        elif len(name) == 1:
             letters_known(name)
             chances[name] = _number(word, value)
+        else:
+            raise ScriptRefused(f"{word!r} gives a chance to no single letter")
     letters_known(letters)
     if any(not 0 <= chance <= 1 for chance in chances.values()) or sum(chances.values()) > 1:
         raise ScriptRefused("chances lie between 0 and 1, and so does their sum")

@@ -151,7 +151,12 @@ def test_a_file_holds_letters_first_and_chances_after(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "..?", "seed=one", "D=2", "D=0.6 5=0.6", "Q=0.1", "@/nowhere"]
+    "text",
+    [
+        *("x", "..?", "@/nowhere"),
+        *("seed=one", "seed=nan", "seed=1.5"),
+        *("D=2", "D=nan", "D=0.6 5=0.6", "Q=0.1", "DT=0.1", "=0.1"),
+    ],
 )
 def test_a_script_that_means_nothing_is_refused(text):
     """Before the sandbox starts."""
