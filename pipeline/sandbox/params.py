@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 _FIELDS_MAX: Final = 1_000
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART: Final = re.compile(r"\[([^\[\]]*)\]")
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DEPTH_MAX: Final = 20
+_JSON_DEPTH_MAX: Final = 100
+"""As deep as Ruby's own reader of JSON goes, and well within what can be written out again."""
 
 
 def _put(params: Params, name: str, value: str) -> None:
@@ -55,19 +58,24 @@ def _step(where: Any, part: str, empty: Any) -> Any:
 def read_form(raw: bytes) -> Params:
     """Read `application/x-www-form-urlencoded`, and query strings.
 
+    Letters outside ASCII may come as they are: curl sends them so unless it is told otherwise.
+
     Raises:
         Refusal: `bad_request` when it is malformed.
     """
+    malformed = bad_request("request contains malformed form data")
+    if _BROKEN_ESCAPE.search(raw):
+        raise malformed
     try:
         fields = parse_qsl(
-            raw.decode("ascii"),
+            raw.decode(),
             keep_blank_values=True,
             strict_parsing=False,
             errors="strict",
             max_num_fields=_FIELDS_MAX,
         )
     except ValueError:
-        raise bad_request("request contains malformed form data") from None
+        raise malformed from None
     params: Params = {}
     for name, value in fields:
         _put(params, name, value)
@@ -87,7 +95,20 @@ def read_json(raw: bytes) -> Params:
         raise bad_request("request contains malformed JSON") from None
     if not isinstance(params, dict):
         raise bad_request("request contains JSON that is not an object")
+    # Only a document with that many brackets can be that deep, so most are not walked.
+    if raw.count(b"{") + raw.count(b"[") > _JSON_DEPTH_MAX and _is_too_deep(params):
+        raise bad_request("request contains malformed JSON")
     return params
+
+
+def _is_too_deep(params: Params) -> bool:
+    level: list[Any] = [params]
+    for _ in range(_JSON_DEPTH_MAX):
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def read_params(body: bytes, content_type: bytes, query: bytes) -> Params:

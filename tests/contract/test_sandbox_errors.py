@@ -98,7 +98,11 @@ def test_what_is_not_there_is_named_by_noun_and_id(vault, path, message):
         (b'"4242"', b"application/json;utf-8"),
         (b"\xff\xfe", b"application/json"),
         (b"[" * 5_000, b"application/json"),
+        (b"[" * 200 + b"]" * 200, b"application/json"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, b"application/json"),
         (b"card%5Bname%5D=%ff", FORM),
+        (b"card%5Bname%5D=%zz", FORM),
+        (b"card%5Bname%5D=100%", FORM),
         (b"card[name=x", FORM),
         (b"[name]=x", FORM),
         (b"card=x&card[name]=y", FORM),
@@ -136,6 +140,14 @@ def test_forms_nest_with_brackets_encoded_or_not(vault, content_type):
 
     assert customer["metadata"] == {"a": {"b": "1 2"}, "c": ["x", "y"]}
     assert customer["email"] == "a@b.c"
+
+
+def test_a_form_may_hold_letters_as_they_are(vault):
+    """The documented curl lines send them without percent signs unless it is told otherwise."""
+    body = "email=a@b.c&description=สมชาย 山田".encode()
+    _, customer = vault.ask("POST", "/customers", body=body, content_type=FORM)
+
+    assert customer["description"] == "สมชาย 山田"
 
 
 def test_a_get_does_not_mind_any_body(vault):
