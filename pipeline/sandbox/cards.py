@@ -30,6 +30,8 @@ _YEARS: Final = range(1950, 2101)
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _SEPARATORS: Final = str.maketrans("", "", " -")
+_NO_DIGITS: Final = re.compile(r"\D+")
+_REMOVED: Final = "[removed]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def _number_problems(digits: str, brand: str | None, rules: Rules) -> list[str]:
     return problems
 
 
-def _country(value: object, default: str) -> tuple[str, list[str]]:
+def read_country(value: object, default: str) -> tuple[str, list[str]]:
+    """Give a country's two letters in lower case, the default for none, and what is wrong."""
     text = text_of(value).strip()
     if not text:
         return default, []
@@ -154,8 +157,24 @@ def _address(card: Mapping[str, Any], number: str) -> dict[str, str | None]:
 
 
 def without_number(text: str, number: str) -> str:
-    """Give the text, or a mark in its place when it holds this card number in any spacing."""
-    return "[removed]" if number in text.translate(_SEPARATORS) else text
+    """Give the text, or a mark in its place when it holds this card number, however written."""
+    return _REMOVED if number in _digits_of(text) else text
+
+
+def without_own_number(text: str, last_digits: str) -> str:
+    """Give the text, or a mark in its place when it is a card number that ends like this card's.
+
+    A card that is changed has no number any more to compare with.
+    """
+    digits = _digits_of(text)
+    is_number = digits.endswith(last_digits) and number_is_sound(digits, brand_of(digits))
+    return _REMOVED if is_number else text
+
+
+def _digits_of(text: str) -> str:
+    """Give a text's digits, those of other scripts as ASCII."""
+    digits = _NO_DIGITS.sub("", text)
+    return digits if digits.isascii() else "".join(str(int(digit)) for digit in digits)
 
 
 def read_card(card: Mapping[str, Any], rules: Rules) -> SoundCard:
@@ -168,7 +187,7 @@ def read_card(card: Mapping[str, Any], rules: Rules) -> SoundCard:
     brand = brand_of(digits)
     problems = holder_problems(card, rules) + _number_problems(digits, brand, rules)
     issuer = None if problems else issuer_of(digits)
-    country, country_problems = _country(card.get("country"), issuer.country if issuer else "")
+    country, country_problems = read_country(card.get("country"), issuer.country if issuer else "")
     problems += country_problems
     if problems or brand is None or issuer is None:
         raise invalid_card(join(problems))
@@ -187,7 +206,7 @@ def read_card(card: Mapping[str, Any], rules: Rules) -> SoundCard:
         bank=issuer.bank,
         financing=issuer.financing,
         address=_address(card, digits),
-        email=text_of(card.get("email")) or None,
+        email=without_number(text_of(card.get("email")), digits) or None,
         security_code_check=failure_code != "invalid_security_code"
         and (has_code or rules.assume.security_code_check_without_code == "true"),
         failure_code=failure_code,

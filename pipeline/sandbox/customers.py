@@ -9,9 +9,11 @@ from pipeline.sandbox.cards import (
     ADDRESS_FIELDS,
     holder_problems,
     join,
+    read_country,
     read_year,
     text_of,
     whole_number,
+    without_own_number,
 )
 from pipeline.sandbox.lists import empty_list, list_object, read_window
 from pipeline.sandbox.refusals import bad_request, invalid_card, not_found
@@ -71,7 +73,7 @@ class Customers:
         with books.store.transaction():
             books.store.add(account.name, "", {}, shown)
             self._attach(account, shown, params.get("card"))
-        return self._whole(account, shown)
+        return self.whole(account, shown)
 
     def update(self, account: Account, ident: str, params: Params) -> Shown:
         """Change a customer; a token adds its card, which becomes the default of none before.
@@ -94,7 +96,7 @@ class Customers:
             if default is not None and default != "":
                 shown["default_card"] = self._own_card(account, ident, str(default)).ident
             books.store.change(shown)
-        return self._whole(account, shown)
+        return self.whole(account, shown)
 
     def retrieve(self, account: Account, ident: str) -> Shown:
         """Give a customer.
@@ -102,13 +104,13 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        return self._whole(account, self._books.seen(account, "customer", ident).shown)
+        return self.whole(account, self._books.seen(account, "customer", ident).shown)
 
     def listed(self, account: Account, params: Params) -> Shown:
         """Give a part of the customers."""
         window = read_window(params, utc(self._books.now()))
         rows, total = self._books.store.window(account.name, "customer", None, window)
-        shown = [self._whole(account, row.shown) for row in rows]
+        shown = [self.whole(account, row.shown) for row in rows]
         return list_object(shown, total, window, "/customers")
 
     def destroy(self, account: Account, ident: str) -> Shown:
@@ -122,7 +124,7 @@ class Customers:
         with self._books.store.transaction():
             self._books.store.change(shown, deleted=True)
             self._books.store.delete_children(account.name, ident)
-        return self._whole(account, shown)
+        return self.whole(account, shown)
 
     def cards(self, account: Account, ident: str, params: Params) -> Shown:
         """Give a part of a customer's cards.
@@ -154,16 +156,17 @@ class Customers:
         self._books.known(account, "customer", ident)
         shown = dict(self._own_card(account, ident, card).shown)
         wanted = {name: params.get(name, shown[name]) for name in _HOLDER_FIELDS}
-        if problems := holder_problems(wanted, self._books.rules()):
+        shown["country"], problems = read_country(params.get("country"), shown["country"])
+        if problems := holder_problems(wanted, self._books.rules()) + problems:
             raise invalid_card(join(problems))
-        shown["name"] = text_of(wanted["name"])
+        last_digits = shown["last_digits"]
+        shown["name"] = without_own_number(text_of(wanted["name"]), last_digits)
         shown["expiration_month"] = whole_number(wanted["expiration_month"])
         shown["expiration_year"] = read_year(wanted["expiration_year"])
         for name in ADDRESS_FIELDS:
             if name in params:
-                shown[name] = optional_text(params[name])
-        if optional_text(params.get("country")):
-            shown["country"] = text_of(params["country"]).lower()
+                text = without_own_number(text_of(params[name]), last_digits)
+                shown[name] = text or None
         self._books.store.change(shown)
         return shown
 
@@ -211,7 +214,7 @@ class Customers:
         location = f"/customers/{ident}/cards"
         return list_object([row.shown for row in rows], total, window, location)
 
-    def _whole(self, account: Account, shown: Shown) -> Shown:
+    def whole(self, account: Account, shown: Shown) -> Shown:
         """Give a customer with its lists, in the recorded order of keys."""
         location, now = shown["location"], utc(self._books.now())
         lists = {
