@@ -231,6 +231,19 @@ OBJECTS: Final[Mapping[str, tuple[Attribute, ...]]] = {
         _A("from", TIME, "nothing older"),
         _A("to", TIME, "nothing newer"),
     ),
+    "search": (
+        _A("object", choice("search"), "always `search`"),
+        _A("order", choice("chronological", "reverse_chronological"), "oldest or newest first"),
+        _A("scope", choice("customer", "charge"), "what was looked for"),
+        _A("query", STRING, "what it had to hold"),
+        _A("filters", HASH, "always empty here"),
+        _A("page", {"type": "integer", "minimum": 1}, "which page this is"),
+        _A("per_page", {"type": "integer", "minimum": 1}, "at most so many a page"),
+        _A("location", STRING, "the search's path"),
+        _A("total_pages", {"type": "integer", "minimum": 0}, "how many pages there are"),
+        _A("total", {"type": "integer", "minimum": 0}, "how many were found"),
+        _A("data", {"type": "array", "items": {"$ref": "#/$defs/any"}}, "the objects"),
+    ),
     "error": (
         _A("object", choice("error"), "always `error`"),
         _A(

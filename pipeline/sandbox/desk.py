@@ -10,6 +10,7 @@ from pipeline.sandbox.customers import Customers
 from pipeline.sandbox.description import VERSIONS
 from pipeline.sandbox.params import read_loosely, read_params
 from pipeline.sandbox.refusals import Refusal, bad_request, unknown_path
+from pipeline.sandbox.search import Searches
 from pipeline.sandbox.tokens import Tokens
 from pipeline.sandbox.versions import as_of
 
@@ -65,6 +66,7 @@ Operation = tuple["KeyKind", "Callable[[Account, list[str], Params], Shown]"]
 
 def _operations(books: Books) -> dict[tuple[str, str], Operation]:
     tokens, customers, charges = Tokens(books), Customers(books), Charges(books)
+    searches = Searches(books, customers)
     one, card, charge = "/customers/*", "/customers/*/cards/*", "/charges/*"
     return {
         ("POST", "/tokens"): ("public", lambda a, _, p: tokens.create(a, p)),
@@ -84,6 +86,7 @@ def _operations(books: Books) -> dict[tuple[str, str], Operation]:
         ("PATCH", charge): ("secret", lambda a, i, p: charges.update(a, i[0], p)),
         ("POST", charge + "/capture"): ("secret", lambda a, i, p: charges.capture(a, i[0], p)),
         ("POST", charge + "/reverse"): ("secret", lambda a, i, p: charges.reverse(a, i[0], p)),
+        ("GET", "/search"): ("secret", lambda a, _, p: searches.find(a, p)),
     }
 
 

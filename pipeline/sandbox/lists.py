@@ -37,7 +37,8 @@ def _moment(params: Params, name: str, default: str) -> str:
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         raise bad_request(f"{name} is not a valid date") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not `strftime`, which writes a year before 1000 with fewer than four digits.
+    return moment.replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 
 def read_window(params: Params, now: str) -> Window:

@@ -34,6 +34,12 @@ CREATE INDEX objects_by_parent ON objects (account, kind, parent, deleted, seq);
 """
 
 
+_TEXTS: Final = "id || ' ' || " + " || ' ' || ".join(
+    f"ifnull(json_extract(CAST(shown AS TEXT), '$.{name}'), '')"
+    for name in ("email", "description")
+)
+
+
 class StoreRefused(Exception):
     """The state's file cannot be used; the message says why."""
 
@@ -209,13 +215,14 @@ class Store:
     def delete_children(self, account: str, parent: str) -> None:
         """Mark every card of a customer as deleted."""
         self._db.execute(
-            "UPDATE objects SET deleted = 1, shown = json_set(shown, '$.deleted', json('true'))"
+            "UPDATE objects SET deleted = 1,"
+            " shown = json_set(CAST(shown AS TEXT), '$.deleted', json('true'))"
             " WHERE account = ? AND parent = ? AND kind = 'card'",
             (account, parent),
         )
 
     def window(
-        self, account: str, kind: str, parent: str | None, window: Window
+        self, account: str, kind: str, parent: str | None, window: Window, text: str = ""
     ) -> tuple[list[ObjectRow], int]:
         """Give the wanted part of a list of what is not deleted, and how many there are in all.
 
@@ -224,10 +231,12 @@ class Store:
             kind: `customer`, `card` or `charge`.
             parent: The customer whose cards are wanted; None for any parent.
             window: Which part.
+            text: What the id, the e-mail address or the description must hold; "" for anything.
         """
         where = " FROM objects WHERE account = ? AND kind = ? AND NOT deleted"
         where += " AND (? IS NULL OR parent = ?) AND created_at BETWEEN ? AND ?"
-        what = (account, kind, parent, parent, window.since, window.until)
+        where += f" AND (? = '' OR instr(lower({_TEXTS}), lower(?)))"
+        what = (account, kind, parent, parent, window.since, window.until, text, text)
         total = self._db.execute("SELECT count(*)" + where, what).fetchone()[0]
         order = "DESC" if window.newest_first else "ASC"
         rows = self._db.execute(

@@ -78,6 +78,14 @@ def test_lists_are_walked_page_by_page(omise):
     assert newest[0].id == made[-1]
 
 
+def test_a_lost_customer_is_searched_for(omise):
+    """The way back after an answer that never came."""
+    made = omise.Customer.create(email="lost@example.com")
+    found = omise.Search.execute("customer", query="LOST@example.com")
+
+    assert [made.id] == [customer.id for customer in found]
+
+
 def test_charges_are_made_captured_and_reversed(omise):
     """The client's own verbs."""
     customer = omise.Customer.create(card=omise.Token.create(**card()).id)

@@ -1,0 +1,117 @@
+"""Lists and searches: which part is shown, in which order, and what cannot be asked for."""
+
+import pytest
+
+from tests.support.sandbox import asked
+
+CUSTOMERS = "/customers"
+
+
+@pytest.fixture
+def vault():
+    with asked() as client:
+        yield client
+
+
+def test_a_list_is_cut_by_limit_offset_and_order(vault):
+    """Twenty by default, oldest first, and the total counts all."""
+    made = [vault.ask("POST", CUSTOMERS, {})[1]["id"] for _ in range(23)]
+    _, plain = vault.ask("GET", CUSTOMERS)
+    _, cut = vault.ask("GET", f"{CUSTOMERS}?limit=2&offset=1&order=reverse_chronological")
+
+    assert (20, 23, made[:20]) == (
+        plain["limit"],
+        plain["total"],
+        [customer["id"] for customer in plain["data"]],
+    )
+    assert [made[21], made[20]] == [customer["id"] for customer in cut["data"]]
+
+
+def test_a_list_is_cut_by_time():
+    """`from` and `to` are inclusive, in any offset from UTC."""
+    moment = [1_800_000_000.0]
+    with asked(now=lambda: moment[0]) as vault:
+        ids = []
+        for _ in range(3):
+            ids.append(vault.ask("POST", CUSTOMERS, {})[1]["id"])
+            moment[0] += 3600
+        # 1,800,000,000 is 2027-01-15T08:00:00Z; the second was made at nine o'clock.
+        query = "from=2027-01-15T15:30:00%2B07:00&to=2027-01-15T09:30:00Z"
+        _, cut = vault.ask("GET", f"{CUSTOMERS}?{query}")
+
+    assert [ids[1]] == [customer["id"] for customer in cut["data"]]
+
+
+def test_a_list_says_every_year_with_four_digits(vault):
+    """One client sends the year one when it means no beginning."""
+    _, shown = vault.ask("GET", f"{CUSTOMERS}?from=0001-01-01T00:00:00Z")
+
+    assert shown["from"] == "0001-01-01T00:00:00Z"
+
+
+def test_list_parameters_may_come_in_the_body_of_a_get(vault):
+    """The Python client sends them so, with nulls for what it does not say."""
+    for _ in range(3):
+        vault.ask("POST", CUSTOMERS, {})
+    params = {"limit": 2, "offset": 0, "order": None, "from": None, "to": None}
+
+    assert len(vault.ask("GET", CUSTOMERS, params)[1]["data"]) == 2
+
+
+@pytest.mark.parametrize("query", ["limit=x", "limit=0", "offset=-1", "order=up", "from=soon"])
+def test_a_list_parameter_that_means_nothing_is_refused(vault, query):
+    """The status is 400, the code bad_request."""
+    status, error = vault.ask("GET", f"{CUSTOMERS}?{query}")
+
+    assert (status, error["code"]) == (400, "bad_request")
+
+
+def test_customers_are_searched_by_what_they_say(vault):
+    """The recorded shape; texts match in any case of letters, deleted customers do not."""
+    _, mike = vault.ask("POST", CUSTOMERS, {"email": "Mike@example.com"})
+    _, gone = vault.ask("POST", CUSTOMERS, {"description": "mike, who left"})
+    vault.ask("POST", CUSTOMERS, {"email": "adele@example.com", "metadata": {"a": "mike"}})
+    vault.ask("DELETE", f"{CUSTOMERS}/{gone['id']}")
+    _, found = vault.ask("GET", "/search?query=mike&scope=customer")
+
+    assert [mike["id"]] == [customer.pop("id") for customer in found.pop("data")]
+    assert found == {
+        "object": "search",
+        "order": "chronological",
+        "scope": "customer",
+        "query": "mike",
+        "filters": {},
+        "page": 1,
+        "per_page": 30,
+        "location": "/search",
+        "total_pages": 1,
+        "total": 1,
+    }
+
+
+def test_a_search_has_pages_and_an_order(vault):
+    """Thirty a page, the newest first when asked for."""
+    made = [vault.ask("POST", CUSTOMERS, {})[1]["id"] for _ in range(31)]
+    query = "/search?scope=customer&query=cust_&order=reverse_chronological&page=2"
+    _, found = vault.ask("GET", query)
+
+    assert (2, 31) == (found["total_pages"], found["total"])
+    assert made[:1] == [customer["id"] for customer in found["data"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("query=x", "invalid_scope"),
+        ("scope=dispute", "invalid_scope"),
+        ("scope=charge&page=0", "invalid_page"),
+        ("scope=charge&page=x", "invalid_page"),
+        ("scope=charge&filters[amount]=1..2", "invalid_filters"),
+        ("scope=charge&order=up", "bad_request"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused(vault, query, code):
+    """Rather than answered with something else than was asked for."""
+    status, error = vault.ask("GET", f"/search?{query}")
+
+    assert (status, error["code"]) == (400, code)
