@@ -36,15 +36,20 @@ Source = tuple["Shown", str | None, str | None, str | None]
 """A card, the code that its charges fail with, its customer's id, its token's id."""
 
 
+def _signed(text: str) -> tuple[int, str]:
+    return (-1, text[1:]) if text.startswith("-") else (1, text)
+
+
 def _read_money(params: Params) -> Money:
-    amount = whole_number(params.get("amount"))
+    sign, digits = _signed(text_of(params.get("amount")).strip())
+    amount = whole_number(digits)
     if amount is None:
         raise bad_request("amount is not a number")
     currency = text_of(params.get("currency")).strip().upper()
     if currency not in _MINIMA:
         raise invalid_charge("currency is currently not supported")
     least = _MINIMA[currency]
-    if amount < least:
+    if sign * amount < least:
         subunits = f"{least} ({currency.lower()} subunits)"
         raise invalid_charge(f"amount must be greater than or equal to {subunits}")
     return Money(amount, currency)

@@ -110,6 +110,12 @@ def test_a_waiting_charge_can_be_reversed_but_a_paid_one_cannot(vault):
     ("params", "code", "message"),
     [
         ({"amount": "x"}, "bad_request", "amount is not a number"),
+        ({"amount": "--2000"}, "bad_request", "amount is not a number"),
+        (
+            {"amount": -2000},
+            "invalid_charge",
+            "amount must be greater than or equal to 2000 (thb subunits)",
+        ),
         (
             {"amount": 1999},
             "invalid_charge",
