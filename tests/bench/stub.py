@@ -1,16 +1,27 @@
 """A vault that does next to nothing, so that a figure measures the client and not the server.
 
 Every request gets a new token for the number in its body; nothing is checked or kept.
-`python -m tests.bench.stub [--latency-ms L]` prints its address when it listens.
+
+    python -m tests.bench.stub [--latency-ms L] [--rate 20,5,40 [--every 120]]
+
+It prints its address when it listens. With `--rate` it admits so many requests a second, changing
+to the next rate every so many seconds from the first request on, and answers the rest 429 without
+a Retry-After; ended by SIGTERM it prints one JSON list, [seconds since the first request,
+whether it was admitted] for every request.
 """
 
 import argparse
 import asyncio
 import itertools
+import json
 import re
+import signal
+import time
 
 import httptools
 import uvloop
+
+from tests.support.quota_vault import Bucket
 
 CARD = re.compile(rb"number[^0-9]*(\d{12,19})")
 MONTH = re.compile(rb"expiration_month[^0-9]*(?:5D=)?(\d{1,2})\b")
@@ -24,6 +35,24 @@ ANSWER = (
     b'"expiration_year":%d,"security_code_check":false,"tokenization_method":null,'
     b'"created_at":"2026-01-01T00:00:00Z"},"created_at":"2026-01-01T00:00:00Z"}'
 )
+REFUSAL = b'{"object":"error","code":"too_many_requests","message":"too many requests"}'
+
+
+class Gate:
+    """Admits what a schedule of rates allows and remembers every request."""
+
+    def __init__(self, rates, every_s):
+        self._bucket = Bucket([(number * every_s, rate) for number, rate in enumerate(rates)])
+        self._started = None
+        self.seen = []
+
+    def admits(self):
+        if self._started is None:
+            self._started = time.monotonic()
+        at = time.monotonic() - self._started
+        admitted = self._bucket.admit(at)
+        self.seen.append((round(at, 6), admitted))
+        return admitted
 
 
 class Stub(asyncio.Protocol):
@@ -31,8 +60,9 @@ class Stub(asyncio.Protocol):
 
     serials = itertools.count(1)
 
-    def __init__(self, latency_s):
+    def __init__(self, latency_s, gate=None):
         self._latency_s = latency_s
+        self._gate = gate
         self._body = b""
 
     def connection_made(self, transport):
@@ -49,30 +79,47 @@ class Stub(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self):
+        if self._gate is not None and not self._gate.admits():
+            self._reply(b"429 Too Many Requests", REFUSAL)
+            return
         serial = next(self.serials)
         digits = CARD.search(self._body)[1][-4:]
         month, year = int(MONTH.search(self._body)[1]), int(YEAR.search(self._body)[1])
         answer = ANSWER % (serial, serial, digits, month, year)
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        asyncio.get_running_loop().call_later(
-            self._latency_s, self._answer, head % len(answer) + answer
-        ) if self._latency_s else self._answer(head % len(answer) + answer)
+        self._reply(b"200 OK", answer)
+
+    def _reply(self, status, body):
+        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        message = head % (status, len(body)) + body
+        if self._latency_s:
+            asyncio.get_running_loop().call_later(self._latency_s, self._answer, message)
+        else:
+            self._answer(message)
 
     def _answer(self, message):
         if not self._transport.is_closing():
             self._transport.write(message)
 
 
-async def _serve(latency_s):
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Stub(latency_s), "127.0.0.1", 0, backlog=1024
-    )
-    port = server.sockets[0].getsockname()[1]
-    print(f"http://127.0.0.1:{port}", flush=True)
-    await server.serve_forever()
+async def _serve(latency_s, gate):
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    server = await loop.create_server(lambda: Stub(latency_s, gate), "127.0.0.1", 0, backlog=1024)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await over.wait()
+    server.close()
+    if gate is not None:
+        print(json.dumps(gate.seen), flush=True)
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     options.add_argument("--latency-ms", type=float, default=0.0)
-    uvloop.run(_serve(options.parse_args().latency_ms / 1000))
+    options.add_argument("--rate", help="requests a second; several, with commas, take turns")
+    options.add_argument("--every", type=float, default=120.0, help="seconds that a rate lasts")
+    chosen = options.parse_args()
+    schedule = [float(rate) for rate in chosen.rate.split(",")] if chosen.rate else []
+    limit = Gate(schedule, chosen.every) if schedule else None
+    uvloop.run(_serve(chosen.latency_ms / 1000, limit))

@@ -1,0 +1,135 @@
+"""What `cardferry run` makes of a vault's quota, known or hidden, in real time; prints the marks.
+
+    python -m tests.bench.quota [--case known|hidden|moving|low] [--latency-ms 20] [--in-flight 64]
+
+The whole command runs against a stub that admits a rate (a bucket of a tenth of a second's worth,
+one at least), says 429 to the rest and gives no hint when to come back. Requests are counted where
+they arrive. All four take a quarter of an hour, nearly all of it asleep; a machine that is busy
+with something else delays sends and arrivals, and the figures suffer for it.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.commands import ROOT, rows_csv, sealed, settings
+from tests.support.quota_vault import Bucket, Traffic
+
+START_S = 12.0
+"""Time for the command to start and prove its export, before the first request."""
+
+
+class Case(NamedTuple):
+    """A quota, what the settings say of it, and the marks to reach between two instants."""
+
+    rates: tuple[float, ...]
+    rate_per_s: float
+    since: float
+    until: float
+    goodput: float
+    refused: float
+    every_s: float = 120.0
+    over_rate: float | None = None
+    """No window of one second holds more sends than `rate_per_s` and this."""
+
+
+CASES = {
+    "known": Case((50,), 50, 5, 65, 0.97, 0.0, over_rate=2),
+    "hidden": Case((20,), 500, 30, 150, 0.92, 0.03),
+    "moving": Case((20, 5, 40), 500, 30, 360, 0.88, 0.04),
+    "low": Case((3,), 500, 30, 150, 0.80, 0.08),
+}
+
+
+@contextmanager
+def stub(case, latency_ms):
+    """Run the stub vault; give its address and a list that holds every request once it is over."""
+    words = ["--latency-ms", latency_ms, "--every", case.every_s]
+    words += ["--rate", ",".join(map(str, case.rates))]
+    command = [sys.executable, "-m", "tests.bench.stub", *map(str, words)]
+    seen = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield process.stdout.readline().strip(), seen
+        finally:
+            process.terminate()
+            seen += json.loads(process.stdout.read() or "[]")
+
+
+def run(case, folder, url, in_flight):
+    """Run the command long enough, then stop it; give its exit code."""
+    lasts_s = case.until + START_S
+    export = sealed(folder, rows_csv(round(1.1 * max(case.rates) * lasts_s)))
+    config = settings(folder, url, f"in_flight_max = {in_flight}")
+    words = ["run", export, "-c", config, "-o", folder / "out", "-q"]
+    words += ["--set", f"flow.rate_per_s={case.rate_per_s}"]
+    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(lasts_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            return process.wait(60)
+
+
+def measured(case, seen):
+    """Give goodput as a share of the quota, the share of 429s, and the fullest second."""
+    bucket = Bucket([(number * case.every_s, rate) for number, rate in enumerate(case.rates)])
+    traffic = Traffic(
+        [at for at, _ in seen],
+        [at for at, admitted in seen if admitted],
+        [at for at, admitted in seen if not admitted],
+        bucket,
+    )
+    return (
+        traffic.goodput(case.since, case.until),
+        traffic.refused_share(case.since, case.until),
+        traffic.most_in_a_second(),
+    )
+
+
+def judged(name, case, latency_ms, in_flight):
+    """Run one case, print its figures, and say whether it reached its marks."""
+    with tempfile.TemporaryDirectory() as folder, stub(case, latency_ms) as (url, seen):
+        started = time.monotonic()
+        code = run(case, Path(folder), url, in_flight)
+        took_s = time.monotonic() - started
+    if code != 128 + signal.SIGTERM or not seen or seen[-1][0] < case.until - 1:
+        print(f"{name:8} no figures: ended with exit code {code} after {took_s:.0f} s", flush=True)
+        return False
+    goodput, refused, most = measured(case, seen)
+    good = goodput >= case.goodput and refused <= case.refused
+    line = f"{name:8} {goodput:6.1%} of the quota (mark {case.goodput:.0%})"
+    line += f", {refused:.1%} refused (mark {case.refused:.0%})"
+    if case.over_rate is not None:
+        mark = case.rate_per_s + case.over_rate
+        good = good and most <= mark
+        line += f", {most} sends in the fullest second (mark {mark:.0f})"
+    print(line + ("" if good else "  MISSED"), flush=True)
+    return good
+
+
+def main():
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    options.add_argument("--case", action="append", choices=CASES, help="only this; repeatable")
+    options.add_argument("--latency-ms", type=float, default=20.0)
+    options.add_argument("--in-flight", type=int, default=64)
+    chosen = options.parse_args()
+    results = [
+        judged(name, CASES[name], chosen.latency_ms, chosen.in_flight)
+        for name in chosen.case or CASES
+    ]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
