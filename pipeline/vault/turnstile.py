@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from pipeline.vault.pace import Pace
 
 LEAD_S: Final = 0.02
-"""How long before its instant a turn is handed out: time to make a row's intent durable."""
+LEAD_MAX_S: Final = 2.0
+"""How long before its instant a turn is handed out: time to make a row's intent durable. It grows
+with what the disk is seen to take, or a slow disk would make every row miss its turn."""
 
+_LEAD_EASES: Final = 0.02
+"""What a row that had time to spare takes off the lead's surplus."""
 
 _PRECISION_S: Final = 1e-6
 """Waits shorter than this are over: floating-point time may not move by less."""
@@ -34,20 +38,22 @@ class Turnstile:
         self._pace = pace
         self._clock = clock
         self._line = asyncio.Lock()
+        self._lead_s = LEAD_S
+        self._handed_out: dict[float, float] = {}
 
     async def reserve(self, stopping: asyncio.Event) -> float | None:
         """Wait until a turn is near and take it; `None` when the run is to stop."""
         pace, clock = self._pace, self._clock
         if not self._line.locked() and not stopping.is_set():
             now = clock.monotonic()
-            if pace.earliest(now) <= now + LEAD_S:
-                return pace.reserve(now)
+            if pace.earliest(now) <= now + self._lead_s:
+                return self._hand_out(now)
         async with self._line:
             while not stopping.is_set():
                 now = clock.monotonic()
-                early_s = pace.earliest(now) - now - LEAD_S
+                early_s = pace.earliest(now) - now - self._lead_s
                 if early_s <= _PRECISION_S:
-                    return pace.reserve(now)
+                    return self._hand_out(now)
                 await pause(clock, early_s, stopping)
         return None
 
@@ -59,8 +65,9 @@ class Turnstile:
         Returns:
             Whether to send, now. Not to send means that the run is to stop.
         """
+        now = self._clock.monotonic()
+        self._adapt(now - self._handed_out.pop(turn, now))
         while not stopping.is_set():
-            now = self._clock.monotonic()
             if turn - now > _PRECISION_S:
                 await pause(self._clock, turn - now, stopping)
             elif self._pace.still_valid(turn, now):
@@ -69,5 +76,19 @@ class Turnstile:
                 again = await self.reserve(stopping)
                 if again is None:
                     break
+                del self._handed_out[again]
                 turn = again
+            now = self._clock.monotonic()
         return False
+
+    def _hand_out(self, now: float) -> float:
+        turn = self._pace.reserve(now)
+        self._handed_out[turn] = now
+        return turn
+
+    def _adapt(self, took_s: float) -> None:
+        """Let the lead follow how long rows take from their turn to their durable intent."""
+        if took_s > self._lead_s:
+            self._lead_s = min(took_s, LEAD_MAX_S)
+        elif self._lead_s > LEAD_S:
+            self._lead_s -= _LEAD_EASES * (self._lead_s - max(took_s, LEAD_S))

@@ -9,7 +9,7 @@ import pytest
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.breaker import BreakerState
 from pipeline.vault.pace import Pace
-from pipeline.vault.turnstile import Turnstile
+from pipeline.vault.turnstile import LEAD_S, Turnstile
 from tests.support.model_vault import ILL, OK, Migration
 from tests.support.virtual_time import VirtualClock, run_virtually
 
@@ -121,3 +121,60 @@ def test_a_stalled_disk_never_bunches_sends(late_s):
 
     assert 200 == len(sends)
     assert 52 >= most
+
+
+@pytest.mark.parametrize("commit_s", [0.01, 0.03, 0.06, 0.1])
+def test_a_slow_disk_costs_no_turns(commit_s):
+    """Rows whose intents take longer than a turn is long still use every turn of the pace."""
+
+    async def main():
+        clock, stopping, sends, queue = VirtualClock(), asyncio.Event(), [], []
+        turnstile = Turnstile(Pace(50), clock)
+
+        async def disk():
+            while True:
+                batch = queue[:]
+                queue.clear()
+                await asyncio.sleep(commit_s)
+                for durable in batch:
+                    durable.set()
+
+        async def slot():
+            while (turn := await turnstile.reserve(stopping)) is not None:
+                durable = asyncio.Event()
+                queue.append(durable)
+                await durable.wait()
+                if await turnstile.reach(turn, stopping):
+                    sends.append(clock.monotonic())
+                    await asyncio.sleep(0.02)
+
+        writer = asyncio.create_task(disk())
+        asyncio.get_running_loop().call_later(65.0, stopping.set)
+        await asyncio.gather(*(slot() for _ in range(64)))
+        writer.cancel()
+        return sends
+
+    sends = run_virtually(main())
+
+    assert 0.97 * 50 * 60 <= sum(at >= 5.0 for at in sends)
+    assert 52 >= max(sum(start <= at < start + 1 for at in sends) for start in sends)
+
+
+def test_few_turns_are_out_when_the_disk_is_quick_again():
+    """The lead grows with the disk's slowness and shrinks after it, so a new rate reaches all."""
+
+    async def main():
+        clock, stopping = VirtualClock(), asyncio.Event()
+        turnstile = Turnstile(Pace(2), clock)
+        leads = []
+        for number in range(600):
+            turn = await turnstile.reserve(stopping)
+            await asyncio.sleep(0.3 if number < 5 else 0.001)
+            leads.append(turn - clock.monotonic())
+            await turnstile.reach(turn, stopping)
+        return leads
+
+    leads = run_virtually(main())
+
+    assert max(leads[5:20]) > 0.1
+    assert max(leads[-20:]) <= LEAD_S
