@@ -21,6 +21,7 @@ from pipeline.ledger.opening import (
     create_if_empty,
     put,
     require_known_version,
+    require_newest,
     require_same_meaning,
 )
 from pipeline.ledger.schema import events, meta, runs
@@ -118,10 +119,11 @@ class Ledger:
             yield connection
 
     def verify(self) -> None:
-        """Check the database's own structure and the chain of events.
+        """Check the database's own structure, the chain of events, and that it is the newest.
 
         Raises:
-            VerificationFailed: Something was damaged or changed outside of Cardferry.
+            VerificationFailed: Something was damaged or changed outside of Cardferry, or the
+                outputs in the folder were made from a later ledger.
         """
         with self.reading() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
@@ -141,6 +143,8 @@ class Ledger:
                         f"the ledger's trail of events was changed at event {count}",
                         next_step="Keep the folder as it is and ask who touched it.",
                     )
+            if self._path is not None:
+                require_newest(connection, self._path.parent)
         self._head, self._events = head, count
 
     def begin_run(self, run_id: str, facts: Mapping[str, object], settings_digest: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from sqlalchemy import insert, inspect, select, update
 
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.schema import (
     ROW_SPAN,
     SCHEMA_VERSION,
+    events,
     exports,
     meta,
     metadata,
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 UPGRADES: Final[Mapping[int, Sequence[str]]] = {}
 """For each older version the statements that lead to the next one; there is none older yet."""
 
-_PUBLISHED: Final = ("mapping.parquet", "manifest.json", "trail.jsonl")
+_MANIFEST: Final = "manifest.json"
+_PUBLISHED: Final = ("mapping.parquet", _MANIFEST, "trail.jsonl")
 """Outputs that only a ledger can have written."""
 
 
@@ -79,6 +82,25 @@ def bring_up_to_date(
     put(connection, "schema_version", str(newest))
 
 
+def require_newest(connection: Connection, folder: Path) -> None:
+    """Make sure that a ledger is not older than the outputs beside it.
+
+    Raises:
+        VerificationFailed: The manifest names an event that this ledger does not have.
+    """
+    try:
+        named = orjson.loads((folder / _MANIFEST).read_bytes())["chain"]
+        length, head = min(int(named["length"]), ROW_SPAN), named["head"]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        # None yet, or one that was damaged: `cardferry verify` tells, the ledger is no worse.
+        return
+    if connection.execute(select(events.c.hash).where(events.c.seq == length)).scalar() != head:
+        raise VerificationFailed(
+            "the ledger is older than the files beside it, or another migration's",
+            next_step="Put the newest ledger back; with this one cards would be sent again.",
+        )
+
+
 def require_known_version(connection: Connection) -> None:
     """Make sure that a ledger has the tables of this program.
 
@@ -99,7 +121,13 @@ def require_known_version(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> int:
-    if not inspect(connection).has_table("meta"):
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        raise VerificationFailed(
+            "no run has come as far as beginning a ledger in this folder",
+            next_step="Begin it with `cardferry run EXPORT... -o DIR`.",
+        )
+    if "meta" not in tables:
         raise VerificationFailed(
             "this is not a Cardferry ledger",
             next_step="Name the folder that `cardferry run -o` made.",

@@ -10,6 +10,7 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from tests.support.crash import zygote
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
@@ -43,7 +44,13 @@ def migration(begun):
 def refused(migration):
     ended = migration.run()
     assert ended.code == 8, ended.said
-    steps = ("Keep the folder", "Install", "Name the folder", "Restore the ledger")
+    steps = (
+        "Keep the folder",
+        "Install",
+        "Name the folder",
+        "Restore the ledger",
+        "Put the newest",
+    )
     assert any(step in ended.said for step in steps), ended.said
     return ended.said
 
@@ -128,6 +135,35 @@ def test_a_forged_trail_is_refused(migration, forgery):
     change(ledger, *(f"DROP TRIGGER {name}" for (name,) in names), *forgery)
 
     assert "trail of events was changed" in refused(migration)
+
+
+def test_an_older_ledger_beside_newer_outputs_is_refused(tmp_path, vault):
+    """A backup put back would send again what was sent since; the manifest knows better."""
+    migration = Migration(tmp_path, vault)
+    migration.add(new_rows(20))
+    assert migration.run("--limit", "5").code == 4
+    ledger = migration.out / "ledger.sqlite"
+    older = ledger.read_bytes()
+    assert migration.run().code == 0
+    newest = ledger.read_bytes()
+    ledger.write_bytes(older)
+
+    assert "older than the files beside it" in refused(migration)
+    assert zygote().run("publish", migration.out).code == 8
+    assert 20 == len(migration.journal)
+    ledger.write_bytes(newest)
+    assert migration.run().code == 0
+    assert {"tokenized": 20} == dict(migration.check().states)
+
+
+def test_a_damaged_manifest_does_not_keep_a_run_from_going_on(migration):
+    """It is made from the ledger; the ledger is not judged by it."""
+    (migration.out / "manifest.json").write_bytes(b"{}")
+    published = zygote().run("publish", migration.out)
+    assert 0 == published.code, published.said
+    (migration.out / "manifest.json").write_bytes(b"\xff not one")
+
+    assert not is_refused(migration.out / "ledger.sqlite")
 
 
 def test_bit_flips_are_found_by_structure_or_chain_in_every_page_that_leads_to_others(migration):
