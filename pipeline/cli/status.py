@@ -19,7 +19,7 @@ from pipeline.ledger.lock import is_locked
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_MINUTES_SEEN = 5
+_SEEN_MS = 300_000
 
 
 @click.command("status")
@@ -37,7 +37,7 @@ def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
     ledger = Ledger(folder / LEDGER_NAME, clock, read_only=True)
     try:
         with ledger.reading() as connection:
-            tree = _tree(connection, running=is_locked(folder))
+            tree = _tree(connection, ledger.now_ms(), running=is_locked(folder))
     finally:
         ledger.close()
     if as_json:
@@ -46,11 +46,11 @@ def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
         _show(terminal, tree)
 
 
-def _tree(connection: Connection, *, running: bool) -> dict[str, Any]:
+def _tree(connection: Connection, now_ms: int, *, running: bool) -> dict[str, Any]:
     states = counts.by_state(connection)
     runs = counts.all_runs(connection)
     last = runs[-1] if runs else None
-    rate = _recent_rate(connection)
+    rate = _rate(connection, last.started_ms, now_ms) if running and last else None
     waiting = counts.pending(states)
     return {
         "running": running,
@@ -59,8 +59,8 @@ def _tree(connection: Connection, *, running: bool) -> dict[str, Any]:
         "pending": waiting,
         "failures": counts.by_code(connection),
         "unseen_tokens_max": counts.unseen_tokens_max(connection),
-        "rows_per_s": rate if running else None,
-        "seconds_left": round(waiting / rate, 1) if running and rate else None,
+        "rows_per_s": rate,
+        "seconds_left": round(waiting / rate, 1) if rate else None,
         "runs": len(runs),
         "last_run": None
         if last is None
@@ -73,21 +73,22 @@ def _tree(connection: Connection, *, running: bool) -> dict[str, Any]:
     }
 
 
-def _recent_rate(connection: Connection) -> float:
-    """Give settled answers a second over the last minutes that had any."""
-    minutes = counts.by_minute(connection)
-    recent = sorted({minute for minute, *_ in minutes})[-_MINUTES_SEEN:]
-    answers = sum(n for minute, kind, n, _ in minutes if minute in recent and kind != "refused")
-    return round(answers / (60 * len(recent)), 2) if recent else 0.0
+def _rate(connection: Connection, begun_ms: int, now_ms: int) -> float | None:
+    """Give answered rows a second over the last minutes of this run; None before any answer."""
+    answers, first_ms = counts.answered_since(connection, max(begun_ms, now_ms - _SEEN_MS))
+    if first_ms is None or now_ms <= first_ms:
+        return None
+    return round(answers * 1_000 / (now_ms - first_ms), 2)
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     out = terminal.out()
     last = tree["last_run"]
     if tree["running"]:
-        left = tree["seconds_left"]
+        rate, left = tree["rows_per_s"], tree["seconds_left"]
+        speed = f" at {rate:,} rows a second" if rate is not None else "; no answer yet"
         rest = f", about {duration(left)} left" if left is not None else ""
-        out.print(f"running at {tree['rows_per_s']:,} rows a second{rest}", markup=False)
+        out.print(f"running{speed}{rest}", markup=False)
     elif last is None:
         out.print("no run has begun", markup=False)
     elif not last["ended"]:

@@ -9,14 +9,12 @@ from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.schema import ROW_SPAN, attempts, exports, outcomes, rows, runs, tokens
 from pipeline.ledger.streaming import blocks
-from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Row, Select
-
-_MINUTE_MS: Final = 60_000
 
 
 def by_state(connection: Connection) -> dict[RowState, int]:
@@ -67,15 +65,15 @@ def unseen_tokens_max(connection: Connection) -> int:
     )
 
 
-def by_minute(connection: Connection) -> list[tuple[int, str, int, int]]:
-    """Count answers by minute and kind: (minute in ms, kind, count, mean latency in µs)."""
-    minute = (outcomes.c.at_ms // _MINUTE_MS).label("minute")
-    found = connection.execute(
-        select(minute, outcomes.c.kind, func.count(), func.avg(outcomes.c.latency_us))
-        .group_by(minute, outcomes.c.kind)
-        .order_by(minute, outcomes.c.kind)
-    )
-    return [(int(m) * _MINUTE_MS, str(kind), int(n), int(mean)) for m, kind, n, mean in found]
+def answered_since(connection: Connection, since_ms: int) -> tuple[int, int | None]:
+    """Count what the vault answered since a moment, and say when the first of it came."""
+    answered = outcomes.c.kind.not_in([OutcomeKind.NOT_SENT.value, OutcomeKind.REFUSED.value])
+    count, first_ms = connection.execute(
+        select(func.count(), func.min(outcomes.c.at_ms)).where(
+            outcomes.c.at_ms >= since_ms, answered
+        )
+    ).one()
+    return int(count), first_ms
 
 
 def mix(connection: Connection, column: str) -> dict[str, int]:

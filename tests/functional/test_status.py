@@ -1,6 +1,7 @@
 """`status` beside a living run, after a death, and after the end; it never stands in the way."""
 
 import signal
+import time
 
 from tests.support.crash import need_strace, wait_until, zygote
 from tests.support.migrations import Migration, new_rows
@@ -9,15 +10,20 @@ from tests.support.sandbox import running
 
 def test_status_beside_a_living_run_counts_and_does_not_disturb_it(tmp_path):
     """Looked at again and again, the run ends as if nobody had looked."""
-    with running(journal=tmp_path / "journal", latency_s=0.02) as vault:
+    with running(journal=tmp_path / "journal", latency_s=0.2) as vault:
         migration = Migration(tmp_path / "m", vault)
         migration.add(new_rows(200))
+        began = time.monotonic()
         started = migration.start()
-        wait_until(lambda: migration.journal)
+        wait_until(lambda: migration.status_of("tokenized"))
         looks = [migration.status() for _ in range(5)]
+        took = time.monotonic() - began
         assert looks[0]["running"]
         assert [200] * 5 == [look["rows"] for look in looks]
         assert all(look["unseen_tokens_max"] <= 8 for look in looks)
+        # What ran before the first answer, or in an earlier minute, does not slow the rate down.
+        assert looks[4]["rows_per_s"] >= looks[4]["states"]["tokenized"] / took
+        assert 0 < looks[4]["seconds_left"]
         ended = started.wait()
         after = migration.status()
 
@@ -71,3 +77,12 @@ def test_status_of_a_folder_without_a_ledger_says_so(tmp_path):
 
     assert ended.code == 8
     assert "there is no ledger in this folder" in ended.said
+
+
+def test_status_of_a_ledger_that_a_kill_left_empty_says_that_nothing_was_begun(tmp_path):
+    """The folder is the right one; only the first commit never came."""
+    (tmp_path / "ledger.sqlite").touch()
+    ended = zygote().run("status", tmp_path)
+
+    assert ended.code == 8
+    assert "no run has come as far as beginning a ledger" in ended.said
