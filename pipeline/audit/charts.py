@@ -9,6 +9,8 @@ figures always give the same bytes.
 from __future__ import annotations
 
 import io
+from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
@@ -56,6 +58,10 @@ _KEPT: Final = frozenset(
     }
 )
 _WIDTH_IN: Final = 9.4
+_STEPS_MIN: Final = 16
+"""A chart is at least this many steps wide, so that one second of work is no wall of colour."""
+_IDLE_STEPS: Final = 20
+"""So many steps without an answer are idle time, and the chart shows the break."""
 _RC: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cardferry",
@@ -94,6 +100,7 @@ def balance_bar(balance: Mapping[str, int]) -> str:
 def throughput(timeline: Mapping[str, Any]) -> str:
     """Draw answers a second, stacked by what they were."""
     step_s, steps = timeline["step_s"], timeline["steps"]
+    idle = idle_before(timeline)
 
     def draw(axes: Axes) -> None:
         below = [0.0] * len(steps)
@@ -102,8 +109,9 @@ def throughput(timeline: Mapping[str, Any]) -> str:
             if any(rates):
                 axes.bar(range(len(steps)), rates, 0.9, bottom=below, color=_MARKS[role])
                 below = [a + b for a, b in zip(below, rates, strict=True)]
+        axes.set_ylim(top=1.06 * max(below))
         axes.set_ylabel("answers a second")
-        _time_axis(axes, steps)
+        _time_axis(axes, steps, idle)
 
     return _drawn("throughput", draw, 2.6)
 
@@ -111,21 +119,24 @@ def throughput(timeline: Mapping[str, Any]) -> str:
 def latency(timeline: Mapping[str, Any]) -> str:
     """Draw the median and the 95th percentile of the latency."""
     steps = timeline["steps"]
+    idle = idle_before(timeline)
 
     def draw(axes: Axes) -> None:
+        bounds = [0, *idle, len(steps)]
         for name, role in (("p50", "line1"), ("p95", "line2")):
-            answered = [(at, s["latency_us"]) for at, s in enumerate(steps) if s["latency_us"]]
-            axes.plot(
-                [at for at, _ in answered],
-                [quantiles[name] / 1000 for _, quantiles in answered],
-                color=_MARKS[role],
-                linewidth=1.6,
-                marker="o",
-                markersize=2.5,
-            )
+            for first, end in pairwise(bounds):
+                answered = [at for at in range(first, end) if steps[at]["latency_us"]]
+                axes.plot(
+                    answered,
+                    [steps[at]["latency_us"][name] / 1000 for at in answered],
+                    color=_MARKS[role],
+                    linewidth=1.6,
+                    marker="o",
+                    markersize=2.5 if len(steps) > _STEPS_MIN else 4,
+                )
         axes.set_ylim(bottom=0)
         axes.set_ylabel("milliseconds")
-        _time_axis(axes, steps)
+        _time_axis(axes, steps, idle)
 
     return _drawn("latency", draw, 2.3)
 
@@ -147,12 +158,19 @@ def mix_bars(name: str, counts: Mapping[str, int]) -> str:
         axes.set_xticks([])
 
     return _drawn(
-        name, draw, 0.12 + 0.24 * len(names), margins=(0.26, 0.99, 0.02, 0.98), width_in=5.2
+        name, draw, 0.12 + 0.24 * len(names), margins=(0.35, 0.99, 0.02, 0.98), width_in=3.7
     )
 
 
-def _time_axis(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Name a few steps by their moment; idle time between them is left out."""
+def idle_before(timeline: Mapping[str, Any]) -> list[int]:
+    """Give the places of steps that came after a long time without any answer."""
+    moments = [datetime.fromisoformat(step["at"]).timestamp() for step in timeline["steps"]]
+    long_s = _IDLE_STEPS * timeline["step_s"]
+    return [at for at, (a, b) in enumerate(pairwise(moments), 1) if b - a > long_s]
+
+
+def _time_axis(axes: Axes, steps: Sequence[Mapping[str, Any]], idle: Sequence[int]) -> None:
+    """Name a few steps by their moment; a dotted line stands for idle time."""
     last = len(steps) - 1
     wanted = sorted({round(last * part / 4) for part in range(5)})
     moments = [step["at"] for step in steps]
@@ -161,7 +179,13 @@ def _time_axis(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
     shown = slice(11 if one_day else 5, 16 if whole_minutes else 19)
     labels = [moments[at][shown].replace("T", " ") for at in wanted]
     axes.set_xticks(wanted, labels)
-    axes.set_xlim(-0.7, last + 0.7)
+    axes.set_xlim(-0.7, max(last, _STEPS_MIN - 1) + 0.7)
+    if last >= _STEPS_MIN - 1:
+        # A label in the middle of its step would leave the drawing at either end.
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
+    for at in idle:
+        axes.axvline(at - 0.5, color=_MARKS["ink"], linewidth=0.9, linestyle=":")
     axes.grid(visible=True, axis="y")
     axes.spines["left"].set_visible(False)
 

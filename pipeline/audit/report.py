@@ -10,6 +10,7 @@ import base64
 import hashlib
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -69,7 +70,7 @@ def _rendered(content: bytes) -> bytes:
         failures=sorted(figures["failures"], key=lambda failure: -failure["rows"]),
         runs=figures["runs"][-RUNS_SHOWN:],
         period=_period(figures["runs"]),
-        **_countries(figures["countries"]),
+        **_mixes(figures),
     )
     return page.encode() + b"\n"
 
@@ -114,8 +115,9 @@ def _charts(figures: Mapping[str, Any]) -> dict[str, str]:
         drawn["throughput"] = charts.throughput(figures["timeline"])
         drawn["latency"] = charts.latency(figures["timeline"])
     if figures["cards"]["mapped"]:
-        drawn["brands"] = charts.mix_bars("brands", figures["brands"])
+        drawn["brands"] = charts.mix_bars("brands", _by_count(figures["brands"]))
         drawn["years"] = charts.mix_bars("years", figures["expiration_years"])
+        drawn["countries"] = charts.mix_bars("countries", _shown_countries(figures["countries"]))
     return drawn
 
 
@@ -132,12 +134,14 @@ def _balance(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flow(figures: Mapping[str, Any]) -> dict[str, Any]:
-    counted = figures["attempts"]["by_outcome"]
+    counted = _by_count(figures["attempts"]["by_outcome"])
     roles = charts.OUTCOME_ROLES
     return {
         "outcome_words": OUTCOME_WORDS,
         "quantile_words": QUANTILE_WORDS,
+        "by_outcome": counted,
         "kinds": list(counted),
+        "idle": bool(charts.idle_before(figures["timeline"])),
         "answered": sum(counted.values()) - counted.get("not_sent", 0),
         "retries": sum(run["statistics"].get("retries", 0) for run in figures["runs"]),
         "flow_legend": [(roles[kind], OUTCOME_WORDS[kind]) for kind in roles if kind in counted],
@@ -198,9 +202,18 @@ def _period(runs: list[dict[str, Any]]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _countries(countries: Mapping[str, int]) -> dict[str, Any]:
-    ordered = sorted(countries.items(), key=lambda item: (-item[1], item[0]))
+def _by_count(counted: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _shown_countries(countries: Mapping[str, int]) -> dict[str, int]:
+    return dict(islice(_by_count(countries).items(), COUNTRIES_SHOWN))
+
+
+def _mixes(figures: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _shown_countries(figures["countries"])
     return {
-        "countries": dict(ordered[:COUNTRIES_SHOWN]),
-        "other_countries": sum(count for _, count in ordered[COUNTRIES_SHOWN:]),
+        "brands": _by_count(figures["brands"]),
+        "countries": shown,
+        "other_countries": sum(figures["countries"].values()) - sum(shown.values()),
     }

@@ -236,3 +236,45 @@ def test_a_chart_is_the_same_bytes_every_time():
     timeline = figures_of(migrations().second)["timeline"]
 
     assert charts.throughput(timeline) == charts.throughput(timeline)
+
+
+def steps_at(*seconds):
+    """Give a timeline of one-second steps with three answers each, at these seconds of a day."""
+    quantiles = {"p50": 20_000, "p95": 40_000, "p99": 90_000}
+    return {
+        "step_s": 1,
+        "steps": [
+            {
+                "at": f"2026-11-20T08:{at // 60:02d}:{at % 60:02d}Z",
+                "answers": {"ok": 3},
+                "latency_us": quantiles,
+            }
+            for at in seconds
+        ],
+    }
+
+
+def test_a_run_of_one_second_is_one_slim_bar():
+    """The bar of a short run is as wide as a bar of sixteen steps, not as the whole chart."""
+    bars = re.findall(r'd="(M[^"]*z)"', charts.throughput(steps_at(5)))
+    edges = [[float(x) for x in re.findall(r"[ML] ([\d.]+)", bar)] for bar in bars]
+    widths = [max(edge) - min(edge) for edge in edges]
+
+    assert 1 == len(widths)
+    assert widths[0] < 0.06 * 677
+
+
+@pytest.mark.parametrize("draw", [charts.throughput, charts.latency])
+def test_a_long_time_without_an_answer_is_a_dotted_line(draw):
+    """Idle time takes no room, but nobody takes two runs for one; short gaps leave no mark."""
+    gaps = [draw(steps_at(*range(30), *range(30 + gap, 60 + gap))) for gap in (0, 19, 300)]
+
+    assert [0, 0, 1] == [svg.count("stroke-dasharray") for svg in gaps]
+
+
+def test_the_labels_of_the_time_axis_stay_inside_the_drawing():
+    """The first moment begins where its bar is, and the last one ends there."""
+    svg = charts.throughput(steps_at(*range(240)))
+    anchors = re.findall(r'text-anchor="(\w+)"[^>]*>(08:\d\d:\d\d)<', svg)
+
+    assert ("start", "end") == (anchors[0][0], anchors[-1][0])
