@@ -89,6 +89,17 @@ def test_customers_are_searched_by_what_they_say(vault):
     }
 
 
+def test_an_old_versions_search_shows_old_objects():
+    """Recorded in 2017: `created`, and no order on the list inside a customer."""
+    with asked("2017-11-02") as vault:
+        vault.ask("POST", CUSTOMERS, {"email": "mike@example.com"})
+        _, found = vault.ask("GET", "/search?query=mike&scope=customer")
+
+    (customer,) = found["data"]
+    assert "created" in customer
+    assert (found["order"], customer["cards"]["order"]) == ("chronological", None)
+
+
 def test_a_search_has_pages_and_an_order(vault):
     """Thirty a page, the newest first when asked for."""
     made = [vault.ask("POST", CUSTOMERS, {})[1]["id"] for _ in range(31)]

@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
+from contextlib import closing
 
 import httpx
 import pytest
@@ -211,9 +213,10 @@ def test_the_journal_is_for_its_owner_only(tmp_path):
 
 
 def test_a_bug_is_confessed_without_what_the_request_held(tmp_path):
-    """500 internal_error for the client, a type and a place on stderr, and on it goes."""
+    """500 internal_error for the client, a type and a place on stderr, no token, and on it goes."""
+    state = tmp_path / "state"
     with (tmp_path / "errors").open("w+") as errors:
-        with spawned(journal="/dev/full", errors=errors) as sandbox:
+        with spawned("--db", state, journal="/dev/full", errors=errors) as sandbox:
             answer = sandbox.request("POST", "/tokens", json={"card": card()})
             after = sandbox.request("GET", "/tokens/x").status_code
             sandbox.stop()
@@ -222,6 +225,8 @@ def test_a_bug_is_confessed_without_what_the_request_held(tmp_path):
 
     assert (answer.status_code, answer.json()["code"], after) == (500, "internal_error", 404)
     assert re.fullmatch(r"sandbox: OSError in note, line \d+\n", confession)
+    with closing(sqlite3.connect(state)) as kept:
+        assert kept.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
 
 
 @pytest.mark.slow
