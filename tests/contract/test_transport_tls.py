@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.vault.failures import CertificateRefused
 from pipeline.vault.pool import Timeouts
@@ -39,6 +43,21 @@ def ca_file(tmp_path) -> Path:
     path = tmp_path / "ca.pem"
     CA.cert_pem.write_to_path(path)
     return path
+
+
+def self_signed(host: str) -> trustme.LeafCert:
+    """Give a certificate for a host that nobody but its own key vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return trustme.LeafCert(private, certificate.public_bytes(Encoding.PEM), [])
 
 
 def server_context(certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
@@ -79,6 +98,12 @@ STRANGERS = {
     "another authority": lambda: trustme.CA().issue_cert("localhost"),
     "another host": lambda: CA.issue_cert("vault.example"),
     "expired": lambda: CA.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1)),
+    "not valid yet": lambda: CA.issue_cert(
+        "localhost",
+        not_before=datetime(2999, 1, 1, tzinfo=UTC),
+        not_after=datetime(2999, 2, 1, tzinfo=UTC),
+    ),
+    "self-signed": lambda: self_signed("localhost"),
 }
 
 
@@ -100,12 +125,37 @@ def test_the_public_authorities_do_not_cover_a_private_one(run):
     assert CertificateRefused is type(failure)
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
-def test_tls_older_than_1_2_is_refused(run, ca_file):
-    """A server that knows TLS 1.1 only gives CertificateRefused."""
+def test_a_certificate_that_changes_under_way_is_judged_again(run, ca_file):
+    """Every new connection proves itself: a stranger who takes over gets nothing."""
+    context = server_context()
+
+    def behave(talk: Conversation) -> None:
+        talk.read_request()
+        trustme.CA().issue_cert("localhost").configure_cert(context)
+        talk.answer(fields=b"connection: close\r\n")
+
+    async def attempt(url):
+        async with VaultTransport(url, tls=verifying_context(ca_file), timeouts=BRISK) as transport:
+            first = await transport.exchange(MESSAGE)
+            with pytest.raises(CertificateRefused):
+                await transport.exchange(MESSAGE)
+            return first
+
+    with RawServer(behave, tls=context) as server:
+        first = run(attempt(server.url))
+
+    assert first.status == 200
+    assert [MESSAGE] == server.requests
+    assert MESSAGE == server.received
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_tls_older_than_1_2_is_refused(run, ca_file, newest):
+    """A server that knows TLS 1.0 or 1.1 only gives CertificateRefused."""
     context = server_context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.maximum_version = newest
     context.set_ciphers("ALL:@SECLEVEL=0")
     with RawServer(Conversation.wait_until_client_leaves, tls=context) as server:
         failure = outcome(run, server.url, verifying_context(ca_file))

@@ -62,6 +62,21 @@ def test_a_name_that_cannot_be_resolved_is_not_sent(run, host):
     assert httpx.ConnectError is type(outcome(run, f"http://{host}:1"))
 
 
+def test_a_name_that_is_resolved_too_late_is_not_sent(monkeypatch):
+    """The time for a name is part of the time to connect: ConnectTimeout, and no connection."""
+    honest = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *a, **k: (time.sleep(0.6), honest(*a, **k))[1]
+    )
+    with RawServer(answer_all) as server:
+        started = time.monotonic()
+        result = outcome(asyncio.run, server.url, timeouts=BRISK._replace(connect=0.2))
+
+    assert httpx.ConnectTimeout is type(result)
+    assert time.monotonic() - started < 2
+    assert [] == server.conversations
+
+
 def test_a_connect_that_hangs_is_not_sent(run):
     """A listener whose queue is full leaves the SYN unanswered: ConnectTimeout."""
     with ExitStack() as stack:
