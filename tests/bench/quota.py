@@ -71,7 +71,8 @@ def run(case, folder, url, in_flight):
     words = ["run", export, "-c", config, "-o", folder / "out", "-q"]
     words += ["--set", f"flow.rate_per_s={case.rate_per_s}"]
     command = [sys.executable, "-m", "pipeline", *map(str, words)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, **quiet) as process:
         try:
             return process.wait(lasts_s)
         except subprocess.TimeoutExpired:
