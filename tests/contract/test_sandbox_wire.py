@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -94,6 +95,25 @@ def test_requests_sent_ahead_are_answered_in_order(sandbox):
         statuses = [talk.answer()[0] for _ in range(3)]
 
     assert statuses == [200, 404, 200]
+
+
+def test_a_token_that_many_ask_for_at_once_is_used_once(sandbox):
+    """By charges and customers together; all but one are told so."""
+    token = sandbox.token()["id"]
+    asks = [
+        ("/charges", {"card": token, "amount": 10_000, "currency": "thb"}),
+        ("/customers", {"card": token}),
+    ]
+
+    def use(ask):
+        path, params = ask
+        answer = sandbox.request("POST", path, json=params)
+        return answer.status_code, answer.json().get("code")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(use, asks * 8))
+
+    assert answers == [(200, None), *[(400, "used_token")] * 15]
 
 
 def test_a_get_with_a_body_does_not_spoil_the_next_request(sandbox):
