@@ -6,13 +6,14 @@ Pass 1 touches no network, pass 2 nothing that pass 1 did not prove.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from pipeline.errors import CardferryError, Interrupted, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.schema import ROW_SPAN, row_id
+from pipeline.stages.expiration import MONTHS, YEARS
 from pipeline.stages.reader import read
 from pipeline.stages.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 from pipeline.stages.steps import WaitingCard
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.planning import KnownExport, Planning
     from pipeline.progress import Counter
     from pipeline.stages.rows import Cards, Chunk, ReaderOptions
-
-_SENT_COLUMNS: Final = ("name", "expiration_month", "expiration_year", *ADDRESS_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,42 +156,40 @@ def waiting_cards(
     Raises:
         VerificationFailed: A planned row does not read as it did when it was planned.
     """
-    rules = reading.rules(export.as_of)
     with sealed.reread(file) as blocks:
         for chunk in read(blocks, reading.options):
             claims = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
-            if claims is None:
+            try:
+                if claims:
+                    yield _bodies(chunk, claims)
+            finally:
                 chunk.numbers.wipe()
+            if claims is None:
                 return
-            if claims:
-                verdict = validate(chunk, rules)
-                yield _bodies(verdict.cards, claims)
-                verdict.cards.numbers.wipe()
-            chunk.numbers.wipe()
 
 
-def _bodies(cards: Cards, claims: Sequence[Claim]) -> list[WaitingCard]:
-    frame, numbers = cards.frame, cards.numbers
-    places = {row: place for place, row in enumerate(frame.index.tolist())}
-    last_digits = frame["last_digits"].tolist()
-    names = [name for name in _SENT_COLUMNS if name in frame.columns]
-    columns = [frame[name].tolist() for name in names]
+def _bodies(chunk: Chunk, claims: Sequence[Claim]) -> list[WaitingCard]:
+    """Build what is sent for the claimed rows; they were judged in pass 1, from these very bytes."""
+    frame, numbers = chunk.frame, chunk.numbers
+    places = dict(zip(frame.index.tolist(), range(len(frame)), strict=True))
+    last_digits = numbers.last_digits().tolist()
+    months = [MONTHS.get(text) for text in frame["expiration_month"].tolist()]
+    years = [YEARS.get(text) for text in frame["expiration_year"].tolist()]
+    names = ["name", *(name for name in ADDRESS_COLUMNS if name in frame.columns)]
+    texts = list(zip(*(frame[name].tolist() for name in names), strict=True))
     waiting = []
     for claim in claims:
         place = places.get(claim.id % ROW_SPAN)
         if place is None:
             raise _read_differently()
-        fields = {name: column[place] for name, column in zip(names, columns, strict=True)}
-        as_planned = (claim.last_digits, claim.expiration_month, claim.expiration_year)
-        if as_planned != (
-            last_digits[place],
-            fields["expiration_month"],
-            fields["expiration_year"],
-        ):
+        month, year = months[place], years[place]
+        planned = (claim.last_digits, claim.expiration_month, claim.expiration_year)
+        if month is None or year is None or (last_digits[place], month, year) != planned:
             raise _read_differently()
         # An empty text is no address; the vault would store it.
-        sent = {name: value for name, value in fields.items() if value != ""}
-        body = encode_card(sent, numbers.reveal(place))
+        fields: dict[str, str | int] = {n: t for n, t in zip(names, texts[place], strict=True) if t}
+        fields["expiration_month"], fields["expiration_year"] = month, year
+        body = encode_card(fields, numbers.reveal(place))
         waiting.append(WaitingCard(claim, body, claim.attempts, claim.unknowns))
     return waiting
 
