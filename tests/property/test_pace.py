@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +109,17 @@ def test_an_unrefused_ceiling_has_no_level_to_remember():
     assert Pace(50).good_per_s is None
     assert 20 == Pace(50, start_per_s=20).rate_per_s
     assert 50 == Pace(50, start_per_s=80).rate_per_s
+
+
+def test_a_rate_that_is_won_back_ends_at_the_ceiling():
+    """One refusal of a ceiling that the vault bears after all costs a while, and is not overdone."""
+    pace = Pace(50)
+    pace.refused(0.1, None, sent_at=pace.reserve(0.0))
+    turns = [0.0]
+    while turns[-1] < 120:
+        turns.append(pace.reserve(turns[-1]))
+    late = [at for at in turns if at >= 60]
+
+    assert 50 == pace.rate_per_s
+    assert 1 / 50 == pytest.approx(min(b - a for a, b in pairwise(turns)))
+    assert 60 * 50 == pytest.approx(len(late), abs=2)

@@ -37,6 +37,16 @@ def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("quota", "goodput", "refused"), [(20, 0.92, 0.03), (3, 0.80, 0.08)])
+def test_a_vault_that_answers_late_is_not_refused_more_often(seed, quota, goodput, refused):
+    """When a refusal is known only a second later, the way back is longer: same marks."""
+    traffic = drive(Pace(500), [(0, quota)], 210, seed=seed, latency_s=1.0, in_flight=256)
+
+    assert goodput <= traffic.goodput(60, 210)
+    assert refused >= traffic.refused_share(60, 210)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("jitter_s", JITTERS_S)
 def test_a_quota_that_moves_is_followed(seed, jitter_s):
     """When the quota goes 20, 5, 40, two minutes each, 88 % of it is used and 4 % refused."""
