@@ -206,6 +206,11 @@ def _shape(text: str) -> tuple[Shape, int]:
 _FOREIGN_SIGNS: Final = r"\u00a0\u00ad\u2000-\u2015\u202f\u2060\u2212\u3000\ufeff"
 _RUN: Final = re.compile(rf"[0-9](?:[ \t{_FOREIGN_SIGNS}-]*[0-9]){{12,}}")
 _GROUP: Final = re.compile(r"[0-9]+")
+# Parted by signs that also part versions, dates and paths: only as a card shows its groups.
+_LAID_OUT: Final = re.compile(
+    r"(?<![0-9])(?=([0-9]{4}(?:([._/+])[0-9]{4}\2[0-9]{4}\2(?:[0-9]{1,3}|[0-9]{4}(?:\2[0-9]{3})?)"
+    r"|([._/+])[0-9]{6}\3[0-9]{4,5})(?![0-9])))"
+)
 _TRACK: Final = re.compile(r"[Bb][0-9 ]{12,19}\^|[0-9]{12,19}=[0-9]{4}")
 _FOREIGN_DIGIT: Final = re.compile(r"[^\D0-9]")
 _FOREIGN: Final = re.compile(rf"[^\D0-9]|[{_FOREIGN_SIGNS}]")
@@ -228,15 +233,21 @@ _WORTH_A_LOOK: Final = b"0" * _SHORTEST_IN_TEXT
 def contains_pan(text: str) -> bool:
     """Say whether a text holds what can only be a card number, or a magnetic track.
 
-    A card number is 13 to 19 digits, in one run or in groups parted by blanks or dashes, of a
-    known brand's range and length (Visa also 13 and 19), with the right check digit. Digits of
-    other scripts count as digits here. Times, phone numbers and most ids do not pass.
+    A card number is 13 to 19 digits, in one run or in groups parted by blanks or dashes (dots,
+    low lines, slashes and plus signs only between the groups that cards show), of a known brand's
+    range and length (Visa also 13 and 19), with the right check digit. Digits of other scripts
+    count as digits here. Times, phone numbers and most ids do not pass.
     """
     if not text.isascii():
         text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     return _TRACK.search(text) is not None or any(
-        _run_holds_pan(_GROUP.findall(run[0])) for run in _RUN.finditer(text)
+        _run_holds_pan(_GROUP.findall(run))
+        for run in (*(found[0] for found in _RUN.finditer(text)), *_laid_out(text))
     )
+
+
+def _laid_out(text: str) -> list[str]:
+    return [found[1] for found in _LAID_OUT.finditer(text)]
 
 
 def texts_containing_pan(texts: Sequence[str]) -> Flags:
@@ -248,7 +259,7 @@ def texts_containing_pan(texts: Sequence[str]) -> Flags:
         return found
     if joined.count("\n") >= len(texts) > 0:
         joined = "\n".join([text.replace("\n", " ") for text in texts])
-    zeros = joined.encode("ascii", "replace").translate(_TO_ZEROS, b" \t-")
+    zeros = joined.encode("ascii", "replace").translate(_TO_ZEROS, b" \t-._/+")
     row = seen = 0
     while (hit := zeros.find(_WORTH_A_LOOK, seen)) >= 0:
         row += zeros.count(b"\n", seen, hit)

@@ -5,7 +5,7 @@ hands ASCII to `find_numbers`, so that one rule judges them all:
 
 - plain and grouped digits, groups also parted by url-encoded, HTML, JSON or typographic blanks
   and dashes;
-- digits of other scripts in UTF-8 (Thai, full-width, Arabic-Indic, Devanagari);
+- digits of other scripts in UTF-8 (Thai, full-width, Arabic-Indic, Persian, Devanagari);
 - UTF-16, either byte order, at odd and even places;
 - base64, both alphabets, at each of its three offsets, wrapped lines too;
 - hexadecimal, also as `\x34`, `\u0034`, `%34`, `0x34` and with blanks or colons.
@@ -39,8 +39,13 @@ _WRITTEN_GAPS: Final = (
     (b"&", re.compile(rb"&nbsp;|&#32;|&#160;|&#x20;|&#xa0;"), b" "),
     (b"\\u", re.compile(rb"\\u00(?:20|09|0[aAdD]|[aA]0)"), b" "),
     (b"\\u", re.compile(rb"\\u(?:002[dD]|201[0-5])"), b"-"),
-    (b"\xc2\xa0", re.compile(rb"\xc2\xa0"), b" "),
+    (b"\xc2", re.compile(rb"\xc2[\xa0\xad]"), b" "),
     (b"\xe2\x80", re.compile(rb"\xe2\x80[\x90-\x95]"), b"-"),
+    (b"\xe2\x80", re.compile(rb"\xe2\x80[\x80-\x8f\xaf]"), b" "),
+    (b"\xe2", re.compile(rb"\xe2\x88\x92"), b"-"),
+    (b"\xe2", re.compile(rb"\xe2\x81\xa0"), b" "),
+    (b"\xe3\x80\x80", re.compile(rb"\xe3\x80\x80"), b" "),
+    (b"\xef\xbb\xbf", re.compile(rb"\xef\xbb\xbf"), b" "),
 )
 
 _WRITTEN_GAPS_IN_ASCII: Final = tuple(gap for gap in _WRITTEN_GAPS if gap[0].isascii())
@@ -52,6 +57,7 @@ _OTHER_DIGITS: Final = tuple(
         (b"\xe0\xb9", rb"\xe0\xb9[\x90-\x99]"),  # Thai
         (b"\xef\xbc", rb"\xef\xbc[\x90-\x99]"),  # full-width
         (b"\xd9", rb"\xd9[\xa0-\xa9]"),  # Arabic-Indic
+        (b"\xdb", rb"\xdb[\xb0-\xb9]"),  # Persian
         (b"\xe0\xa5", rb"\xe0\xa5[\xa6-\xaf]"),  # Devanagari
     )
 )
@@ -191,5 +197,11 @@ def _utf16_readings(block: bytes) -> Iterator[Sighting]:
 
 def _narrowed(signs: npt.NDArray[np.uint8], sign_at: int, zero_at: int) -> bytes:
     pairs = signs[: len(signs) // 2 * 2].reshape(-1, 2)
-    is_ascii = (pairs[:, zero_at] == 0) & (pairs[:, sign_at] < _ASCII_ONLY)
-    return np.where(is_ascii, pairs[:, sign_at], np.uint8(0xFF)).astype(np.uint8).tobytes()
+    low, high = pairs[:, sign_at], pairs[:, zero_at]
+    narrow = np.where((high == 0) & (low < _ASCII_ONLY), low, np.uint8(0xFF)).astype(np.uint8)
+    # The blanks and dashes of typography that stand in UTF-8 among the written gaps.
+    narrow[(high == 0) & (low == 0xA0)] = ord(" ")  # noqa: PLR2004 - the no-break space.
+    typographic = high == 0x20  # noqa: PLR2004 - U+2000 to U+20FF.
+    narrow[typographic & ((low < 0x10) | (low == 0x2F))] = ord(" ")  # noqa: PLR2004 - the same.
+    narrow[typographic & (low >= 0x10) & (low < 0x16)] = ord("-")  # noqa: PLR2004 - the same.
+    return narrow.tobytes()

@@ -40,6 +40,8 @@ LAYOUTS: Final = (
     (4, 6, 5),
     (4, 6, 4),
     (4, 4, 4, 1),
+    (4, 4, 4, 2),
+    (4, 4, 4, 3),
     (4, 4, 4, 4, 3),
     (6, 13),
     *((1,) * count for count in range(DIGITS_MIN, DIGITS_MAX + 1)),

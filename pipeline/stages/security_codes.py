@@ -16,40 +16,50 @@ from typing import Final
 # fmt: off
 _WORDS: Final = frozenset((
     "cav", "cav2", "ccid", "ccv", "ccv2", "cid", "csc", "cvc", "cvc1", "cvc2", "cvd", "cvd2", "cve",
-    "cvn", "cvn2", "cvv", "cvv1", "cvv2", "cvv3", "cvx", "cvx2", "dcvv", "icvc", "icvv", "magstripe",
-    "pin", "pinblock", "pvki", "pvv", "swipedata", "track",
+    "cvn", "cvn2", "cvv", "cvv1", "cvv2", "cvv3", "cvx", "cvx2", "cv2", "dcvv", "icvc", "icvv",
+    "atmpin", "cardpin", "magstripe", "msr", "pin", "pinblock", "pinoffset", "pvki", "pvv",
+    "swipedata", "track", "tracks", "trk1", "trk2", "trk3", "userpin",
 ))
 _RESULT_WORDS: Final = frozenset((
     "check", "checked", "match", "matched", "present", "provided", "required", "response", "result",
     "status", "valid", "verified",
 ))
+_WHOLE_NAMES: Final = frozenset((
+    "cardcode", "cardcodeverification", "cccode", "xcardcode",  # As Authorize.Net calls it.
+    "validationcode", "validationvalue", "verificationcode", "verificationnumber",
+    "verificationvalue",
+))
 # fmt: on
-_WHOLE_NAMES: Final = frozenset(("verificationcode", "verificationvalue", "verificationnumber"))
 # Parts of a name without blanks and signs, one language or family a line.
 _PARTS: Final = (
-    "cvv|cvc2|securitycode|securitynumber|securityvalue|cardverification|cardvalidationcode"
-    "|pinblock|pincode|encryptedpin|magneticstripe|magstripe"
-    "|track(?:1|2|3|one|two|three|i|ii|data|equivalent)(?![a-z])"
+    "cvv|cvc|cv(?:code|number)|securitycode|(?<!social)securitynumber|securityvalue|seccode"
+    "|cardverification|cardvalidation|signaturepanel|(?:3|4|three|four)digitcode"
+    "|pinblock|pincode|encryptedpin|magneticstripe|magstripe|msrdata|(?:chip|emv|icc)data"
+    "|(?:track|trk)(?:[123]|one|two|three|i{1,3})?data|track[123]?equivalent"
+    "|track(?:[123]|one|two|three|i{1,3})(?![a-z])"
     # French, Spanish, Portuguese, Italian.
-    "|cryptogramme|code(?:de)?securite|codigo(?:de)?(?:seguridad|seguranca)|codice(?:di)?sicurezza"
+    "|cryptogramme|code(?:de)?securite|clave(?:de)?seguridad|codigo(?:de)?(?:seguridad|seguranca|verificacion)|codice(?:di)?sicurezza"
     # German, Dutch, Swedish, Danish, Norwegian, Finnish.
-    "|kartenprufnummer|kartenprufziffer|prufziffer|sicherheitscode|beveiligingscode"
+    "|prufnummer|prufziffer|sicherheitscode|beveiligingscode"
     "|veiligheidscode|sakerhetskod|sikkerhedskode|sikkerhetskode|turvakoodi"
     # Polish, Czech, Turkish, Indonesian, Malay, Vietnamese.
     "|kodbezpieczenstwa|bezpecnostnikod|guvenlikkodu|kodekeamanan|kodkeselamatan|mabaomat"
     # Thai, Japanese, Chinese, Korean, Russian, Arabic.
-    "|รหัสความปลอดภัย|รหัสรักษาความปลอดภัย|รหัสหลังบัตร"
-    "|セキュリティコード|セキュリティーコード|安全码|安全碼|安全代码|验证码|驗證碼|보안코드"
+    "|รหัสความปลอดภัย|รหัสรักษาความปลอดภัย|(?:รหัส|เลข)หลังบัตร|รหัส(?:3|สาม)หลัก|รหัสซีวีวี|รหัสลับ|รหัสพิน"
+    "|セキュリティー?(?:コード|番号)|カード確認(?:コード|番号)|暗証番号|安全码|安全碼|安全代码|验证码|驗證碼"
+    "|校验码|校驗碼|密码|密碼|보안코드|비밀번호"
     "|кодбезопасности|رمزالأمان"
 )
 _SPLIT: Final = re.compile(r"[^\W_]+")
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# A Russian keyboard's letters that look like those of CVV, CVC and PIN.
+_LOOK_ALIKES: Final = str.maketrans("\u0421\u0441\u0420\u0440\u0406\u0456", "CcPpIi")
 
-_AMBIGUOUS: Final = frozenset(("cid", "pincode"))
+_AMBIGUOUS: Final = frozenset(("cardcode", "cid", "pincode"))
 
 
 def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text)
+    plain = unicodedata.normalize("NFKD", text).translate(_LOOK_ALIKES)
     kept = (char for char in plain if unicodedata.category(char) != "Mn")
     return unicodedata.normalize("NFKC", "".join(kept)).casefold()
 

@@ -23,8 +23,6 @@ with atheris.instrument_imports(
 ):
     from tests.fuzz.targets import BROKEN, TARGETS
 
-BYTES_MAX = 1024
-
 
 def main(name: str, runs: str = "200000", seed: str = "6") -> None:
     """Search; never returns."""
@@ -32,7 +30,7 @@ def main(name: str, runs: str = "200000", seed: str = "6") -> None:
     with tempfile.TemporaryDirectory() as folder:
         for place, given in enumerate(target.seeds):
             Path(folder, f"{place:03d}").write_bytes(given)
-        limits = (f"-runs={runs}", f"-seed={seed}", f"-max_len={BYTES_MAX}", "-timeout=20")
+        limits = (f"-runs={runs}", f"-seed={seed}", f"-max_len={target.bytes_max}", "-timeout=20")
         more = ("-rss_limit_mb=2048", f"-artifact_prefix={folder}/")
         atheris.Setup([sys.argv[0], *limits, *more, folder], _shown_when_broken(target.claim))
         atheris.Fuzz()

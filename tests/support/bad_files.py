@@ -177,10 +177,15 @@ SECURITY_HEADERS = (
     *("kod bezpieczeństwa", "güvenlik kodu", "kode keamanan", "รหัสความปลอดภัย", "код безопасности"),
     *("セキュリティコード", "安全码", "보안코드", "\uff23\uff36\uff36", "track1", "Track 2", "track_data"),
     *("TRACK_TWO_DATA", "magstripe", "magnetic stripe", "pin", "PIN_BLOCK", "encryptedPin"),
+    *("track1_data", "Track2Data", "track2EquivalentData", "trk2", "tracks", "EMV data", "msr_data"),
+    *("cardcvc", "cvcNumber", "CVCode", "cv2", "card_code", "sec_code", "validation code", "PINData"),
+    *("cardPin", "c\u200bvv", "\u0421VV", "3-digit code", "clave de seguridad", "Prüfnummer", "รหัสลับ"),
+    *("เลขหลังบัตร", "รหัส 3 หลัก", "セキュリティ番号", "暗証番号", "密码", "비밀번호"),
 )  # fmt: skip
 HARMLESS_HEADERS = (
     *("cvc_check", "CVV Result", "opinion", "spinning", "pinterest", "tracking_number", "soundtrack"),
     *("security_deposit", "incident", "placid", "pincode_check", "verification_status", "encoding"),
+    *("social_security_number", "รหัสลูกค้า", "顧客コード", "service_code", "code", "recvd"),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ everything that a run writes.
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -222,6 +223,20 @@ HIDDEN = [
     _holding("name", "track 1", lambda pan: f"%B{pan}^LEE/ANN^31121010000?"),
     _holding("city", "track 2", lambda pan: f";{pan}=31121010000?"),
     _holding("legacy_customer_id", "track 2 without sentinels", lambda pan: f"{pan}=3112101"),
+    _holding("city", "a dotted card number", lambda pan: _fours(pan, ".")),
+    _holding("name", "a card number with low lines", lambda pan: _fours(pan, "_")),
+    _holding("legacy_id", "a card number of slashes", lambda pan: _fours(pan, "/")),
+    *(
+        _holding(field, f"a card number {how}", write)
+        for field in ("legacy_id", "legacy_customer_id")
+        for how, write in {
+            "in base64": lambda pan: base64.b64encode(f"n{pan};".encode()).decode(),
+            "in hexadecimal": lambda pan: pan.encode().hex(),
+            "in percent signs": lambda pan: "".join(f"%{ord(digit):02X}" for digit in pan),
+            "url-encoded": lambda pan: _fours(pan, "%20"),
+            "with markup's blanks": lambda pan: _fours(pan, "&nbsp;"),
+        }.items()
+    ),
     _holding("email", "a card number at a host", lambda pan: f"{pan}@example.org"),
 ]
 

@@ -44,6 +44,13 @@ WRITINGS: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "dashes": ("grouped", lambda number: grouped(number, "-").encode()),
     "dots": ("grouped", lambda number: grouped(number, ".").encode()),
     "no-break spaces": ("grouped", lambda number: grouped(number, "\u00a0").encode()),
+    "thin spaces": ("grouped", lambda number: grouped(number, "\u2009").encode()),
+    "zero-width spaces": ("grouped", lambda number: grouped(number, "\u200b").encode()),
+    "narrow no-break spaces": ("grouped", lambda number: grouped(number, "\u202f").encode()),
+    "ideographic spaces": ("grouped", lambda number: grouped(number, "\u3000").encode()),
+    "soft hyphens": ("grouped", lambda number: grouped(number, "\u00ad").encode()),
+    "minus signs": ("grouped", lambda number: grouped(number, "\u2212").encode()),
+    "low lines": ("grouped", lambda number: grouped(number, "_").encode()),
     "escaped spaces": ("grouped", lambda number: grouped(number, "\\u00a0").encode()),
     "digit by digit": ("grouped", lambda number: " ".join(number).encode()),
     "url": ("url-encoded", lambda number: quote(grouped(number, " ")).encode()),
@@ -71,8 +78,20 @@ WRITINGS: dict[str, tuple[str, Callable[[str], bytes]]] = {
         "other digits",
         lambda number: number.translate({48 + d: 0xFF10 + d for d in range(10)}).encode(),
     ),
+    "Persian digits": (
+        "other digits",
+        lambda number: number.translate({48 + d: 0x06F0 + d for d in range(10)}).encode(),
+    ),
     "utf-16-le": ("utf-16-le", lambda number: f"number {number}.".encode("utf-16-le")),
     "utf-16-be": ("utf-16-be", lambda number: f"\u0e01{number}\u0e01".encode("utf-16-be")),
     "utf-16 groups": ("utf-16-le", lambda number: grouped(number, " ").encode("utf-16-le")),
+    "utf-16 no-break groups": (
+        "utf-16-le",
+        lambda number: grouped(number, "\u00a0").encode("utf-16-le"),
+    ),
+    "utf-16 thin groups": (
+        "utf-16-be",
+        lambda number: grouped(number, "\u2009").encode("utf-16-be"),
+    ),
 }
 """Ways of writing a number, each with the encoding that a search calls it by."""

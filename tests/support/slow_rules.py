@@ -141,6 +141,27 @@ def slow_contains_pan(text: str) -> bool:
             return True
         else:
             groups, gap = [""], ""
+    return _is_laid_out(signs)
+
+
+_LAYOUTS = ("4-4-4-1", "4-4-4-2", "4-4-4-3", "4-4-4-4", "4-4-4-4-3", "4-6-4", "4-6-5")
+
+
+def _is_laid_out(signs: str) -> bool:
+    """Say whether groups as cards show them stand there, parted by one of four other signs."""
+    digits = set("0123456789")
+    for layout in _LAYOUTS:
+        sizes = [int(size) for size in layout.split("-")]
+        length = sum(sizes) + len(sizes) - 1
+        for start in range(len(signs) - length + 1):
+            sign = signs[start + sizes[0]]
+            groups = signs[start : start + length].split(sign)
+            if sign not in "._/+" or [len(group) for group in groups] != sizes:
+                continue
+            around = signs[max(0, start - 1) : start] + signs[start + length : start + length + 1]
+            plain = set("".join(groups)) <= digits and digits.isdisjoint(around)
+            if plain and _stretch_is_pan(groups):
+                return True
     return False
 
 

@@ -223,6 +223,11 @@ def test_published_numbers_are_told_from_generated_ones():
         "%B4242424242424242^PRASERT/SOMCHAI^30121010000000000000?",
         ";4242424242424242=30121010000000000000?",
         "B4242424242424241^A",
+        "4242.4242.4242.4242",
+        "ref_4242_4242_4242_4242_x",
+        "1111/4242/4242/4242/4242",
+        "3782+822463+10005",
+        "3602.1042.0000.04",
     ],
 )
 def test_a_card_number_or_track_in_a_text_is_found(text):
@@ -249,6 +254,10 @@ def test_a_card_number_or_track_in_a_text_is_found(text):
         "4242424242424242424242",
         "4242\n424242424242",
         "๑๒๓",
+        "42.42.42.42.42.42.42.42",
+        "4242.4242.4242.42421",
+        "4242/4242.4242/4242",
+        "/backup/2026/1123/2237/0112",
     ],
 )
 def test_what_is_no_card_number_is_left_alone(text):

@@ -77,6 +77,14 @@ def test_what_only_looks_like_a_number_is_left_alone(look_alike):
     assert not found(f"x {look_alike.format(number)} y".encode())
 
 
+@pytest.mark.parametrize(
+    "text", ["3782 8224 6310 005", "3602 1042 0000 04", "3782-8224-6310-005", "3782 822463 10005"]
+)
+def test_short_numbers_in_fours_are_found(text):
+    """A number of fourteen or fifteen digits may be written by fours too."""
+    assert [("grouped", text.replace(" ", "").replace("-", "")[-4:])] == found(text.encode())
+
+
 def test_a_uuid_of_digits_is_left_alone():
     """Four groups of four inside a UUID are no card number."""
     assert not found(b"id 0a4b4242-4242-4242-4242-4242abcdef12 end")
