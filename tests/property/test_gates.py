@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
 from pipeline.model import Outcome, OutcomeKind
+from pipeline.progress import Flow
 from pipeline.vault.breaker import BreakerState
+from pipeline.vault.gates import Gates
 from pipeline.vault.pace import Pace
 from pipeline.vault.turnstile import LEAD_S, Turnstile
 from tests.support.model_vault import ILL, OK, Migration
 from tests.support.virtual_time import VirtualClock, run_virtually
-
-REFUSED = Outcome(OutcomeKind.REFUSED, "status 429", retry_after_s=40.0)
 
 
 def carried(vault, **options):
@@ -29,7 +30,7 @@ def test_a_healthy_vault_gets_every_row_once_at_the_rate():
 
     assert 500 == len(run.sends)
     assert 10.0 == pytest.approx(run.sends[-1], abs=0.1)
-    assert 8 >= run.most_under_way
+    assert 8 >= run.most_under_way()
 
 
 @pytest.mark.parametrize("slots", [1, 8, 64])
@@ -61,21 +62,64 @@ def test_half_the_answers_failing_does_not_multiply_the_attempts():
 
 
 def test_failures_shrink_the_slots_and_answers_win_them_back():
-    """After timeouts fewer requests are under way; after rounds of answers as many as before."""
-    ill = {0.4}
+    """While every fifth answer fails few are under way at once; afterwards as many as before."""
+    toggle = iter(range(10**9))
     run = carried(
-        lambda at: ILL if min(ill) <= at < 0.6 else OK,
-        rows=3000, slots=16, rate_per_s=1000, latency_s=0.05,
+        lambda at: ILL if 1.0 <= at < 8.0 and next(toggle) % 5 == 0 else OK,
+        rows=4000, slots=16, rate_per_s=1000, latency_s=0.05,
     )  # fmt: skip
 
-    assert 16 == run.most_under_way
+    assert 16 == run.most_under_way(until=1.0)
+    assert 8 >= run.most_under_way(3.0, 8.0)
+    assert 16 == run.most_under_way(since=8.0)
     assert 16 == run.flow.in_flight_limit
-    assert 3000 == len(run.good)
+    assert 4000 == len(run.good)
 
 
-def test_a_retry_after_stops_the_whole_pool():
-    """One 429 with forty seconds, and nobody sends for forty seconds."""
-    run = carried(lambda at: REFUSED if 2.0 <= at < 2.05 else OK, rows=400)
+def learnt(*kinds):
+    """Give gates of eight slots at 50 a second that saw requests end so, and their figures."""
+
+    async def main():
+        clock, flow = VirtualClock(), Flow()
+        gates = Gates(Pace(50), 8, clock, Random(1), flow)
+        for kind in kinds:
+            turn = await gates.turn(asyncio.Event())
+            await asyncio.sleep(turn + 0.1 - clock.monotonic())
+            gates.learn(Outcome(kind, "", latency_s=0.1))
+        return gates, flow
+
+    return run_virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "slots"),
+    [
+        (OutcomeKind.OK, 8),
+        (OutcomeKind.REJECTED, 8),
+        (OutcomeKind.REFUSED, 8),
+        (OutcomeKind.NOT_SENT, 8),
+        (OutcomeKind.AMBIGUOUS, 4),
+    ],
+)
+def test_only_doubtful_answers_take_slots_away(kind, slots):
+    """A vault that cannot be reached, or refuses, is not relieved by fewer requests at once."""
+    assert slots == learnt(kind)[1].in_flight_limit
+
+
+@pytest.mark.parametrize(
+    "kind", [OutcomeKind.OK, OutcomeKind.REJECTED, OutcomeKind.NOT_SENT, OutcomeKind.AMBIGUOUS]
+)
+def test_only_a_refusal_leaves_a_rate_for_the_next_run(kind):
+    """A 429 says that the ceiling is too high; nothing else does."""
+    assert learnt(kind)[0].last_good_rate() is None
+    assert 0 < learnt(kind, OutcomeKind.REFUSED)[0].last_good_rate() < 50
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.REFUSED, OutcomeKind.AMBIGUOUS])
+def test_a_retry_after_stops_the_whole_pool(kind):
+    """One 429, or 503, with forty seconds, and nobody sends for forty seconds."""
+    told_off = Outcome(kind, "status", retry_after_s=40.0)
+    run = carried(lambda at: told_off if 2.0 <= at < 2.05 else OK, rows=400)
     told = 2.0 + run.latency_s
     gap = [at for at in run.sends if told + 0.05 < at < told + 40.0]
 

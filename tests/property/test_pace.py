@@ -92,6 +92,25 @@ def test_a_turn_behind_a_gate_must_be_taken_again():
     assert pace.still_valid(5.0, 5.0)
 
 
+def test_a_shorter_gate_does_not_open_a_longer_one():
+    """The latest instant that the vault named holds, in whatever order its answers come."""
+    pace = Pace(10)
+    pace.hold_off(0.0, 40.0)
+    pace.hold_off(1.0, 2.0)
+
+    assert 40.0 == pace.reserve(5.0)
+
+
+@pytest.mark.parametrize("rate", [0.2, 1, 5, 50, 200])
+def test_a_turn_is_valid_for_one_interval(rate):
+    """Later than the next turn's instant a send would be a third where two are allowed."""
+    pace = Pace(rate)
+    turn = pace.reserve(0.0)
+
+    assert pace.still_valid(turn, turn + 0.99 / rate)
+    assert not pace.still_valid(turn, turn + 1.01 / rate)
+
+
 def test_time_that_the_pace_did_not_hold_back_wins_nothing():
     """A rate that nobody tried is not believed: an hour of idleness leaves it where it was."""
     pace = Pace(100)

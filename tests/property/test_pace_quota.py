@@ -37,6 +37,16 @@ def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("quota", [3, 20])
+def test_a_ceiling_far_too_high_is_given_up_quickly(seed, quota):
+    """The way down from 500 a second to a hidden quota costs at most a hundred refusals."""
+    traffic = drive(Pace(500), [(0, quota)], 30, seed=seed)
+
+    assert 100 >= len(traffic.refused)
+    assert 0.8 <= traffic.goodput(5, 30)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("quota", "goodput", "refused"), [(20, 0.92, 0.03), (3, 0.80, 0.08)])
 def test_a_vault_that_answers_late_is_not_refused_more_often(seed, quota, goodput, refused):
     """When a refusal is known only a second later, the way back is longer: same marks."""

@@ -44,11 +44,16 @@ class Migration:
         self.good: list[float] = []
         self.breakers: list[tuple[float, str]] = []
         self.outage_s = 0.0
-        self.under_way = self.most_under_way = 0
+        self.under_way = 0
+        self.crowd: list[tuple[float, int]] = []
+        """At each send, how many were under way with it."""
 
     async def run(self) -> Migration:
         await asyncio.gather(*(self._slot(number) for number in range(self.gates.slots)))
         return self
+
+    def most_under_way(self, since: float = 0.0, until: float = float("inf")) -> int:
+        return max(many for at, many in self.crowd if since <= at < until)
 
     async def _slot(self, number: int) -> None:
         while await self.gates.admit(number, self.stopping) and self.left:
@@ -66,7 +71,7 @@ class Migration:
         sent_at = self.clock.monotonic()
         self.sends.append(sent_at)
         self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.crowd.append((sent_at, self.under_way))
         await asyncio.sleep(self.latency_s)
         self.under_way -= 1
         verdict = self.vault(sent_at)
