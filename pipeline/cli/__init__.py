@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
 from pipeline import __version__
+from pipeline.cli.examples import epilog
 from pipeline.cli.terminal import Terminal, add_common_options
 from pipeline.errors import CardferryError, exit_status
 from pipeline.excepthooks import describe, install_excepthooks
@@ -61,7 +63,23 @@ class Commands(click.Group):
             return None
         module = import_module(f"pipeline.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        end = epilog(cmd_name)
+        if end not in (command.epilog or ""):
+            command.epilog = "\n\n".join(filter(None, (command.epilog, end)))
         return add_common_options(command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of a misspelt one name the nearest.
+
+        Raises:
+            click.UsageError: There is no such command.
+        """
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] in COMMANDS or not near:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading one of them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import guards
-from pipeline.cli.summary import show_ending, show_plan
+from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.logs import EventLog
@@ -29,9 +29,17 @@ if TYPE_CHECKING:
 log = EventLog("cli")
 
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), help="Send at most this many rows now."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Send at most this many rows now; default: all of them.",
 )
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask before sending.")
+yes_option = click.option(
+    "-y",
+    "--yes",
+    is_flag=True,
+    help="Do not ask before sending; without a terminal nothing ever asks.",
+)
 
 
 def carry_and_show(
@@ -46,7 +54,7 @@ def carry_and_show(
     again: Sequence[str] | None = None,
     held: bool = False,
 ) -> int:
-    """Carry exports as the options say and show how it ended; give the exit code.
+    """Carry exports as the options say, show how it ended and what is next; give the exit code.
 
     Raises:
         CardferryError: The run could not begin or was stopped.
@@ -57,6 +65,7 @@ def carry_and_show(
     job = Job(exports, folder, facts, limit, again, held)
     ending = carry(terminal, job, settings, credentials, ask=ask)
     show_ending(terminal, ending, folder)
+    say_next(terminal, ending, folder)
     return ending.exit_code
 
 
@@ -68,7 +77,8 @@ def carry(
 
     def confirm(plan: dict[str, Any]) -> bool:
         if not terminal.quiet and not terminal.as_json:
-            show_plan(terminal, plan, job.limit)
+            vault = f"{settings.vault.url} in {settings.vault.mode} mode"
+            show_plan(terminal, plan, job.limit, vault)
         if not (ask and interactive):
             return True
         return click.confirm("Send these rows?", default=False, err=True)

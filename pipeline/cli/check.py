@@ -112,19 +112,19 @@ def profile(
 def _show(terminal: Terminal, plan: dict[str, Any]) -> None:
     out = terminal.out()
     for export in plan["exports"]:
-        out.print(
-            f"{export['name']}: {export['size']:,} bytes, sha256 {export['sha256']}", markup=False
-        )
-    out.print(
-        f"{plan['rows']:,} rows: {plan['to_send']:,} would be sent, {plan['rejected']:,} rejected",
-        markup=False,
-    )
-    out.print(
-        f"about {duration(plan['seconds_at_rate'])} at {plan['rate_per_s']:g} a second",
-        markup=False,
-    )
+        out.print(f"{export['name']}: {export['size']:,} bytes", markup=False)
+        out.print(f"  sha256 {export['sha256']}", markup=False)
     for title, mix in (("brands", plan["brands"]), ("expiring in", plan["expiration_years"])):
         if mix:
             words = ", ".join(f"{name} {count:,}" for name, count in mix.items())
             out.print(f"{title}: {words}", markup=False)
     show_failures(out, plan["failures"])
+    out.print(
+        f"{plan['rows']:,} rows: {plan['to_send']:,} would be sent, {plan['rejected']:,} rejected",
+        markup=False,
+    )
+    out.print(
+        f"sending takes about {duration(plan['seconds_at_rate'])} "
+        f"at {plan['rate_per_s']:g} a second",
+        markup=False,
+    )

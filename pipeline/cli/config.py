@@ -33,8 +33,7 @@ def config(
     if as_json:
         terminal.print_json({"settings": tree, "settings_digest": meaning_digest(settings)})
         return
-    for line in toml_lines(tree):
-        click.echo(line)
+    click.echo("\n".join(toml_lines(tree)).lstrip("\n"))
 
 
 def toml_lines(tree: dict[str, Any], table: str = "") -> Iterator[str]:

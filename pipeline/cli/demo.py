@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import pipeline
-from pipeline import assembly
-from pipeline.cli.carrying import carry_and_show
+from pipeline import assembly, guards
+from pipeline.cli.carrying import carry, facts_of
 from pipeline.cli.check import profile
+from pipeline.cli.summary import show_ending
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.config.loading import load_settings
 from pipeline.progress import Silence
+from pipeline.run import Job
 from pipeline.sandbox.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
 
 SAMPLE_NAME: Final = "cards.csv.pgp"
 MODES_NAME: Final = "modes.csv.pgp"
@@ -45,33 +50,39 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
     """
     del as_json
     folder = folder or Path(tempfile.mkdtemp(prefix="cardferry-demo-"))
+    held_guards = guards.harden()
     with _sandbox() as url:
         terminal.say(f"sandbox vault at {url}")
-        code = carry_and_show(
-            terminal,
-            [beside("sample_data") / SAMPLE_NAME],
-            beside("configs") / "sandbox.toml",
-            [f'vault.url="{url}"'],
-            folder,
-            ask=False,
-        )
+        overrides = [f'vault.url="{url}"']
+        settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
+        facts = facts_of(held_guards, settings.audit.operator)
+        job = Job([beside("sample_data") / SAMPLE_NAME], folder, facts)
+        ending = carry(terminal, job, settings, credentials, ask=False)
+    show_ending(terminal, ending, folder)
     if not terminal.as_json:
-        _show_modes(terminal)
-    return code
+        _show_modes(terminal, settings, credentials)
+        terminal.say(
+            "",
+            "next:",
+            f"  open {folder / 'report.html'}, the report for people",
+            f"  cardferry verify {folder}",
+            "  cardferry run --help, for a migration of your own",
+        )
+    return ending.exit_code
 
 
-def _show_modes(terminal: Terminal) -> None:
+def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials) -> None:
     """Show the two codes that no vault on this machine can show: nothing is sent for them."""
-    settings, credentials = load_settings(beside("configs") / "sandbox.toml", {})
-    reading = assembly.reading(settings)
-    for title, changed in (
-        ("the second sample, checked for a live vault", replace(reading, livemode=True)),
-        ("the same, checked for a test vault elsewhere", replace(reading, loopback_vault=False)),
+    reading, out = assembly.reading(settings), terminal.out()
+    out.print(f"\n{MODES_NAME}, a second sample, only checked:", markup=False)
+    for vault, changed in (
+        ("against a live vault", replace(reading, livemode=True)),
+        ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
     ):
         sample = beside("sample_data") / MODES_NAME
         plan = profile([sample], settings, credentials, Silence(), changed)
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
-        terminal.out().print(f"{title}: {plan['to_send']} would be sent, {words}", markup=False)
+        out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)
 
 
 def beside(name: str) -> Path:

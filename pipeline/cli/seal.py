@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.terminal import Terminal, pass_terminal
 from pipeline.files.seal import recipients_of, seal_file, sealed_name
 
 _STANDARD_INPUT = Path("/dev/stdin")
@@ -36,7 +37,9 @@ _STANDARD_INPUT = Path("/dev/stdin")
 )
 @click.option("--armor", is_flag=True, help="Write text instead of bytes.")
 @click.option("--force", is_flag=True, help="Replace the export if there is one already.")
+@pass_terminal
 def seal(
+    terminal: Terminal,
     file: Path,
     recipient: str,
     out: Path | None,
@@ -47,7 +50,7 @@ def seal(
 ) -> None:
     """Encrypt FILE ("-" for standard input) as an export, OpenPGP or age by the key's kind.
 
-    Exit codes: 0 sealed, 2 wrong command line, 5 cannot read or write, 7 a key cannot be used.
+    The clear file is left where it is: remove it once its export has arrived.
     """
     key = recipient if recipient.startswith("age1") else Path(recipient)
     dashed = str(file) == "-"
@@ -57,4 +60,4 @@ def seal(
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists already; give --force to replace it.")
     seal_file(_STANDARD_INPUT if dashed else file, target, key, sign_with=sign_with, armor=armor)
-    click.echo(f"sealed as {target}", err=True)
+    terminal.say(f"sealed as {target}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from pipeline.errors import CardferryError, SettingsRefused, exit_status
 from pipeline.logs import wants_colour
 
 ENVELOPE_VERSION: Final = 1
+PIPE_COLUMNS: Final = 160
 _LEAK_EXIT_CODE: Final = 9
 
 
@@ -40,9 +42,14 @@ class Terminal:
         return self.verbosity < 0
 
     def out(self) -> Console:
-        """Give the console for results."""
+        """Give the console for results; in a pipe a line ends where it ends, not at 80."""
+        fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
         return Console(
-            file=sys.stdout, no_color=not wants_colour(sys.stdout), highlight=False, soft_wrap=True
+            file=sys.stdout,
+            width=None if fixed else PIPE_COLUMNS,
+            no_color=not wants_colour(sys.stdout),
+            highlight=False,
+            soft_wrap=True,
         )
 
     def say(self, *lines: str) -> None:
@@ -167,14 +174,14 @@ config_option = click.option(
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file (TOML).",
+    help="Settings file (TOML); default: built-in defaults and CARDFERRY_* variables.",
 )
 set_option = click.option(
     "--set",
     "overrides",
     metavar="SECTION.KEY=VALUE",
     multiple=True,
-    help="Set one setting, above file and environment; repeat it.",
+    help="Set one setting, above file and environment; may be repeated.",
 )
 exports_argument = click.argument(
     "exports",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SECRET_BYTES_MAX: Final = 64 * 1024
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_BESIDE: Final = "; a relative path is looked for beside the settings file"
 TEST_KEY_MARK: Final = "_test_"
 """What tells a test key from a live one (OMISE.md, section 0, item 7)."""
 
@@ -101,7 +102,7 @@ def _check_files(
         ("vault.ca_file", [settings.vault.ca_file] if settings.vault.ca_file else []),
     ):
         problems.extend(
-            f"{place}: names a file that is not there" for p in paths if not p.is_file()
+            f"{place}: names a file that is not there{_BESIDE}" for p in paths if not p.is_file()
         )
 
 
@@ -152,7 +153,7 @@ def _opened_privately(path: Path, *, strict: bool) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ValueError(f"the file cannot be read ({error.strerror})") from None
+        raise ValueError(f"the file cannot be read ({error.strerror}){_BESIDE}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARDFERRY_"
+_NEXT_STEP = (
+    "Correct them; configs/production.example.toml shows every setting with unit and default."
+)
 _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
@@ -69,7 +72,7 @@ def load_settings(
     tree = _read_file(path, problems)
     if problems:
         # Nothing more can be said of a file that cannot be read.
-        raise SettingsRefused(problems)
+        raise SettingsRefused(problems, next_step=_NEXT_STEP)
     if path is not None:
         _anchor_paths(tree, path.parent)
     _lay_over(tree, _from_environment(environ), problems, "the environment")
@@ -77,7 +80,7 @@ def load_settings(
     settings, places = _validate(tree, problems)
     credentials = read_credentials(settings, environ, problems, places)
     if problems:
-        raise SettingsRefused(problems) from None
+        raise SettingsRefused(problems, next_step=_NEXT_STEP) from None
     return settings, credentials
 
 

@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
 
+import click
 import pytest
 
 from pipeline.cli import COMMANDS, EXIT_CODES
+from pipeline.cli import cardferry as program
+from pipeline.cli.examples import ENDINGS
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.exports import PASSPHRASE, by_gpg, keyring
 from tests.support.sandbox import running, spawned
@@ -205,6 +209,39 @@ def test_every_command_has_help(command):
     assert long == short
     assert f"cardferry {command}" in long
     assert len(re.findall(r"^  \S", long, re.MULTILINE)) > 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_ends_with_examples_that_it_takes(name):
+    """The examples are command lines that the command parses, the exit codes are known ones."""
+    command, ending = program.get_command(click.Context(program), name), ENDINGS[name]
+    said = cardferry(name, "--help").out
+
+    assert ending.examples
+    assert set(ending.exit_codes) <= set(EXIT_CODES)
+    for example in ending.examples:
+        assert f"  cardferry {example}" in said
+        called, *arguments = shlex.split(example)
+        assert called == name
+        # A file that is not there is no fault of the example's.
+        command.make_context(name, arguments, resilient_parsing=True)
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest():
+    """A typing error ends with 2 and the command that was meant; nonsense gets no guess."""
+    assert "Did you mean 'status'?" in cardferry("statu", code=2).err
+    assert "Did you mean" not in cardferry("xyzzy", code=2).err
+
+
+def test_a_shell_can_complete_commands_and_options():
+    """The completion that the README names knows the commands and their options."""
+    asked = {"_CARDFERRY_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    commands = cardferry(environment={**asked, "COMP_WORDS": "cardferry ru"}).out
+    options = cardferry(
+        environment={**asked, "COMP_WORDS": "cardferry run --li", "COMP_CWORD": "2"}
+    ).out
+
+    assert (["plain,run"], ["plain,--limit"]) == (commands.split(), options.split())
 
 
 def test_the_programs_help_lists_commands_and_exit_codes():

@@ -1,6 +1,10 @@
 """README, help, codes and settings say the same: a newcomer reads what the program does."""
 
+import os
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +31,54 @@ def _table_after(heading):
 def test_the_readme_is_short():
     """Nobody reads a long one."""
     assert len(README.splitlines()) < LINES_MAX
+
+
+MOVING = {
+    r"127\.0\.0\.1:\d+": "HOST",
+    r"/\S*cardferry-demo-\w+": "FOLDER",
+    r"[\d.,]+/s": "RATE",
+    r"· in [\d.]+ (s|min) ·": "· in TIME ·",
+    r"retries \d+": "retries N",
+    r"[\d,]+/[\d,]+/[\d,]+ ms": "LATENCY ms",
+}
+
+
+def _steady(line):
+    for pattern, word in MOVING.items():
+        line = re.sub(pattern, word, line)
+    return line
+
+
+def test_the_readme_shows_what_the_demo_prints():
+    """Line by line, but for ports, folders and speeds; a line of dots stands for some lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    shown = README.split("<!-- demo -->\n```\n", 1)[1].split("```", 1)[0].splitlines()
+    pattern = "\n".join(
+        r"(?:.+\n)*.+" if line == "…" else re.escape(_steady(line)) for line in shown
+    )
+    printed = "\n".join(map(_steady, done.stdout.splitlines()))
+
+    assert 3 == done.returncode, done.stdout
+    assert len(shown) > 20
+    assert re.fullmatch(pattern, printed), done.stdout
+
+
+def test_the_coverage_command_measures_branches_of_the_pipeline():
+    """README's command asks for at least 90 %, and the project's settings count branches."""
+    command = README.split("<!-- coverage command -->\n```sh\n", 1)[1].split("\n", 1)[0]
+    measured = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage"]
+
+    assert {"--cov", "--cov-fail-under=90"} <= set(command.split())
+    assert (True, ["pipeline"]) == (measured["run"]["branch"], measured["run"]["source"])
 
 
 def test_every_command_stands_in_the_readme_and_no_other():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.progress import Flow, Latencies, Lines, Silence
+from pipeline.progress import Flow, Latencies, Lines, Silence, duration
 
 SECONDS = st.floats(0.000_01, 120, allow_nan=False)
 
@@ -77,14 +77,80 @@ def test_in_a_pipe_progress_is_plain_lines():
 
 
 def test_on_a_terminal_the_line_is_live():
-    """On a terminal one line is drawn over and over, and a plain one stays at the end."""
+    """On a terminal two lines are drawn over and over, and two plain ones stay at the end."""
     stream, flow = Terminal(), Flow(total=100, tokenized=40)
 
     asyncio.run(_watch(stream, None, flow))
 
     assert "\x1b[" in stream.getvalue()
-    last = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", stream.getvalue().splitlines()[-1])
-    assert last.startswith("40/100 rows")
+    head, tail = _plain(stream).splitlines()[-2:]
+    assert re.search(r"40/100 rows · [\d.]+/s · in \d+ s · failures 0$", head)
+    assert tail.startswith("in flight 0/0 · 429s 0")
+
+
+def test_the_live_lines_leave_room_at_the_right(monkeypatch):
+    """Whatever the figures, a bar is shown and no line reaches the end of a terminal's line.
+
+    A terminal writes `^C` where the cursor stands; a line that wraps for it is never wiped.
+    """
+    flow = Flow(total=12_345_678, tokenized=1_234_567, failed=98_765, refused=4_321, retries=8_765)
+    flow.breaker = "open"
+    for columns in (40, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        stream = Terminal()
+
+        asyncio.run(_watch(stream, None, flow))
+
+        drawn = [
+            line for line in re.split(r"[\r\n]+", _plain(stream)) if "…" in line or "━" in line
+        ]
+        assert any(re.match("[━╸╺]{6}", line) for line in drawn)
+        assert max(len(line.rstrip()) for line in drawn) <= columns - 3
+
+
+def test_a_terminal_without_control_characters_gets_plain_lines(monkeypatch):
+    """On a terminal that calls itself dumb nothing is drawn over."""
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+
+    asyncio.run(_watch(stream, None, Flow(total=100, tokenized=40)))
+
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("40/100 rows")
+
+
+def test_a_vault_that_does_not_answer_is_told():
+    """While the breaker is open the line says what the run waits for; else it does not."""
+    for state, told in (("closed", False), ("open", True), ("half-open", True)):
+        stream, flow = io.StringIO(), Flow(total=100)
+        flow.breaker = state
+
+        asyncio.run(_watch(stream, None, flow))
+
+        assert told == ("the vault does not answer, waiting for it" in stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.04, "0.1 s"),
+        (0.4, "0.4 s"),
+        (42.4, "42 s"),
+        (59.9, "1 min"),
+        (150, "2 min"),
+        (3599, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+        (360_000, "100 h 0 min"),
+    ],
+)
+def test_a_length_of_time_is_told_in_words(seconds, words):
+    """The unit fits the length, and nothing is rounded into the next unit's place."""
+    assert words == duration(seconds)
+
+
+def _plain(stream):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
 
 
 def test_reading_is_counted_in_a_pipe_too():
@@ -95,6 +161,15 @@ def test_reading_is_counted_in_a_pipe_too():
         counter.add(12)
 
     assert stream.getvalue() == "read cards.pgp: 5,012 rows\n"
+
+
+def test_an_export_that_is_known_is_not_said_to_be_empty():
+    """An export that was planned before is only hashed; its line speaks of no new rows."""
+    stream = io.StringIO()
+    with Lines(stream).reading("cards.pgp"):
+        pass
+
+    assert stream.getvalue() == "read cards.pgp: no new rows\n"
 
 
 def test_silence_is_a_valid_watcher(capsys):

@@ -1,0 +1,91 @@
+"""A command's name in, examples and exit codes for the end of its help out."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Ending(NamedTuple):
+    """What stands at the end of a command's help.
+
+    Attributes:
+        exit_codes: The codes that it ends with, beside 1 for a bug and 2 for a wrong command line.
+        examples: Command lines without `cardferry`, ready to be changed.
+    """
+
+    exit_codes: tuple[int, ...]
+    examples: tuple[str, ...]
+
+
+_CARRYING: Final = (0, 3, 4, 5, 6, 7, 8, 11, 130, 143)
+
+ENDINGS: Final = {
+    "demo": Ending((3, 5, 130, 143), ("demo", "demo -o rehearsal/")),
+    "check": Ending(
+        (0, 3, 6, 7),
+        (
+            "check cards.csv.pgp -c production.toml",
+            "check cards.csv.pgp -c production.toml --json",
+        ),
+    ),
+    "run": Ending(
+        _CARRYING,
+        (
+            "run cards.csv.pgp -c production.toml -o out/",
+            "run cards.csv.pgp -c production.toml -o out/ --limit 10",
+            "run *.pgp -c production.toml -o out/ --yes --json",
+            "run cards.csv.pgp -c production.toml -o out/ --set flow.rate_per_s=2",
+        ),
+    ),
+    "status": Ending((0, 8), ("status out/", "status out/ --json")),
+    "retry": Ending(
+        _CARRYING,
+        (
+            "retry out/ cards.csv.pgp -c production.toml",
+            "retry out/ cards.csv.pgp -c production.toml --code outcome_unknown --held",
+        ),
+    ),
+    "publish": Ending((0, 5, 7, 8, 11), ("publish out/", "publish out/ -c production.toml")),
+    "verify": Ending(
+        (0, 6, 7, 8),
+        (
+            "verify out/ --public-key audit.pub.pem",
+            "verify out/ --export cards.csv.pgp -c production.toml",
+        ),
+    ),
+    "scan": Ending((0, 5, 9), ("scan out/ /var/log", "scan out/ --json")),
+    "sandbox": Ending(
+        (0, 5),
+        (
+            "sandbox",
+            "sandbox --port 0 --rate 5 --journal tokens.jsonl",
+            'sandbox --faults "seed=1 D=0.05 5=0.1"',
+        ),
+    ),
+    "config": Ending(
+        (0, 7), ("config -c production.toml", "config -c production.toml --set flow.rate_per_s=2")
+    ),
+    "seal": Ending(
+        (0, 5, 7),
+        (
+            "seal cards.csv --to receiver.asc",
+            "seal cards.csv --to age1... --out cards.csv.age",
+            "seal cards.csv --to receiver.asc --sign-with sender.key --armor",
+        ),
+    ),
+}
+"""What each command's help ends with."""
+
+
+def epilog(name: str) -> str:
+    """Give the end of a command's help, as click takes it."""
+    ending = ENDINGS[name]
+    codes = ", ".join(map(str, ending.exit_codes))
+    lines = [
+        "\b",
+        "Examples:",
+        *(f"  cardferry {example}" for example in ending.examples),
+        "",
+        f"Exit codes: {codes}; `cardferry --help` says what each means.",
+    ]
+    return "\n".join(lines)

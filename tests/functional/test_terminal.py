@@ -1,0 +1,104 @@
+"""A run at a terminal: the plan, one question, a live line, and what to do next."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.sandbox import spawned
+
+QUESTION = "Send these rows? [y/N]:"
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    """A vault with a journal."""
+    with spawned(journal=tmp_path_factory.mktemp("vault") / "journal") as started:
+        yield started
+
+
+def _at_a_terminal(arguments, answer):
+    """Run with standard input and error on a terminal; give the code and what it showed."""
+    main, side = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        stdin=side,
+        stdout=subprocess.DEVNULL,
+        stderr=side,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"},
+    ) as process:
+        os.close(side)
+        shown, answered = b"", False
+        while True:
+            try:
+                part = os.read(main, 65536)
+            except OSError:
+                # The last one to hold the other side has closed it.
+                break
+            shown += part
+            if QUESTION.encode() in shown and not answered:
+                os.write(main, answer)
+                answered = True
+            if not part:
+                break
+    os.close(main)
+    return process.returncode, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+@pytest.fixture
+def arguments(tmp_path, vault):
+    """A run of six rows into a new folder."""
+    config = settings(tmp_path, vault.base_url)
+    return ["run", sealed(tmp_path, rows_csv(6)), "-c", config, "-o", tmp_path / "out"]
+
+
+def test_a_no_sends_nothing_and_the_same_command_asks_again(arguments, vault):
+    """The plan names the vault and its mode; "n" ends with 4, "y" carries every row."""
+    before = len(vault.entries())
+
+    code, shown = _at_a_terminal(arguments, b"n\n")
+
+    assert (4, before) == (code, len(vault.entries()))
+    assert 1 == shown.count(QUESTION)
+    assert f"6 go to {vault.base_url} in test mode" in shown
+    assert "6 rows are left; run the same command again to go on" in shown
+
+    code, shown = _at_a_terminal(arguments, b"y\n")
+
+    assert (0, before + 6) == (code, len(vault.entries()))
+    assert "6/6 rows" in shown
+    assert f"cardferry verify {arguments[-1]}" in shown
+
+
+def test_yes_and_json_ask_nothing(arguments):
+    """With --yes or --json even a terminal is not asked."""
+    code, shown = _at_a_terminal([*arguments, "--yes", "--limit", "2"], b"")
+    again, shown_again = _at_a_terminal([*arguments, "--json"], b"")
+
+    assert (4, 0) == (code, again)
+    assert QUESTION not in shown + shown_again
+
+
+def test_quiet_says_nothing_but_the_result(arguments):
+    """With -q standard error stays empty; the result is on standard output all the same."""
+    done = cardferry(*arguments, "-q")
+
+    assert "" == done.err
+    assert "tokenized" in done.out
+
+
+def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(tmp_path, vault):
+    """In a pipe no meaning is folded at a terminal's width and no colour is written."""
+    plain = rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n"
+    config = settings(tmp_path, vault.base_url)
+    export = sealed(tmp_path, plain)
+
+    done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", code=3)
+
+    line = next(line for line in done.out.splitlines() if line.startswith("number_length"))
+    assert line.endswith("the card number has a length that its brand does not have")
+    assert [] == [line for line in done.out.splitlines() if line != line.rstrip()]
+    assert "\x1b" not in done.out + done.err
