@@ -65,11 +65,24 @@ def test_an_outage_with_a_retry_after_is_waited_for():
 
 
 @pytest.mark.parametrize(("outcome", "cost"), [(UNSENT, 1), (DOUBT, 2)])
-def test_an_empty_budget_stretches_the_waits(outcome, cost):
+def test_an_empty_budget_spaces_the_retries_of_all_rows(outcome, cost):
     """With nothing saved, retries come at the rate that time pays for: one, or a half, a second."""
-    at, _ = instants(outcome, [outcome] * 20, budget=0.0)
 
-    assert at[-1] >= 20 * cost - 1
+    async def main():
+        clock, stopping, at = VirtualClock(), asyncio.Event(), []
+        purse = RetryBudget(clock.monotonic())
+        purse.draw(0.0, RetryBudget.LEVEL_START)
+        retry = Retry(purse, Random(1), clock)
+
+        async def attempt():
+            at.append(clock.monotonic())
+
+        await asyncio.gather(*(retry.until_done(outcome, attempt, stopping) for _ in range(20)))
+        return at
+
+    at = run_virtually(main())
+
+    assert [float(cost * n) for n in range(1, 21)] == pytest.approx(at)
 
 
 def test_a_stop_cuts_a_wait_short_and_no_attempt_follows():
