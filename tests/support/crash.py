@@ -141,7 +141,7 @@ def zygote():
     return Zygote()
 
 
-def traced(*arguments, inject=(), calls=(), only=(), timeout=PATIENCE_S, **options):
+def traced(*arguments, inject=(), calls=(), only=(), whole=False, begins=None, **options):
     """Run a command under strace; give how it ended and the trace.
 
     Args:
@@ -149,20 +149,26 @@ def traced(*arguments, inject=(), calls=(), only=(), timeout=PATIENCE_S, **optio
         inject: strace injections, such as `fdatasync:signal=SIGKILL:when=3`. strace counts
             calls for every thread by itself.
         calls: Further calls to have in the trace.
-        only: Paths; calls on other files are neither traced nor counted.
-        timeout: Seconds until the test has waited enough.
+        only: Paths; calls on other files are neither traced nor counted. `PID` in one stands
+            for the command's process id.
+        whole: Whether texts stand in the trace with every byte, in hexadecimal.
+        begins: A hook that stops the command where the trace is to begin; else at its start.
         **options: Of `Zygote.start`.
     """
     need_strace()
-    started = zygote().start(*arguments, stopped=True, **options)
+    if begins is not None:
+        options["hook"] = f"tests.support.hooks:{begins}"
+    started = zygote().start(*arguments, stopped=begins is None, **options)
     wait_until(lambda: _status_of(started.pid, "State").startswith("T"))
     with tempfile.NamedTemporaryFile(prefix="cf-trace-") as trace:
         names = sorted({rule.partition(":")[0] for rule in inject} | set(calls))
-        words = ["strace", "-f", "-qq", "-y", "-s", "32", "-o", trace.name]
+        words = ["strace", "-f", "-qq", "-y", "-o", trace.name]
+        words += ["-xx", "-s", "100000000"] if whole else ["-s", "32"]
         # What is injected has to be traced, too; names that this machine lacks are passed over.
         words += ["-e", "trace=" + ",".join("?" + name for name in ",".join(names).split(","))]
         words += [word for rule in inject for word in ("-e", f"inject={rule}")]
-        words += [word for path in only for word in ("-P", str(path))]
+        paths = [str(path).replace("PID", str(started.pid)) for path in only]
+        words += [word for path in paths for word in ("-P", path)]
         tracer = subprocess.Popen(
             [*words, "-p", str(started.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -177,7 +183,7 @@ def traced(*arguments, inject=(), calls=(), only=(), timeout=PATIENCE_S, **optio
                 started.signal(signal.SIGKILL)
                 pytest.fail(f"strace refuses: {tracer.stderr.read().decode()}")
             started.signal(signal.SIGCONT)
-            ended = started.wait(timeout)
+            ended = started.wait()
         finally:
             if tracer.poll() is None:
                 tracer.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ from pipeline.errors import VaultUnavailable
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.settling import Settling
 from pipeline.model import Outcome, OutcomeKind
+from pipeline.run import Run
 from pipeline.sending import Sending
 from pipeline.vault.client import VaultClient
 
@@ -79,6 +80,26 @@ def die():
         return answer
 
     setattr(owner, name, dying_in_a_loop if step == "send" else dying)
+
+
+def stop_before_sending():
+    """Stop this process, for a tracer to come, when everything is planned and nothing is sent."""
+    _stop_before(Sending, "carry")
+
+
+def stop_before_ending():
+    """Stop this process, for a tracer to come, when all is sent and only the end is left."""
+    _stop_before(Run, "_end")
+
+
+def _stop_before(owner, name):
+    really = getattr(owner, name)
+
+    def stopped(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return really(*arguments, **options)
+
+    setattr(owner, name, stopped)
 
 
 def no_sends():

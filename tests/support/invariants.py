@@ -101,7 +101,7 @@ def read_ledger(path):
     return facts
 
 
-def check(folder, exports, journal, *, in_flight_max=8, before=None, published=True):
+def check(folder, exports, journal, *, in_flight_max=8, before=None, published=True, scanned=True):
     """Check a migration folder against everything that is known from elsewhere.
 
     Args:
@@ -111,6 +111,7 @@ def check(folder, exports, journal, *, in_flight_max=8, before=None, published=T
         in_flight_max: C.
         before: The facts of an earlier check; what was tokenized then has not changed.
         published: Whether the last run reached its end, so that the outputs show the ledger.
+        scanned: Whether every byte is searched for card numbers (I10).
     """
     facts = read_ledger(folder / LEDGER_NAME)
     _chain_holds(folder)
@@ -123,7 +124,8 @@ def check(folder, exports, journal, *, in_flight_max=8, before=None, published=T
     if published:
         _outputs_show_the_ledger(folder, facts, exports, journal)
         assert [] == [entry.name for entry in folder.iterdir() if entry.name.endswith(".tmp")]
-    assert [] == [(found.path, found.place) for found in scan([folder])]
+    if scanned:
+        assert [] == [(found.path, found.place) for found in scan([folder])]
     return facts
 
 

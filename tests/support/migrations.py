@@ -114,7 +114,7 @@ class Migration:
             line for line in read_journal(self._sandbox.journal) if line["name_sha256"] in names
         ]
 
-    def check(self, *, published=True):
+    def check(self, *, published=True, scanned=True):
         """Check every invariant; what was tokenized at the last check must still be."""
         self.facts = check(
             self.out,
@@ -123,16 +123,17 @@ class Migration:
             in_flight_max=self.in_flight_max,
             before=self.facts,
             published=published,
+            scanned=scanned,
         )
         return self.facts
 
-    def check_after_death(self):
+    def check_after_death(self, *, scanned=True):
         """Check after a kill: nothing may be there yet, or everything up to some commit."""
         ledger = self.out / "ledger.sqlite"
         if not ledger.exists() or not _has_tables(ledger):
             assert [] == self.journal
             return None
-        return self.check(published=False)
+        return self.check(published=False, scanned=scanned)
 
 
 def _has_tables(ledger):
