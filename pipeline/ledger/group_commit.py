@@ -35,7 +35,9 @@ class GroupCommit:
         self._on_frozen = on_frozen
         self._queue: list[Intent | Settlement] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writing = False
+        self._drained: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
 
     def settle(self, settlement: Settlement) -> None:
@@ -54,7 +56,7 @@ class GroupCommit:
             LocalStorageFailed: The disk refused, now or before; the row must not be sent.
         """
         intent = self._settling.intent(row_id, number)
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = (self._loop or self._bind()).create_future()
         self._queue.append(intent)
         self._waiters.append(waiter)
         self._wake()
@@ -68,39 +70,64 @@ class GroupCommit:
             LocalStorageFailed: The disk refused; what is still queued is lost to this run,
                 and its rows will count as ambiguous.
         """
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while self._writing:
+            self._drained = self._drained or (self._loop or self._bind()).create_future()
+            await asyncio.wait([self._drained])
         if self._failure is not None:
             raise self._failure
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        self._loop = loop = asyncio.get_running_loop()
+        return loop
 
     def _wake(self) -> None:
         if self._failure is not None:
             self._fail_waiters(self._waiters)
-        elif self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._commit_all())
+        elif not self._writing:
+            self._writing = True
+            # Whoever else is about to queue something this turn shares the commit.
+            (self._loop or self._bind()).call_soon(self._cut)
 
-    async def _commit_all(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _cut(self) -> None:
+        """Hand all that is queued to the ledger's thread as one batch, or come to rest."""
+        if self._queue:
+            batch, self._queue = self._queue, []
+            waiters, self._waiters = self._waiters, []
+            self._executor.submit(self._write, batch, waiters)
+            return
+        self._rest()
+
+    def _write(self, batch: list[Intent | Settlement], waiters: list[asyncio.Future[None]]) -> None:
+        """Make a batch durable; this runs in the ledger's thread."""
+        loop = self._loop
+        assert loop is not None  # noqa: S101 - a batch is cut by the loop.
         try:
-            while self._queue:
-                batch, self._queue = self._queue, []
-                waiters, self._waiters = self._waiters, []
-                try:
-                    frozen = await loop.run_in_executor(self._executor, self._settling.apply, batch)
-                except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
-                    self._failure = failure
-                    self._fail_waiters(waiters)
-                    self._fail_waiters(self._waiters)
-                    return
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
-                if frozen:
-                    self._on_frozen(frozen)
-                # The slots that were woken queue more before the next batch is cut.
-                await asyncio.sleep(0)
-        finally:
-            self._task = None
+            frozen = self._settling.apply(batch)
+        except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
+            loop.call_soon_threadsafe(self._failed, failure, waiters)
+        else:
+            loop.call_soon_threadsafe(self._written, waiters, frozen)
+
+    def _written(self, waiters: list[asyncio.Future[None]], frozen: list[int]) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if frozen:
+            self._on_frozen(frozen)
+        # The slots that were woken queue more before the next batch is cut.
+        (self._loop or self._bind()).call_soon(self._cut)
+
+    def _failed(self, failure: BaseException, waiters: list[asyncio.Future[None]]) -> None:
+        self._failure = failure
+        self._fail_waiters(waiters)
+        self._fail_waiters(self._waiters)
+        self._rest()
+
+    def _rest(self) -> None:
+        self._writing = False
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
     def _fail_waiters(self, waiters: list[asyncio.Future[None]]) -> None:
         for waiter in waiters:
