@@ -36,6 +36,9 @@ _DOUBLINGS: Final = 4.0
 """Beyond twice the way back no fixed limit can be near: double, so often in each further one."""
 
 _DOUBLINGS_MAX: Final = 64.0
+_STRICT_S: Final = 0.1
+"""At intervals from here on, a vault that refused has room for one request and none to spare."""
+
 _SLACK_S: Final = 0.005
 """A send that is late by less is on time: event loops are no more precise."""
 
@@ -97,6 +100,14 @@ class Pace:
         """
         slack = max(_SLACK_S, self._interval)
         return now - turn <= slack and now >= self._gate_until
+
+    def departed(self, now: float) -> None:
+        """Take in that a send left; at a low hidden quota the next keeps its distance from it.
+
+        Elsewhere a late send shifts nothing, or every delay of this process would cost quota.
+        """
+        if self._plateau is not None and self._interval >= _STRICT_S:
+            self._next_at = max(self._next_at, now + self._interval)
 
     def succeeded(self, *, sent_at: float) -> None:
         """Take in an answer that was no refusal, to a request that left at `sent_at`."""

@@ -71,6 +71,7 @@ class Turnstile:
             if turn - now > _PRECISION_S:
                 await pause(self._clock, turn - now, stopping)
             elif self._pace.still_valid(turn, now):
+                self._pace.departed(now)
                 return True
             else:
                 again = await self.reserve(stopping)

@@ -111,6 +111,27 @@ def test_a_turn_is_valid_for_one_interval(rate):
     assert not pace.still_valid(turn, turn + 1.01 / rate)
 
 
+@pytest.mark.parametrize(("rate", "gap"), [(2, 1.0), (40, 0.8)])
+def test_a_late_send_below_a_refused_ceiling_moves_the_next_one(rate, gap):
+    """A vault of two a second has room for one at a time; one of forty bears two in a row."""
+    pace = Pace(500, start_per_s=rate)
+    turn = pace.reserve(10.0)
+    late = turn + 0.2 / rate
+    assert pace.still_valid(turn, late)
+    pace.departed(late)
+
+    assert gap / rate == pytest.approx(pace.reserve(late) - late, rel=0.02)
+
+
+def test_a_late_send_at_a_ceiling_that_holds_costs_no_quota():
+    """A known quota is spent to the last request, so the next turn stays where it was."""
+    pace = Pace(2)
+    turn = pace.reserve(10.0)
+    pace.departed(turn + 0.2)
+
+    assert turn + 0.5 == pace.reserve(turn + 0.2)
+
+
 def test_time_that_the_pace_did_not_hold_back_wins_nothing():
     """A rate that nobody tried is not believed: an hour of idleness leaves it where it was."""
     pace = Pace(100)

@@ -37,6 +37,16 @@ def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("quota", "goodput"), [(3, 0.83), (5, 0.80), (10, 0.72)])
+def test_a_machine_that_is_late_does_not_waste_a_low_quota(seed, quota, goodput):
+    """Sends late by up to 50 ms stay an interval apart, where the vault has room for one."""
+    traffic = drive(Pace(500), [(0, quota)], 150, seed=seed, jitter_s=0.05)
+
+    assert goodput <= traffic.goodput(30, 150)
+    assert 0.08 >= traffic.refused_share(30, 150)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("quota", [3, 20])
 def test_a_ceiling_far_too_high_is_given_up_quickly(seed, quota):
     """The way down from 500 a second to a hidden quota costs at most a hundred refusals."""

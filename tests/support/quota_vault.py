@@ -125,6 +125,7 @@ class Simulation:
         if not self.pace.still_valid(turn, now):
             self.reserve(now)
             return
+        self.pace.departed(now)
         self.traffic.sends.append(now)
         self.later(now + self.latency_s / 2, self.arrive, now)
 
