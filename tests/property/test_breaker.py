@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +92,38 @@ def test_it_opens_within_twenty_failures_and_lets_one_probe_through():
     breaker.succeeded(sent_at=OPEN_S)
 
     assert BreakerState.CLOSED is breaker.state
+
+
+@pytest.mark.parametrize(("script", "opens"), [("bbg", True), ("bbbbbbbbbg", True), ("bg", False)])
+def test_it_opens_when_more_than_half_of_the_answers_fail(script, opens):
+    """A vault that fails now and then is borne; more than twenty failures in forty are not."""
+    breaker, failures = Breaker(), 0
+    for now, what in enumerate(script * 40):
+        if what == "g":
+            breaker.succeeded(sent_at=now)
+        else:
+            failures += 1
+            breaker.failed(now, sent_at=now)
+        if breaker.state is BreakerState.OPEN:
+            break
+
+    assert opens is (breaker.state is BreakerState.OPEN)
+    assert not opens or failures == 21
+
+
+def test_a_failed_probe_makes_the_next_pause_longer():
+    """Twice as long, up to the longest that still notices a recovery in time."""
+    breaker, now = Breaker(), 0.0
+    for _ in range(RUN_MAX):
+        breaker.failed(now, sent_at=now)
+    pauses = []
+    for _ in range(4):
+        pauses.append(breaker.wait_s(now))
+        now += pauses[-1]
+        assert breaker.permit(now)
+        breaker.failed(now, sent_at=now)
+
+    assert [OPEN_S, *[min(2 * OPEN_S, OPEN_MAX_S)] * 3] == pauses
 
 
 def test_answers_to_what_left_before_it_opened_are_old_news():

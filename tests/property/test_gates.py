@@ -77,7 +77,7 @@ def test_failures_shrink_the_slots_and_answers_win_them_back():
 
 
 def learnt(*kinds):
-    """Give gates of eight slots at 50 a second that saw requests end so, and their figures."""
+    """Give gates of eight slots at 50 a second that saw requests end so, figures and outage."""
 
     async def main():
         clock, flow = VirtualClock(), Flow()
@@ -86,7 +86,7 @@ def learnt(*kinds):
             turn = await gates.turn(asyncio.Event())
             await asyncio.sleep(turn + 0.1 - clock.monotonic())
             gates.learn(Outcome(kind, "", latency_s=0.1))
-        return gates, flow
+        return gates, flow, gates.outage_s()
 
     return run_virtually(main())
 
@@ -113,6 +113,34 @@ def test_only_a_refusal_leaves_a_rate_for_the_next_run(kind):
     """A 429 says that the ceiling is too high; nothing else does."""
     assert learnt(kind)[0].last_good_rate() is None
     assert 0 < learnt(kind, OutcomeKind.REFUSED)[0].last_good_rate() < 50
+
+
+def test_rejected_cards_are_no_outage():
+    """A vault that rejects card after card is at work: the breaker stays closed."""
+    _, flow, outage_s = learnt(*[OutcomeKind.REJECTED] * 30)
+
+    assert (BreakerState.CLOSED.value, 0) == (flow.breaker, flow.breaker_opened)
+    assert 0.0 == outage_s
+
+
+def test_a_refused_probe_shows_that_the_vault_is_back_but_ends_no_outage():
+    """A 429 closes the breaker; as long as nothing is done for us, the outage goes on."""
+    _, flow, outage_s = learnt(*[OutcomeKind.AMBIGUOUS] * 10, OutcomeKind.REFUSED)
+
+    assert (BreakerState.CLOSED.value, 1) == (flow.breaker, flow.breaker_opened)
+    assert outage_s > 30
+    assert 0.0 < learnt(OutcomeKind.REFUSED, OutcomeKind.REFUSED)[2] < 1
+
+
+@pytest.mark.parametrize(("goods", "kept"), [(8, 0.85), (7, 0.85**2)])
+def test_good_answers_between_refusals_make_the_next_cut_a_small_one(goods, kept):
+    """Eight good answers show that the cut before was right; fewer, and the next goes deeper."""
+    before = learnt(OutcomeKind.REFUSED, *[OutcomeKind.OK] * goods)[0].last_good_rate()
+    after = learnt(OutcomeKind.REFUSED, *[OutcomeKind.OK] * goods, OutcomeKind.REFUSED)[
+        0
+    ].last_good_rate()
+
+    assert kept == pytest.approx(after / before, abs=0.03)
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.REFUSED, OutcomeKind.AMBIGUOUS])
