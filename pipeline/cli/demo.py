@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -59,13 +60,13 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         job = Job([beside("sample_data") / SAMPLE_NAME], folder, facts)
         ending = carry(terminal, job, settings, credentials, ask=False)
     show_ending(terminal, ending, folder)
-    if not terminal.as_json:
+    if not terminal.as_json and ending.trouble is None:
         _show_modes(terminal, settings, credentials)
         terminal.say(
             "",
             "next:",
             f"  open {folder / 'report.html'}, the report for people",
-            f"  cardferry verify {folder}",
+            f"  cardferry verify {quote(str(folder))}",
             "  cardferry run --help, for a migration of your own",
         )
     return ending.exit_code

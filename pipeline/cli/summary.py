@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,17 +72,17 @@ def say_next(terminal: Terminal, ending: Ending, folder: Path) -> None:
 
 
 def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:
-    balance = figures["balance"]
+    balance, quoted = figures["balance"], quote(str(folder))
     if balance["pending"]:
         yield f"{balance['pending']:,} rows are left; run the same command again to go on"
     if balance["failed"]:
         yield (
-            f"cardferry retry {folder} EXPORT -c CONFIG    "
+            f"cardferry retry {quoted} EXPORT -c CONFIG    "
             f"({balance['failed']:,} failed; those that can be retried are sent again)"
         )
     if balance["held"]:
         yield (
-            f"cardferry retry {folder} EXPORT -c CONFIG --held    "
+            f"cardferry retry {quoted} EXPORT -c CONFIG --held    "
             f"({balance['held']:,} held; a second token may then exist for them)"
         )
     if balance["rejected"]:
@@ -89,7 +90,7 @@ def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:
             f"look at {folder / 'failures.csv'}; have the {balance['rejected']:,} rejected rows "
             "corrected and run the new export into the same folder"
         )
-    yield f"read {folder / 'report.html'}; check the files with: cardferry verify {folder}"
+    yield f"read {folder / 'report.html'}; check the files with: cardferry verify {quoted}"
 
 
 def _ending_tree(ending: Ending, folder: Path) -> dict[str, Any]:

@@ -33,6 +33,13 @@ def test_every_state_that_needs_somebody_names_what_to_do(state, told, capsys, t
     assert "cardferry verify out" in said
 
 
+def test_a_folder_with_a_blank_is_quoted_in_the_commands(capsys, tmp_path):
+    """The commands can be pasted as they are."""
+    say_next(Terminal(), Ending(0, "run", {"balance": NOTHING}), tmp_path / "my out")
+
+    assert f"cardferry verify '{tmp_path}/my out'" in capsys.readouterr().err
+
+
 def test_json_and_a_run_that_was_stopped_get_no_list(capsys, tmp_path):
     """A program reads JSON, and a stopped run has told its next step already."""
     terminal = Terminal()
