@@ -111,3 +111,16 @@ def test_the_budget_never_lets_more_through_than_was_paid(steps):
         paid += cost
 
         assert paid <= RetryBudget.LEVEL_START + 0.1 * firsts + now + 1e-6
+
+
+@pytest.mark.parametrize(("firsts", "free"), [(0, 10), (100, 20), (5000, 100)])
+def test_what_first_attempts_pay_in_is_a_tenth_and_capped(firsts, free):
+    """Ten retries are free at the start, one more with ten rows, and never more than a hundred."""
+    budget, drawn = RetryBudget(0.0), 0
+    for _ in range(firsts):
+        budget.first_attempt()
+    # Half a second of credit keeps the sum of many tenths clear of rounding.
+    while budget.draw(0.0, 1.0) <= 0.5:
+        drawn += 1
+
+    assert free == drawn
