@@ -1,13 +1,16 @@
 """Floor, peer and pipeline side by side on this machine, in the same minute; prints ratios.
 
-    python -m tests.bench [--rows 50000] [--in-flight 64] [--rounds 3]
+    python -m tests.bench [--rows 100000] [--in-flight 64] [--rounds 5]
 
-The pipeline's time is that of the whole `cardferry run`, start of Python, decryption, both passes,
-ledger and Parquet included; `sending` is the part between the first and the last send.
+The pipeline's time is that of the whole `cardferry run`: start of Python, decryption, both passes,
+ledger, Parquet and report included. `sending` is the part between the first and the last send, as
+the report tells it. The floor and the peer read a plain file and keep nothing. Measure on a machine
+that does nothing else.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -15,10 +18,27 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from tests.support.commands import cardferry, rows_csv, sealed, settings
+
+SCRIPT_ROWS = 10_000
+SCRIPT_IN_FLIGHT = (10, 64)
+CPU_IN_FLIGHT = (16, 64, 256)
+LATENCY_MS, LATENCY_IN_FLIGHT = 200, 256
+
+
+class Speed(NamedTuple):
+    """What one run of the pipeline came to."""
+
+    whole: float
+    """Rows a second of the whole command."""
+    sending: float
+    """Rows a second between the first and the last send."""
+    cpu_us: float
+    """Microseconds of CPU a row, of the command and its children."""
 
 
 @contextmanager
@@ -41,53 +61,66 @@ def rival(which, url, cards, rows, in_flight):
 
 
 def pipeline(url, folder, export, rows, in_flight):
-    """Give rows a second of the whole command and of its sending alone."""
+    """Carry the export once."""
     out = Path(tempfile.mkdtemp(dir=folder)) / "out"
     config = settings(folder, url, f"in_flight_max = {in_flight}", "chunk_rows = 5000")
-    started = time.perf_counter()
+    before, started = _cpu_s(), time.perf_counter()
     cardferry("run", export, "-c", config, "-o", out, "--set", "flow.rate_per_s=1000000", "-q")
-    seconds = time.perf_counter() - started
+    seconds, cpu_s = time.perf_counter() - started, _cpu_s() - before
     assert pq.read_metadata(out / "mapping.parquet").num_rows == rows
     report = json.loads((out / "report.json").read_text("utf-8"))
-    return rows / seconds, report["runs"][-1]["statistics"]["rows_per_s"]
+    return Speed(rows / seconds, report["runs"][-1]["statistics"]["rows_per_s"], 1e6 * cpu_s / rows)
+
+
+def _cpu_s():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def compare(turn, cards, small, export, rows, in_flight):
+    """Measure floor, script and pipeline against one stub and give the ratios."""
+    with stub() as url:
+        floor = rival("floor", url, cards, rows, in_flight)
+        script = max(rival("script", url, small, SCRIPT_ROWS, n) for n in SCRIPT_IN_FLIGHT)
+        speed = pipeline(url, cards.parent, export, rows, in_flight)
+    say(
+        f"round {turn}: floor {floor:,.0f}/s, script {script:,.0f}/s, "
+        f"pipeline {speed.whole:,.0f}/s, of it sending {speed.sending:,.0f}/s"
+    )
+    return speed.whole / floor, speed.sending / floor, speed.whole / script
 
 
 def main():
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    options.add_argument("--rows", type=int, default=50_000)
+    options.add_argument("--rows", type=int, default=100_000)
     options.add_argument("--in-flight", type=int, default=64)
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=5)
     chosen = options.parse_args()
     rows, in_flight = chosen.rows, chosen.in_flight
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plain = rows_csv(rows)
-        cards = folder / "cards.csv"
-        cards.write_bytes(plain)
-        export = sealed(folder, plain)
-        ratios = []
-        for turn in range(1, chosen.rounds + 1):
-            with stub() as url:
-                floor = rival("floor", url, cards, rows, in_flight)
-                fewer = min(rows, 10_000)
-                small = folder / "small.csv"
-                small.write_bytes(rows_csv(fewer))
-                script = max(rival("script", url, small, fewer, n) for n in (10, 64))
-                whole, sending = pipeline(url, folder, export, rows, in_flight)
-            ratios.append((whole / floor, sending / floor, sending / script))
-            say(
-                f"round {turn}: floor {floor:,.0f}/s, script {script:,.0f}/s, "
-                f"pipeline {sending:,.0f}/s sending, {whole:,.0f}/s whole"
-            )
-        with stub(latency_ms=200) as url:
-            _, slow = pipeline(url, folder, export, rows, 256)
-    columns = [statistics.median(column) for column in zip(*ratios, strict=True)]
-    say(f"whole command / floor    {columns[0]:.2f}")
-    say(f"sending / floor          {columns[1]:.2f}")
-    say(f"sending / better script  {columns[2]:.1f}")
-    say(f"256 in flight at 200 ms  {slow / (256 / 0.2):.2f} of what 256 can do")
+        cards, small = folder / "cards.csv", folder / "small.csv"
+        cards.write_bytes(rows_csv(rows))
+        small.write_bytes(rows_csv(SCRIPT_ROWS))
+        export = sealed(folder, cards.read_bytes())
+        ratios = [
+            compare(turn, cards, small, export, rows, in_flight)
+            for turn in range(1, chosen.rounds + 1)
+        ]
+        with stub() as url:
+            cpu = {n: pipeline(url, folder, export, rows, n).cpu_us for n in CPU_IN_FLIGHT}
+        with stub(latency_ms=LATENCY_MS) as url:
+            late = pipeline(url, folder, export, rows, LATENCY_IN_FLIGHT)
+    whole, sending, script = (statistics.median(column) for column in zip(*ratios, strict=True))
+    say(f"whole command / floor        {whole:.2f}")
+    say(f"sending / floor              {sending:.2f}")
+    say(f"whole command / best script  {script:.1f}")
+    for n, cpu_us in cpu.items():
+        say(f"CPU a row at {n:3} in flight   {cpu_us:.0f} us")
+    share = late.sending / (LATENCY_IN_FLIGHT / (LATENCY_MS / 1000))
+    say(f"sending at {LATENCY_MS} ms, {LATENCY_IN_FLIGHT} in flight  {share:.2f} of what can be")
 
 
 def say(line):
