@@ -74,7 +74,7 @@ def say_next(terminal: Terminal, ending: Ending, folder: Path) -> None:
 def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:
     balance, quoted = figures["balance"], quote(str(folder))
     if balance["pending"]:
-        yield f"{balance['pending']:,} rows are left; run the same command again to go on"
+        yield f"run the same command again to go on    ({balance['pending']:,} left)"
     if balance["failed"]:
         yield (
             f"cardferry retry {quoted} EXPORT -c CONFIG    "
@@ -87,8 +87,8 @@ def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:
         )
     if balance["rejected"]:
         yield (
-            f"look at {folder / 'failures.csv'}; have the {balance['rejected']:,} rejected rows "
-            "corrected and run the new export into the same folder"
+            f"look at {folder / 'failures.csv'}, have the rows corrected, run the new export into "
+            f"the same folder    ({balance['rejected']:,} rejected)"
         )
     yield f"read {folder / 'report.html'}; check the files with: cardferry verify {quoted}"
 

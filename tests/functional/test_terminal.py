@@ -64,7 +64,7 @@ def test_a_no_sends_nothing_and_the_same_command_asks_again(arguments, vault):
     assert (4, before) == (code, len(vault.entries()))
     assert 1 == shown.count(QUESTION)
     assert f"6 go to {vault.base_url} in test mode" in shown
-    assert "6 rows are left; run the same command again to go on" in shown
+    assert "run the same command again to go on    (6 left)" in shown
 
     code, shown = _at_a_terminal(arguments, b"y\n")
 

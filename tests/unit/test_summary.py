@@ -14,16 +14,16 @@ NOTHING = dict.fromkeys(
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        ("pending", "7 rows are left; run the same command again"),
+        ("pending", "run the same command again to go on    (7 left)"),
         ("failed", "cardferry retry out EXPORT -c CONFIG    (7 failed"),
         ("held", "cardferry retry out EXPORT -c CONFIG --held    (7 held"),
-        ("rejected", "look at out/failures.csv; have the 7 rejected rows corrected"),
+        ("rejected", "look at out/failures.csv, have the rows corrected"),
     ],
 )
 def test_every_state_that_needs_somebody_names_what_to_do(state, told, capsys, tmp_path):
     """Rows left, failed, held or rejected each bring their own next step, and no other does."""
     folder = tmp_path.relative_to(tmp_path) / "out"
-    others = ("rows are left", "(7 failed", "(7 held", "rejected rows corrected")
+    others = ("(7 left)", "(7 failed", "(7 held", "(7 rejected)")
 
     say_next(Terminal(), Ending(3, "run", {"balance": {**NOTHING, state: 7}}), folder)
 
