@@ -65,6 +65,10 @@ def scan(paths: Iterable[Path], totals: ScanTotals | None = None) -> Iterator[Fi
     """
     totals = ScanTotals() if totals is None else totals
     for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # What somebody asks about must not count as clean because nobody can look.
+            totals.troubles.append((_shown(path), "neither a file nor a folder"))
+            continue
         for file in _files(path.resolve(), totals):
             for place, seen in _search_file(file, totals):
                 totals.findings += 1

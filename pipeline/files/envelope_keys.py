@@ -6,11 +6,12 @@ reads it. Signers' certificates are public and travel as bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from pipeline.errors import SettingsRefused
 
@@ -78,6 +79,19 @@ def opened_key(
         os.close(descriptor)
 
 
+def opened_file(path: Path) -> IO[bytes]:
+    """Open a file for reading.
+
+    Raises:
+        OSError: It cannot be read, or it is a folder, a pipe or a device: one might never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def signer_certificates(paths: tuple[Path, ...]) -> list[bytes]:
     """Read the certificates that an export's signature is judged by.
 
@@ -88,7 +102,7 @@ def signer_certificates(paths: tuple[Path, ...]) -> list[bytes]:
     problems: list[str] = []
     for path in paths:
         try:
-            with path.open("rb") as file:
+            with opened_file(path) as file:
                 certificate = file.read(_CERTIFICATE_BYTES_MAX + 1)
         except OSError as error:
             problems.append(f"export.signers: {path.name}: {_why(error)}")

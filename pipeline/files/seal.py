@@ -14,7 +14,7 @@ import pysequoia
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.files.atomic import write_atomically
-from pipeline.files.envelope_keys import opened_key
+from pipeline.files.envelope_keys import opened_file, opened_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def _are_age(recipients: Recipients) -> bool:
 
 def _read_key(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with opened_file(path) as file:
             return file.read(_KEY_BYTES_MAX)
     except OSError as error:
         why = (error.strerror or "cannot be read").lower()

@@ -71,6 +71,22 @@ def test_a_signer_file_without_a_certificate_is_refused(tmp_path, make, content)
     assert WORDS[Verdict.SIGNERS_UNUSABLE][1] == refusal(path, keys).next_step
 
 
+@pytest.mark.timeout(20)
+def test_a_signer_file_that_is_a_pipe_is_refused(tmp_path):
+    """Nobody may ever write to it; it is not waited for."""
+    os.mkfifo(tmp_path / "sender.asc")
+    path = tmp_path / "export"
+    path.write_bytes(exports.by_gpg(PLAIN, signer="signer"))
+    keys = exports.EnvelopeKeys(
+        key_file=keyring().secret("cv25519"), signer_files=(tmp_path / "sender.asc",)
+    )
+
+    with pytest.raises(SettingsRefused) as caught:
+        prove(path, keys)
+
+    assert "export.signers: sender.asc: not a regular file" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [

@@ -1,5 +1,6 @@
 """`cardferry seal`: what it seals can be opened by the usual programs and by us."""
 
+import os
 import subprocess
 import sys
 
@@ -138,7 +139,16 @@ def test_a_pipe_can_be_sealed(tmp_path, to):
     """Bytes from a pipe are sealed as they come."""
     target = tmp_path / "export"
     code = "from pipeline.cli.seal import seal; seal()"
-    command = [sys.executable, "-c", code, "-", "--to", str(keyring().public(to)), "-o", str(target)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "-",
+        "--to",
+        str(keyring().public(to)),
+        "-o",
+        str(target),
+    ]
 
     subprocess.run(command, input=PLAIN, check=True, capture_output=True)
 
@@ -174,6 +184,16 @@ def test_a_missing_key_is_refused(source, tmp_path):
     """A key file that does not exist is a wrong setting."""
     with pytest.raises(SettingsRefused):
         seal_file(source, tmp_path / "export", tmp_path / "nobody.pub")
+
+
+@pytest.mark.timeout(20)
+def test_a_key_that_is_a_pipe_is_refused(source, tmp_path):
+    """Nobody may ever write to it; it is not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsRefused) as caught:
+        seal_file(source, tmp_path / "export", tmp_path / "pipe")
+
+    assert "--to: not a regular file" in str(caught.value)
 
 
 def test_an_age_export_cannot_be_signed(source, tmp_path):

@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -227,6 +228,18 @@ def test_links_pipes_and_sockets_are_counted_and_not_opened(tmp_path):
 
     assert not findings
     assert (totals.files, totals.skipped, totals.troubles) == (0, 3, [])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_that_is_asked_about_is_a_trouble(tmp_path, kind):
+    """What is named and cannot be searched is no clean bill; what a folder holds besides may be."""
+    path = Path("/dev/null") if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+    totals = ScanTotals()
+
+    assert [] == list(scan([path], totals))
+    assert [(str(path), "neither a file nor a folder")] == totals.troubles
 
 
 def test_files_are_counted_with_their_bytes(tmp_path):
