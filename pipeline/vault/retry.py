@@ -49,9 +49,8 @@ class RetryBudget:
         self._at = now
 
     def first_attempt(self) -> None:
-        """Pay a tenth in for a row's first attempt."""
-        if self._level < self.LEVEL_MAX:
-            self._level += self.SHARE
+        """Pay a tenth in for a row's first attempt; what is above the cap is lost when drawn."""
+        self._level += self.SHARE
 
     def draw(self, now: float, cost: float) -> float:
         """Take what a retry costs out; give the seconds until it is covered."""
