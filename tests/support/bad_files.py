@@ -91,6 +91,10 @@ def _mixed_ends() -> bytes:
     return "".join([f"{first}\r\n", f"{second}\n", *(f"{line}\r\n" for line in rest)]).encode()
 
 
+def _turned(text: str) -> bytes:
+    return "".join(",".join(line.split(",")[::-1]) + "\n" for line in text.splitlines()).encode()
+
+
 def _objects(*, end: str = "\n", **changes: object) -> str:
     names = HEADER.split(",")
     rows = [line.split(",") for line in good().splitlines()[1:]]
@@ -122,6 +126,7 @@ CSV_FILES = [
     _read("a quoted header", lambda: _lines((0, '"' + HEADER.replace(",", '","') + '"'))),
     _read("a header with blanks", lambda: _lines((0, HEADER.replace(",", " , ")))),
     _read("a column more", lambda: good(header=HEADER + ",more").replace("\nid", "\nid").replace("cus-", "c,").encode()),
+    _read("columns in another order", lambda: _turned(good())),
     BadFile("a header alone", 0, lambda: f"{HEADER}\n".encode()),
     BadFile("a header without a line end", 0, lambda: HEADER.encode()),
     _spoiled("an open quote to the end", lambda: _lines((4, 'id-4,"Ann,4,4,2031,B,c')), {4: "malformed_row"}),

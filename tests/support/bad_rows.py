@@ -206,6 +206,16 @@ IDENTITIES = [
     _cell("a legacy id met before", "legacy_id_duplicate", "legacy_id", legacy_id="twice"),
     _cell("a legacy id of markup", ACCEPTED, "", legacy_id="<script>alert(1)</script>"),
     _cell("a legacy id of a path", ACCEPTED, "", legacy_id="../../etc/passwd"),
+    *(
+        _cell(
+            f"a legacy id that starts with {sign}",
+            ACCEPTED,
+            "",
+            legacy_id=f"{sign}cmd|' /C calc'!A0",
+        )
+        for sign in ("=", "+", "-", "@", "\uff1d")
+    ),
+    _cell("a legacy id with a zero-width space", ACCEPTED, "", legacy_id=f"i{_ZERO_WIDTH}1"),
     _cell("a legacy id of SQL", ACCEPTED, "", legacy_id="'; DROP TABLE rows; --"),
 ]
 
