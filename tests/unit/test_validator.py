@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import date
 from random import Random
 
@@ -24,6 +25,12 @@ REJECTED = {
         row(id="cus-4242-4242-4242-4242"),
         row(id=f"{VISA}-1230"),
         row(id=FULL_WIDTH),
+        row(id="4242.4242.4242.4242"),
+        row(id="4242%204242%204242%204242"),
+        row(id=base64.b64encode(f"a{VISA}b".encode()).decode()),
+        row(id=VISA.encode().hex()),
+        row(id="42424242-4242-4242-0000-000000000000"),
+        row(id="a 42424242-4242-4242-aaaa-aaaaaaaaaaaa"),
     ],
     "number_missing": [row(card_number=""), row(card_number=" - ")],
     "number_not_digits": [
@@ -293,3 +300,18 @@ def test_an_export_without_addresses_is_judged_without_them():
     bare = {name: row()[name] for name in row() if name not in {"city", "country"}}
 
     assert code_of(bare) is None
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "42424242-4242-4242-aaaa-aaaaaaaaaaaa",
+        "42424242-4242-4242-AAAA-AAAAAAAAAAAA",
+        f"abcdef{VISA}abcdefabcd",
+        f"c0ffee{VISA}" + "ab" * 21,
+    ],
+)
+def test_a_uuid_or_a_digest_is_no_card_number_by_chance(identity):
+    """Of a million UUIDs some hundreds have the digits of a card in a row; they are ids."""
+    assert contains_pan(identity)
+    assert code_of(row(id=identity)) is None
