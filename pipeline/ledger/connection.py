@@ -132,6 +132,11 @@ def _translated(error: BaseException | None) -> CardferryError:
             f"the ledger is damaged or not a ledger ({name})",
             next_step="Keep the folder as it is; restore the ledger from a backup.",
         )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LocalStorageFailed(
+            f"another program holds the ledger open ({name})",
+            next_step="End what reads or copies the ledger, then run the same command again.",
+        )
     return LocalStorageFailed(
         f"the ledger cannot be written or read ({name})",
         next_step="Free or mend the disk, then run the same command again.",

@@ -23,6 +23,7 @@ from pipeline.ledger.opening import (
     require_known_version,
     require_newest,
     require_same_meaning,
+    require_untouched,
 )
 from pipeline.ledger.schema import events, meta, runs
 from pipeline.ledger.shield import Shield
@@ -145,6 +146,7 @@ class Ledger:
                     )
             if self._path is not None:
                 require_newest(connection, self._path.parent)
+                require_untouched(connection, self._path.parent)
         self._head, self._events = head, count
 
     def begin_run(self, run_id: str, facts: Mapping[str, object], settings_digest: str) -> None:

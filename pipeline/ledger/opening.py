@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import orjson
 from sqlalchemy import insert, inspect, select, update
 
 from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.ledger.evidence import account, table_digests
 from pipeline.ledger.schema import (
     ROW_SPAN,
     SCHEMA_VERSION,
@@ -99,6 +102,26 @@ def require_newest(connection: Connection, folder: Path) -> None:
             "the ledger is older than the files beside it, or another migration's",
             next_step="Put the newest ledger back; with this one cards would be sent again.",
         )
+
+
+def require_untouched(connection: Connection, folder: Path) -> None:
+    """Make sure that nobody changed a ledger since its outputs were published.
+
+    A run that went on from such a ledger would publish the change as its own.
+
+    Raises:
+        VerificationFailed: A table no longer holds what the manifest says.
+    """
+    latest = account(connection).latest
+    with suppress(OSError):
+        manifest = (folder / _MANIFEST).read_bytes()
+        if latest is None or hashlib.sha256(manifest).hexdigest() != latest.manifest:
+            return
+        if orjson.loads(manifest)["ledger"] != table_digests(connection):
+            raise VerificationFailed(
+                "the ledger was changed by another program since its outputs were published",
+                next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
+            )
 
 
 def require_known_version(connection: Connection) -> None:

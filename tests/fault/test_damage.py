@@ -156,6 +156,23 @@ def test_an_older_ledger_beside_newer_outputs_is_refused(tmp_path, vault):
     assert {"tokenized": 20} == dict(migration.check().states)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE rows SET last_digits = '0000' WHERE state = 'tokenized'",
+        "UPDATE rows SET unknowns = 0, legacy_id = 'id-0' WHERE id % 1000 = 7",
+        "UPDATE meta SET value = '[\"note\"]' WHERE key = 'carry'",
+        "DROP TRIGGER refuse_delete_on_tokens",
+    ],
+)
+def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migration, edit):
+    """The next run would publish the edit as its own, and so would `publish`."""
+    change(migration.out / "ledger.sqlite", edit)
+
+    assert "changed by another program" in refused(migration)
+    assert zygote().run("publish", migration.out).code == 8
+
+
 def test_a_damaged_manifest_does_not_keep_a_run_from_going_on(migration):
     """It is made from the ledger; the ledger is not judged by it."""
     (migration.out / "manifest.json").write_bytes(b"{}")

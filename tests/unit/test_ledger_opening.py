@@ -119,6 +119,19 @@ def test_after_a_failed_write_the_process_writes_nothing_more(tmp_path):
     again.close()
 
 
+def test_a_ledger_that_another_program_holds_is_told_apart_from_a_broken_disk(tmp_path):
+    """A backup or a reader that never lets go stops the run, and the advice is to end it."""
+    ledger = opened(tmp_path)
+    ledger.begin_run("run-1", {}, "digest")
+    with ledger.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LocalStorageFailed, match="another program holds the ledger"):
+            ledger.remember("rate", "5")
+    ledger.close()
+
+
 def test_every_run_takes_the_next_epoch_and_the_chain_goes_on(tmp_path):
     """Three runs, one chain from the first event to the last."""
     for epoch in (1, 2, 3):
