@@ -18,6 +18,7 @@ from pipeline.stages.steps import FREE, Policy, Step, WaitingCard, step_after
 from pipeline.vault.card_body import wipe
 from pipeline.vault.failures import proves_not_sent
 from pipeline.vault.token_answer import WRONG_MODE
+from pipeline.vault.waiting import pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,14 +89,16 @@ class Tokenizer:
         slots = [asyncio.create_task(self._slot(n, source)) for n in range(self._gates.slots)]
         stopped = asyncio.create_task(self._stopping.wait())
         all_done = asyncio.create_task(_ended(slots))
+        watch = asyncio.create_task(self._watch_outage())
         try:
             await asyncio.wait([all_done, stopped], return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 await asyncio.wait(slots, timeout=self._policy.drain_s)
         finally:
-            for task in (*slots, stopped, all_done):
+            tasks = (*slots, stopped, all_done, watch)
+            for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*slots, stopped, all_done, return_exceptions=True)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
             for card in self._ready:
                 wipe(card.body)
         await self._commit.drain()
@@ -104,6 +107,22 @@ class Tokenizer:
             raise bugs[0]
         if self._trouble is not None:
             raise self._trouble
+
+    async def _watch_outage(self) -> None:
+        """Stop the run when an outage has lasted too long, whatever every row is waiting for."""
+        left_s = self._policy.outage_max_s
+        while left_s > 0:
+            await pause(self._clock, left_s, self._stopping)
+            if self._stopping.is_set():
+                return
+            # An outage that began while this slept is shorter than the sleep was.
+            left_s = self._policy.outage_max_s - self._gates.outage_s()
+        self.stop(
+            VaultUnavailable(
+                "the vault has been out of order for longer than flow.outage_max_s",
+                next_step="Run the same command again when the vault is well.",
+            )
+        )
 
     async def _slot(self, number: int, source: AsyncIterator[list[WaitingCard]]) -> None:
         try:
@@ -238,13 +257,6 @@ class Tokenizer:
             )
         elif outcome.kind is OutcomeKind.MISMATCH:
             self.stop(mixed_up())
-        elif self._gates.outage_s() > self._policy.outage_max_s:
-            self.stop(
-                VaultUnavailable(
-                    "the vault has been out of order for longer than flow.outage_max_s",
-                    next_step="Run the same command again when the vault is well.",
-                )
-            )
         elif self._flow.rejected + self._flow.failed + self._flow.held > self._policy.failures_max:
             self.stop(
                 VaultUnavailable(

@@ -77,7 +77,7 @@ class Turnstile:
                 again = await self.reserve(stopping)
                 if again is None:
                     break
-                del self._handed_out[again]
+                self._handed_out.pop(again, None)
                 turn = again
             now = self._clock.monotonic()
         return False

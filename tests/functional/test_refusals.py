@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 
 import click
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pipeline.cli import COMMANDS, EXIT_CODES
 from pipeline.cli import cardferry as program
 from pipeline.cli.examples import ENDINGS
+from pipeline.vault.breaker import OPEN_S
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.exports import PASSPHRASE, by_gpg, keyring
 from tests.support.sandbox import running, spawned
@@ -161,6 +163,19 @@ def test_a_vault_that_cannot_be_reached_stops_the_run_resumably(tmp_path):
 
     assert (3, 0) == (stopped.json["balance"]["pending"], stopped.json["unseen_tokens_max"])
     assert done.json["balance"]["tokenized"] == 3
+
+
+def test_an_outage_stops_the_run_when_its_limit_is_over_whatever_is_waited_for(tmp_path):
+    """The breaker's pause of half a minute does not outlast a limit of two seconds."""
+    with running(faults="5") as vault:
+        config = settings(tmp_path, vault.base_url, "outage_max_s = 2")
+        export = sealed(tmp_path, rows_csv(40))
+        started = time.monotonic()
+
+        done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json", code=4)
+
+    assert "outage_max_s" in done.json["error"]
+    assert time.monotonic() - started < OPEN_S
 
 
 def test_a_key_that_the_vault_refuses_stops_the_run_and_blames_no_row(tmp_path):
