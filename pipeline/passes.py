@@ -66,6 +66,7 @@ def prove_and_plan(
     file = sealed.digest()
     known = planning.find(file.sha256)
     if known is not None and known.is_planned:
+        planning.note_known(known)
         return file, known
     facts = SealedFacts(file.name, file.size, file.sha256, b"".join(file.block_digests), file.kind)
     export = planning.begin(facts, as_of)

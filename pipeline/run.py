@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline import __version__, assembly
+from pipeline.audit.signature import Signer
 from pipeline.clock import timestamp
 from pipeline.config.loading import meaning_digest
 from pipeline.errors import (
     CardferryError,
     ExportRefused,
+    Interrupted,
     LocalStorageFailed,
     VaultUnavailable,
     exit_status,
@@ -105,6 +108,8 @@ class Run:
         self._settings = settings
         self._credentials = credentials
         self._tools = tools
+        self._signer = _signer(credentials)
+        self._signal_noted = False
         self._flow = Flow()
         self._shield = Shield()
 
@@ -131,6 +136,8 @@ class Run:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
                 if work and self._tools.confirm(plan_of(ledger, self._settings)):
+                    for export in work:
+                        Planning(ledger).note_key_use(export.known)
                     started = self._tools.clock.monotonic()
                     self._sending(ledger).carry(work)
         except LocalStorageFailed as failed:
@@ -140,11 +147,13 @@ class Run:
             raise
         except CardferryError as stopped:
             trouble = stopped
+        if isinstance(trouble, Interrupted):
+            self._note_signal(ledger, trouble.signal_number)
         code = _exit_code(ledger, trouble)
         self._end(ledger, code, started)
         with ledger.reading() as connection:
             anything = counts.all_exports(connection)
-        figures = publish(ledger, self._job.folder, __version__) if anything else None
+        figures = self._publish(ledger) if anything else None
         return Ending(code, ledger.run_id, figures, trouble)
 
     def _plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
@@ -203,7 +212,18 @@ class Run:
             shield=self._shield,
             limit=limit,
             failures_max=int(self._settings.rules.max_failure_rate * rows) - failures,
+            on_signal=lambda number: self._note_signal(ledger, number),
         )
+
+    def _note_signal(self, ledger: Ledger, number: int) -> None:
+        """Note the signal that stops this run, the moment it comes if rows are being sent."""
+        if not self._signal_noted:
+            name = signal.Signals(number).name
+            ledger.note("signal_received", resource=ledger.run_id, signal=name)
+            self._signal_noted = True
+
+    def _publish(self, ledger: Ledger) -> dict[str, Any]:
+        return publish(ledger, self._job.folder, __version__, self._signer)
 
     def _end(self, ledger: Ledger, code: int, started: float) -> None:
         ledger.end_run(code, self._flow.statistics(self._tools.clock.monotonic() - started))
@@ -246,6 +266,11 @@ def carried_columns(ledger: Ledger, settings: Settings) -> str:
     """Give every column ever carried into this mapping, as a JSON list."""
     known = orjson.loads(ledger.recall("carry") or "[]")
     return orjson.dumps([*known, *(c for c in settings.export.carry if c not in known)]).decode()
+
+
+def _signer(credentials: Credentials) -> Signer | None:
+    key = credentials.signing_key
+    return None if key is None else Signer.from_pem(key, credentials.signing_passphrase)
 
 
 def _exit_code(ledger: Ledger, trouble: CardferryError | None) -> int:

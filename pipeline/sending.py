@@ -15,6 +15,7 @@ import uvloop
 
 from pipeline import assembly
 from pipeline.errors import Interrupted
+from pipeline.ledger.diary import Diary, Limits
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.shield import STOPPING_SIGNALS
@@ -66,6 +67,7 @@ class Sending:
         shield: What takes signals while no event loop does.
         limit: Send at most this many rows; None for all.
         failures_max: More failures than this stop the run.
+        on_signal: Told a stopping signal's number, in the ledger's thread.
     """
 
     settings: Settings
@@ -78,6 +80,7 @@ class Sending:
     shield: Shield
     limit: int | None
     failures_max: int
+    on_signal: Callable[[int], None]
 
     def carry(self, work: Sequence[PlannedExport]) -> None:
         """Send every planned row of the exports, on an event loop of its own.
@@ -93,7 +96,11 @@ class Sending:
 
     async def _carry(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
-        settling = Settling(self.ledger, settings.in_flight_max)
+        diary = Diary(
+            self.ledger,
+            lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
+        )
+        settling = Settling(self.ledger, settings.in_flight_max, diary)
         with (
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
@@ -128,13 +135,21 @@ class Sending:
                 return ledger_thread.submit(settling.claimable, first_id, last_id).result()
 
             cards = self._cards(work, claim)
-            with _stopped_by_signals(tokenizer, self.shield):
+
+            def stop(number: int) -> None:
+                tokenizer.stop(Interrupted(number))
+                ledger_thread.submit(self.on_signal, number)
+
+            with _stopped_by_signals(stop, self.shield):
                 async with line, self.watcher.sending(flow, self.clock):
                     try:
                         await tokenizer.carry(_in_thread(cards, reader_thread))
                     finally:
                         reader_thread.submit(cards.close).result()
-                        self.ledger.remember(RATE_KEY, repr(gates.last_good_rate()))
+                        # In the ledger's thread: a signal that comes now writes there, too.
+                        ledger_thread.submit(diary.close).result()
+                        last_good = repr(gates.last_good_rate())
+                        ledger_thread.submit(self.ledger.remember, RATE_KEY, last_good).result()
 
     def _cards(
         self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]
@@ -167,7 +182,7 @@ async def _in_thread(
 
 
 @contextmanager
-def _stopped_by_signals(tokenizer: Tokenizer, shield: Shield) -> Iterator[None]:
+def _stopped_by_signals(first: Callable[[int], None], shield: Shield) -> Iterator[None]:
     """Let the first signal drain and the second end the process at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
@@ -177,7 +192,7 @@ def _stopped_by_signals(tokenizer: Tokenizer, shield: Shield) -> Iterator[None]:
             # Rows in flight become ambiguous; the next run counts and settles them.
             os._exit(128 + number)
         seen.append(number)
-        tokenizer.stop(Interrupted(number))
+        first(number)
 
     before = {number: signal.getsignal(number) for number in STOPPING_SIGNALS}
     for number in STOPPING_SIGNALS:

@@ -139,6 +139,24 @@ class Planning:
             export_id, facts.name, facts.sha256, as_of, facts.block_digests, is_planned=False
         )
 
+    def note_known(self, export: KnownExport) -> None:
+        """Note that an export came again whose rows are planned already."""
+        self._ledger.note("export_known", resource=export.name, sha256=export.sha256)
+
+    def note_key_use(self, export: KnownExport) -> None:
+        """Note that an export is decrypted once more, to send what is planned of it."""
+        with self._ledger.transaction() as connection:
+            key = connection.execute(
+                select(exports.c.key_fingerprint).where(exports.c.id == export.id)
+            ).scalar()
+            self._ledger.record(
+                connection,
+                "export_opened_to_send",
+                resource=export.name,
+                key=key,
+                sha256=export.sha256,
+            )
+
     def add(
         self,
         export: KnownExport,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.diary import Diary
     from pipeline.ledger.ledger import Ledger
 
 
@@ -31,10 +32,12 @@ class Settling:
     Args:
         ledger: The open ledger of the run.
         in_flight_max: C; more open intents than this are a bug and stop the run.
+        diary: Where the trail learns of outcomes and limits, if it is to.
     """
 
-    def __init__(self, ledger: Ledger, in_flight_max: int) -> None:
+    def __init__(self, ledger: Ledger, in_flight_max: int, diary: Diary | None = None) -> None:
         self._ledger = ledger
+        self._diary = diary
         self._in_flight_max = in_flight_max
         self._open = 0
         self._supersedes: dict[int, int] = {}
@@ -138,3 +141,6 @@ class Settling:
                 )
         self._batches.write_settlements(connection, settled)
         self._batches.write_intents(connection, intents)
+        if self._diary is not None:
+            # Last, as a doubled token undoes all of the above and brings it here once more.
+            self._diary.enter(connection, settled)

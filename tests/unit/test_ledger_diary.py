@@ -1,0 +1,105 @@
+"""What the trail learns of sending: every thousandth outcome, and limits that changed."""
+
+import json
+
+import pytest
+
+from pipeline.ledger.diary import Diary, Limits
+from pipeline.ledger.settling import Settling
+from tests.support.ledgers import new_builder
+
+FREE = Limits(50.0, 8, "closed")
+
+
+@pytest.fixture
+def builder(tmp_path):
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    yield builder
+    builder.ledger.close()
+
+
+class Sending:
+    """Settles rows through a diary whose limits a test sets."""
+
+    def __init__(self, builder, rows):
+        self.builder, self.limits = builder, FREE
+        self.export = builder.plan("cards.csv", rows)
+        self.diary = Diary(builder.ledger, lambda: self.limits)
+        self.settling = Settling(builder.ledger, rows, self.diary)
+
+    def settle(self, count, **limits):
+        """Settle so many rows in one batch, under these limits."""
+        self.limits = self.limits._replace(**limits)
+        claims = self.settling.claimable(self.export.first_id, self.export.last_id)[:count]
+        intents = [self.settling.intent(claim.id, claim.attempts + 1) for claim in claims]
+        self.settling.apply(intents)
+        self.settling.apply(
+            [
+                self.builder._settlement(claim, intent, 0, 0, 0)
+                for claim, intent in zip(claims, intents, strict=True)
+            ]
+        )
+
+    def told(self, kind):
+        with self.builder.ledger.reading() as connection:
+            bodies = connection.exec_driver_sql("SELECT body FROM events ORDER BY seq").scalars()
+            return [e["detail"] for e in map(json.loads, bodies.all()) if e["event"] == kind]
+
+
+def test_outcomes_are_counted_across_batches_until_there_are_a_thousand(builder):
+    """One event for the batch that fills the thousand, one for the rest when sending ends."""
+    sending = Sending(builder, 1_500)
+    for _ in range(3):
+        sending.settle(400)
+    sending.settle(10)
+    sending.diary.close()
+    sending.diary.close()
+
+    assert [{"outcomes": 1_200, "ok": 1_200}, {"outcomes": 10, "ok": 10}] == sending.told(
+        "outcomes_settled"
+    )
+
+
+def test_the_limits_are_told_once_and_again_when_the_breaker_moves(builder):
+    """The breaker is told at once, in whatever second."""
+    sending = Sending(builder, 20)
+    for state in ("closed", "closed", "open", "half_open", "closed"):
+        sending.settle(1, breaker=state)
+    states = [event["breaker"] for event in sending.told("limits_changed")]
+
+    assert ["closed", "open", "half_open", "closed"] == states
+
+
+def test_a_rate_that_hunts_is_told_every_ten_seconds_and_not_for_a_few_percent(builder):
+    """Between two tellings it may move as it likes; a move below a tenth is none."""
+    sending = Sending(builder, 20)
+    for rate in (50, 25, 26, 27):
+        sending.settle(1, rate_per_s=rate)
+    builder.clock.step(10)
+    sending.settle(1, rate_per_s=28)
+    builder.clock.step(10)
+    sending.settle(1, rate_per_s=29)
+    rates = [event["rate_per_s"] for event in sending.told("limits_changed")]
+
+    assert ["50.000", "28.000"] == rates
+
+
+def test_a_clock_that_was_set_back_does_not_silence_the_trail(builder):
+    """An hour lost by the wall clock is time that passed, too."""
+    sending = Sending(builder, 20)
+    sending.settle(1)
+    builder.clock.step(-3_600)
+    sending.settle(1, in_flight=4)
+
+    assert [8, 4] == [event["in_flight"] for event in sending.told("limits_changed")]
+
+
+def test_the_last_limits_are_told_when_sending_ends(builder):
+    """What changed within the last ten seconds is not lost."""
+    sending = Sending(builder, 20)
+    sending.settle(1)
+    sending.settle(1, rate_per_s=25.0)
+    sending.diary.close()
+
+    assert ["50.000", "25.000"] == [e["rate_per_s"] for e in sending.told("limits_changed")]
