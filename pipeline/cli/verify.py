@@ -1,22 +1,30 @@
-"""`cardferry verify DIR`: a migration folder in, what was changed in it out, offline."""
+"""`cardferry verify DIR`: a migration folder in, what was changed in it out, offline.
+
+No published file is touched. That somebody looked, and what they found, goes into the ledger's
+chain of events: from there the next run's trail has it.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import closing
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pipeline import __version__, assembly, guards
+from pipeline.audit.manifest import MANIFEST_NAME
 from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings, meaning_digest
-from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
 from pipeline.files.envelope import SealedExport
+from pipeline.ledger.evidence import VERIFICATION
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.passes import planned_cards, wipe_chunk
 from pipeline.stages.export_check import JudgedRows, compare_export
@@ -72,15 +80,17 @@ def verify(
 ) -> int:
     """Recompute every digest, total, hash chain and signature of FOLDER, offline.
 
-    Nothing is written. Exit code 8, with the file and the place, on any difference.
+    No file but the ledger is written, where it is yours: a verification is an event of the trail.
+    Exit code 8, with the file and the place, on any difference.
     """
     guards.harden()
     pem = None if public_key is None else public_key.read_bytes()
     found = verify_folder(folder, SystemClock(), __version__, pem)
     if exports and not any(difference.file == LEDGER_NAME for difference in found.differences):
         found.differences += _compare_exports(folder, exports, config_file, overrides)
+    not_noted = _note(folder, exports, found)
     if as_json:
-        terminal.print_json(_tree(folder, exports, found))
+        terminal.print_json(_tree(folder, exports, found) | {"noted": not_noted is None})
         return VerificationFailed.exit_code if found.differences else 0
     if found.differences:
         for difference in found.differences[1:]:
@@ -91,7 +101,40 @@ def verify(
             "otherwise keep the folder as it is and ask who touched it.",
         )
     _show(terminal, exports, found)
+    if not_noted is not None:
+        terminal.say(f"this verification is not in the trail: {not_noted}")
     return 0
+
+
+def _note(folder: Path, exports: Sequence[Path], found: Verification) -> str | None:
+    """Write the verification into the chain of events; give the reason where that may not be."""
+    ledger_path, system = folder / LEDGER_NAME, guards.system_facts()
+    if any(difference.file == LEDGER_NAME for difference in found.differences):
+        # What has been tampered with is evidence, to the last byte.
+        return "the ledger itself does not verify"
+    if ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
+        return "the ledger belongs to somebody else, or may not be written"
+    try:
+        manifest = sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+    except OSError:
+        manifest = None
+    try:
+        with migration_lock(folder), closing(Ledger(ledger_path, SystemClock())) as ledger:
+            origin = f"{system.host}:{system.pid}"
+            ledger.attend(system.login_user or system.user, origin)
+            ledger.note(
+                VERIFICATION,
+                resource=MANIFEST_NAME,
+                success=not found.differences,
+                differences=len(found.differences),
+                first_file=found.differences[0].file if found.differences else None,
+                exports=len(exports),
+                signature=found.signature,
+                manifest=manifest,
+            )
+    except CardferryError as trouble:
+        return trouble.message
+    return None
 
 
 def _compare_exports(

@@ -31,10 +31,12 @@ from pipeline.ledger.streaming import FETCHED_AT_ONCE, blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Table
 
 PUBLICATION: Final = "outputs_published"
 """The event that a publication leaves; it names the manifest's digest and the signing key's."""
+VERIFICATION: Final = "outputs_verified"
+"""The event that a verification leaves; it names the manifest's digest and what was found."""
 
 _DIGESTED: Final = (meta, runs, exports, rows, attempts, outcomes, tokens)
 """Every table but the events, which carry their own chain."""
@@ -54,8 +56,9 @@ class Publication:
 class Account:
     """How far the events go that outputs speak of, and which publications there were.
 
-    Publications after the last other event are not part of the trail they published, so that
-    publishing an unchanged ledger again gives the same trail.
+    Publications and verifications after the last other event are not part of the trail that was
+    published, so that publishing an unchanged ledger again gives the same trail. The next run's
+    trail has them.
     """
 
     length: int
@@ -77,19 +80,23 @@ class Account:
 
 def account(connection: Connection) -> Account:
     """Find out which events outputs speak of."""
-    is_publication = events.c.body.contains(f'"event":"{PUBLICATION}"', autoescape=True)
+    is_publication = _is(PUBLICATION)
     found = connection.execute(
         select(events.c.seq, events.c.body).where(is_publication).order_by(events.c.seq)
     )
     publications = tuple(_publication(seq, body) for seq, body in found)
     last = connection.execute(
         select(events.c.seq, events.c.hash)
-        .where(~is_publication)
+        .where(~is_publication, ~_is(VERIFICATION))
         .order_by(events.c.seq.desc())
         .limit(1)
     ).first()
     length, head = (0, chain.GENESIS) if last is None else (int(last.seq), str(last.hash))
     return Account(length, head, publications)
+
+
+def _is(kind: str) -> ColumnElement[bool]:
+    return events.c.body.contains(f'"event":"{kind}"', autoescape=True)
 
 
 def _publication(seq: int, body: str) -> Publication:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ledger.lock import migration_lock
 from tests.support import independent_check
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.folders import found_in, private_pem, public_pem, published
@@ -121,17 +122,78 @@ def test_a_difference_is_told_with_file_and_place(tmp_path):
     assert "report.json: byte 11, line 2: is not what was published" in done.err
 
 
-def test_verify_writes_nothing(tmp_path):
-    """The folder's files have the same bytes and times afterwards: they are evidence."""
+def state(folder, *but):
+    return {
+        p.name: (p.read_bytes(), p.stat().st_mtime_ns)
+        for p in folder.iterdir()
+        if not p.name.startswith(but)
+    }
+
+
+def verifications(folder):
+    connection = sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True)
+    bodies = connection.execute("SELECT body FROM events ORDER BY seq").fetchall()
+    connection.close()
+    events = [json.loads(body) for (body,) in bodies]
+    return [event for event in events if event["event"] == "outputs_verified"]
+
+
+def test_verify_touches_no_published_file(tmp_path):
+    """Whatever it finds, every output has the same bytes and times afterwards: it is evidence."""
     folder = published(tmp_path / "migration")
-
-    def state():
-        return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
-
-    before = state()
+    before = state(folder, "ledger.sqlite", ".lock")
     cardferry("verify", folder)
 
-    assert before == state()
+    assert before == state(folder, "ledger.sqlite", ".lock")
+
+
+def test_a_verification_is_an_event_that_changes_no_verdict_and_no_output(tmp_path):
+    """Who looked, when and at what is in the chain; folder and publishing are as before."""
+    folder = published(tmp_path / "migration")
+    before = state(folder, "ledger.sqlite", ".lock")
+    first = cardferry("verify", folder, "--json").json
+    second = cardferry("verify", folder, "--json").json
+    cardferry("publish", folder)
+    noted = verifications(folder)
+
+    assert [True, True] == [answer["noted"] for answer in (first, second)]
+    assert [True, True] == [event["success"] for event in noted]
+    assert all(event["actor"] and event["origin"] for event in noted)
+    assert found_in(folder, key=public_pem()) == []
+    assert {name: content for name, (content, _) in before.items()} == {
+        name: content for name, (content, _) in state(folder, "ledger.sqlite", ".lock").items()
+    }
+
+
+def test_a_verification_that_found_something_is_an_event_too(tmp_path):
+    """The event says that it failed, and on which file."""
+    folder = published(tmp_path / "migration")
+    flip(folder / "report.html")
+    cardferry("verify", folder, code=8)
+
+    assert [(False, "report.html")] == [
+        (event["success"], event["detail"]["first_file"]) for event in verifications(folder)
+    ]
+
+
+def test_a_ledger_that_does_not_verify_is_left_as_it_is(tmp_path):
+    """What has been tampered with is evidence, to the last byte."""
+    folder = published(tmp_path / "migration")
+    change(folder, "UPDATE rows SET attempts = 9 WHERE id = 10000000002")
+    before = state(folder)
+    cardferry("verify", folder, code=8)
+
+    assert before == state(folder)
+
+
+def test_while_a_run_holds_the_migration_verify_says_that_it_noted_nothing(tmp_path):
+    """Verifying never stands in the way of a run, nor a run in the way of verifying."""
+    folder = published(tmp_path / "migration")
+    with migration_lock(folder):
+        done = cardferry("verify", folder)
+
+    assert "not in the trail: another run holds this migration" in done.err
+    assert [] == verifications(folder)
 
 
 @pytest.mark.parametrize("option", ["absent.pem", "private"])
@@ -176,6 +238,7 @@ def independent(folder, key):
 
 TAMPERINGS = {
     "nothing": lambda _folder: None,
+    "looked at": lambda folder: cardferry("verify", folder),
     "mapping": lambda folder: flip(folder / "mapping.parquet"),
     "failures": lambda folder: flip(folder / "failures.csv"),
     "report": lambda folder: flip(folder / "report.html"),
@@ -216,7 +279,7 @@ def test_the_independent_check_agrees_with_verify(tmp_path, tampering):
     TAMPERINGS[tampering](folder)
     ours = found_in(folder, key=public_pem()) == []
 
-    assert (tampering == "nothing") == ours == independent(folder, key)
+    assert (tampering in {"nothing", "looked at"}) == ours == independent(folder, key)
 
 
 def test_the_independent_check_stays_under_a_hundred_lines():
