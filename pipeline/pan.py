@@ -241,13 +241,15 @@ def contains_pan(text: str) -> bool:
     if not text.isascii():
         text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     return _TRACK.search(text) is not None or any(
-        _run_holds_pan(_GROUP.findall(run))
-        for run in (*(found[0] for found in _RUN.finditer(text)), *_laid_out(text))
+        _run_holds_pan(_GROUP.findall(run)) for run in _runs(text)
     )
 
 
-def _laid_out(text: str) -> list[str]:
-    return [found[1] for found in _LAID_OUT.finditer(text)]
+def _runs(text: str) -> list[str]:
+    runs = [found[0] for found in _RUN.finditer(text)]
+    if any(sign in text for sign in "._/+"):
+        runs += [found[1] for found in _LAID_OUT.finditer(text)]
+    return runs
 
 
 def texts_containing_pan(texts: Sequence[str]) -> Flags:
