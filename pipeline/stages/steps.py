@@ -11,6 +11,7 @@ from pipeline.vault.token_answer import WRONG_MODE
 if TYPE_CHECKING:
     from pipeline.ledger.entries import Claim
     from pipeline.model import Outcome
+    from pipeline.vault.card_body import CardBody
 
 FRAUD_CODES: Final = frozenset({"failed_fraud_check"})
 RETRIES_OF_UNKNOWN: Final = {"retry": 1, "hold": 0}
@@ -25,7 +26,7 @@ class WaitingCard:
     """A claimed row and the body that will be sent for it; the body is wiped once it is settled."""
 
     claim: Claim
-    body: bytearray = field(repr=False)
+    body: CardBody = field(repr=False)
     number: int
     """Attempts ever made for this row."""
     unknowns: int

@@ -6,7 +6,7 @@ turn up in tracebacks. Fields as OMISE.md 1.1 lists them; a security code is nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import orjson
 
@@ -18,9 +18,27 @@ _AFTER_NUMBER: Final = b'"}}'
 _CLOSING_BRACES: Final = 2
 
 
+class CardBody(bytearray):
+    """Bytes of a request that hold a card number: they go to a socket and show themselves to nobody."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<CardBody of {len(self)} masked bytes>"
+
+    __str__ = __repr__
+
+    def __format__(self, specification: str) -> str:
+        return repr(self)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # Pickling, copying and sending to another process all come through here.
+        raise TypeError("a request with a card number is never copied, pickled or sent elsewhere")
+
+
 def encode_card(
     fields: Mapping[str, str | int], number: bytes | bytearray | memoryview
-) -> bytearray:
+) -> CardBody:
     """Give the JSON body for one card, as a buffer that `wipe` can clear.
 
     Args:
@@ -32,7 +50,7 @@ def encode_card(
         ValueError: A field is no text or number, or the number is not all digits.
     """
     try:
-        body = bytearray(orjson.dumps({"card": fields}))
+        body = CardBody(orjson.dumps({"card": fields}))
     except TypeError:
         raise ValueError("a field of the card is neither text nor a whole number") from None
     del body[-_CLOSING_BRACES:]

@@ -14,7 +14,7 @@ import httpx
 
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.answers import judge, request_id_of
-from pipeline.vault.card_body import wipe
+from pipeline.vault.card_body import CardBody, wipe
 from pipeline.vault.failures import CertificateRefused, proves_not_sent
 from pipeline.vault.token_answer import SentCard
 
@@ -113,7 +113,7 @@ class VaultClient:
         Raises:
             asyncio.CancelledError: Marked when the last byte had not left.
         """
-        message = bytearray(self._create_head)
+        message = CardBody(self._create_head)
         message += b"%d\r\n\r\n" % len(body)
         message += body
         sent = SentCard(last_digits, expiration_month, expiration_year)

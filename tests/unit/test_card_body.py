@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.ledger.entries import Claim
+from pipeline.stages.steps import WaitingCard
 from pipeline.vault.card_body import encode_card, wipe
 
 NUMBER = b"4242424242424242"
+CLAIM = Claim(1, 0, 0, "4242", 12, 2031, None)
 
 
 @given(name=st.text().filter(lambda text: text.isprintable()), year=st.integers(2000, 2100))
@@ -39,6 +45,34 @@ def test_a_field_that_is_not_json_is_refused_without_its_value(value):
         encode_card({"name": value}, NUMBER)
 
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "show", [repr, str, "{}".format, "{!r:>80}".format, lambda body: f"{body}", "%s".__mod__]
+)
+def test_a_body_shows_itself_to_nobody(show):
+    """Whoever prints a body, by mistake or in a traceback, reads how long it is."""
+    assert "masked" in show(encode_card({"name": "A"}, NUMBER))
+    assert NUMBER.decode() not in show(encode_card({"name": "A"}, NUMBER))
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps])
+def test_a_body_is_never_copied_pickled_or_turned_into_json(copied):
+    """A copy would outlive the wipe; neither a body nor the card that waits with it has one."""
+    body = encode_card({"name": "A"}, NUMBER)
+
+    for carrier in (body, [body], {"card": body}):
+        with pytest.raises(TypeError):
+            copied(carrier) if copied is not copy.copy else copied(body)
+
+
+def test_a_waiting_card_is_not_taken_apart():
+    """`asdict` copies what it finds, so it finds out that it may not."""
+    card = WaitingCard(CLAIM, encode_card({"name": "A"}, NUMBER), 1, 0)
+
+    with pytest.raises(TypeError):
+        asdict(card)
+    assert NUMBER.decode() not in repr(card)
 
 
 def test_wiping_leaves_zeros_in_the_same_buffer():

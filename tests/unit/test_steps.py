@@ -5,13 +5,14 @@ import pytest
 from pipeline.ledger.entries import Claim
 from pipeline.model import Outcome, OutcomeKind, RowState
 from pipeline.stages.steps import Policy, Step, WaitingCard, step_after
+from pipeline.vault.card_body import CardBody
 from pipeline.vault.token_answer import WRONG_MODE
 
 CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031, None)
 
 
 def _step(kind, *, on_ambiguous="retry", unknowns=0, counted=1, evidence="x", vault_code=None):
-    card = WaitingCard(CLAIM, bytearray(b"{}"), 1, unknowns, counted)
+    card = WaitingCard(CLAIM, CardBody(b"{}"), 1, unknowns, counted)
     policy = Policy(3, on_ambiguous, 60, 1, 10)
     return step_after(Outcome(kind, evidence, vault_code=vault_code), card, policy)
 
@@ -65,6 +66,6 @@ def test_a_fatal_answer_blames_no_row_but_counts_a_token_of_the_wrong_mode():
 
 def test_a_waiting_card_does_not_show_its_body():
     """The body holds a card number; no printed form of its card shows it."""
-    card = WaitingCard(CLAIM, bytearray(b"secret"), 1, 0)
+    card = WaitingCard(CLAIM, CardBody(b"secret"), 1, 0)
 
     assert "secret" not in f"{card} {card!r}"
