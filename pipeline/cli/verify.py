@@ -24,9 +24,10 @@ from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
 from pipeline.files.envelope import SealedExport
 from pipeline.ledger.evidence import VERIFICATION
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
-from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.lock import is_locked, migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.passes import planned_cards, wipe_chunk
+from pipeline.regular_file import open_regular_file
 from pipeline.stages.export_check import JudgedRows, compare_export
 from pipeline.stages.reader import read
 from pipeline.stages.validator import validate
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from pipeline.stages.validator import Rules
     from pipeline.stages.verifier import Verification
 
+_NEXT_STEP: Final = (
+    "If a run or publish was cut short, `cardferry publish DIR` mends the files; "
+    "otherwise keep the folder as it is and ask who touched it."
+)
+_KEY_BYTES_MAX: Final = 64 * 1024
 _SIGNATURES: Final = {
     "valid": "the signature is valid",
     "invalid": "the signature is not valid",
@@ -84,7 +90,7 @@ def verify(
     Exit code 8, with the file and the place, on any difference.
     """
     guards.harden()
-    pem = None if public_key is None else public_key.read_bytes()
+    pem = None if public_key is None else _read_key(public_key)
     found = verify_folder(folder, SystemClock(), __version__, pem)
     if exports and not any(difference.file == LEDGER_NAME for difference in found.differences):
         found.differences += _compare_exports(folder, exports, config_file, overrides)
@@ -95,15 +101,23 @@ def verify(
     if found.differences:
         for difference in found.differences[1:]:
             terminal.say(str(difference))
+        alive = "A run is under way in this folder: verify it again when that has ended."
         raise VerificationFailed(
-            str(found.differences[0]),
-            next_step="If a run or publish was cut short, `cardferry publish DIR` mends the files; "
-            "otherwise keep the folder as it is and ask who touched it.",
+            str(found.differences[0]), next_step=alive if is_locked(folder) else _NEXT_STEP
         )
     _show(terminal, exports, found)
     if not_noted is not None:
         terminal.say(f"this verification is not in the trail: {not_noted}")
     return 0
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        with open_regular_file(path) as file:
+            return file.read(_KEY_BYTES_MAX)
+    except OSError as error:
+        problem = f"--public-key: {path.name}: cannot be read ({error.strerror})"
+        raise SettingsRefused([problem], next_step="Give the PEM file of the key.") from None
 
 
 def _note(folder: Path, exports: Sequence[Path], found: Verification) -> str | None:

@@ -7,7 +7,9 @@ Every problem of every layer is collected and raised at once; none shows a value
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.config.credentials import Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.errors import SettingsRefused
+from pipeline.regular_file import open_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +72,7 @@ def load_settings(
         SettingsRefused: With every problem at once.
     """
     problems: list[str] = []
-    tree = _read_file(path, problems)
+    tree, shared = _read_file(path, problems)
     if problems:
         # Nothing more can be said of a file that cannot be read.
         raise SettingsRefused(problems, next_step=_NEXT_STEP)
@@ -78,6 +81,8 @@ def load_settings(
     _lay_over(tree, _from_environment(environ), problems, "the environment")
     _lay_over(tree, [_split_override(text) for text in overrides], problems, "--set")
     settings, places = _validate(tree, problems)
+    if shared and not settings.vault.is_loopback:
+        problems.append("the settings file may be written by anyone; run chmod o-w on it")
     credentials = read_credentials(settings, environ, problems, places)
     if problems:
         raise SettingsRefused(problems, next_step=_NEXT_STEP) from None
@@ -93,11 +98,14 @@ def meaning_digest(settings: Settings) -> str:
     return hashlib.sha256(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _read_file(path: Path | None, problems: list[str]) -> dict[str, Any]:
+def _read_file(path: Path | None, problems: list[str]) -> tuple[dict[str, Any], bool]:
+    """Read the settings file; say also whether anyone may write to it."""
     if path is None:
-        return {}
+        return {}, False
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with open_regular_file(path) as file:
+            shared = bool(os.fstat(file.fileno()).st_mode & stat.S_IWOTH)
+            return tomllib.loads(file.read().decode("utf-8")), shared
     except OSError as error:
         problems.append(f"the settings file cannot be read ({error.strerror})")
     except UnicodeDecodeError:
@@ -108,7 +116,7 @@ def _read_file(path: Path | None, problems: list[str]) -> dict[str, Any]:
         problems.append(f"the settings file is not TOML ({place[1] if place else 'unknown place'})")
     except RecursionError:
         problems.append("the settings file is not TOML (nested too deep)")
-    return {}
+    return {}, False
 
 
 def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:

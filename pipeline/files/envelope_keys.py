@@ -6,14 +6,14 @@ reads it. Signers' certificates are public and travel as bytes.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import SettingsRefused
+from pipeline.regular_file import open_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,19 +79,6 @@ def opened_key(
         os.close(descriptor)
 
 
-def opened_file(path: Path) -> IO[bytes]:
-    """Open a file for reading.
-
-    Raises:
-        OSError: It cannot be read, or it is a folder, a pipe or a device: one might never end.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return os.fdopen(descriptor, "rb")
-
-
 def signer_certificates(paths: tuple[Path, ...]) -> list[bytes]:
     """Read the certificates that an export's signature is judged by.
 
@@ -102,7 +89,7 @@ def signer_certificates(paths: tuple[Path, ...]) -> list[bytes]:
     problems: list[str] = []
     for path in paths:
         try:
-            with opened_file(path) as file:
+            with open_regular_file(path) as file:
                 certificate = file.read(_CERTIFICATE_BYTES_MAX + 1)
         except OSError as error:
             problems.append(f"export.signers: {path.name}: {_why(error)}")

@@ -14,7 +14,8 @@ import pysequoia
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.files.atomic import write_atomically
-from pipeline.files.envelope_keys import opened_file, opened_key
+from pipeline.files.envelope_keys import opened_key
+from pipeline.regular_file import open_regular_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,7 @@ def _are_age(recipients: Recipients) -> bool:
 
 def _read_key(path: Path) -> bytes:
     try:
-        with opened_file(path) as file:
+        with open_regular_file(path) as file:
             return file.read(_KEY_BYTES_MAX)
     except OSError as error:
         why = (error.strerror or "cannot be read").lower()
@@ -138,10 +139,22 @@ def _signer(path: Path | None, passphrase: SecretStr | None) -> pysequoia.PySign
 
 
 def _require_readable(source: Path) -> None:
-    if not os.access(source, os.R_OK) or source.is_dir():
+    # A pipe ends when its writer does; a device may never.
+    endless = source.is_dir() or source.is_block_device() or _is_device(source)
+    if endless or not os.access(source, os.R_OK):
         raise LocalStorageFailed(
             f"{source.name}: cannot be read", next_step="Give a file that this user may read."
         )
+
+
+def _is_device(source: Path) -> bool:
+    """Say whether this is a device that is nobody's keyboard or empty end."""
+    return source.is_char_device() and not (source.samefile(os.devnull) or _is_terminal(source))
+
+
+def _is_terminal(source: Path) -> bool:
+    with source.open("rb", buffering=0) as opened:
+        return opened.isatty()
 
 
 def _seal_openpgp(

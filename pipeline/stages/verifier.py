@@ -72,6 +72,10 @@ def verify(folder: Path, clock: Clock, version: str, public_key: bytes | None) -
         found = Verification(manifest=verdict.manifest)
         if isinstance(witness, Difference):
             found.differences.append(witness)
+        if ledger is not None and ledger.account.latest is None and not verdict.content:
+            unpublished = "is not there: nothing was published from this ledger yet"
+            found.differences.append(Difference(MANIFEST_NAME, WHOLE, unpublished))
+            return found
         checks = _Checks(folder, ledger, verdict, version)
         found.signature, unsigned = checks.signature(key)
         found.differences += [*checks.manifest(), *unsigned]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.loading import load_settings
 from pipeline.config.models import Settings
+from pipeline.errors import SettingsRefused
 from tests.support.bad_files import PLAIN, good, numbers_of
 from tests.support.exports import by_sequoia, keyring
 from tests.support.judged import carry, command, require_balance, require_clean
@@ -114,6 +116,29 @@ def vault(tmp_path_factory):
     """One vault for all; each test looks at the lines that it added to the journal."""
     with running(journal=tmp_path_factory.mktemp("vault") / "journal") as sandbox:
         yield sandbox
+
+
+def test_settings_in_a_pipe_are_refused_without_waiting(tmp_path):
+    """Nobody may ever write to it."""
+    os.mkfifo(tmp_path / "settings.toml")
+
+    with pytest.raises(SettingsRefused) as caught:
+        load_settings(tmp_path / "settings.toml", {})
+
+    assert "not a regular file" in caught.value.problems[0]
+
+
+def test_settings_that_anyone_may_write_are_refused_towards_a_real_vault(tmp_path):
+    """Another user could send the cards elsewhere; a rehearsal on this machine may go on."""
+    config, environ = tmp_path / "settings.toml", {"THE_KEY": "pkey_test_x"}
+    config.write_text(_REMOTE)
+    config.chmod(0o666)
+    with pytest.raises(SettingsRefused) as caught:
+        load_settings(config, environ)
+    config.write_text(_LOOPBACK)
+    load_settings(config, environ)
+
+    assert "the settings file may be written by anyone" in caught.value.problems[0]
 
 
 @pytest.mark.parametrize("case", SETTINGS, ids=lambda case: case.name)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -194,6 +195,17 @@ def test_a_key_that_is_a_pipe_is_refused(source, tmp_path):
         seal_file(source, tmp_path / "export", tmp_path / "pipe")
 
     assert "--to: not a regular file" in str(caught.value)
+
+
+def test_a_device_without_an_end_is_not_sealed(tmp_path):
+    """It would fill the disk; the empty device may be sealed."""
+    target = tmp_path / "export"
+    with pytest.raises(LocalStorageFailed):
+        seal_file(Path("/dev/zero"), target, keyring().public("cv25519"))
+    assert not target.exists()
+
+    seal_file(Path("/dev/null"), target, keyring().public("cv25519"))
+    assert target.exists()
 
 
 def test_an_age_export_cannot_be_signed(source, tmp_path):

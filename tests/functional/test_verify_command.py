@@ -1,6 +1,7 @@
 """`cardferry verify` and `cardferry publish` from the outside: exit codes, words, exports again."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -87,8 +88,9 @@ def test_the_export_is_compared_row_by_row(carried):
 def test_a_ledger_and_files_changed_together_are_caught_by_the_export(
     carried, tmp_path, column, value, row
 ):
-    """Even a forger who publishes again after changing the ledger cannot change the export."""
+    """Even a forger who takes the manifest away and publishes again cannot change the export."""
     folder = copied(carried, tmp_path)
+    (folder / "manifest.json").unlink()
     change(folder, f"UPDATE rows SET {column} = {value} WHERE id = {10_000_000_000 + row}")  # noqa: S608
     cardferry("publish", folder)
     export, config = carried / "cards.csv.pgp", carried / "settings.toml"
@@ -136,6 +138,27 @@ def verifications(folder):
     connection.close()
     events = [json.loads(body) for (body,) in bodies]
     return [event for event in events if event["event"] == "outputs_verified"]
+
+
+def test_a_key_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+    """Nobody may ever write to it."""
+    folder = published(tmp_path / "migration")
+    os.mkfifo(tmp_path / "key.pem")
+
+    done = cardferry("verify", folder, "--public-key", tmp_path / "key.pem", code=7, timeout=20)
+
+    assert "not a regular file" in done.err
+
+
+def test_a_folder_that_published_nothing_is_told_so_once(tmp_path):
+    """A run that was refused leaves a ledger and no outputs: one sentence, not seven files."""
+    export, config = tmp_path / "cards.csv.pgp", settings(tmp_path, "http://127.0.0.1:9")
+    export.write_bytes(b"damaged")
+    cardferry("run", export, "-c", config, "-o", tmp_path / "out", code=6)
+
+    done = cardferry("verify", tmp_path / "out", "--json", code=8)
+
+    assert ["manifest.json"] == [one["file"] for one in done.json["differences"]]
 
 
 def test_verify_touches_no_published_file(tmp_path):
