@@ -125,7 +125,12 @@ class Run:
             stack.enter_context(migration_lock(self._job.folder))
             ledger = Ledger(self._job.folder / LEDGER_NAME, self._tools.clock, shield=self._shield)
             stack.callback(ledger.close)
-            ledger.begin_run(self._run_id(), self._facts(), meaning_digest(self._settings))
+            ledger.begin_run(
+                self._run_id(),
+                self._facts(),
+                meaning_digest(self._settings),
+                livemode=self._settings.vault.mode == "live",
+            )
             return self._work(ledger)
 
     def _work(self, ledger: Ledger) -> Ending:

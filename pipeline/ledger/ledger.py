@@ -23,6 +23,7 @@ from pipeline.ledger.opening import (
     require_known_version,
     require_newest,
     require_same_meaning,
+    require_same_mode,
     require_untouched,
 )
 from pipeline.ledger.schema import events, meta, runs
@@ -149,16 +150,25 @@ class Ledger:
                 require_untouched(connection, self._path.parent)
         self._head, self._events = head, count
 
-    def begin_run(self, run_id: str, facts: Mapping[str, object], settings_digest: str) -> None:
+    def begin_run(
+        self,
+        run_id: str,
+        facts: Mapping[str, object],
+        settings_digest: str,
+        *,
+        livemode: bool = False,
+    ) -> None:
         """Take the ledger over for a new run: the next epoch, fenced from every earlier one.
 
         Args:
             run_id: The run's name in reports.
             facts: JSON-ready facts: `operator`, `host`, `pid`, settings, guards.
             settings_digest: What results mean (`config.loading.meaning_digest`).
+            livemode: Whether the vault is used in live mode.
 
         Raises:
-            SettingsRefused: An unfinished ledger was begun with other settings.
+            SettingsRefused: An unfinished ledger was begun with other settings, or this one
+                holds tokens of the other mode.
         """
         self.verify()
         with self._shield.held(), ledger_trouble(), self.engine.begin() as connection:
@@ -166,6 +176,7 @@ class Ledger:
             self.run_id = run_id
             self._actor = str(facts.get("operator", ""))
             self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
+            require_same_mode(connection, livemode=livemode)
             require_same_meaning(connection, settings_digest)
             connection.execute(
                 insert(runs).values(

@@ -20,6 +20,7 @@ from pipeline.ledger.schema import (
     metadata,
     rows,
     sqlite_triggers,
+    tokens,
 )
 from pipeline.model import OPEN_STATES
 
@@ -164,6 +165,22 @@ def _version(connection: Connection) -> int:
             next_step="Keep the folder as it is; restore the ledger from a backup.",
         )
     return int(written)
+
+
+def require_same_mode(connection: Connection, *, livemode: bool) -> None:
+    """Make sure that every token of a ledger is of the mode that is to be used now.
+
+    A rehearsal's cards would else count as moved already, and their test tokens as live ones.
+
+    Raises:
+        SettingsRefused: There are tokens of the other mode.
+    """
+    other = select(tokens.c.row_id).where(tokens.c.livemode != int(livemode)).limit(1)
+    if connection.execute(other).first() is not None:
+        raise SettingsRefused(
+            ["vault.mode: this folder holds tokens of the other mode"],
+            next_step="Use another folder; a migration has one mode from its first token on.",
+        )
 
 
 def put(connection: Connection, key: str, value: str) -> None:

@@ -50,6 +50,18 @@ def test_settings_may_change_when_everything_is_settled(tmp_path):
     builder.ledger.close()
 
 
+def test_a_folder_keeps_the_mode_of_its_tokens(tmp_path):
+    """A rehearsed folder is no live one, however settled it is: its cards would count as moved."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    builder.settle(builder.plan("cards.csv", 3))
+    with pytest.raises(SettingsRefused) as caught:
+        builder.ledger.begin_run("run-2", {}, "new digest", livemode=True)
+    builder.ledger.close()
+
+    assert "vault.mode" in caught.value.problems[0]
+
+
 def test_an_older_ledger_is_brought_up_to_date_step_by_step(tmp_path):
     """Version 1 to 3 in one transaction."""
     ledger = opened(tmp_path)
