@@ -57,6 +57,12 @@ class ExportRefused(CardferryError):
 
     exit_code = 6
 
+    def naming(self, export: str) -> ExportRefused:
+        """Give the same refusal with the export's name in front, if it is not there yet."""
+        if self.message.startswith(f"{export}: "):
+            return self
+        return ExportRefused(f"{export}: {self.message}", next_step=self.next_step)
+
 
 class SettingsRefused(CardferryError):
     """The settings are wrong; every problem is listed at once.
@@ -72,7 +78,9 @@ class SettingsRefused(CardferryError):
         self,
         problems: Sequence[str],
         *,
-        next_step: str = "Correct the settings; `cardferry config -c FILE` shows what is in force.",
+        next_step: str = (
+            "Correct it; configs/production.example.toml shows every setting with unit and default."
+        ),
     ) -> None:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(f"the settings are refused:{lines}", next_step=next_step)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.errors import CardferryError, Interrupted, LocalStorageFailed, VerificationFailed
+from pipeline.errors import (
+    CardferryError,
+    ExportRefused,
+    Interrupted,
+    LocalStorageFailed,
+    VerificationFailed,
+)
 from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.schema import ROW_SPAN, row_id
 from pipeline.stages.expiration import MONTHS, YEARS
@@ -77,6 +83,8 @@ def prove_and_plan(
         raise
     except CardferryError as refusal:
         planning.refuse(export, type(refusal).__name__)
+        if isinstance(refusal, ExportRefused):
+            raise refusal.naming(file.name) from None
         raise
     planning.finish(export, proved)
     return file, export

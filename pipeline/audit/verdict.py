@@ -42,7 +42,7 @@ def _verdict(balance: Mapping[str, int]) -> tuple[str, str]:
     if balance["held"]:
         return "held", (
             f"Finished, with {_rows(balance['held'])} held back for a decision: "
-            f"{mapped:,} of {rows:,} have a token, {missing:,} have none."
+            f"{mapped:,} of {rows:,} with a token, {missing:,} without one."
         )
     if missing:
         return "complete_with_failures", (

@@ -11,6 +11,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.examples import epilog
+from pipeline.cli.streams import settle_streams
 from pipeline.cli.terminal import Terminal, add_common_options
 from pipeline.errors import CardferryError, exit_status
 from pipeline.excepthooks import describe, install_excepthooks
@@ -110,6 +111,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: The command line without the program's name; default `sys.argv`.
     """
+    settle_streams()
     install_excepthooks()
     sys.exit(_exit_code(arguments))
 

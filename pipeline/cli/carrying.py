@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import guards
+from pipeline.cli.streams import reader_may_go
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -64,7 +65,8 @@ def carry_and_show(
     facts = facts_of(held_guards, settings.audit.operator)
     job = Job(exports, folder, facts, limit, again, held)
     ending = carry(terminal, job, settings, credentials, ask=ask)
-    show_ending(terminal, ending, folder)
+    with reader_may_go():
+        show_ending(terminal, ending, folder)
     say_next(terminal, ending, folder)
     return ending.exit_code
 

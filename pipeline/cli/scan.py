@@ -70,10 +70,14 @@ def _summarize(totals: ScanTotals) -> None:
     for path, reason in totals.troubles:
         click.echo(f"{path}: not searched wholly: {reason}", file=sys.stderr)
     click.echo(
-        f"{totals.files} files, {totals.bytes} bytes, {totals.skipped} skipped, "
-        f"{totals.findings} card numbers found",
+        f"{_counted(totals.files, 'file')}, {_counted(totals.bytes, 'byte')}, "
+        f"{totals.skipped:,} skipped, {_counted(totals.findings, 'card number')} found",
         file=sys.stderr,
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _conclude(totals: ScanTotals) -> None:

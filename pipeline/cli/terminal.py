@@ -21,6 +21,12 @@ PIPE_COLUMNS: Final = 160
 _LEAK_EXIT_CODE: Final = 9
 
 
+class _Results(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the process here, with a code of its own.
+        raise BrokenPipeError
+
+
 class Terminal:
     """Standard output for results, standard error for everything else."""
 
@@ -44,7 +50,7 @@ class Terminal:
     def out(self) -> Console:
         """Give the console for results; in a pipe a line ends where it ends, not at 80."""
         fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
-        return Console(
+        return _Results(
             file=sys.stdout,
             width=None if fixed else PIPE_COLUMNS,
             no_color=not wants_colour(sys.stdout),
