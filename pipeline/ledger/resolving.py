@@ -61,11 +61,17 @@ def resolve_known(
         other.c.expiration_year == rows.c.expiration_year,
     ]
     if rivals_may_settle:
-        between = select(rival.c.id).where(
-            rival.c.legacy_id == rows.c.legacy_id,
-            rival.c.id > other.c.id,
-            rival.c.id < rows.c.id,
-            rival.c.state.in_(OPEN_STATES),
+        # Sums, because the index on ids would lead through every row between the two.
+        rival_id = rival.c.id + 0
+        between = (
+            select(rival.c.id)
+            .where(
+                rival.c.legacy_id == rows.c.legacy_id,
+                rival_id > other.c.id,
+                rival_id < rows.c.id,
+                rival.c.state.in_(OPEN_STATES),
+            )
+            .correlate(rows, other)
         )
         same_card.append(~between.exists())
     newer = rows.c.id // ROW_SPAN < other.c.id // ROW_SPAN
