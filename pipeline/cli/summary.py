@@ -122,7 +122,7 @@ def show_balance(out: Console, figures: dict[str, Any]) -> None:
     show_failures(out, {item["code"]: item["rows"] for item in figures["failures"]})
     if not figures["failures"]:
         out.print()
-    out.print(figures["verdict"]["sentence"], markup=False, soft_wrap=False)
+    out.print(figures["verdict"]["sentence"], markup=False, soft_wrap=not out.is_terminal)
     unseen = figures["unseen_tokens_max"]
     out.print(f"tokens that may exist unseen: at most {unseen:,}", markup=False)
     out.print()

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_BATCH_BYTES: Final = 512 * 1024
+_BATCH_BYTES: Final = 256 * 1024
 _LINE_FEED: Final = ord("\n")
 # A CR that nothing follows yet may be half of a CR LF.
 _FIRST_LINE_END: Final = re.compile(rb"\r\n|\r(?=[^\n])|\n")

@@ -62,13 +62,18 @@ def watched(work, export, *options, key="cv25519"):
 
 
 def _peak_of(process, until):
-    """Give the tree's highest resident memory, shared pages counted once a process."""
+    """Give the tree's highest resident memory, shared pages counted once a process.
+
+    A child that has not begun its own program yet has no memory but its parent's.
+    """
     peak, root = 0, psutil.Process(process.pid)
+    words = process.args
     while process.poll() is None:
         total = 0
         for member in [root, *_children(root)]:
             try:
-                total += member.memory_info().rss
+                if member == root or member.cmdline() != words:
+                    total += member.memory_info().rss
             except psutil.NoSuchProcess:
                 continue
         peak = max(peak, total)

@@ -32,7 +32,7 @@ def test_a_clean_folder_ends_well(tmp_path):
     result = CliRunner().invoke(scan, [str(tmp_path)])
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "1 files, 16 bytes, 0 skipped, 0 card numbers found\n"
+    assert result.stderr == "1 file, 16 bytes, 0 skipped, 0 card numbers found\n"
 
 
 def test_json_is_one_versioned_object(tmp_path):

@@ -202,7 +202,7 @@ def _count_open_intents_no_more():
 
 
 def _with_many_slots(initialise):
-    def initialise_with_many(self, ledger, _in_flight_max):
-        initialise(self, ledger, 1_000_000)
+    def initialise_with_many(self, ledger, _in_flight_max, *rest):
+        initialise(self, ledger, 1_000_000, *rest)
 
     return initialise_with_many
