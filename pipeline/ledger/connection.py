@@ -77,6 +77,12 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
     return engine
 
 
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """Give the driver's own connection; there is one for the whole engine."""
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    return driver
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in the ledger's folder durable, once a run.
 

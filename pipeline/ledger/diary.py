@@ -45,15 +45,28 @@ class Diary:
         self._outcomes: Counter[str] = Counter()
         self._told: Limits | None = None
         self._told_ms = 0
+        self._entry: Limits | None = None
 
-    def enter(self, connection: Connection, settled: Sequence[Settlement]) -> None:
-        """Count a batch in the transaction that makes it durable, and write what is due."""
-        self._outcomes.update(item.kind.value for item in settled)
-        if self._outcomes.total() >= OUTCOMES_AN_EVENT:
-            self._write_outcomes(connection)
-        limits, ms = self._limits(), self._ledger.now_ms()
-        if self._is_news(limits, ms):
-            self._write_limits(connection, limits, ms)
+    def count(self, settled: Sequence[Settlement]) -> None:
+        """Count outcomes that have become durable, for the next entry."""
+        self._outcomes.update([item.kind.value for item in settled])
+
+    def is_due(self) -> bool:
+        """Tell whether the next commit is to hold an entry."""
+        return (
+            self._outcomes.total() >= OUTCOMES_AN_EVENT
+            or self._news(self._ledger.now_ms()) is not None
+        )
+
+    def enter(self, connection: Connection) -> None:
+        """Write an entry in the caller's transaction; `entered` takes note that it is durable."""
+        self._write(connection, self._news(self._ledger.now_ms()))
+
+    def entered(self) -> None:
+        """Take note that the entry is durable: what it told is not told again."""
+        self._outcomes.clear()
+        if self._entry is not None:
+            self._told, self._told_ms = self._entry, self._ledger.now_ms()
 
     def close(self) -> None:
         """Write what has not been written yet.
@@ -62,35 +75,33 @@ class Diary:
             LocalStorageFailed: The disk refused, now or before.
         """
         limits = self._limits()
-        if not self._outcomes and limits == self._told:
+        changed = limits if limits != self._told else None
+        if not self._outcomes and changed is None:
             return
         with self._ledger.transaction() as connection:
-            if self._outcomes:
-                self._write_outcomes(connection)
-            if limits != self._told:
-                self._write_limits(connection, limits, self._ledger.now_ms())
+            self._write(connection, changed)
+        self.entered()
 
-    def _is_news(self, now: Limits, ms: int) -> bool:
-        before = self._told
+    def _news(self, ms: int) -> Limits | None:
+        """Give the limits in force if they are worth an entry by now."""
+        now, before = self._limits(), self._told
         if before is None or now.breaker != before.breaker:
-            return True
+            return now
+        if now == before:
+            return None
         moved = abs(now.rate_per_s - before.rate_per_s) > _SAME_RATE * before.rate_per_s
         # A wall clock that was set back must not silence the trail.
         due = abs(ms - self._told_ms) >= _LIMITS_AT_MOST_EVERY_MS
-        return due and (moved or now.in_flight != before.in_flight)
+        return now if due and (moved or now.in_flight != before.in_flight) else None
 
-    def _write_outcomes(self, connection: Connection) -> None:
-        counted: dict[str, Any] = {"outcomes": self._outcomes.total(), **self._outcomes}
-        self._ledger.record(connection, "outcomes_settled", resource=self._ledger.run_id, **counted)
-        self._outcomes.clear()
+    def _write(self, connection: Connection, limits: Limits | None) -> None:
+        self._entry = limits
+        if self._outcomes:
+            counted: dict[str, Any] = {"outcomes": self._outcomes.total(), **self._outcomes}
+            self._record(connection, "outcomes_settled", counted)
+        if limits is not None:
+            told = limits._asdict() | {"rate_per_s": f"{limits.rate_per_s:.3f}"}
+            self._record(connection, "limits_changed", told)
 
-    def _write_limits(self, connection: Connection, limits: Limits, ms: int) -> None:
-        self._ledger.record(
-            connection,
-            "limits_changed",
-            resource=self._ledger.run_id,
-            rate_per_s=f"{limits.rate_per_s:.3f}",
-            in_flight=limits.in_flight,
-            breaker=limits.breaker,
-        )
-        self._told, self._told_ms = limits, ms
+    def _record(self, connection: Connection, kind: str, detail: dict[str, Any]) -> None:
+        self._ledger.record(connection, kind, resource=self._ledger.run_id, **detail)

@@ -20,7 +20,6 @@ class Claim(NamedTuple):
     last_digits: str
     expiration_month: int
     expiration_year: int
-    supersedes: int | None
 
 
 class Intent(NamedTuple):

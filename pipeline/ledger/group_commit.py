@@ -8,6 +8,7 @@ the next row's intent one after the other: open intents never exceed the slots.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class GroupCommit:
         self._settling = settling
         self._executor = executor
         self._on_frozen = on_frozen
-        self._queue: list[Intent | Settlement] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._queue: deque[tuple[Intent | Settlement, asyncio.Future[None] | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._drained: asyncio.Future[None] | None = None
@@ -42,7 +42,7 @@ class GroupCommit:
 
     def settle(self, settlement: Settlement) -> None:
         """Queue an outcome; it is durable before any intent that is queued after it."""
-        self._queue.append(settlement)
+        self._queue.append((settlement, None))
         self._wake()
 
     def now_ms(self) -> int:
@@ -57,8 +57,7 @@ class GroupCommit:
         """
         intent = self._settling.intent(row_id, number)
         waiter = (self._loop or self._bind()).create_future()
-        self._queue.append(intent)
-        self._waiters.append(waiter)
+        self._queue.append((intent, waiter))
         self._wake()
         await waiter
         return intent
@@ -82,55 +81,70 @@ class GroupCommit:
 
     def _wake(self) -> None:
         if self._failure is not None:
-            self._fail_waiters(self._waiters)
+            self._refuse_queued()
         elif not self._writing:
             self._writing = True
             # Whoever else is about to queue something this turn shares the commit.
-            (self._loop or self._bind()).call_soon(self._cut)
+            (self._loop or self._bind()).call_soon(self._begin)
 
-    def _cut(self) -> None:
-        """Hand all that is queued to the ledger's thread as one batch, or come to rest."""
+    def _begin(self) -> None:
+        """Set the ledger's thread to work on what is queued, or come to rest."""
         if self._queue:
-            batch, self._queue = self._queue, []
-            waiters, self._waiters = self._waiters, []
-            self._executor.submit(self._write, batch, waiters)
-            return
-        self._rest()
+            self._executor.submit(self._write)
+        else:
+            self._rest()
 
-    def _write(self, batch: list[Intent | Settlement], waiters: list[asyncio.Future[None]]) -> None:
-        """Make a batch durable; this runs in the ledger's thread."""
+    def _write(self) -> None:
+        """Make all that is queued durable, and go on; this runs in the ledger's thread.
+
+        The thread takes the next batch by itself, as asking the loop for it would cost the time
+        that the loop needs to come round. It queues up again behind those who want to read.
+        """
         loop = self._loop
-        assert loop is not None  # noqa: S101 - a batch is cut by the loop.
+        assert loop is not None  # noqa: S101 - the loop begins it.
+        batch: list[Intent | Settlement] = []
+        waiters: list[asyncio.Future[None]] = []
+        while self._queue:
+            item, waiter = self._queue.popleft()
+            batch.append(item)
+            if waiter is not None:
+                waiters.append(waiter)
         try:
             frozen = self._settling.apply(batch)
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
+            return
+        loop.call_soon_threadsafe(self._written, waiters, frozen)
+        if self._queue:
+            self._executor.submit(self._write)
         else:
-            loop.call_soon_threadsafe(self._written, waiters, frozen)
+            loop.call_soon_threadsafe(self._begin)
 
     def _written(self, waiters: list[asyncio.Future[None]], frozen: list[int]) -> None:
+        if frozen:
+            self._on_frozen(frozen)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if frozen:
-            self._on_frozen(frozen)
-        # The slots that were woken queue more before the next batch is cut.
-        (self._loop or self._bind()).call_soon(self._cut)
 
     def _failed(self, failure: BaseException, waiters: list[asyncio.Future[None]]) -> None:
         self._failure = failure
-        self._fail_waiters(waiters)
-        self._fail_waiters(self._waiters)
+        self._refuse(waiters)
+        self._refuse_queued()
         self._rest()
+
+    def _refuse_queued(self) -> None:
+        """Tell whoever waits for the disk that it has failed; what is queued is lost to this run."""
+        self._refuse([waiter for _, waiter in self._queue if waiter is not None])
+        self._queue.clear()
+
+    def _refuse(self, waiters: list[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.done() and self._failure is not None:
+                waiter.set_exception(self._failure)
 
     def _rest(self) -> None:
         self._writing = False
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-
-    def _fail_waiters(self, waiters: list[asyncio.Future[None]]) -> None:
-        for waiter in waiters:
-            if not waiter.done() and self._failure is not None:
-                waiter.set_exception(self._failure)
-        waiters.clear()

@@ -15,10 +15,12 @@ from sqlalchemy import func, insert, select, update
 from pipeline import chain
 from pipeline.clock import timestamp
 from pipeline.errors import LocalStorageFailed, VerificationFailed
-from pipeline.ledger.connection import ledger_trouble, open_engine, sync_folder
+from pipeline.ledger.connection import driver_of, ledger_trouble, open_engine, sync_folder
+from pipeline.ledger.fence import require_epoch
 from pipeline.ledger.opening import (
     bring_up_to_date,
     create_if_empty,
+    follow_trail,
     put,
     require_known_version,
     require_newest,
@@ -30,6 +32,7 @@ from pipeline.ledger.schema import events, meta, runs
 from pipeline.ledger.shield import Shield
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -81,6 +84,7 @@ class Ledger:
                         bring_up_to_date(connection)
                 with self.engine.connect() as connection:
                     require_known_version(connection)
+                    self._driver: sqlite3.Connection = driver_of(connection)
             except BaseException:
                 self.engine.dispose()
                 raise
@@ -98,20 +102,35 @@ class Ledger:
                 nobody knows what the disk holds, so this process writes nothing more.
             VerificationFailed: A later run has taken over, or a rule of the schema was broken.
         """
-        if self._failure is not None:
-            raise self._failure
         head, count = self._head, self._events
         try:
             with self._shield.held():
-                with ledger_trouble(), self.engine.begin() as connection:
-                    self._check_fence(connection)
+                with self.writing(), self.engine.begin() as connection:
+                    require_epoch(connection, self.epoch)
                     yield connection
                 # From here on it is durable, whatever signal waits outside.
                 head, count = self._head, self._events
-        except BaseException as stopped:
+        except BaseException:
             self._head, self._events = head, count
-            if isinstance(stopped, LocalStorageFailed):
-                self._failure = stopped
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the driver's connection; outside `transaction` each statement is one of its own.
+
+        Such a statement has to check the epoch by itself.
+
+        Raises:
+            LocalStorageFailed: The disk refused, now or before.
+            VerificationFailed: A rule of the schema was broken.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            with self._shield.held(), ledger_trouble():
+                yield self._driver
+        except LocalStorageFailed as failure:
+            self._failure = failure
             raise
 
     @contextmanager
@@ -134,17 +153,7 @@ class Ledger:
                     "the ledger's database is damaged",
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
-            head, count = chain.GENESIS, 0
-            for seq, body, written in connection.execute(
-                select(events.c.seq, events.c.body, events.c.hash).order_by(events.c.seq)
-            ):
-                count += 1
-                head = chain.link_bytes(head, body.encode())
-                if seq != count or written != head:
-                    raise VerificationFailed(
-                        f"the ledger's trail of events was changed at event {count}",
-                        next_step="Keep the folder as it is and ask who touched it.",
-                    )
+            head, count = follow_trail(connection)
             if self._path is not None:
                 require_newest(connection, self._path.parent)
                 require_untouched(connection, self._path.parent)
@@ -283,11 +292,3 @@ class Ledger:
     def now_ms(self) -> int:
         """Give the wall clock's time in whole milliseconds since 1970 (UTC)."""
         return int(self.clock.now().timestamp() * 1000)
-
-    def _check_fence(self, connection: Connection) -> None:
-        epoch = connection.exec_driver_sql("SELECT max(epoch) FROM runs").scalar() or 0
-        if epoch != self.epoch:
-            raise VerificationFailed(
-                "a later run has taken this ledger over",
-                next_step="Look at it with `cardferry status DIR`; only one run may write.",
-            )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from sqlalchemy import insert, inspect, select, update
 
+from pipeline import chain
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.evidence import account, table_digests
 from pipeline.ledger.schema import (
@@ -216,3 +217,23 @@ def require_same_meaning(connection: Connection, digest: str) -> None:
             next_step="Finish it with the old settings, or use another folder.",
         )
     put(connection, "settings_digest", digest)
+
+
+def follow_trail(connection: Connection) -> tuple[str, int]:
+    """Check the chain of events from its start; give its last hash and how many there are.
+
+    Raises:
+        VerificationFailed: An event was changed, taken out or put in.
+    """
+    head, count = chain.GENESIS, 0
+    for seq, body, written in connection.execute(
+        select(events.c.seq, events.c.body, events.c.hash).order_by(events.c.seq)
+    ):
+        count += 1
+        head = chain.link_bytes(head, body.encode())
+        if seq != count or written != head:
+            raise VerificationFailed(
+                f"the ledger's trail of events was changed at event {count}",
+                next_step="Keep the folder as it is and ask who touched it.",
+            )
+    return head, count

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from pipeline.ledger.batches import CLAIMABLE, Batches, TokenDoubled
+from pipeline.ledger.batch_view import CLAIMABLE, ROWS_AT_ONCE
+from pipeline.ledger.batches import Batches, TokenDoubled
 from pipeline.ledger.doubles import freeze_doubled
 from pipeline.ledger.entries import Claim, Intent, Settlement
 from pipeline.ledger.resolving import resolve_known
@@ -19,8 +20,6 @@ from pipeline.model import OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from sqlalchemy import Connection
 
     from pipeline.ledger.diary import Diary
     from pipeline.ledger.ledger import Ledger
@@ -40,7 +39,6 @@ class Settling:
         self._diary = diary
         self._in_flight_max = in_flight_max
         self._open = 0
-        self._supersedes: dict[int, int] = {}
         self._under_way: set[int] = set()
         with ledger.reading() as connection:
             self._next_attempt = 1 + (
@@ -48,7 +46,7 @@ class Settling:
             )
             # Only rows of different exports can share a legacy id and both be sent.
             self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
-        self._batches = Batches(ledger.engine, ledger.epoch)
+        self._batches = Batches(ledger)
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.
@@ -82,13 +80,11 @@ class Settling:
                     rows.c.last_digits,
                     rows.c.expiration_month,
                     rows.c.expiration_year,
-                    rows.c.supersedes,
                 )
                 .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE))
                 .order_by(rows.c.id)
             ).all()
         claims = [Claim(*row) for row in found]
-        self._supersedes.update((c.id, c.supersedes) for c in claims if c.supersedes is not None)
         if self._several:
             self._under_way.update(claim.id for claim in claims)
         return claims
@@ -120,27 +116,27 @@ class Settling:
             raise AssertionError("more intents are open than cards may be in flight")
         frozen: list[int] = []
         try:
-            with self._ledger.transaction() as connection:
-                self._write(connection, intents, settled)
+            self._write(settled, intents)
         except TokenDoubled:
             with self._ledger.transaction() as connection:
                 settled, frozen = freeze_doubled(self._ledger, connection, settled)
-                self._write(connection, intents, settled)
+                self._batches.write(settled, intents)
         self._open = still_open
+        if self._diary is not None:
+            self._diary.count(settled)
         self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen
 
-    def _write(
-        self, connection: Connection, intents: list[Intent], settled: list[Settlement]
-    ) -> None:
-        for item in settled if self._supersedes else ():
-            old = self._supersedes.get(item.row_id) if item.token is not None else None
-            if old is not None:
-                connection.execute(
-                    update(rows).where(rows.c.id == old).values(superseded_by=item.row_id)
-                )
-        self._batches.write_settlements(connection, settled)
-        self._batches.write_intents(connection, intents)
-        if self._diary is not None:
-            # Last, as a doubled token undoes all of the above and brings it here once more.
-            self._diary.enter(connection, settled)
+    def _write(self, settled: list[Settlement], intents: list[Intent]) -> None:
+        """Write a batch as one statement, or in a transaction where it needs company."""
+        diary = self._diary
+        is_due = diary is not None and diary.is_due()
+        if not is_due and len(settled) + len(intents) <= ROWS_AT_ONCE:
+            self._batches.write(settled, intents)
+            return
+        with self._ledger.transaction() as connection:
+            if diary is not None and is_due:
+                diary.enter(connection)
+            self._batches.write(settled, intents)
+        if diary is not None and is_due:
+            diary.entered()

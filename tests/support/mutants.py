@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from pipeline import run, sending
 from pipeline.files.envelope_file import BlockDigest
-from pipeline.ledger import ledger, planning, recovery, settling
+from pipeline.ledger import batch_view, ledger, planning, recovery, settling
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.schema import rows
@@ -25,7 +25,7 @@ def intent_not_awaited():
 
     async def intend(self, row_id, number):
         intent = self._settling.intent(row_id, number)
-        self._queue.append(intent)
+        self._queue.append((intent, None))
         self._wake()
         return intent
 
@@ -42,7 +42,8 @@ def commit_after_send():
 
     def settle_both(self, settlement):
         number = settlement.attempt_id
-        self._queue.append(settling.Intent(number, settlement.row_id, 1, settlement.at_ms))
+        intent = settling.Intent(number, settlement.row_id, 1, settlement.at_ms)
+        self._queue.append((intent, None))
         self._wake()
         asyncio.get_running_loop().call_later(0.05, settle, self, settlement)
 
@@ -89,15 +90,15 @@ def sync_dropped():
 
 def sync_tried_again():
     """After a failed sync the run writes on as if the next one could make up for it."""
-    transaction = Ledger.transaction
+    writing = Ledger.writing
 
     @contextmanager
     def forgetful(self):
         self._failure = None
-        with transaction(self) as connection:
-            yield connection
+        with writing(self) as driver:
+            yield driver
 
-    Ledger.transaction = forgetful
+    Ledger.writing = forgetful
 
 
 def outcome_not_recorded():
@@ -175,7 +176,8 @@ def unknowns_not_counted():
 
 def fence_not_checked():
     """A run that was overtaken writes on."""
-    Ledger._check_fence = lambda *_: None
+    ledger.require_epoch = lambda *_: None
+    batch_view.UNLESS_OVERTAKEN = ""
     lock_not_taken()
 
 

@@ -16,7 +16,7 @@ from pipeline.stages.steps import WaitingCard
 from pipeline.vault.card_body import encode_card, wipe
 
 NUMBER = b"4242424242424242"
-CLAIM = Claim(1, 0, 0, "4242", 12, 2031, None)
+CLAIM = Claim(1, 0, 0, "4242", 12, 2031)
 
 
 @given(name=st.text().filter(lambda text: text.isprintable()), year=st.integers(2000, 2100))

@@ -124,3 +124,31 @@ def test_drain_waits_for_everything_that_was_queued(run):
     run(scenario, recorder)
 
     assert [item for batch in recorder.batches for item in batch] == list(range(100))
+
+
+def test_whoever_wants_to_read_gets_a_turn_between_two_batches(run):
+    """The ledger's thread takes batch after batch by itself, but not past what waits for it."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        loop = asyncio.get_running_loop()
+        thread = commit._executor
+        rows = iter(range(1_000))
+        apply, read_after = recorder.apply, []
+
+        def apply_and_queue_more(batch):
+            frozen = apply(batch)
+            if len(recorder.batches) < 50:
+                commit._queue.append((next(rows), None))
+            return frozen
+
+        recorder.apply = apply_and_queue_more
+        commit.settle("first")
+        while not recorder.batches:
+            await asyncio.sleep(0)
+        await loop.run_in_executor(thread, lambda: read_after.append(len(recorder.batches)))
+        await commit.drain()
+        return read_after[0]
+
+    assert run(scenario, recorder) < 50
+    assert len(recorder.batches) == 50

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger import counts
+from pipeline.ledger.batch_view import ROWS_AT_ONCE
 from pipeline.ledger.entries import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind, RowState
@@ -152,11 +153,14 @@ def test_a_changed_card_supersedes_the_old_row_in_the_same_commit(builder, expor
     later = builder.plan("later.csv", 4, changed_every=1)
     settling = Settling(builder.ledger, 8)
     claims, intents = sent(settling, later, 1)
-    assert claims[0].supersedes == export.first_id + 1
     settling.apply([answered(builder, intents[0], claims[0])])
 
     with builder.ledger.reading() as connection:
         mapped = [row[0] for block in counts.mapped_rows(connection) for row in block]
+        replaced = connection.exec_driver_sql(
+            "SELECT id, superseded_by FROM rows WHERE superseded_by IS NOT NULL"
+        ).all()
+    assert [(export.first_id + 1, claims[0].id)] == replaced
     assert sorted(mapped) == sorted(set(mapped))
     assert len(mapped) == 10
 
@@ -172,3 +176,58 @@ def test_a_row_waits_while_the_same_id_of_another_export_is_under_way(builder, e
 
     assert settling.has_rivals(later.first_id, later.last_id)
     assert not settling.has_rivals(later.first_id, later.first_id + 8)
+
+
+def test_a_batch_of_a_run_that_was_overtaken_is_refused_as_a_whole(builder, export):
+    """The fence stands inside the one statement that makes a batch durable."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 2)
+    with builder.ledger.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO runs (epoch, run_id, started_ms, facts) VALUES (2, 'run-2', 0, '{}')"
+        )
+    with pytest.raises(VerificationFailed, match="a later run has taken this ledger over"):
+        settling.apply([answered(builder, i, c) for i, c in zip(intents, claims, strict=True)])
+
+    assert {"planned": 8, "sent": 2} == states(builder)
+
+
+@pytest.mark.parametrize("rows", [16, 17, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
+def test_a_batch_of_any_size_is_written_as_a_whole_or_not_at_all(builder, rows):
+    """Texts are for multiples of sixteen rows, and very large batches take several statements."""
+    export = builder.plan("many.csv", rows)
+    settling = Settling(builder.ledger, rows)
+    claims, intents = sent(settling, export, rows)
+    batch = [answered(builder, i, c) for i, c in zip(intents, claims, strict=True)]
+    with pytest.raises(VerificationFailed):
+        settling.apply([*batch[:-1], batch[-1]._replace(row_id=export.last_id + 1)])
+    assert {"sent": rows} == states(builder)
+    settling.apply(batch)
+
+    assert {"tokenized": rows} == states(builder)
+
+
+def test_an_outcome_without_a_token_keeps_what_the_vault_said(builder, export):
+    """Code, doubt, the vault's own code and its request id stand in the row."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 1)
+    settling.apply(
+        [
+            answered(builder, intents[0], claims[0])._replace(
+                kind=OutcomeKind.AMBIGUOUS,
+                state=RowState.HELD,
+                code="outcome_unknown",
+                unknowns=1,
+                vault_code="backend_error",
+                request_id="req-1",
+                token=None,
+            )
+        ]
+    )
+    with builder.ledger.reading() as connection:
+        kept = connection.exec_driver_sql(
+            "SELECT state, code, unknowns, vault_code, request_id FROM rows WHERE id = ?",
+            (claims[0].id,),
+        ).one()
+
+    assert kept == ("held", "outcome_unknown", 1, "backend_error", "req-1")

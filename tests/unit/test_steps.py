@@ -8,7 +8,7 @@ from pipeline.stages.steps import Policy, Step, WaitingCard, step_after
 from pipeline.vault.card_body import CardBody
 from pipeline.vault.token_answer import WRONG_MODE
 
-CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031, None)
+CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031)
 
 
 def _step(kind, *, on_ambiguous="retry", unknowns=0, counted=1, evidence="x", vault_code=None):

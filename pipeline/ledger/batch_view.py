@@ -1,0 +1,108 @@
+"""The view that a batch is inserted into, and the triggers that take it apart, row by row.
+
+They belong to one connection and are no part of the file: whichever program opens a ledger brings
+its own. Every row of a batch is checked against where the ledger has it; one that does not fit
+undoes the whole statement.
+"""
+
+# Only names of our own schema, and our own words, are put together here; values come as marks.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from pipeline.ledger.fence import OVERTAKEN
+from pipeline.model import RowState
+
+if TYPE_CHECKING:
+    import sqlite3
+
+CLAIMABLE: Final = (RowState.PLANNED, RowState.AMBIGUOUS)
+"""The states that a row may be sent from."""
+
+ROWS_AT_ONCE: Final = 512
+"""A statement for more rows would need more marks than SQLite allows (32,766)."""
+
+ROWS_STEP: Final = 16
+"""Statements are for 16, 32, 48 ... rows, so that few texts are ever compiled; the rest is empty."""
+
+_ATTEMPT_COLUMNS: Final = ("is_intent", "attempt_id", "row_id", "at_ms", "epoch", "number")
+_SETTLEMENT_COLUMNS: Final = (
+    *("kind", "evidence", "vault_code", "request_id", "latency_us"),
+    *("state", "code", "unknowns"),
+)
+_TOKEN_COLUMNS: Final = (
+    *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
+)
+COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
+NO_SETTLEMENT: Final = (None,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
+NO_TOKEN: Final = (None,) * len(_TOKEN_COLUMNS)
+NOTHING: Final = (None,) * len(COLUMNS)
+_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+
+MOVED: Final = "a row of the ledger was not where this run had left it"
+DOUBLED: Final = "a token id was given twice"
+
+_VIEW: Final = (
+    f"CREATE TEMP VIEW IF NOT EXISTS batch AS SELECT {', '.join(f'NULL AS {c}' for c in COLUMNS)}"
+)
+UNLESS_OVERTAKEN: Final = (
+    f"SELECT RAISE(ABORT, '{OVERTAKEN}') WHERE (SELECT max(epoch) FROM runs) <> new.epoch;"
+)
+UNLESS_MOVED: Final = f"SELECT RAISE(ABORT, '{MOVED}') WHERE changes() <> 1;"
+_OUTCOME: Final = """
+    INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
+    VALUES (new.attempt_id, new.kind, new.evidence, new.vault_code, new.request_id,
+            new.latency_us, new.at_ms);"""
+_TRIGGERS: Final = {
+    "intend": (
+        "new.is_intent",
+        f"""
+    UPDATE rows SET state = 'sent', attempts = attempts + 1
+    WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE)});
+    {UNLESS_MOVED}
+    INSERT INTO attempts (id, row_id, number, epoch, at_ms)
+    VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
+    ),
+    # The old row of a changed card makes way first, as each legacy id has one token in force.
+    "tokenize": (
+        "new.token_id IS NOT NULL",
+        f"""{_OUTCOME}
+    UPDATE rows SET superseded_by = new.row_id
+    WHERE id = (SELECT supersedes FROM rows WHERE id = new.row_id);
+    UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
+    {UNLESS_MOVED}
+    INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
+                        created_s, epoch)
+    VALUES (new.row_id, new.token_id, new.card_id, new.brand, new.fingerprint, new.country,
+            new.livemode, new.created_s, new.epoch)
+    ON CONFLICT (token_id) DO NOTHING;
+    SELECT RAISE(ABORT, '{DOUBLED}') WHERE changes() <> 1;""",
+    ),
+    "settle": (
+        "new.kind IS NOT NULL AND new.token_id IS NULL",
+        f"""{_OUTCOME}
+    UPDATE rows SET state = new.state, code = new.code, unknowns = unknowns + new.unknowns,
+                    vault_code = new.vault_code, request_id = new.request_id
+    WHERE id = new.row_id AND state = 'sent';
+    {UNLESS_MOVED}""",
+    ),
+}
+
+
+def create_batch_view(driver: sqlite3.Connection) -> None:
+    """Make the view and its triggers known to a connection, if it does not know them yet."""
+    driver.execute(_VIEW)
+    for name, (condition, body) in _TRIGGERS.items():
+        driver.execute(
+            f"CREATE TEMP TRIGGER IF NOT EXISTS {name} INSTEAD OF INSERT ON batch "
+            f"WHEN {condition} BEGIN {UNLESS_OVERTAKEN} {body} END"
+        )
+
+
+@lru_cache(ROWS_AT_ONCE // ROWS_STEP)
+def insert_of(rows: int) -> str:
+    """Give the statement for so many rows, its marks in the order of `COLUMNS`."""
+    return f"INSERT INTO batch VALUES {', '.join([_ROW] * rows)}"
