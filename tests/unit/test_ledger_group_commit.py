@@ -1,6 +1,7 @@
 """One writer, few commits, in order: what waits, what fails and what is never written."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -128,27 +129,24 @@ def test_drain_waits_for_everything_that_was_queued(run):
 
 def test_whoever_wants_to_read_gets_a_turn_between_two_batches(run):
     """The ledger's thread takes batch after batch by itself, but not past what waits for it."""
-    recorder = Recorder()
+    recorder, asked = Recorder(), threading.Event()
 
     async def scenario(commit):
-        loop = asyncio.get_running_loop()
-        thread = commit._executor
-        rows = iter(range(1_000))
-        apply, read_after = recorder.apply, []
+        apply = recorder.apply
 
         def apply_and_queue_more(batch):
-            frozen = apply(batch)
-            if len(recorder.batches) < 50:
-                commit._queue.append((next(rows), None))
-            return frozen
+            asked.wait(10)
+            if len(recorder.batches) < 49:
+                commit._queue.append(("more", None))
+            return apply(batch)
 
         recorder.apply = apply_and_queue_more
         commit.settle("first")
-        while not recorder.batches:
-            await asyncio.sleep(0)
-        await loop.run_in_executor(thread, lambda: read_after.append(len(recorder.batches)))
+        await asyncio.sleep(0.01)
+        read = commit._executor.submit(lambda: len(recorder.batches))
+        asked.set()
         await commit.drain()
-        return read_after[0]
+        return read.result()
 
-    assert run(scenario, recorder) < 50
+    assert run(scenario, recorder) == 1
     assert len(recorder.batches) == 50
