@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.schema import ROW_SPAN, attempts, exports, outcomes, rows, runs, tokens
-from pipeline.ledger.streaming import blocks
+from pipeline.ledger.streaming import selected
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection, Row
 
 
 def by_state(connection: Connection) -> dict[RowState, int]:
@@ -83,7 +83,7 @@ def mix(connection: Connection, column: str) -> dict[str, int]:
     else:
         statement = select(tokens.c[column])
     counted: Counter[Any] = Counter()
-    for block in _blocks(connection, statement):
+    for block in selected(connection, statement):
         counted.update(value for (value,) in block)
     known = {value: counted[value] for value in sorted(counted, key=lambda v: (v is None, v))}
     return {"unknown" if value is None else str(value): n for value, n in known.items()}
@@ -188,7 +188,7 @@ def mapped_rows(connection: Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
         .where(rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
         .order_by(rows.c.id)
     )
-    return _blocks(connection, statement)
+    return selected(connection, statement)
 
 
 def failed_rows(connection: Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -210,7 +210,7 @@ def failed_rows(connection: Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
         .where(rows.c.state.in_(FAILURE_STATES))
         .order_by(rows.c.id)
     )
-    return _blocks(connection, statement)
+    return selected(connection, statement)
 
 
 def attempts_made(connection: Connection) -> int:
@@ -226,8 +226,3 @@ def pending(counts: dict[RowState, int]) -> int:
 def _planned_exports() -> Any:
     proving = select(exports.c.id).where(exports.c.state == "proving")
     return (rows.c.id // ROW_SPAN).not_in(proving)
-
-
-def _blocks(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-    return blocks(connection, str(compiled))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Claim(NamedTuple):
-    """A row that may be sent: where it stands and what it has been through."""
+    """A row that may be sent, by the ledger's columns: where it stands, what it has been through."""
 
     id: int
     attempts: int

@@ -10,7 +10,7 @@ Nothing here is derived from a card number but its last four digits, brand and e
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     CheckConstraint,
@@ -28,6 +28,9 @@ from sqlalchemy import (
 
 from pipeline.model import RowState
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SCHEMA_VERSION: Final = 1
 ROW_SPAN: Final = 10_000_000_000
 """Ids that one export may use; more rows than this no file has."""
@@ -38,9 +41,13 @@ def row_id(export_id: int, row: int) -> int:
     return export_id * ROW_SPAN + row
 
 
+def _is_one_of(column: str, values: Iterable[str]) -> str:
+    """Give the condition in SQL; for `IN` SQLite would fill a table anew for every row it checks."""
+    return " OR ".join(f"{column} = '{value}'" for value in values)
+
+
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
+    return CheckConstraint(_is_one_of(column, values), name=f"{column}_is_known")
 
 
 metadata = MetaData()
@@ -207,7 +214,7 @@ _STEPS: Final[dict[RowState, tuple[RowState, ...]]] = {
 def sqlite_triggers() -> list[str]:
     """Give the triggers that make SQLite keep the rules by itself."""
     allowed = " OR ".join(
-        f"(old.state = '{state}' AND new.state IN ({', '.join(repr(str(s)) for s in steps)}))"
+        f"(old.state = '{state}' AND ({_is_one_of('new.state', steps)}))"
         for state, steps in _STEPS.items()
         if steps
     )

@@ -6,6 +6,7 @@ its outcome is; at any crash those rows, at most C of them, are the ones in doub
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from pipeline.ledger.doubles import freeze_doubled
 from pipeline.ledger.entries import Claim, Intent, Settlement
 from pipeline.ledger.resolving import resolve_known
 from pipeline.ledger.schema import attempts, exports, rows
+from pipeline.ledger.streaming import selected
 from pipeline.model import OPEN_STATES
 
 if TYPE_CHECKING:
@@ -72,19 +74,13 @@ class Settling:
         """Give the rows of a range of ids that may be sent now, in order."""
         with self._ledger.transaction() as connection:
             resolve_known(connection, first_id, last_id)
-            found = connection.execute(
-                select(
-                    rows.c.id,
-                    rows.c.attempts,
-                    rows.c.unknowns,
-                    rows.c.last_digits,
-                    rows.c.expiration_month,
-                    rows.c.expiration_year,
-                )
+            statement = (
+                select(*(rows.c[name] for name in Claim._fields))
                 .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE))
                 .order_by(rows.c.id)
-            ).all()
-        claims = [Claim(*row) for row in found]
+            )
+            found = chain.from_iterable(selected(connection, statement))
+            claims = list(map(Claim._make, found))
         if self._several:
             self._under_way.update(claim.id for claim in claims)
         return claims

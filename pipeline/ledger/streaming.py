@@ -10,7 +10,7 @@ from pipeline.errors import VerificationFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 FETCHED_AT_ONCE: Final = 5_000
 _CACHE_KIB: Final = 4_000
@@ -41,3 +41,13 @@ def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, .
         ) from None
     finally:
         cursor.close()
+
+
+def selected(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Run a statement whose parameters are numbers or words of our own, and give its rows.
+
+    Raises:
+        VerificationFailed: As for `blocks`.
+    """
+    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    return blocks(connection, str(compiled))
