@@ -18,12 +18,12 @@ import orjson
 from pipeline.audit import charts
 from pipeline.audit.wording import (
     ENDING_WORDS,
-    EXIT_WORDS,
     HASH_WORDS,
     NOTHING,
     OUTCOME_WORDS,
     QUANTILE_WORDS,
     TONES,
+    ending,
     milliseconds,
     moment,
     number,
@@ -88,7 +88,7 @@ def _environment() -> Environment:
         moment=moment,
         ticked=_ticked,
         words=lambda name: str(name).replace("_", " "),
-        ending=lambda code: EXIT_WORDS.get(code, f"exit code {code}"),
+        ending=ending,
     )
     return environment
 

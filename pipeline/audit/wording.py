@@ -102,3 +102,8 @@ def moment(text: str | None) -> str:
 def visible(value: Any) -> str:
     """Give a text from outside so that every character of it can be seen."""
     return str(value).translate(_PICTURES).translate(_UNSEEN)
+
+
+def ending(exit_code: int | None) -> str:
+    """Say in words how a run ended; an unknown code stands for itself."""
+    return EXIT_WORDS.get(exit_code, f"exit code {exit_code}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from pipeline.audit.wording import ending
 from pipeline.cli.summary import duration, show_failures
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.clock import SystemClock
@@ -94,7 +95,8 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     elif not last["ended"]:
         out.print("the last run died; run the same command again to go on", markup=False)
     else:
-        out.print(f"not running; the last run ended with {last['exit_code']}", markup=False)
+        code = last["exit_code"]
+        out.print(f"not running; the last run ended with {code}: {ending(code)}", markup=False)
     for state, count in tree["states"].items():
         out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
     out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)

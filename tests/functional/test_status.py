@@ -57,7 +57,7 @@ def test_status_after_a_death_in_the_middle_of_a_commit_tells_of_it(tmp_path):
 
 
 def test_status_tells_how_a_stopped_run_ended(tmp_path):
-    """The exit code of the last run is kept, whoever looks later."""
+    """The exit code of the last run is kept and explained, whoever looks later."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
         migration = Migration(tmp_path / "m", vault)
         migration.add(new_rows(40))
@@ -69,6 +69,8 @@ def test_status_tells_how_a_stopped_run_ended(tmp_path):
 
         assert 143 == started.wait().code
         assert 143 == migration.status()["last_run"]["exit_code"]
+        words = zygote().run("status", migration.out).said
+        assert "the last run ended with 143: stopped by the system" in words
 
 
 def test_status_of_a_folder_without_a_ledger_says_so(tmp_path):
