@@ -144,9 +144,12 @@ DOUBTFUL = {
     "two ids, packed": json.dumps(token(), separators=(",", ":"))
     .encode()
     .replace(b'"used"', b'"id":"tokn_test_zzzzzzzzzz","used"'),
-    "two ids, one hidden": json.dumps(token(), separators=(",", ":"))
-    .encode()
-    .replace(b'"used"', b'"id" :"tokn_test_zzzzzzzzzz","used"'),
+    **{
+        f"two ids, one behind {blanks!r}": json.dumps(token(), separators=(",", ":"))
+        .encode()
+        .replace(b'"used"', b'"id"%b:"tokn_test_zzzzzzzzzz","used"' % blanks)
+        for blanks in (b" ", b"\t", b"\r", b"\n", b" \r\n\t ")
+    },
     "two ids, one escaped": json.dumps(token(), separators=(",", ":"))
     .encode()
     .replace(b'"used"', b'"\\u0069d":"tokn_test_zzzzzzzzzz","used"'),
