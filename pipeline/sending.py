@@ -15,7 +15,7 @@ import uvloop
 
 from pipeline import assembly
 from pipeline.errors import Interrupted
-from pipeline.ledger.diary import Diary, Limits
+from pipeline.ledger.diary import LAST_GOOD_RATE, Diary, Limits
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.shield import STOPPING_SIGNALS
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pipeline.progress import Flow, Watcher
     from pipeline.stages.steps import WaitingCard
 
-RATE_KEY: Final = "rate_last_good"
 RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
 
@@ -96,9 +95,13 @@ class Sending:
 
     async def _carry(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
+        gates = assembly.gates(
+            self.settings, self.clock, self.random, flow, self.ledger.recall(LAST_GOOD_RATE)
+        )
         diary = Diary(
             self.ledger,
             lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
+            gates.last_good_rate,
         )
         settling = Settling(self.ledger, settings.in_flight_max, diary)
         with (
@@ -106,9 +109,6 @@ class Sending:
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             line = assembly.transport(self.settings)
-            gates = assembly.gates(
-                self.settings, self.clock, self.random, flow, self.ledger.recall(RATE_KEY)
-            )
             commit = GroupCommit(settling, ledger_thread, lambda _rows: tokenizer.stop(mixed_up()))
             tokenizer = Tokenizer(
                 assembly.client(self.settings, self.credentials, line, self.clock),
@@ -148,8 +148,6 @@ class Sending:
                         reader_thread.submit(cards.close).result()
                         # In the ledger's thread: a signal that comes now writes there, too.
                         ledger_thread.submit(diary.close).result()
-                        last_good = repr(gates.last_good_rate())
-                        ledger_thread.submit(self.ledger.remember, RATE_KEY, last_good).result()
 
     def _cards(
         self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]

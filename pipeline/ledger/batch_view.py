@@ -19,11 +19,14 @@ from pipeline.model import RowState
 if TYPE_CHECKING:
     import sqlite3
 
+    from pipeline.ledger.entries import Intent, Settlement
+    from pipeline.model import Token
+
 CLAIMABLE: Final = (RowState.PLANNED, RowState.AMBIGUOUS)
 """The states that a row may be sent from."""
 
 ROWS_AT_ONCE: Final = 512
-"""A statement for more rows would need more marks than SQLite allows (32,766)."""
+"""Longer batches take several statements; SQLite allows 32,766 marks, some 1,500 rows."""
 
 ROWS_STEP: Final = 16
 """Statements are for 16, 32, 48 ... rows, so that few texts are ever compiled; the rest is empty."""
@@ -37,8 +40,8 @@ _TOKEN_COLUMNS: Final = (
     *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
 )
 COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
-NO_SETTLEMENT: Final = (None,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
-NO_TOKEN: Final = (None,) * len(_TOKEN_COLUMNS)
+_NO_SETTLEMENT: Final = (None,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
+_NO_TOKEN: Final = (None,) * len(_TOKEN_COLUMNS)
 NOTHING: Final = (None,) * len(COLUMNS)
 _ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
 
@@ -48,10 +51,8 @@ DOUBLED: Final = "a token id was given twice"
 _VIEW: Final = (
     f"CREATE TEMP VIEW IF NOT EXISTS batch AS SELECT {', '.join(f'NULL AS {c}' for c in COLUMNS)}"
 )
-UNLESS_OVERTAKEN: Final = (
-    f"SELECT RAISE(ABORT, '{OVERTAKEN}') WHERE (SELECT max(epoch) FROM runs) <> new.epoch;"
-)
-UNLESS_MOVED: Final = f"SELECT RAISE(ABORT, '{MOVED}') WHERE changes() <> 1;"
+REFUSE_OVERTAKEN: Final = f"SELECT RAISE(ABORT, '{OVERTAKEN}') WHERE (SELECT coalesce(max(epoch), 0) FROM runs) <> new.epoch;"
+_REFUSE_MOVED: Final = f"SELECT RAISE(ABORT, '{MOVED}') WHERE changes() <> 1;"
 _OUTCOME: Final = """
     INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
     VALUES (new.attempt_id, new.kind, new.evidence, new.vault_code, new.request_id,
@@ -62,7 +63,7 @@ _TRIGGERS: Final = {
         f"""
     UPDATE rows SET state = 'sent', attempts = attempts + 1
     WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE)});
-    {UNLESS_MOVED}
+    {_REFUSE_MOVED}
     INSERT INTO attempts (id, row_id, number, epoch, at_ms)
     VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
     ),
@@ -73,7 +74,7 @@ _TRIGGERS: Final = {
     UPDATE rows SET superseded_by = new.row_id
     WHERE id = (SELECT supersedes FROM rows WHERE id = new.row_id);
     UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
-    {UNLESS_MOVED}
+    {_REFUSE_MOVED}
     INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
                         created_s, epoch)
     VALUES (new.row_id, new.token_id, new.card_id, new.brand, new.fingerprint, new.country,
@@ -87,7 +88,7 @@ _TRIGGERS: Final = {
     UPDATE rows SET state = new.state, code = new.code, unknowns = unknowns + new.unknowns,
                     vault_code = new.vault_code, request_id = new.request_id
     WHERE id = new.row_id AND state = 'sent';
-    {UNLESS_MOVED}""",
+    {_REFUSE_MOVED}""",
     ),
 }
 
@@ -98,7 +99,7 @@ def create_batch_view(driver: sqlite3.Connection) -> None:
     for name, (condition, body) in _TRIGGERS.items():
         driver.execute(
             f"CREATE TEMP TRIGGER IF NOT EXISTS {name} INSTEAD OF INSERT ON batch "
-            f"WHEN {condition} BEGIN {UNLESS_OVERTAKEN} {body} END"
+            f"WHEN {condition} BEGIN {REFUSE_OVERTAKEN} {body} END"
         )
 
 
@@ -106,3 +107,49 @@ def create_batch_view(driver: sqlite3.Connection) -> None:
 def insert_of(rows: int) -> str:
     """Give the statement for so many rows, its marks in the order of `COLUMNS`."""
     return f"INSERT INTO batch VALUES {', '.join([_ROW] * rows)}"
+
+
+def intent_row(intent: Intent, epoch: int) -> tuple[object, ...]:
+    """Give the values of an intent in the order of `COLUMNS`."""
+    return (
+        1,
+        intent.attempt_id,
+        intent.row_id,
+        intent.at_ms,
+        epoch,
+        intent.number,
+        *_NO_SETTLEMENT,
+    )
+
+
+def settlement_row(item: Settlement, epoch: int) -> tuple[object, ...]:
+    """Give the values of a settlement in the order of `COLUMNS`."""
+    return (
+        None,
+        item.attempt_id,
+        item.row_id,
+        item.at_ms,
+        epoch,
+        None,
+        item.kind.value,
+        item.evidence,
+        item.vault_code,
+        item.request_id,
+        item.latency_us,
+        item.state.value,
+        item.code,
+        item.unknowns,
+        *(_NO_TOKEN if item.token is None else _token_values(item.token)),
+    )
+
+
+def _token_values(token: Token) -> tuple[object, ...]:
+    return (
+        token.token_id,
+        token.card_id,
+        token.brand,
+        token.fingerprint,
+        token.country,
+        int(token.livemode),
+        int(token.created_at.timestamp()),
+    )

@@ -16,13 +16,13 @@ from pipeline.ledger.batch_view import (
     COLUMNS,
     DOUBLED,
     MOVED,
-    NO_SETTLEMENT,
-    NO_TOKEN,
     NOTHING,
     ROWS_AT_ONCE,
     ROWS_STEP,
     create_batch_view,
     insert_of,
+    intent_row,
+    settlement_row,
 )
 from pipeline.ledger.fence import OVERTAKEN, overtaken
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.entries import Intent, Settlement
     from pipeline.ledger.ledger import Ledger
-    from pipeline.model import Token
 
 _VALUES_AT_ONCE: Final = ROWS_AT_ONCE * len(COLUMNS)
 
@@ -52,23 +51,34 @@ class Batches:
         with ledger.writing() as driver:
             create_batch_view(driver)
 
+    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent]) -> None:
+        """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        Raises:
+            AssertionError: A transaction is open, or the batch is too long for one statement.
+        """
+        with self._ledger.writing() as driver:
+            if driver.in_transaction or len(settled) + len(intents) > ROWS_AT_ONCE:
+                raise AssertionError("this batch would not be a transaction of its own")
+            self.write(settled, intents)
+
     def write(self, settled: Sequence[Settlement], intents: Sequence[Intent]) -> None:
-        """Note outcomes, tokens and attempts, move the rows on, and make all of it durable.
+        """Note outcomes, tokens and attempts, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
 
         Raises:
-            LocalStorageFailed: The disk refused; nothing of the batch happened.
+            LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
             TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
-            VerificationFailed: A row is not where this run left it, or a later run took over.
+            VerificationFailed: A row is not where this run left it, or a later run took over;
+                nothing of the batch happened.
         """
         epoch = self._ledger.epoch
         values: list[object] = []
-        for item in settled:
-            values += _settlement_values(item, epoch)
-        for attempt_id, row_id, number, at_ms in intents:
-            values += (1, attempt_id, row_id, at_ms, epoch, number)
-            values += NO_SETTLEMENT
+        for settlement in settled:
+            values += settlement_row(settlement, epoch)
+        for intent in intents:
+            values += intent_row(intent, epoch)
         values += NOTHING * (-(len(settled) + len(intents)) % ROWS_STEP)
         with self._ledger.writing() as driver:
             try:
@@ -77,39 +87,6 @@ class Batches:
                     driver.execute(insert_of(len(part) // len(COLUMNS)), part)
             except sqlite3.IntegrityError as refusal:
                 raise _translated(refusal) from None
-
-
-def _settlement_values(item: Settlement, epoch: int) -> tuple[object, ...]:
-    token = item.token
-    return (
-        None,
-        item.attempt_id,
-        item.row_id,
-        item.at_ms,
-        epoch,
-        None,
-        item.kind.value,
-        item.evidence,
-        item.vault_code,
-        item.request_id,
-        item.latency_us,
-        item.state.value,
-        item.code,
-        item.unknowns,
-        *(NO_TOKEN if token is None else _token_values(token)),
-    )
-
-
-def _token_values(token: Token) -> tuple[object, ...]:
-    return (
-        token.token_id,
-        token.card_id,
-        token.brand,
-        token.fingerprint,
-        token.country,
-        int(token.livemode),
-        int(token.created_at.timestamp()),
-    )
 
 
 def _translated(refusal: sqlite3.IntegrityError) -> Exception:

@@ -1,21 +1,28 @@
 """What became of sends in, events for the trail out: outcomes by the thousand, limits as they change.
 
 An event for every outcome would make the trail as long as the ledger, which keeps each outcome
-anyway; a count for every thousand ties them to the chain of events while the run goes on.
+anyway; a count for every thousand ties them to the chain of events while the run goes on. With
+them goes the rate that the vault bore, so that a run that is killed leaves it to the next.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pipeline.ledger.opening import put
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from pipeline.ledger.entries import Settlement
     from pipeline.ledger.ledger import Ledger
+
+LAST_GOOD_RATE: Final = "rate_last_good"
+"""Under this name the ledger keeps the rate for the next run to start from."""
 
 OUTCOMES_AN_EVENT: Final = 1_000
 _LIMITS_AT_MOST_EVERY_MS: Final = 10_000
@@ -31,42 +38,68 @@ class Limits(NamedTuple):
     breaker: str
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the trail is to learn next: outcomes by kind, if they are due, and limits, if new."""
+
+    outcomes: Mapping[str, int]
+    limits: Limits | None
+
+
 class Diary:
     """Enters into the trail what a run's sending came to.
 
     Args:
         ledger: The open ledger of the run.
         limits: Gives the limits in force.
+        good_rate: Gives the rate for the next run to start from; None while the ceiling holds.
     """
 
-    def __init__(self, ledger: Ledger, limits: Callable[[], Limits]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Callable[[], Limits],
+        good_rate: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._ledger = ledger
         self._limits = limits
+        self._good_rate = good_rate
         self._outcomes: Counter[str] = Counter()
         self._told: Limits | None = None
         self._told_ms = 0
-        self._entry: Limits | None = None
 
     def count(self, settled: Sequence[Settlement]) -> None:
         """Count outcomes that have become durable, for the next entry."""
         self._outcomes.update([item.kind.value for item in settled])
 
-    def is_due(self) -> bool:
-        """Tell whether the next commit is to hold an entry."""
-        return (
-            self._outcomes.total() >= OUTCOMES_AN_EVENT
-            or self._news(self._ledger.now_ms()) is not None
-        )
+    def due(self) -> Entry | None:
+        """Give the entry that the next commit is to hold, or None."""
+        limits = self._news(self._ledger.now_ms())
+        if self._outcomes.total() >= OUTCOMES_AN_EVENT:
+            return Entry(dict(self._outcomes), limits)
+        return None if limits is None else Entry({}, limits)
 
-    def enter(self, connection: Connection) -> None:
-        """Write an entry in the caller's transaction; `entered` takes note that it is durable."""
-        self._write(connection, self._news(self._ledger.now_ms()))
+    def enter(self, connection: Connection, entry: Entry) -> None:
+        """Write an entry, and the rate that is good by now, in the caller's transaction."""
+        if entry.outcomes:
+            self._record(
+                connection,
+                "outcomes_settled",
+                {"outcomes": sum(entry.outcomes.values()), **entry.outcomes},
+            )
+        if entry.limits is not None:
+            rate = f"{entry.limits.rate_per_s:.3f}"
+            self._record(
+                connection, "limits_changed", entry.limits._asdict() | {"rate_per_s": rate}
+            )
+        put(connection, LAST_GOOD_RATE, repr(self._good_rate()))
 
-    def entered(self) -> None:
-        """Take note that the entry is durable: what it told is not told again."""
-        self._outcomes.clear()
-        if self._entry is not None:
-            self._told, self._told_ms = self._entry, self._ledger.now_ms()
+    def entered(self, entry: Entry) -> None:
+        """Take note that an entry is durable: what it told is not told again."""
+        self._outcomes.subtract(entry.outcomes)
+        self._outcomes = +self._outcomes
+        if entry.limits is not None:
+            self._told, self._told_ms = entry.limits, self._ledger.now_ms()
 
     def close(self) -> None:
         """Write what has not been written yet.
@@ -75,12 +108,10 @@ class Diary:
             LocalStorageFailed: The disk refused, now or before.
         """
         limits = self._limits()
-        changed = limits if limits != self._told else None
-        if not self._outcomes and changed is None:
-            return
+        entry = Entry(dict(self._outcomes), limits if limits != self._told else None)
         with self._ledger.transaction() as connection:
-            self._write(connection, changed)
-        self.entered()
+            self.enter(connection, entry)
+        self.entered(entry)
 
     def _news(self, ms: int) -> Limits | None:
         """Give the limits in force if they are worth an entry by now."""
@@ -94,14 +125,5 @@ class Diary:
         due = abs(ms - self._told_ms) >= _LIMITS_AT_MOST_EVERY_MS
         return now if due and (moved or now.in_flight != before.in_flight) else None
 
-    def _write(self, connection: Connection, limits: Limits | None) -> None:
-        self._entry = limits
-        if self._outcomes:
-            counted: dict[str, Any] = {"outcomes": self._outcomes.total(), **self._outcomes}
-            self._record(connection, "outcomes_settled", counted)
-        if limits is not None:
-            told = limits._asdict() | {"rate_per_s": f"{limits.rate_per_s:.3f}"}
-            self._record(connection, "limits_changed", told)
-
-    def _record(self, connection: Connection, kind: str, detail: dict[str, Any]) -> None:
+    def _record(self, connection: Connection, kind: str, detail: Mapping[str, Any]) -> None:
         self._ledger.record(connection, kind, resource=self._ledger.run_id, **detail)

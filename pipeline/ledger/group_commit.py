@@ -104,21 +104,20 @@ class GroupCommit:
         assert loop is not None  # noqa: S101 - the loop begins it.
         batch: list[Intent | Settlement] = []
         waiters: list[asyncio.Future[None]] = []
-        while self._queue:
-            item, waiter = self._queue.popleft()
-            batch.append(item)
-            if waiter is not None:
-                waiters.append(waiter)
         try:
+            while self._queue:
+                item, waiter = self._queue.popleft()
+                batch.append(item)
+                if waiter is not None:
+                    waiters.append(waiter)
             frozen = self._settling.apply(batch)
+            loop.call_soon_threadsafe(self._written, waiters, frozen)
+            if self._queue:
+                self._executor.submit(self._write)
+            else:
+                loop.call_soon_threadsafe(self._begin)
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
-            return
-        loop.call_soon_threadsafe(self._written, waiters, frozen)
-        if self._queue:
-            self._executor.submit(self._write)
-        else:
-            loop.call_soon_threadsafe(self._begin)
 
     def _written(self, waiters: list[asyncio.Future[None]], frozen: list[int]) -> None:
         if frozen:

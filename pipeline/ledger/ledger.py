@@ -1,7 +1,7 @@
 """A migration folder in, its ledger out: opened, checked, fenced, with its chain of events.
 
-Every write happens inside `transaction()`, which first makes sure that no later run has taken
-the ledger over (the epoch) and that the last event is still the one this run knows.
+Every write but the batches of a run happens inside `transaction()`, which first makes sure that no
+later run has taken the ledger over (the epoch); a batch is one statement that does so by itself.
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the driver's connection; outside `transaction` each statement is one of its own.
+        """Give the driver's connection, for a statement that `transaction` would be too slow for.
 
-        Such a statement has to check the epoch by itself.
+        Unless a transaction is open, the statement is one of its own and has to check the epoch.
 
         Raises:
             LocalStorageFailed: The disk refused, now or before.

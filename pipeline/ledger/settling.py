@@ -102,8 +102,9 @@ class Settling:
             The rows that were frozen because a token id was given twice; the run must stop.
 
         Raises:
-            LocalStorageFailed: The disk refused; nothing of the batch happened.
-            VerificationFailed: A row was not where this run left it.
+            AssertionError: More intents would be open than cards may be in flight.
+            LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
+            VerificationFailed: A row was not where this run left it, or a later run took over.
         """
         intents = [item for item in batch if isinstance(item, Intent)]
         settled = [item for item in batch if isinstance(item, Settlement)]
@@ -126,13 +127,13 @@ class Settling:
     def _write(self, settled: list[Settlement], intents: list[Intent]) -> None:
         """Write a batch as one statement, or in a transaction where it needs company."""
         diary = self._diary
-        is_due = diary is not None and diary.is_due()
-        if not is_due and len(settled) + len(intents) <= ROWS_AT_ONCE:
-            self._batches.write(settled, intents)
+        entry = None if diary is None else diary.due()
+        if entry is None and len(settled) + len(intents) <= ROWS_AT_ONCE:
+            self._batches.commit(settled, intents)
             return
         with self._ledger.transaction() as connection:
-            if diary is not None and is_due:
-                diary.enter(connection)
+            if diary is not None and entry is not None:
+                diary.enter(connection, entry)
             self._batches.write(settled, intents)
-        if diary is not None and is_due:
-            diary.entered()
+        if diary is not None and entry is not None:
+            diary.entered(entry)

@@ -25,18 +25,21 @@ def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, .
     """Run a query without parameters and give its rows.
 
     Raises:
-        VerificationFailed: The database is damaged, or holds text that is no text.
+        VerificationFailed: The database holds text that is no text.
+        sqlite3.Error: The disk or the database failed; `ledger_trouble` tells which.
     """
     cursor = connection.connection.cursor()
     try:
         cursor.execute(query)
         while block := cursor.fetchmany(FETCHED_AT_ONCE):
             yield block
-    except sqlite3.Error as error:
-        # SQLite's own text may quote what it could not read.
-        word = getattr(error, "sqlite_errorname", type(error).__name__)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) is not None:
+            # The database's own words for a disk or for damage; `ledger_trouble` knows them.
+            raise
+        # The driver's text quotes what it could not read.
         raise VerificationFailed(
-            f"the ledger cannot be read to its end ({word})",
+            "the ledger holds text that is no text",
             next_step="Keep the folder as it is; restore the ledger from a backup.",
         ) from None
     finally:
@@ -47,7 +50,7 @@ def selected(connection: Connection, statement: Select[Any]) -> Iterator[Sequenc
     """Run a statement whose parameters are numbers or words of our own, and give its rows.
 
     Raises:
-        VerificationFailed: As for `blocks`.
+        VerificationFailed, sqlite3.Error: As for `blocks`.
     """
     compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     return blocks(connection, str(compiled))

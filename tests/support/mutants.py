@@ -177,7 +177,7 @@ def unknowns_not_counted():
 def fence_not_checked():
     """A run that was overtaken writes on."""
     ledger.require_epoch = lambda *_: None
-    batch_view.UNLESS_OVERTAKEN = ""
+    batch_view.REFUSE_OVERTAKEN = ""
     lock_not_taken()
 
 

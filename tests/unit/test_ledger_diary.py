@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.ledger.diary import Diary, Limits
+from pipeline.ledger.diary import LAST_GOOD_RATE, Diary, Limits
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import new_builder
 
@@ -23,9 +23,9 @@ class Sending:
     """Settles rows through a diary whose limits a test sets."""
 
     def __init__(self, builder, rows):
-        self.builder, self.limits = builder, FREE
+        self.builder, self.limits, self.good_rate = builder, FREE, None
         self.export = builder.plan("cards.csv", rows)
-        self.diary = Diary(builder.ledger, lambda: self.limits)
+        self.diary = Diary(builder.ledger, lambda: self.limits, lambda: self.good_rate)
         self.settling = Settling(builder.ledger, rows, self.diary)
 
     def settle(self, count, **limits):
@@ -103,3 +103,47 @@ def test_the_last_limits_are_told_when_sending_ends(builder):
     sending.diary.close()
 
     assert ["50.000", "25.000"] == [e["rate_per_s"] for e in sending.told("limits_changed")]
+
+
+def test_outcomes_below_a_thousand_wait_even_when_new_limits_are_told(builder):
+    """Whoever reads the trail finds counts by the thousand, however the limits hunt."""
+    sending = Sending(builder, 20)
+    for state in ("closed", "open", "half_open", "closed"):
+        sending.settle(5, breaker=state)
+    assert [] == sending.told("outcomes_settled")
+    sending.diary.close()
+
+    assert [{"outcomes": 20, "ok": 20}] == sending.told("outcomes_settled")
+
+
+def test_the_good_rate_is_kept_while_the_run_goes_on(builder):
+    """A run that is killed leaves the rate that the vault bore to the next."""
+    sending = Sending(builder, 20)
+    sending.good_rate = 17.5
+    sending.settle(1, rate_per_s=17.5, breaker="closed")
+    assert "17.5" == builder.ledger.recall(LAST_GOOD_RATE)
+    sending.good_rate = 16.25
+    sending.diary.close()
+
+    assert "16.25" == builder.ledger.recall(LAST_GOOD_RATE)
+
+
+def test_a_doubled_token_in_the_batch_of_an_entry_costs_the_trail_no_count(builder):
+    """The batch is undone with its entry and written again; each outcome is told once."""
+    sending = Sending(builder, 1_100)
+    sending.settle(1_010)
+    claims = sending.settling.claimable(sending.export.first_id, sending.export.last_id)[:2]
+    intents = [sending.settling.intent(claim.id, 1) for claim in claims]
+    sending.settling.apply(intents)
+    sending.limits = FREE._replace(breaker="open")
+    settled = [
+        builder._settlement(claim, intent, 0, 0, 0)
+        for claim, intent in zip(claims, intents, strict=True)
+    ]
+    twin = settled[1]._replace(token=settled[0].token)
+    assert 2 == len(sending.settling.apply([settled[0], twin]))
+    sending.diary.close()
+    told = sending.told("outcomes_settled")
+
+    assert [1_010, 2] == [event["outcomes"] for event in told]
+    assert {"ok": 1_010, "mismatch": 2} == {"ok": told[0]["ok"], "mismatch": told[1]["mismatch"]}

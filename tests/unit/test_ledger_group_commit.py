@@ -150,3 +150,27 @@ def test_whoever_wants_to_read_gets_a_turn_between_two_batches(run):
 
     assert run(scenario, recorder) == 1
     assert len(recorder.batches) == 50
+
+
+def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
+    """What cannot be written is refused aloud, and nobody waits for it for ever."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        apply = recorder.apply
+
+        def apply_and_close(batch):
+            commit._queue.append(("never written", None))
+            commit._executor.shutdown(wait=False)
+            return apply(batch)
+
+        recorder.apply = apply_and_close
+        await commit.intend(1, 1)
+        with pytest.raises(RuntimeError):
+            await commit.drain()
+        with pytest.raises(RuntimeError):
+            await commit.intend(2, 1)
+
+    run(scenario, recorder)
+
+    assert recorder.batches == [[Intent(1, 1, 1, 0)]]

@@ -1,12 +1,15 @@
 """Batches of intents and settlements: order, bounds, doubled tokens, changed cards."""
 
 import pytest
+from sqlalchemy import select
 
-from pipeline.errors import VerificationFailed
+from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger import counts
 from pipeline.ledger.batch_view import ROWS_AT_ONCE
 from pipeline.ledger.entries import Settlement
+from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.streaming import selected
 from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import new_builder
 
@@ -178,33 +181,69 @@ def test_a_row_waits_while_the_same_id_of_another_export_is_under_way(builder, e
     assert not settling.has_rivals(later.first_id, later.first_id + 8)
 
 
-def test_a_batch_of_a_run_that_was_overtaken_is_refused_as_a_whole(builder, export):
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        "INSERT INTO runs (epoch, run_id, started_ms, facts) VALUES (2, 'run-2', 0, '{}')",
+        "DELETE FROM runs",
+    ],
+    ids=["by a later run", "by somebody who emptied the table"],
+)
+def test_a_batch_of_a_run_that_was_overtaken_is_refused_as_a_whole(builder, export, meddle):
     """The fence stands inside the one statement that makes a batch durable."""
     settling = Settling(builder.ledger, 8)
     claims, intents = sent(settling, export, 2)
-    with builder.ledger.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO runs (epoch, run_id, started_ms, facts) VALUES (2, 'run-2', 0, '{}')"
-        )
+    with builder.ledger.writing() as driver:
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute(meddle)
     with pytest.raises(VerificationFailed, match="a later run has taken this ledger over"):
         settling.apply([answered(builder, i, c) for i, c in zip(intents, claims, strict=True)])
 
     assert {"planned": 8, "sent": 2} == states(builder)
 
 
-@pytest.mark.parametrize("rows", [16, 17, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
-def test_a_batch_of_any_size_is_written_as_a_whole_or_not_at_all(builder, rows):
+def test_a_batch_is_refused_while_a_transaction_is_open(builder, export):
+    """It would be durable only with that transaction, and its intents must not be sent before."""
+    settling = Settling(builder.ledger, 8)
+    claims = settling.claimable(export.first_id, export.last_id)
+    with (
+        pytest.raises(AssertionError, match="not be a transaction of its own"),
+        builder.ledger.transaction(),
+    ):
+        settling.apply([settling.intent(claims[0].id, 1)])
+
+    assert {"planned": 10} == states(builder)
+
+
+def test_a_ledger_that_cannot_be_read_stops_the_run_as_one_that_cannot_be_written(builder, export):
+    """The disk is to blame, not the ledger, and nothing is written after it."""
+    settling = Settling(builder.ledger, 8)
+    interrupts = iter([1])
+
+    def read():
+        with builder.ledger.transaction() as connection:
+            builder.ledger._driver.set_progress_handler(lambda: next(interrupts, 0), 1)
+            list(selected(connection, select(rows.c.id)))
+
+    with pytest.raises(LocalStorageFailed):
+        read()
+    with pytest.raises(LocalStorageFailed):
+        settling.claimable(export.first_id, export.last_id)
+
+
+@pytest.mark.parametrize("size", [16, 17, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
+def test_a_batch_of_any_size_is_written_as_a_whole_or_not_at_all(builder, size):
     """Texts are for multiples of sixteen rows, and very large batches take several statements."""
-    export = builder.plan("many.csv", rows)
-    settling = Settling(builder.ledger, rows)
-    claims, intents = sent(settling, export, rows)
+    export = builder.plan("many.csv", size)
+    settling = Settling(builder.ledger, size)
+    claims, intents = sent(settling, export, size)
     batch = [answered(builder, i, c) for i, c in zip(intents, claims, strict=True)]
     with pytest.raises(VerificationFailed):
         settling.apply([*batch[:-1], batch[-1]._replace(row_id=export.last_id + 1)])
-    assert {"sent": rows} == states(builder)
+    assert {"sent": size} == states(builder)
     settling.apply(batch)
 
-    assert {"tokenized": rows} == states(builder)
+    assert {"tokenized": size} == states(builder)
 
 
 def test_an_outcome_without_a_token_keeps_what_the_vault_said(builder, export):
