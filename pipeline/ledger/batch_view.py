@@ -51,7 +51,9 @@ DOUBLED: Final = "a token id was given twice"
 _VIEW: Final = (
     f"CREATE TEMP VIEW IF NOT EXISTS batch AS SELECT {', '.join(f'NULL AS {c}' for c in COLUMNS)}"
 )
-REFUSE_OVERTAKEN: Final = f"SELECT RAISE(ABORT, '{OVERTAKEN}') WHERE (SELECT coalesce(max(epoch), 0) FROM runs) <> new.epoch;"
+REFUSE_OVERTAKEN: Final = f"""
+    SELECT RAISE(ABORT, '{OVERTAKEN}')
+    WHERE (SELECT coalesce(max(epoch), 0) FROM runs) <> new.epoch;"""
 _REFUSE_MOVED: Final = f"SELECT RAISE(ABORT, '{MOVED}') WHERE changes() <> 1;"
 _OUTCOME: Final = """
     INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)

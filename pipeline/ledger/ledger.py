@@ -279,7 +279,7 @@ class Ledger:
             self.record(connection, kind, resource=resource, success=success, **detail)
 
     def remember(self, key: str, value: str) -> None:
-        """Keep a small fact for the next run, such as the last good rate."""
+        """Keep a small fact for the next run, such as the columns that the mapping carries."""
         with self.transaction() as connection:
             put(connection, key, value)
 
