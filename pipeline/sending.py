@@ -109,7 +109,12 @@ class Sending:
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             line = assembly.transport(self.settings)
-            commit = GroupCommit(settling, ledger_thread, lambda _rows: tokenizer.stop(mixed_up()))
+            commit = GroupCommit(
+                settling,
+                ledger_thread,
+                lambda _rows: tokenizer.stop(mixed_up()),
+                settings.in_flight_max,
+            )
             tokenizer = Tokenizer(
                 assembly.client(self.settings, self.credentials, line, self.clock),
                 commit,

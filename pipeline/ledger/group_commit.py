@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from pipeline.ledger.batch_view import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,22 +20,39 @@ if TYPE_CHECKING:
     from pipeline.ledger.entries import Intent, Settlement
     from pipeline.ledger.settling import Settling
 
+_WORTH_A_COMMIT: Final = 64
+"""A commit's syncs take as long as about so many entries, so smaller shares would not pay."""
+
+_BATCHES_IN_A_ROW: Final = 4
+"""After so many the ledger's thread lets those who want to read have their turn."""
+
 
 class GroupCommit:
     """Coalesces what the slots queue into commits in the ledger's own thread.
+
+    A batch holds as many entries as cards may be in flight. Each card brings two, its outcome and
+    the slot's next intent, so one half of the slots can be on the wire while the other half waits
+    for the disk. In batches of all that waits every slot would fall into step, and the disk would
+    stand idle while they send, the vault while they are written down.
 
     Args:
         settling: What applies a batch.
         executor: The ledger's thread; exactly one, so that commits stay in order.
         on_frozen: Told the rows that were frozen for a doubled token id.
+        in_flight_max: C, how many cards may be in flight.
     """
 
     def __init__(
-        self, settling: Settling, executor: Executor, on_frozen: Callable[[list[int]], None]
+        self,
+        settling: Settling,
+        executor: Executor,
+        on_frozen: Callable[[list[int]], None],
+        in_flight_max: int,
     ) -> None:
         self._settling = settling
         self._executor = executor
         self._on_frozen = on_frozen
+        self._entries_max = min(max(in_flight_max, _WORTH_A_COMMIT), ROWS_AT_ONCE)
         self._queue: deque[tuple[Intent | Settlement, asyncio.Future[None] | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
@@ -95,29 +114,36 @@ class GroupCommit:
             self._rest()
 
     def _write(self) -> None:
-        """Make all that is queued durable, and go on; this runs in the ledger's thread.
+        """Make a few batches of what is queued durable, and go on; in the ledger's thread.
 
         The thread takes the next batch by itself, as asking the loop for it would cost the time
-        that the loop needs to come round. It queues up again behind those who want to read.
+        that the loop needs to come round.
         """
         loop = self._loop
         assert loop is not None  # noqa: S101 - the loop begins it.
-        batch: list[Intent | Settlement] = []
         waiters: list[asyncio.Future[None]] = []
         try:
-            while self._queue:
-                item, waiter = self._queue.popleft()
-                batch.append(item)
-                if waiter is not None:
-                    waiters.append(waiter)
-            frozen = self._settling.apply(batch)
-            loop.call_soon_threadsafe(self._written, waiters, frozen)
-            if self._queue:
-                self._executor.submit(self._write)
-            else:
-                loop.call_soon_threadsafe(self._begin)
+            for _ in range(_BATCHES_IN_A_ROW):
+                batch, waiters = self._next_batch()
+                frozen = self._settling.apply(batch)
+                loop.call_soon_threadsafe(self._written, waiters, frozen)
+                if not self._queue:
+                    loop.call_soon_threadsafe(self._begin)
+                    return
+            self._executor.submit(self._write)
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
+
+    def _next_batch(self) -> tuple[list[Intent | Settlement], list[asyncio.Future[None]]]:
+        """Take what waits longest, with those who wait for it."""
+        batch: list[Intent | Settlement] = []
+        waiters: list[asyncio.Future[None]] = []
+        while self._queue and len(batch) < self._entries_max:
+            item, waiter = self._queue.popleft()
+            batch.append(item)
+            if waiter is not None:
+                waiters.append(waiter)
+        return batch, waiters
 
     def _written(self, waiters: list[asyncio.Future[None]], frozen: list[int]) -> None:
         if frozen:

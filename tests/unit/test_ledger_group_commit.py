@@ -40,10 +40,11 @@ class Recorder:
 
 @pytest.fixture(params=RUNNERS, ids=name_of)
 def run(request):
-    def run_with_commit(scenario, recorder):
+    def run_with_commit(scenario, recorder, in_flight_max=8):
         async def main():
             with ThreadPoolExecutor(1) as thread:
-                return await scenario(GroupCommit(recorder, thread, recorder.told))
+                commit = GroupCommit(recorder, thread, recorder.told, in_flight_max)
+                return await scenario(commit)
 
         return request.param(main())
 
@@ -63,6 +64,25 @@ def test_intents_queued_together_share_a_commit(run):
         Intent(row, row, 1, 0) for row in range(8)
     ]
     assert len(recorder.batches) <= 2
+
+
+@pytest.mark.parametrize(
+    ("in_flight_max", "most"), [(1, 64), (64, 64), (100, 100), (512, 512), (4000, 512)]
+)
+def test_a_batch_leaves_half_of_the_slots_to_send(run, in_flight_max, most):
+    """As many entries as slots, of two a slot; never a tiny share, never more than a statement."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        for number in range(1300):
+            commit.settle(number)
+        await commit.drain()
+
+    run(scenario, recorder, in_flight_max)
+
+    assert [item for batch in recorder.batches for item in batch] == list(range(1300))
+    assert {len(batch) for batch in recorder.batches[:-1]} == {most}
+    assert len(recorder.batches[-1]) <= most
 
 
 def test_a_settlement_is_durable_before_an_intent_queued_after_it(run):
@@ -127,8 +147,8 @@ def test_drain_waits_for_everything_that_was_queued(run):
     assert [item for batch in recorder.batches for item in batch] == list(range(100))
 
 
-def test_whoever_wants_to_read_gets_a_turn_between_two_batches(run):
-    """The ledger's thread takes batch after batch by itself, but not past what waits for it."""
+def test_whoever_wants_to_read_gets_a_turn_after_a_few_batches(run):
+    """The ledger's thread takes batch after batch by itself, but lets others in before long."""
     recorder, asked = Recorder(), threading.Event()
 
     async def scenario(commit):
@@ -148,7 +168,7 @@ def test_whoever_wants_to_read_gets_a_turn_between_two_batches(run):
         await commit.drain()
         return read.result()
 
-    assert run(scenario, recorder) == 1
+    assert run(scenario, recorder) == 4
     assert len(recorder.batches) == 50
 
 
@@ -160,7 +180,7 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
         apply = recorder.apply
 
         def apply_and_close(batch):
-            commit._queue.append(("never written", None))
+            commit._queue.append((len(recorder.batches), None))
             commit._executor.shutdown(wait=False)
             return apply(batch)
 
@@ -173,4 +193,4 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
 
     run(scenario, recorder)
 
-    assert recorder.batches == [[Intent(1, 1, 1, 0)]]
+    assert recorder.batches == [[Intent(1, 1, 1, 0)], [0], [1], [2]]
