@@ -129,9 +129,8 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
-    return [
-        PlannedCard(*values) for values in zip(frame.index.tolist(), *lists, carries, strict=True)
-    ]
+    values = zip(frame.index.tolist(), *lists, carries, strict=True)
+    return list(map(PlannedCard._make, values))
 
 
 def _carry_texts(frame: Any, carried: Sequence[str]) -> list[str | None]:

@@ -70,7 +70,7 @@ class Diary:
 
     def count(self, settled: Sequence[Settlement]) -> None:
         """Count outcomes that have become durable, for the next entry."""
-        self._outcomes.update([item.kind.value for item in settled])
+        self._outcomes.update([item.kind._value_ for item in settled])
 
     def due(self) -> Entry | None:
         """Give the entry that the next commit is to hold, or None."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
@@ -25,23 +25,15 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.model import Rejection
 
-_INSERTED: Final = (
-    "id",
-    "legacy_id",
-    "state",
-    "code",
-    "field",
-    "last_digits",
-    "brand",
-    "expiration_month",
-    "expiration_year",
+_PLANNED_COLUMNS: Final = (
+    *("id", "legacy_id", "state", "last_digits", "brand", "expiration_month", "expiration_year"),
     "carry",
 )
+_REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits")
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedCard:
-    """What the ledger keeps of a card that will be sent."""
+class PlannedCard(NamedTuple):
+    """What the ledger keeps of a card that will be sent; a tuple, as there is one for each row."""
 
     row: int
     legacy_id: str
@@ -105,8 +97,8 @@ class Planning:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        values: dict[str, Any] = {name: bindparam(name) for name in _INSERTED}
-        self._insert = Prepared(ledger.engine, insert(rows).values(values), _INSERTED)
+        self._insert_planned = _insert_of(ledger, _PLANNED_COLUMNS)
+        self._insert_rejected = _insert_of(ledger, _REJECTED_COLUMNS)
 
     def find(self, sha256: str) -> KnownExport | None:
         """Give the export with these sealed bytes, if the ledger knows it."""
@@ -164,39 +156,22 @@ class Planning:
         rejections: Sequence[Rejection],
     ) -> None:
         """Write one chunk's verdicts in one commit."""
-        planned = [
-            (
-                row_id(export.id, card.row),
-                card.legacy_id,
-                RowState.PLANNED.value,
-                None,
-                None,
-                card.last_digits,
-                card.brand,
-                card.expiration_month,
-                card.expiration_year,
-                card.carry,
-            )
-            for card in cards
-        ]
+        first, state = export.first_id, RowState.PLANNED.value
+        planned = [(first + row, legacy_id, state, *rest) for row, legacy_id, *rest in cards]
         rejected = [
             (
-                row_id(export.id, item.row),
+                first + item.row,
                 item.legacy_id,
                 RowState.REJECTED.value,
                 FAILURE_CODES[item.code].code,
                 item.field,
                 item.last_digits,
-                None,
-                None,
-                None,
-                None,
             )
             for item in rejections
         ]
         with self._ledger.transaction() as connection:
-            self._insert.many(connection, planned)
-            self._insert.many(connection, rejected)
+            self._insert_planned.many(connection, planned)
+            self._insert_rejected.many(connection, rejected)
 
     def finish(self, export: KnownExport, facts: ProvedFacts) -> None:
         """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
@@ -238,6 +213,11 @@ class Planning:
                 sha256=export.sha256,
                 reason=reason,
             )
+
+
+def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:
+    statement = insert(rows).values({name: bindparam(name) for name in names})
+    return Prepared(ledger.engine, statement, names)
 
 
 def _discard(connection: Connection, sha256: str) -> None:
