@@ -78,7 +78,8 @@ class Tools:
     clock: Clock
     random: Random
     watcher: Watcher = field(default_factory=Silence)
-    confirm: Callable[[dict[str, Any]], bool] = lambda _plan: True
+    confirm: Callable[[Callable[[], dict[str, Any]]], bool] = lambda _plan: True
+    """Asked before anything is sent; the plan costs a look at every row, so it comes on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Run:
         try:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
-                if work and self._tools.confirm(plan_of(ledger, self._settings)):
+                if work and self._tools.confirm(lambda: plan_of(ledger, self._settings)):
                     for export in work:
                         Planning(ledger).note_key_use(export.known)
                     started = self._tools.clock.monotonic()

@@ -19,7 +19,7 @@ from pipeline.progress import Lines, Silence
 from pipeline.run import Job, Run, Tools
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pipeline.cli.terminal import Terminal
@@ -77,10 +77,10 @@ def carry(
     """Carry a job with the machine's own clock, randomness and terminal."""
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not terminal.as_json
 
-    def confirm(plan: dict[str, Any]) -> bool:
+    def confirm(plan: Callable[[], dict[str, Any]]) -> bool:
         if not terminal.quiet and not terminal.as_json:
             vault = f"{settings.vault.url} in {settings.vault.mode} mode"
-            show_plan(terminal, plan, job.limit, vault)
+            show_plan(terminal, plan(), job.limit, vault)
         if not (ask and interactive):
             return True
         return click.confirm("Send these rows?", default=False, err=True)

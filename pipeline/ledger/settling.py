@@ -121,7 +121,8 @@ class Settling:
         self._open = still_open
         if self._diary is not None:
             self._diary.count(settled)
-        self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
+        if self._several:
+            self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen
 
     def _write(self, settled: list[Settlement], intents: list[Intent]) -> None:

@@ -122,7 +122,7 @@ class Outputs:
     def mapping_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the mapping's rows as tuples, in blocks."""
         for block in counts.mapped_rows(self._connection):
-            yield (_mapping_tuple(row, self._carried) for row in block)
+            yield _mapping_tuples(block, self._carried)
 
     def failure_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the failure report's rows as tuples, in blocks."""
@@ -190,14 +190,16 @@ def _recalled(connection: Connection, key: str) -> str | None:
     return None if found is None else str(found.value)
 
 
-def _mapping_tuple(row: Sequence[Any], carried: Sequence[str]) -> tuple[Any, ...]:
-    values = orjson.loads(row[-1] or "{}") if carried else {}
-    return (
-        *row[:_LIVEMODE],
-        row[_LIVEMODE] == 1,
-        *row[_LIVEMODE + 1 : -1],
-        *(values.get(name) for name in carried),
-    )
+def _mapping_tuples(
+    block: Sequence[Sequence[Any]], carried: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    # Column by column, as row by row it takes three times as long.
+    *columns, carries = zip(*block, strict=True)
+    columns[_LIVEMODE] = tuple(value == 1 for value in columns[_LIVEMODE])
+    if carried:
+        known = orjson.loads(f"[{','.join([carry or '{}' for carry in carries])}]")
+        columns += (tuple(values.get(name) for values in known) for name in carried)
+    return zip(*columns, strict=True)
 
 
 def _failure_tuples(block: Iterable[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:

@@ -270,3 +270,34 @@ def test_an_outcome_without_a_token_keeps_what_the_vault_said(builder, export):
         ).one()
 
     assert kept == ("held", "outcome_unknown", 1, "backend_error", "req-1")
+
+
+@pytest.mark.parametrize("said", [None, "", "0"])
+def test_what_the_vault_left_out_stays_apart_from_what_it_left_empty(builder, export, said):
+    """A batch carries absent values as a number; neither an empty text nor a zero becomes one."""
+    settling = Settling(builder.ledger, 8)
+    claims, intents = sent(settling, export, 2)
+    token = builder._token(claims[0])._replace(fingerprint=said, country=said)
+    settling.apply(
+        [
+            answered(builder, intents[0], claims[0])._replace(token=token, request_id=said),
+            answered(builder, intents[1], claims[1])._replace(
+                kind=OutcomeKind.REJECTED,
+                state=RowState.REJECTED,
+                code=said,
+                vault_code=said,
+                request_id=said,
+                token=None,
+            ),
+        ]
+    )
+    with builder.ledger.reading() as connection:
+        kept = [
+            *connection.exec_driver_sql("SELECT fingerprint, country FROM tokens"),
+            *connection.exec_driver_sql("SELECT vault_code, request_id FROM outcomes"),
+            *connection.exec_driver_sql(
+                "SELECT code, vault_code, request_id FROM rows WHERE id = ?", (claims[1].id,)
+            ),
+        ]
+
+    assert kept == [(said, said), (None, said), (said, said), (said, said, said)]
