@@ -83,6 +83,8 @@ class Zygote:
         """Start a command; `hook` names a function to call in the child before it."""
         self._serial += 1
         said = self._folder / str(self._serial)
+        # One that is killed before it gets there has said nothing.
+        said.touch(0o600)
         job = {
             "arguments": [str(argument) for argument in arguments],
             "hook": hook,
