@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import uvloop
 
 from pipeline import assembly
-from pipeline.errors import Interrupted
+from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.diary import LAST_GOOD_RATE, Diary, Limits
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.settling import Settling
@@ -113,6 +113,7 @@ class Sending:
                 settling,
                 ledger_thread,
                 lambda _rows: tokenizer.stop(mixed_up()),
+                lambda failure: tokenizer.stop(_told(failure)),
                 settings.in_flight_max,
             )
             tokenizer = Tokenizer(
@@ -171,6 +172,11 @@ class Sending:
                 left -= len(cards[:left])
                 if left == 0:
                     return
+
+
+def _told(failure: BaseException) -> CardferryError | None:
+    """Give what stops a run; a bug is raised by whoever met it."""
+    return failure if isinstance(failure, CardferryError) else None
 
 
 async def _in_thread(

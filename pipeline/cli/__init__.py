@@ -33,8 +33,8 @@ COMMANDS: Final = {
 """Every command and its one line; a command's module is loaded only when it is called."""
 
 _NEW_OBJECTS_A_SEARCH: Final = 20_000
-"""Python looks for unreachable cycles after 700 new objects, a twelfth of a run's time; few of
-ours are in cycles, and rows come by the thousand."""
+"""Python 3.11 looks for unreachable cycles after 700 more containers, which took a twelfth of a
+run's time; few of ours are in cycles, and rows come by the thousand."""
 
 EXIT_CODES: Final = {
     0: "every row settled, nothing held",
@@ -68,8 +68,6 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"pipeline.cli.{cmd_name}")
-        # What a command has loaded stays to its end; no search need look through it again.
-        gc.freeze()
         command: click.Command = getattr(module, cmd_name)
         end = epilog(cmd_name)
         if end not in (command.epilog or ""):

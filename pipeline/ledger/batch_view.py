@@ -33,7 +33,7 @@ ROWS_STEP: Final = 16
 
 _INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN = 1, 2, 3
 
-_ATTEMPT_COLUMNS: Final = ("what", "attempt_id", "row_id", "at_ms", "epoch", "number")
+_ATTEMPT_COLUMNS: Final = ("entry", "attempt_id", "row_id", "at_ms", "epoch", "number")
 _SETTLEMENT_COLUMNS: Final = (
     *("kind", "evidence", "vault_code", "request_id", "latency_us"),
     *("state", "code", "unknowns"),
@@ -42,7 +42,8 @@ _TOKEN_COLUMNS: Final = (
     *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
 )
 COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
-# The driver takes four times as long over None as over a number, so 0 stands for what is not there.
+# For None the driver looks for an adapter first, four times the cost of a number; so 0 stands for
+# what is absent.
 _NO_SETTLEMENT: Final = (0,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
 _NO_TOKEN: Final = (0,) * len(_TOKEN_COLUMNS)
 NOTHING: Final = (0,) * len(COLUMNS)
@@ -64,7 +65,7 @@ _OUTCOME: Final = """
             nullif(new.request_id, 0), new.latency_us, new.at_ms);"""
 _TRIGGERS: Final = {
     "intend": (
-        f"new.what = {_INTENT}",
+        f"new.entry = {_INTENT}",
         f"""
     UPDATE rows SET state = 'sent', attempts = attempts + 1
     WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE)});
@@ -74,7 +75,7 @@ _TRIGGERS: Final = {
     ),
     # The old row of a changed card makes way first, as each legacy id has one token in force.
     "tokenize": (
-        f"new.what = {_OUTCOME_AND_TOKEN}",
+        f"new.entry = {_OUTCOME_AND_TOKEN}",
         f"""{_OUTCOME}
     UPDATE rows SET superseded_by = new.row_id
     WHERE id = (SELECT supersedes FROM rows WHERE id = new.row_id);
@@ -88,7 +89,7 @@ _TRIGGERS: Final = {
     SELECT RAISE(ABORT, '{DOUBLED}') WHERE changes() <> 1;""",
     ),
     "settle": (
-        f"new.what = {_OUTCOME_ONLY}",
+        f"new.entry = {_OUTCOME_ONLY}",
         f"""{_OUTCOME}
     UPDATE rows SET state = new.state, code = nullif(new.code, 0),
                     unknowns = unknowns + new.unknowns,
@@ -130,6 +131,7 @@ def settlement_row(item: Settlement, epoch: int) -> tuple[object, ...]:
         item.at_ms,
         epoch,
         0,
+        # `.value` is a property in Python, a call for each row.
         item.kind._value_,
         item.evidence,
         0 if item.vault_code is None else item.vault_code,

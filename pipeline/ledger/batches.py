@@ -84,7 +84,7 @@ class Batches:
             try:
                 for start in range(0, len(values), _VALUES_AT_ONCE):
                     part = values[start : start + _VALUES_AT_ONCE]
-                    # `execute` would let go of the lock once more, to ask for the last row's id.
+                    # `execute` would let go of the interpreter lock once more, for the last row's id.
                     driver.executemany(insert_of(len(part) // len(COLUMNS)), (part,))
             except sqlite3.IntegrityError as refusal:
                 raise _translated(refusal) from None

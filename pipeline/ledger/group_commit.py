@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.settling import Settling
 
 _WORTH_A_COMMIT: Final = 64
-"""A commit's syncs take as long as about so many entries, so smaller shares would not pay."""
+"""A commit's syncs take as long as writing about this many entries; smaller batches do not pay."""
 
 _BATCHES_IN_A_ROW: Final = 4
 """After so many the ledger's thread lets those who want to read have their turn."""
@@ -30,15 +30,17 @@ _BATCHES_IN_A_ROW: Final = 4
 class GroupCommit:
     """Coalesces what the slots queue into commits in the ledger's own thread.
 
-    A batch holds as many entries as cards may be in flight. Each card brings two, its outcome and
-    the slot's next intent, so one half of the slots can be on the wire while the other half waits
-    for the disk. In batches of all that waits every slot would fall into step, and the disk would
-    stand idle while they send, the vault while they are written down.
+    A batch holds at most as many entries as cards may be in flight, but never fewer than are worth
+    a commit nor more than one statement takes. Each slot brings two, its outcome and its next
+    intent, so one half of the slots can be on the wire while the other half waits for the disk. In
+    batches of all that waits every slot would fall into step, and the disk would stand idle while
+    they send, the vault while they are written down.
 
     Args:
         settling: What applies a batch.
         executor: The ledger's thread; exactly one, so that commits stay in order.
         on_frozen: Told the rows that were frozen for a doubled token id.
+        on_failed: Told why nothing is written any more, before anybody who waits is.
         in_flight_max: C, how many cards may be in flight.
     """
 
@@ -47,11 +49,13 @@ class GroupCommit:
         settling: Settling,
         executor: Executor,
         on_frozen: Callable[[list[int]], None],
+        on_failed: Callable[[BaseException], None],
         in_flight_max: int,
     ) -> None:
         self._settling = settling
         self._executor = executor
         self._on_frozen = on_frozen
+        self._on_failed = on_failed
         self._entries_max = min(max(in_flight_max, _WORTH_A_COMMIT), ROWS_AT_ONCE)
         self._queue: deque[tuple[Intent | Settlement, asyncio.Future[None] | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,6 +83,9 @@ class GroupCommit:
         self._queue.append((intent, waiter))
         self._wake()
         await waiter
+        if self._failure is not None:
+            # A later batch failed before this slot had its turn: nothing more may be sent.
+            raise self._failure
         return intent
 
     async def drain(self) -> None:
@@ -108,10 +115,14 @@ class GroupCommit:
 
     def _begin(self) -> None:
         """Set the ledger's thread to work on what is queued, or come to rest."""
-        if self._queue:
-            self._executor.submit(self._write)
-        else:
-            self._rest()
+        try:
+            if self._queue:
+                self._executor.submit(self._write)
+            else:
+                self._rest()
+        except RuntimeError as failure:
+            # The thread takes no more work.
+            self._failed(failure, [])
 
     def _write(self) -> None:
         """Make a few batches of what is queued durable, and go on; in the ledger's thread.
@@ -154,6 +165,7 @@ class GroupCommit:
 
     def _failed(self, failure: BaseException, waiters: list[asyncio.Future[None]]) -> None:
         self._failure = failure
+        self._on_failed(failure)
         self._refuse(waiters)
         self._refuse_queued()
         self._rest()

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.model import Rejection
 
-_PLANNED_COLUMNS: Final = (
-    *("id", "legacy_id", "state", "last_digits", "brand", "expiration_month", "expiration_year"),
-    "carry",
-)
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits")
 
 
@@ -42,6 +38,9 @@ class PlannedCard(NamedTuple):
     expiration_month: int
     expiration_year: int
     carry: str | None = None
+
+
+_PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:])
 
 
 @dataclass(frozen=True, slots=True)

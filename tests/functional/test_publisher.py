@@ -35,7 +35,7 @@ from tests.support.folders import (
     signer,
     small_migration,
 )
-from tests.support.ledgers import StepClock, settled_builder
+from tests.support.ledgers import StepClock, new_builder, settled_builder
 
 
 def bytes_of(folder, names=SIGNED_NAMES):
@@ -243,6 +243,26 @@ def test_the_mapping_has_the_columns_of_the_contract(tmp_path):
     ]
 
     assert (MAPPING_SCHEMA.names, stored) == (schema.names, schema.types)
+
+
+def test_carried_columns_stand_beside_their_own_rows(tmp_path):
+    """A column that came with one export is empty for the rows of the others."""
+    builder = new_builder(tmp_path / "migration")
+    builder.begin("run-1")
+    builder.ledger.remember("carry", '["customer", "shop"]')
+    carries = {"a.csv": '{"customer":"c-1"}', "b.csv": None, "c.csv": '{"shop":"s","customer":""}'}
+    for number, (name, carry) in enumerate(carries.items()):
+        builder.settle(builder.plan(name, 3, first=1 + 3 * number, carry=carry))
+    builder.end()
+    publish(builder.ledger, tmp_path / "migration", VERSION)
+    builder.ledger.close()
+    mapping = pq.read_table(tmp_path / "migration" / "mapping.parquet").to_pylist()
+
+    wanted = {"a.csv": ("c-1", None), "b.csv": (None, None), "c.csv": ("", "s")}
+    assert [wanted[row["source_file"]] for row in mapping] == [
+        (row["customer"], row["shop"]) for row in mapping
+    ]
+    assert 9 == len(mapping)
 
 
 def test_every_output_is_private():

@@ -20,10 +20,7 @@ class Recorder:
     batches: list = field(default_factory=list)
     fail_at: int | None = None
     frozen: list = field(default_factory=list)
-
-    def told(self, rows):
-        self.frozen = []
-        self.batches.append(rows)
+    said: list = field(default_factory=list)
 
     def intent(self, row_id, number):
         return Intent(row_id, row_id, number, 0)
@@ -43,7 +40,8 @@ def run(request):
     def run_with_commit(scenario, recorder, in_flight_max=8):
         async def main():
             with ThreadPoolExecutor(1) as thread:
-                commit = GroupCommit(recorder, thread, recorder.told, in_flight_max)
+                said = recorder.said.append
+                commit = GroupCommit(recorder, thread, said, said, in_flight_max)
                 return await scenario(commit)
 
         return request.param(main())
@@ -69,8 +67,8 @@ def test_intents_queued_together_share_a_commit(run):
 @pytest.mark.parametrize(
     ("in_flight_max", "most"), [(1, 64), (64, 64), (100, 100), (512, 512), (4000, 512)]
 )
-def test_a_batch_leaves_half_of_the_slots_to_send(run, in_flight_max, most):
-    """As many entries as slots, of two a slot; never a tiny share, never more than a statement."""
+def test_a_batch_holds_no_more_entries_than_slots(run, in_flight_max, most):
+    """So half of the slots can send; but never a tiny share, and never more than a statement."""
     recorder = Recorder()
 
     async def scenario(commit):
@@ -133,6 +131,54 @@ def test_after_a_failed_commit_nothing_is_written_any_more(run):
     assert recorder.batches == [[Intent(1, 1, 1, 0)]]
 
 
+def test_no_slot_may_send_once_a_later_batch_has_failed(run):
+    """Not even one whose own intent is durable, if it learns of both at once."""
+    recorder = Recorder(fail_at=1)
+
+    async def slot(commit, row):
+        commit.settle(f"outcome of row {row}")
+        await commit.intend(row, 2)
+
+    async def scenario(commit):
+        slots = [asyncio.ensure_future(slot(commit, row)) for row in range(64)]
+        # One turn for the slots to queue, one to set the thread to work; then the loop is busy
+        # until the second batch has failed.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        commit._executor.submit(lambda: None).result(10)
+        return await asyncio.gather(*slots, return_exceptions=True)
+
+    told = run(scenario, recorder, 64)
+
+    assert 64 == len(recorder.batches[0])
+    assert all(isinstance(one, LocalStorageFailed) for one in told)
+
+
+def test_a_failure_is_told_even_if_nobody_waits(run):
+    """Outcomes have no waiter, yet nothing may be sent after one of them could not be written."""
+    recorder = Recorder(fail_at=0)
+
+    async def scenario(commit):
+        commit.settle("outcome of row 1")
+        with pytest.raises(LocalStorageFailed):
+            await commit.drain()
+
+    run(scenario, recorder)
+
+    assert [LocalStorageFailed] == [type(failure) for failure in recorder.said]
+
+
+def test_frozen_rows_are_told_before_anybody_goes_on(run):
+    """A doubled token id stops the run, and no slot sends before it knows."""
+    recorder = Recorder(frozen=[7, 8])
+
+    async def scenario(commit):
+        await commit.intend(1, 1)
+        return list(recorder.said)
+
+    assert run(scenario, recorder) == [[7, 8]]
+
+
 def test_drain_waits_for_everything_that_was_queued(run):
     """Nothing is left in memory when a run ends."""
     recorder = Recorder()
@@ -185,7 +231,8 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
             return apply(batch)
 
         recorder.apply = apply_and_close
-        await commit.intend(1, 1)
+        # Its own commit goes well; whether it learns of the failure is a matter of moments.
+        await asyncio.gather(commit.intend(1, 1), return_exceptions=True)
         with pytest.raises(RuntimeError):
             await commit.drain()
         with pytest.raises(RuntimeError):
@@ -194,3 +241,19 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
     run(scenario, recorder)
 
     assert recorder.batches == [[Intent(1, 1, 1, 0)], [0], [1], [2]]
+
+
+def test_a_thread_that_was_closed_at_rest_is_told_as_well(run):
+    """Whoever comes too late learns it, and does not wait."""
+    recorder = Recorder()
+
+    async def scenario(commit):
+        commit._executor.shutdown()
+        with pytest.raises(RuntimeError):
+            await commit.intend(1, 1)
+        with pytest.raises(RuntimeError):
+            await commit.drain()
+
+    run(scenario, recorder)
+
+    assert recorder.batches == []
