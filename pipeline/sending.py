@@ -113,7 +113,7 @@ class Sending:
                 settling,
                 ledger_thread,
                 lambda _rows: tokenizer.stop(mixed_up()),
-                lambda failure: tokenizer.stop(_told(failure)),
+                lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
             )
             tokenizer = Tokenizer(
@@ -174,7 +174,7 @@ class Sending:
                     return
 
 
-def _told(failure: BaseException) -> CardferryError | None:
+def _trouble(failure: BaseException) -> CardferryError | None:
     """Give what stops a run; a bug is raised by whoever met it."""
     return failure if isinstance(failure, CardferryError) else None
 
