@@ -1,11 +1,14 @@
-"""Time as an argument: wall clock for records, monotonic clock for waits, and the waits."""
+"""Gives the time: wall clock for records, monotonic clock for waits, and waits that a stop cuts short."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 
 class Clock(Protocol):
@@ -43,3 +46,19 @@ class SystemClock:
 def timestamp(moment: datetime) -> str:
     """Give a moment as `YYYY-MM-DDThh:mm:ssZ`, whole seconds, UTC (RFC 3339)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def pause(clock: Clock, seconds: float, stopping: asyncio.Event) -> None:
+    """Wait that long on the clock, or until the run is to stop."""
+    if seconds > 0 and not stopping.is_set():
+        await first_of(clock.sleep(seconds), stopping)
+
+
+async def first_of(wait: Awaitable[Any], stopping: asyncio.Event) -> None:
+    """Wait for something, or until the run is to stop; what is not over then is cancelled."""
+    waits = (asyncio.ensure_future(wait), asyncio.ensure_future(stopping.wait()))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for unfinished in waits:
+            unfinished.cancel()

@@ -21,8 +21,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, Self, TextIO, TypeAlias
 
+from pipeline.cards.pan import contains_pan
 from pipeline.errors import LocalStorageFailed
-from pipeline.pan import contains_pan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

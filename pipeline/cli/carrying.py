@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import guards
+from pipeline import process_guards
+from pipeline.cli.live_progress import Lines
 from pipeline.cli.streams import reader_may_go
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.logs import EventLog
-from pipeline.progress import Lines, Silence
-from pipeline.run import Job, Run, Tools
+from pipeline.metrics import Silence
+from pipeline.migration.run import Job, Run, Tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.run import Ending
+    from pipeline.migration.run import Ending
 
 log = EventLog("cli")
 
@@ -60,7 +61,7 @@ def carry_and_show(
     Raises:
         CardferryError: The run could not begin or was stopped.
     """
-    held_guards = guards.harden()
+    held_guards = process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
     facts = facts_of(held_guards, settings.audit.operator)
     job = Job(exports, folder, facts, limit, again, held)
@@ -91,10 +92,10 @@ def carry(
     ).carry_out()
 
 
-def facts_of(held: guards.GuardReport, operator: str | None) -> dict[str, object]:
+def facts_of(held: process_guards.GuardReport, operator: str | None) -> dict[str, object]:
     """Give who runs this, where, and which memory guards held."""
-    system = guards.system_facts()
-    leaky = guards.leaky_environment()
+    system = process_guards.system_facts()
+    leaky = process_guards.leaky_environment()
     if leaky:
         log.warning("the environment makes libraries print more", variables=len(leaky))
     return {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import assembly, guards
+from pipeline import process_guards
+from pipeline.cli.live_progress import Lines
 from pipeline.cli.summary import duration, show_failures
 from pipeline.cli.terminal import (
     Terminal,
@@ -20,12 +21,13 @@ from pipeline.cli.terminal import (
 )
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings, meaning_digest
-from pipeline.files.envelope import SealedExport
+from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
-from pipeline.passes import prove_and_plan
-from pipeline.progress import Lines, Silence
-from pipeline.run import plan_of
+from pipeline.metrics import Silence
+from pipeline.migration import parts
+from pipeline.migration.plan import prove_and_plan
+from pipeline.migration.run import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.passes import Reading
-    from pipeline.progress import Watcher
+    from pipeline.metrics import Watcher
+    from pipeline.migration.plan import Reading
 
 
 @click.command("check")
@@ -55,7 +57,7 @@ def check(
 
     Nothing is sent and nothing is written. Exit code 3 when some rows would be rejected.
     """
-    guards.harden()
+    process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
     watcher = Silence() if terminal.quiet else Lines(sys.stderr)
     plan = profile(exports, settings, credentials, watcher)
@@ -90,10 +92,10 @@ def profile(
     try:
         ledger.begin_run("check", {}, meaning_digest(settings))
         planning = Planning(ledger)
-        reading = reading or assembly.reading(settings)
+        reading = reading or parts.reading(settings)
         keys, limits = (
-            assembly.envelope_keys(settings, credentials),
-            assembly.envelope_limits(settings),
+            parts.envelope_keys(settings, credentials),
+            parts.envelope_limits(settings),
         )
         today = settings.rules.as_of or clock.now().date()
         opened = []

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import assembly
 from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.migration import parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def config(
     Secrets are named by their source and never shown; every problem is listed at once.
     """
     settings, _ = load_settings(config_file, os.environ, overrides)
-    tree = assembly.masked(settings)
+    tree = parts.masked(settings)
     if as_json:
         terminal.print_json({"settings": tree, "settings_digest": meaning_digest(settings)})
         return

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import pipeline
-from pipeline import assembly, guards
+from pipeline import process_guards
 from pipeline.cli.carrying import carry, facts_of
 from pipeline.cli.check import profile
 from pipeline.cli.summary import show_ending
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.config.loading import load_settings
-from pipeline.progress import Silence
-from pipeline.run import Job
+from pipeline.metrics import Silence
+from pipeline.migration import parts
+from pipeline.migration.run import Job
 from pipeline.sandbox.options import Options
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
     """
     del as_json
     folder = folder or Path(tempfile.mkdtemp(prefix="cardferry-demo-"))
-    held_guards = guards.harden()
+    held_guards = process_guards.harden()
     with _sandbox() as url:
         terminal.say(f"sandbox vault at {url}")
         overrides = [f'vault.url="{url}"']
@@ -74,7 +75,7 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
 
 def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials) -> None:
     """Show the two codes that no vault on this machine can show: nothing is sent for them."""
-    reading, out = assembly.reading(settings), terminal.out()
+    reading, out = parts.reading(settings), terminal.out()
     out.print(f"\n{MODES_NAME}, a second sample, only checked:", markup=False)
     for vault, changed in (
         ("against a live vault", replace(reading, livemode=True)),

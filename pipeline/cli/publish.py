@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline import __version__, guards
-from pipeline.audit.signature import Signer
+from pipeline import __version__, process_guards
 from pipeline.cli.summary import show_balance
 from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
@@ -16,7 +15,8 @@ from pipeline.config.loading import load_settings
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
 from pipeline.ledger.lock import migration_lock
-from pipeline.stages.publisher import publish as write_outputs
+from pipeline.outputs.publisher import publish as write_outputs
+from pipeline.outputs.signature import Signer
 
 
 @click.command("publish")
@@ -38,8 +38,8 @@ def publish(
     With -c the manifest is signed again with `audit.signing_key`. Without, a signature stays
     where it still fits.
     """
-    guards.harden()
-    system = guards.system_facts()
+    process_guards.harden()
+    system = process_guards.system_facts()
     operator, signer = system.login_user or system.user, None
     if config_file is not None or overrides:
         settings, credentials = load_settings(config_file, os.environ, overrides)

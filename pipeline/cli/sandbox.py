@@ -19,7 +19,7 @@ from pipeline.sandbox.cards import FRAUD_WORDS
 from pipeline.sandbox.description import NEWEST, VERSIONS
 from pipeline.sandbox.faults import LETTERS, ScriptRefused, read_script
 from pipeline.sandbox.options import DEFAULT_PORT, DEFAULT_TOKENS_MAX, Options
-from pipeline.sandbox.store import StoreRefused
+from pipeline.sandbox.state import StoreRefused
 from pipeline.sandbox.versions import markdown
 
 if TYPE_CHECKING:

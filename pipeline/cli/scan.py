@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.audit.scan import ScanTotals
-from pipeline.audit.scan import scan as search
+from pipeline.cards.scan import ScanTotals
+from pipeline.cards.scan import scan as search
 from pipeline.errors import CardNumberFound, LocalStorageFailed
 
 if TYPE_CHECKING:
-    from pipeline.audit.scan import Finding
+    from pipeline.cards.scan import Finding
 
 _ENVELOPE_VERSION = 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.terminal import Terminal, pass_terminal
-from pipeline.files.seal import recipients_of, seal_file, sealed_name
+from pipeline.exports.seal import recipients_of, seal_file, sealed_name
 
 _STANDARD_INPUT = Path("/dev/stdin")
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from pipeline.audit.wording import ending
 from pipeline.cli.summary import duration, show_failures
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.clock import SystemClock
 from pipeline.errors import VerificationFailed
-from pipeline.ledger import counts
+from pipeline.ledger import queries
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
 from pipeline.ledger.lock import is_locked
+from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -48,18 +48,18 @@ def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
 
 
 def _tree(connection: Connection, now_ms: int, *, running: bool) -> dict[str, Any]:
-    states = counts.by_state(connection)
-    runs = counts.all_runs(connection)
+    states = queries.by_state(connection)
+    runs = queries.all_runs(connection)
     last = runs[-1] if runs else None
     rate = _rate(connection, last.started_ms, now_ms) if running and last else None
-    waiting = counts.pending(states)
+    waiting = queries.pending(states)
     return {
         "running": running,
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
         "pending": waiting,
-        "failures": counts.by_code(connection),
-        "unseen_tokens_max": counts.unseen_tokens_max(connection),
+        "failures": queries.by_code(connection),
+        "unseen_tokens_max": queries.unseen_tokens_max(connection),
         "rows_per_s": rate,
         "seconds_left": round(waiting / rate, 1) if rate else None,
         "runs": len(runs),
@@ -76,7 +76,7 @@ def _tree(connection: Connection, now_ms: int, *, running: bool) -> dict[str, An
 
 def _rate(connection: Connection, begun_ms: int, now_ms: int) -> float | None:
     """Give answered rows a second over the last minutes of this run; None before any answer."""
-    answers, first_ms = counts.answered_since(connection, max(begun_ms, now_ms - _SEEN_MS))
+    answers, first_ms = queries.answered_since(connection, max(begun_ms, now_ms - _SEEN_MS))
     if first_ms is None or now_ms <= first_ms:
         return None
     return round(answers * 1_000 / (now_ms - first_ms), 2)

@@ -9,8 +9,8 @@ import click
 from rich import box
 from rich.table import Table
 
+from pipeline.cli.live_progress import duration
 from pipeline.model import FAILURE_CODES
-from pipeline.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.run import Ending
+    from pipeline.migration.run import Ending
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
 

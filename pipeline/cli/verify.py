@@ -15,32 +15,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline import __version__, assembly, guards
-from pipeline.audit.manifest import MANIFEST_NAME
+from pipeline import __version__, process_guards
+from pipeline.cards.validator import validate
 from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.disk import open_regular_file
 from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
-from pipeline.files.envelope import SealedExport
-from pipeline.ledger.evidence import VERIFICATION
+from pipeline.exports.reader import read
+from pipeline.exports.sealed_export import SealedExport
+from pipeline.ledger.digests import VERIFICATION
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
 from pipeline.ledger.lock import is_locked, migration_lock
 from pipeline.ledger.planning import Planning
-from pipeline.passes import planned_cards, wipe_chunk
-from pipeline.regular_file import open_regular_file
-from pipeline.stages.export_check import JudgedRows, compare_export
-from pipeline.stages.reader import read
-from pipeline.stages.validator import validate
-from pipeline.stages.verifier import verify as verify_folder
+from pipeline.migration import parts
+from pipeline.migration.plan import planned_cards, wipe_chunk
+from pipeline.outputs.manifest import MANIFEST_NAME
+from pipeline.outputs.verify import verify as verify_folder
+from pipeline.outputs.verify_export import JudgedRows, compare_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.audit.differences import Difference
-    from pipeline.files.envelope import PlainBlocks
-    from pipeline.passes import Reading
-    from pipeline.stages.validator import Rules
-    from pipeline.stages.verifier import Verification
+    from pipeline.cards.validator import Rules
+    from pipeline.exports.sealed_export import PlainBlocks
+    from pipeline.migration.plan import Reading
+    from pipeline.outputs.differences import Difference
+    from pipeline.outputs.verify import Verification
 
 _NEXT_STEP: Final = (
     "If a run or publish was cut short, `cardferry publish DIR` mends the files; "
@@ -89,7 +90,7 @@ def verify(
     No file but the ledger is written, where it is yours: a verification is an event of the trail.
     Exit code 8, with the file and the place, on any difference.
     """
-    guards.harden()
+    process_guards.harden()
     pem = None if public_key is None else _read_key(public_key)
     found = verify_folder(folder, SystemClock(), __version__, pem)
     if exports and not any(difference.file == LEDGER_NAME for difference in found.differences):
@@ -122,7 +123,7 @@ def _read_key(path: Path) -> bytes:
 
 def _note(folder: Path, exports: Sequence[Path], found: Verification) -> str | None:
     """Write the verification into the chain of events; give the reason where that may not be."""
-    ledger_path, system = folder / LEDGER_NAME, guards.system_facts()
+    ledger_path, system = folder / LEDGER_NAME, process_guards.system_facts()
     if any(difference.file == LEDGER_NAME for difference in found.differences):
         # What has been tampered with is evidence, to the last byte.
         return "the ledger itself does not verify"
@@ -156,10 +157,10 @@ def _compare_exports(
 ) -> list[Difference]:
     settings, credentials = load_settings(config_file, os.environ, overrides)
     keys, limits = (
-        assembly.envelope_keys(settings, credentials),
-        assembly.envelope_limits(settings),
+        parts.envelope_keys(settings, credentials),
+        parts.envelope_limits(settings),
     )
-    reading = assembly.reading(settings)
+    reading = parts.reading(settings)
     with closing(Ledger(folder / LEDGER_NAME, SystemClock(), read_only=True)) as ledger:
         if ledger.recall("settings_digest") != meaning_digest(settings):
             raise SettingsRefused(

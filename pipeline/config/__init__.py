@@ -1,1 +1,1 @@
-"""TOML, environment and command line in, frozen settings out."""
+"""Reads settings once, from TOML, environment and command line, into frozen models."""

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.credentials import Credentials, read_credentials
 from pipeline.config.models import Settings
+from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
-from pipeline.regular_file import open_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What happened to every row: the pipeline's only memory."""
+"""Remembers what happened to every row: the only memory and the only SQL."""

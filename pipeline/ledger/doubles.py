@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.entries import Settlement
     from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.records import Settlement
 
 
 def freeze_doubled(

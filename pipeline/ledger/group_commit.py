@@ -11,13 +11,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from pipeline.ledger.batch_view import ROWS_AT_ONCE
+from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from pipeline.ledger.entries import Intent, Settlement
+    from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.settling import Settling
 
 _WORTH_A_COMMIT: Final = 64

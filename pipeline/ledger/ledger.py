@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from sqlalchemy import func, insert, select, update
 
-from pipeline import chain
+from pipeline import hashing
 from pipeline.clock import timestamp
 from pipeline.errors import LocalStorageFailed, VerificationFailed
-from pipeline.ledger.connection import driver_of, ledger_trouble, open_engine, sync_folder
-from pipeline.ledger.fence import require_epoch
-from pipeline.ledger.opening import (
+from pipeline.ledger.checks import (
     bring_up_to_date,
     create_if_empty,
     follow_trail,
@@ -28,8 +26,10 @@ from pipeline.ledger.opening import (
     require_same_mode,
     require_untouched,
 )
+from pipeline.ledger.fence import require_epoch
 from pipeline.ledger.schema import events, meta, runs
-from pipeline.ledger.shield import Shield
+from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
+from pipeline.signals import Shield
 
 if TYPE_CHECKING:
     import sqlite3
@@ -71,7 +71,7 @@ class Ledger:
         self.run_id = ""
         self._actor = ""
         self._origin = ""
-        self._head = chain.GENESIS
+        self._head = hashing.GENESIS
         self._events = 0
         self._path = path
         self._shield = shield or Shield()
@@ -246,14 +246,14 @@ class Ledger:
         *,
         resource: str,
         success: bool = True,
-        **detail: chain.Scalar,
+        **detail: hashing.Scalar,
     ) -> None:
         """Append an event to the chain, in the caller's transaction.
 
         The fields are those of PCI DSS 10.2.2: who, what, when, success, origin, resource.
         """
         self._events += 1
-        body = chain.canonical(
+        body = hashing.canonical(
             {
                 "seq": self._events,
                 "at": timestamp(self.clock.now()),
@@ -266,13 +266,13 @@ class Ledger:
                 "detail": detail,
             }
         )
-        self._head = chain.link_bytes(self._head, body)
+        self._head = hashing.link_bytes(self._head, body)
         connection.execute(
             insert(events).values(seq=self._events, body=body.decode(), hash=self._head)
         )
 
     def note(
-        self, kind: str, *, resource: str, success: bool = True, **detail: chain.Scalar
+        self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Scalar
     ) -> None:
         """Append an event in a transaction of its own."""
         with self.transaction() as connection:

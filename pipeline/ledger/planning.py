@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from pipeline.ledger.connection import Prepared
-from pipeline.ledger.resolving import reject_duplicates, resolve_known
+from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.schema import exports, row_id, rows
+from pipeline.ledger.sqlite.connection import Prepared
 from pipeline.model import FAILURE_CODES, RowState
 
 if TYPE_CHECKING:

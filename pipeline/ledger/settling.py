@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from pipeline.ledger.batch_view import CLAIMABLE, ROWS_AT_ONCE
-from pipeline.ledger.batches import Batches, TokenDoubled
 from pipeline.ledger.doubles import freeze_doubled
-from pipeline.ledger.entries import Claim, Intent, Settlement
-from pipeline.ledger.resolving import resolve_known
+from pipeline.ledger.duplicates import resolve_known
+from pipeline.ledger.records import Claim, Intent, Settlement
 from pipeline.ledger.schema import attempts, exports, rows
-from pipeline.ledger.streaming import selected
+from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE
+from pipeline.ledger.sqlite.batches import Batches, TokenDoubled
+from pipeline.ledger.sqlite.streaming import selected
 from pipeline.model import OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.ledger.diary import Diary
     from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.run_events import Diary
 
 
 class Settling:

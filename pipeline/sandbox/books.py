@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.assumptions import Assumptions
-    from pipeline.sandbox.ids import Mint
+    from pipeline.sandbox.id_generator import Mint
     from pipeline.sandbox.journal import Journal
-    from pipeline.sandbox.store import ObjectRow, Store, TokenRow
+    from pipeline.sandbox.state import ObjectRow, Store, TokenRow
 
 Params = dict[str, Any]
 Shown = dict[str, Any]

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.sandbox.accounts import Gate
-from pipeline.sandbox.app import Application
+from pipeline.sandbox.api import Application
 from pipeline.sandbox.books import Books
 from pipeline.sandbox.desk import Desk
 from pipeline.sandbox.faults import read_script
-from pipeline.sandbox.ids import Mint
+from pipeline.sandbox.id_generator import Mint
 from pipeline.sandbox.journal import Journal
 from pipeline.sandbox.limits import Limiter
-from pipeline.sandbox.store import Store
+from pipeline.sandbox.state import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

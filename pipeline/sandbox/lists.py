@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.sandbox.cards import whole_number
 from pipeline.sandbox.refusals import bad_request
-from pipeline.sandbox.store import Window
+from pipeline.sandbox.state import Window
 
 if TYPE_CHECKING:
     from pipeline.sandbox.books import Params, Shown

@@ -19,7 +19,7 @@ from pipeline.sandbox.wire import SandboxProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from pipeline.sandbox.app import Application
+    from pipeline.sandbox.api import Application
     from pipeline.sandbox.options import Options
 
 _BACKLOG: Final = 2_048

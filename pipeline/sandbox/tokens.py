@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.books import Books, Params, Shown
     from pipeline.sandbox.cards import SoundCard
-    from pipeline.sandbox.store import TokenRow
+    from pipeline.sandbox.state import TokenRow
 
 _VAULT: Final = "https://vault.omise.co/tokens/"
 """Tokens carry the real vault's address, as recorded; clients never follow it."""

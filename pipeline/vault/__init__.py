@@ -1,1 +1,1 @@
-"""The vault, our one network peer: a card goes in, an outcome comes out."""
+"""Sends one request to the vault and says when it may be sent; knows no row and no ledger."""

@@ -9,9 +9,9 @@ import time
 import httpx
 import pytest
 
-from pipeline.vault.failures import proves_not_sent
-from pipeline.vault.pool import Timeouts
-from pipeline.vault.transport import VaultTransport
+from pipeline.vault.transport.failures import proves_not_sent
+from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer
 

@@ -8,9 +8,9 @@ import time
 import httpx
 import pytest
 
-from pipeline.vault.connection import Connection
-from pipeline.vault.pool import Timeouts
-from pipeline.vault.transport import VaultTransport
+from pipeline.vault.transport.connection import Connection
+from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer
 

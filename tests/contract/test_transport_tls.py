@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline.vault.failures import CertificateRefused
-from pipeline.vault.pool import Timeouts
-from pipeline.vault.tls import verifying_context
-from pipeline.vault.transport import VaultTransport
+from pipeline.vault.transport.failures import CertificateRefused
+from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.tls import verifying_context
+from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from pipeline.vault.failures import NOT_SENT, proves_not_sent
-from pipeline.vault.pool import Timeouts
-from pipeline.vault.transport import VaultTransport
+from pipeline.vault.transport.failures import NOT_SENT, proves_not_sent
+from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
 
 if TYPE_CHECKING:
-    from pipeline.vault.answer_reader import Answer
+    from pipeline.vault.transport.answer_reader import Answer
 
 BRISK = Timeouts(connect=2, read=2, write=2, pool=2, total=4)
 SMALL = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nHELLO"

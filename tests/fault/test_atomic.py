@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipeline.files.atomic import write_together
+from pipeline.disk import write_together
 from tests.support.programs import require
 
 
@@ -26,7 +26,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pipeline.errors import LocalStorageFailed
-from pipeline.files.atomic import write_together
+from pipeline.disk import write_together
 try:
     with write_together(Path(sys.argv[1])) as staged:
         for name in ("first", "last"):

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from pipeline.config.loading import load_settings
-from pipeline.run import Job, Run, Tools
+from pipeline.migration.run import Job, Run, Tools
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from pipeline.clock import SystemClock
-from pipeline.ledger.entries import Settlement
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind, RowState, Token
 from tests.support.cards import card_number

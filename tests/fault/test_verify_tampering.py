@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from pipeline.stages.outputs import OUTPUT_NAMES
+from pipeline.outputs.files import OUTPUT_NAMES
 from tests.support.folders import (
     SIGNED_NAMES,
     found_in,

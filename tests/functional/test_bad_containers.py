@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.files.envelope_verdict import WORDS
+from pipeline.exports.verdict import WORDS
 from tests.support.bad_containers import (
     AGE,
     LONG,

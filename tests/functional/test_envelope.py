@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from pipeline.files.envelope import ExportFile, Origin, SealedExport
+from pipeline.exports.sealed_export import ExportFile, Origin, SealedExport
 from tests.support import exports
 from tests.support.exports import PASSPHRASE, keyring, keys_of
 

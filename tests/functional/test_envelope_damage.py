@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExportRefused
-from pipeline.files.envelope import SealedExport
-from pipeline.files.envelope_file import BLOCK_BYTES
-from pipeline.files.envelope_verdict import WORDS, Verdict
+from pipeline.exports.sealed_export import SealedExport
+from pipeline.exports.sealed_file import BLOCK_BYTES
+from pipeline.exports.verdict import WORDS, Verdict
 from tests.support import exports
 from tests.support.exports import PASSPHRASE, keyring, keys_of
 
@@ -231,7 +231,7 @@ PROBE = """
 import resource, sys
 from pathlib import Path
 from pipeline.errors import ExportRefused
-from pipeline.files.envelope import EnvelopeKeys, SealedExport
+from pipeline.exports.sealed_export import EnvelopeKeys, SealedExport
 try:
     with SealedExport(Path(sys.argv[1]), EnvelopeKeys(key_file=Path(sys.argv[2]))) as export:
         for _ in export.prove():

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from pipeline.errors import ExportRefused, SettingsRefused
-from pipeline.files.envelope import SealedExport
-from pipeline.files.envelope_verdict import WORDS, Verdict
+from pipeline.exports.sealed_export import SealedExport
+from pipeline.exports.verdict import WORDS, Verdict
 from tests.support import exports
 from tests.support.exports import keyring, keys_of
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExportRefused
-from pipeline.files.decrypt_process import Decryptor
-from pipeline.files.decrypt_request import Request
-from pipeline.files.envelope import Limits, SealedExport
-from pipeline.files.envelope_verdict import WORDS, Refused, Verdict
+from pipeline.exports.decryptor.process import Decryptor
+from pipeline.exports.decryptor.protocol import Request
+from pipeline.exports.sealed_export import Limits, SealedExport
+from pipeline.exports.verdict import WORDS, Refused, Verdict
 from tests.support import exports
 from tests.support.exports import keys_of
 

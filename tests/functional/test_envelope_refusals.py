@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExportRefused, LocalStorageFailed
-from pipeline.files.envelope import Limits, SealedExport
-from pipeline.files.envelope_verdict import WORDS, Verdict
+from pipeline.exports.sealed_export import Limits, SealedExport
+from pipeline.exports.verdict import WORDS, Verdict
 from tests.support import exports
 from tests.support.exports import PASSPHRASE, keyring, keys_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files.envelope import SealedExport
+from pipeline.exports.sealed_export import SealedExport
 from tests.support import exports
 from tests.support.exports import PASSPHRASE, keyring, keys_of
 from tests.support.programs import require

@@ -13,14 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from pydantic import SecretStr
 
-from pipeline.audit.signature import Signer
+from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
-from pipeline.files import atomic
-from pipeline.files.parquet import write_parquet
-from pipeline.ledger import evidence
+from pipeline.ledger import digests
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
-from pipeline.stages.outputs import MAPPING_SCHEMA, OUTPUT_NAMES, PUBLISHED_NAMES
-from pipeline.stages.publisher import publish
+from pipeline.outputs.files import MAPPING_SCHEMA, OUTPUT_NAMES, PUBLISHED_NAMES
+from pipeline.outputs.parquet import write_parquet
+from pipeline.outputs.publisher import publish
+from pipeline.outputs.signature import Signer
 from tests.support.folders import (
     HOSTILE,
     RUNS_IN_SHEETS,
@@ -138,14 +138,14 @@ def test_the_publication_is_in_the_chain_of_events():
     """The ledger's last event names the manifest, the signature and the key."""
     ledger = Ledger(migrations().second / LEDGER_NAME, StepClock(), read_only=True)
     with ledger.reading() as connection:
-        latest = evidence.account(connection).latest
+        latest = digests.account(connection).latest
     ledger.close()
-    digests = [
+    written = [
         hashlib.sha256((migrations().second / name).read_bytes()).hexdigest()
         for name in ("manifest.json", "manifest.json.sig")
     ]
 
-    assert [*digests, signer().fingerprint] == [
+    assert [*written, signer().fingerprint] == [
         latest.manifest,
         latest.signature,
         latest.signing_key,
@@ -171,7 +171,7 @@ def test_a_crash_between_the_names_is_told_and_mended(tmp_path, monkeypatch, aft
         renamed.append(names)
         real_rename(*names, **folders)
 
-    monkeypatch.setattr(atomic.os, "rename", rename)
+    monkeypatch.setattr(disk.os, "rename", rename)
     with pytest.raises(LocalStorageFailed):
         publish(builder.ledger, folder, VERSION, signer())
     monkeypatch.undo()

@@ -14,7 +14,7 @@ import pytest
 from pipeline.cli import COMMANDS, EXIT_CODES
 from pipeline.cli import cardferry as program
 from pipeline.cli.examples import ENDINGS
-from pipeline.vault.breaker import OPEN_S
+from pipeline.vault.flow.circuit_breaker import OPEN_S
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.exports import PASSPHRASE, by_gpg, keyring
 from tests.support.sandbox import running, spawned

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from pipeline.cli.seal import seal
 from pipeline.errors import LocalStorageFailed, SettingsRefused
-from pipeline.files.envelope import SealedExport
-from pipeline.files.seal import seal_file
+from pipeline.exports.seal import seal_file
+from pipeline.exports.sealed_export import SealedExport
 from tests.support.exports import PASSPHRASE, keyring, keys_of
 from tests.support.programs import require
 

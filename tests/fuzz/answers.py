@@ -7,10 +7,10 @@ import re
 from datetime import UTC, datetime
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.answer_reader import AnswerReader, AnswerRefused
-from pipeline.vault.answers import judge
-from pipeline.vault.retry_after import RETRY_AFTER_MAX_S, retry_after_s
-from pipeline.vault.token_answer import SentCard, judge_token
+from pipeline.vault.omise.answers import judge
+from pipeline.vault.omise.token_answer import SentCard, judge_token
+from pipeline.vault.transport.answer_reader import AnswerReader, AnswerRefused
+from pipeline.vault.transport.retry_after import RETRY_AFTER_MAX_S, retry_after_s
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 SENT = SentCard("4242", 12, 2031)

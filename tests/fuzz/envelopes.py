@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from pipeline.files.age_head import is_age, is_age_identity, sealed_by_passphrase
-from pipeline.files.envelope_kind import kind_of
-from pipeline.files.envelope_verdict import Refused
-from pipeline.files.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
-from pipeline.files.openpgp_status import GpgStatus, judge
+from pipeline.exports.age_head import is_age, is_age_identity, sealed_by_passphrase
+from pipeline.exports.container import OpenPGPHead, dearmored, looks_like_message, read_head
+from pipeline.exports.container_kind import kind_of
+from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.verdict import Refused
 
 CONTAINERS = {"seipd1", "seipd2", "aead", "sed", "clear", None}
 OWN, PRIMARY, SIGNER = "A" * 40, "B" * 40, "C" * 40

@@ -10,14 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import ExportRefused
-from pipeline.stages import text_lines as steps
-from pipeline.stages.csv_records import Dialect, csv_records
-from pipeline.stages.header import column_places
-from pipeline.stages.json_records import json_records
-from pipeline.stages.reader import _header, read
-from pipeline.stages.rows import ReaderOptions
-from pipeline.stages.text_lines import text_lines
+from pipeline.exports import text_lines as steps
+from pipeline.exports.columns import column_places
+from pipeline.exports.csv_records import Dialect, csv_records
+from pipeline.exports.json_records import json_records
+from pipeline.exports.reader import _header, read
+from pipeline.exports.text_lines import text_lines
 from tests.support.cards import COLUMNS
 from tests.support.slow_rules import slow_records
 

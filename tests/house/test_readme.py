@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli import COMMANDS, EXIT_CODES
 from pipeline.config.models import Settings
 from pipeline.model import FAILURE_CODES
-from pipeline.stages.outputs import FAILURES_SCHEMA, MAPPING_SCHEMA
+from pipeline.outputs.files import FAILURES_SCHEMA, MAPPING_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.breaker import OPEN_MAX_S, OPEN_S, RUN_MAX, Breaker, BreakerState
+from pipeline.vault.flow.circuit_breaker import OPEN_MAX_S, OPEN_S, RUN_MAX, Breaker, BreakerState
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["good", "bad", "refused", "ask"]), st.floats(0, 40)), max_size=150

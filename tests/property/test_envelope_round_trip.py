@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ExportRefused
-from pipeline.files.envelope import SealedExport
-from pipeline.files.seal import seal_file
+from pipeline.exports.seal import seal_file
+from pipeline.exports.sealed_export import SealedExport
 from tests.support.exports import keyring, keys_of
 
 PROFILE = settings(

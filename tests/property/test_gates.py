@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
+from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.progress import Flow
-from pipeline.vault.breaker import BreakerState
-from pipeline.vault.gates import Gates
-from pipeline.vault.pace import Pace
-from pipeline.vault.turnstile import LEAD_S, Turnstile
+from pipeline.vault.flow.circuit_breaker import BreakerState
+from pipeline.vault.flow.flow_control import Gates
+from pipeline.vault.flow.send_queue import LEAD_S, Turnstile
+from pipeline.vault.flow.send_rate import Pace
 from tests.support.model_vault import ILL, OK, Migration
 from tests.support.virtual_time import VirtualClock, run_virtually
 

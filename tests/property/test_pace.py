@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.pace import Pace
+from pipeline.vault.flow.send_rate import Pace
 
 RATES = st.floats(0.2, 1e6)
 WAITS = st.floats(0, 30)

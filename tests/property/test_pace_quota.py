@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.vault.pace import FLOOR_PER_S, Pace
+from pipeline.vault.flow.send_rate import FLOOR_PER_S, Pace
 from tests.support.quota_vault import drive
 
 SEEDS = (1, 2, 3)

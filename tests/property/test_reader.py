@@ -8,9 +8,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.stages import text_lines
-from pipeline.stages.reader import read
-from pipeline.stages.rows import ReaderOptions
+from pipeline.cards.rows import ReaderOptions
+from pipeline.exports import text_lines
+from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, HEADER, csv_export, row
 from tests.support.slow_rules import slow_records
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sandbox.ids import Mint
+from pipeline.sandbox.id_generator import Mint
 from pipeline.sandbox.params import read_form
 from tests.support.sandbox import CARD, asked
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audit.scan_encodings import search
-from pipeline.audit.scan_streams import BLOCK_BYTES, search_stream
+from pipeline.cards.scan_encodings import search
+from pipeline.cards.scan_streams import BLOCK_BYTES, search_stream
 from tests.support.canaries import WRITINGS, make_number
 
 SURROUNDINGS = st.binary(max_size=60).map(lambda raw: raw.replace(b"\\", b"/"))

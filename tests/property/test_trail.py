@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import chain
-from pipeline.audit.trail import ChainEnd, check_trail, trail_lines
+from pipeline import hashing
+from pipeline.outputs.trail import ChainEnd, check_trail, trail_lines
 
 DETAILS = st.dictionaries(
     st.text(max_size=8), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -14,10 +14,10 @@ EVENTS = st.lists(st.fixed_dictionaries({"event": st.text(), "detail": DETAILS})
 
 def linked(events):
     """Give events as the ledger keeps them: canonical body and hash."""
-    head, kept = chain.GENESIS, []
+    head, kept = hashing.GENESIS, []
     for seq, event in enumerate(events, 1):
-        body = chain.canonical({"seq": seq, **event})
-        head = chain.link_bytes(head, body)
+        body = hashing.canonical({"seq": seq, **event})
+        head = hashing.link_bytes(head, body)
         kept.append((body.decode(), head))
     return kept
 
@@ -26,7 +26,7 @@ def linked(events):
 def test_the_trail_of_any_events_holds(events):
     """Whatever the events say, the file's chain ends where the ledger's does."""
     kept = linked(events)
-    end = ChainEnd(kept[-1][1] if kept else chain.GENESIS, len(kept))
+    end = ChainEnd(kept[-1][1] if kept else hashing.GENESIS, len(kept))
 
     assert end == check_trail(trail_lines(kept))
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pipeline.files.envelope_verdict import Verdict
+from pipeline.exports.verdict import Verdict
 from tests.support.bad_files import good
 from tests.support.exports import (
     PASSPHRASE,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pipeline.stages.reader import read
-from pipeline.stages.rows import ADDRESS_COLUMNS, ReaderOptions
-from pipeline.stages.validator import Rules, validate
+from pipeline.cards.rows import ADDRESS_COLUMNS, ReaderOptions
+from pipeline.cards.validator import Rules, validate
+from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.stages.rows import Chunk
-    from pipeline.stages.validator import Verdict
+    from pipeline.cards.rows import Chunk
+    from pipeline.cards.validator import Verdict
 
 AS_OF = date(2026, 11, 23)
 ALL_BRANDS = frozenset(

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
-from pipeline.files.envelope import EnvelopeKeys
+from pipeline.exports.sealed_export import EnvelopeKeys
 from tests.support.programs import require
 
 PASSPHRASE = "correct hörse 1"
@@ -212,7 +212,7 @@ def children():
 READS_ONE_BLOCK = """
 import sys
 from pathlib import Path
-from pipeline.files.envelope import EnvelopeKeys, SealedExport
+from pipeline.exports.sealed_export import EnvelopeKeys, SealedExport
 key, signers = Path(sys.argv[2]), tuple(map(Path, sys.argv[3:]))
 export = SealedExport(Path(sys.argv[1]), EnvelopeKeys(key_file=key, signer_files=signers))
 first = export.prove()

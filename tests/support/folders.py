@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from pipeline.audit.signature import Signer
-from pipeline.stages.outputs import OUTPUT_NAMES
-from pipeline.stages.publisher import publish
-from pipeline.stages.verifier import verify
+from pipeline.outputs.files import OUTPUT_NAMES
+from pipeline.outputs.publisher import publish
+from pipeline.outputs.signature import Signer
+from pipeline.outputs.verify import verify
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 
 VERSION = "0.1.0"

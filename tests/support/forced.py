@@ -113,7 +113,7 @@ class _Ending:
 
 def _in_a_task(number: str) -> None:
     """A callback of the loop that fails, a task that nobody awaits, and one that is slow."""
-    from pipeline.stages.tokenizer import Tokenizer  # noqa: PLC0415 - patched below.
+    from pipeline.migration.tokenizer import Tokenizer  # noqa: PLC0415 - patched below.
 
     carry = Tokenizer.carry
 
@@ -136,9 +136,9 @@ def _in_a_task(number: str) -> None:
 
 def _spoken(number: str) -> None:
     """Libraries that warn and log with the number in their words."""
-    from pipeline import passes  # noqa: PLC0415 - patched below.
+    from pipeline.migration import plan  # noqa: PLC0415 - as late as a library would.
 
-    validate = passes.validate
+    validate = plan.validate
 
     def loud(*arguments: Any) -> Any:
         warnings.warn(f"looks like {number}", UserWarning, stacklevel=2)
@@ -149,7 +149,7 @@ def _spoken(number: str) -> None:
             logger.error("failed", exc_info=ValueError(number))
         return validate(*arguments)
 
-    passes.validate = loud
+    plan.validate = loud
 
 
 SPECIAL = {"thread": _in_a_thread, "finalizer": _Ending, "loop": _in_a_task, "talk": _spoken}
@@ -178,7 +178,7 @@ def main() -> None:
     # Loaded once, before the forks.
     for module in (
         "pipeline.cli.run",
-        "pipeline.stages.outputs",
+        "pipeline.outputs.files",
         "matplotlib.backends.backend_svg",
     ):
         importlib.import_module(module)

@@ -10,10 +10,10 @@ from pipeline.clock import SystemClock
 from pipeline.errors import VaultUnavailable
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.settling import Settling
+from pipeline.migration.run import Run
+from pipeline.migration.send import Sending
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.run import Run
-from pipeline.sending import Sending
-from pipeline.vault.client import VaultClient
+from pipeline.vault.omise.client import VaultClient
 
 HASTE = 100
 

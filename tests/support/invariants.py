@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import pyarrow.parquet as pq
 
-from pipeline.audit.scan import scan
+from pipeline.cards.scan import scan
 from pipeline.clock import SystemClock
+from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
-from pipeline.totals import hash_total, shown
 
 ROW_SPAN = 10_000_000_000
 FINAL = {"tokenized", "rejected", "failed", "held", "already_tokenized"}

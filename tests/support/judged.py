@@ -1,6 +1,6 @@
 """A bad input in, how `cardferry run` judged it out: in this process, because there are many.
 
-Everything is the program's own but the process: `guards.harden` would harden the test run with
+Everything is the program's own but the process: `process_guards.harden` would harden the test run with
 it, so it is left out here; a sample of the same inputs runs as real processes.
 """
 
@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
-from pipeline import cli, guards, logs
+from pipeline import cli, logs, process_guards
 from tests.support.commands import settings
 from tests.support.leaks import Watch
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 HANG_S = 5.0
 """On a machine that does nothing else."""
-HARDENED = guards.GuardReport(
+HARDENED = process_guards.GuardReport(
     not_dumpable=False,
     no_core_file=False,
-    memory_lock=guards.MemoryLock.UNSUPPORTED,
+    memory_lock=process_guards.MemoryLock.UNSUPPORTED,
     swap_present=None,
     private_umask=False,
     no_new_privileges=False,
@@ -71,7 +71,7 @@ class Judged:
 def _quiet_guards() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    with patch.object(guards, "harden", lambda: HARDENED):
+    with patch.object(process_guards, "harden", lambda: HARDENED):
         try:
             yield
         finally:

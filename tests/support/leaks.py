@@ -1,6 +1,6 @@
 """Card numbers and any bytes in, the writings in which a number stands in them out.
 
-Written without `pipeline.audit.scan`, so that the two can be held against each other: this one
+Written without `pipeline.cards.scan`, so that the two can be held against each other: this one
 knows which numbers to look for, the other must find any.
 """
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
-from pipeline.audit.scan import scan
+from pipeline.cards.scan import scan
 from tests.support.canaries import grouped
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
-from pipeline.ledger.entries import Settlement
+from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
+from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.model import FAILURE_CODES, OutcomeKind, Rejection, RowState, Stage, Token
-from pipeline.totals import hash_total, shown
 
 BATCH_ROWS = 5_000
 DIGITS = ("4242", "4444", "1111", "0005", "0000")

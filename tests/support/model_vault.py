@@ -6,10 +6,10 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
+from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.progress import Flow
-from pipeline.vault.gates import Gates
-from pipeline.vault.pace import Pace
+from pipeline.vault.flow.flow_control import Gates
+from pipeline.vault.flow.send_rate import Pace
 from tests.support.virtual_time import VirtualClock
 
 if TYPE_CHECKING:

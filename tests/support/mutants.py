@@ -10,14 +10,15 @@ from contextlib import contextmanager
 
 from sqlalchemy import event
 
-from pipeline import run, sending
-from pipeline.files.envelope_file import BlockDigest
-from pipeline.ledger import batch_view, ledger, planning, recovery, settling
+from pipeline.exports.sealed_file import BlockDigest
+from pipeline.ledger import ledger, planning, recovery, settling
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.schema import rows
+from pipeline.ledger.sqlite import batch
+from pipeline.migration import run, send
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.client import VaultClient
+from pipeline.vault.omise.client import VaultClient
 
 
 def intent_not_awaited():
@@ -143,7 +144,7 @@ def digest_not_compared():
 
 def change_the_export_between_the_passes():
     """No bug of ours: somebody writes other names into the export after it was proved."""
-    carry = sending.Sending.carry
+    carry = send.Sending.carry
 
     def meddled(self, work):
         path = next(word for word in sys.argv if word.endswith(".csv"))
@@ -153,7 +154,7 @@ def change_the_export_between_the_passes():
             file.write(whole.replace(b" row ", b" raw "))
         carry(self, work)
 
-    sending.Sending.carry = meddled
+    send.Sending.carry = meddled
 
 
 def recovery_not_run():
@@ -177,7 +178,7 @@ def unknowns_not_counted():
 def fence_not_checked():
     """A run that was overtaken writes on."""
     ledger.require_epoch = lambda *_: None
-    batch_view.REFUSE_OVERTAKEN = ""
+    batch.REFUSE_OVERTAKEN = ""
     lock_not_taken()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.vault.pace import Pace
+    from pipeline.vault.flow.send_rate import Pace
 
 
 class Bucket:

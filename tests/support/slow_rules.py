@@ -15,7 +15,7 @@ from tests.support.cards import check_digit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.stages.validator import Rules
+    from pipeline.cards.validator import Rules
 
 
 def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = "utf-8"):

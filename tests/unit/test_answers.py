@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.answer_reader import Answer
-from pipeline.vault.answers import judge, request_id_of
-from pipeline.vault.token_answer import WRONG_MODE, SentCard, read_object
+from pipeline.vault.omise.answers import judge, request_id_of
+from pipeline.vault.omise.token_answer import WRONG_MODE, SentCard, read_object
+from pipeline.vault.transport.answer_reader import Answer
 
 SENT = SentCard("4242", 10, 2030)
 JSON = {b"content-type": b"application/json; charset=utf-8"}

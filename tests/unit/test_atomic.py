@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import pytest
 
+from pipeline.disk import private_folder, write_atomically, write_together
 from pipeline.errors import LocalStorageFailed
-from pipeline.files.atomic import private_folder, write_atomically, write_together
 
 
 def mode_of(path):
@@ -70,7 +70,7 @@ def test_a_file_size_limit_is_a_storage_failure(tmp_path):
     program = (
         "import resource, sys; from pathlib import Path\n"
         "from pipeline.errors import LocalStorageFailed\n"
-        "from pipeline.files.atomic import write_atomically\n"
+        "from pipeline.disk import write_atomically\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
         "    with write_atomically(Path(sys.argv[1])) as file: file.write(bytes(100_000))\n"

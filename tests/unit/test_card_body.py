@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ledger.entries import Claim
-from pipeline.stages.steps import WaitingCard
-from pipeline.vault.card_body import encode_card, wipe
+from pipeline.ledger.records import Claim
+from pipeline.migration.transitions import WaitingCard
+from pipeline.vault.omise.request_body import encode_card, wipe
 
 NUMBER = b"4242424242424242"
 CLAIM = Claim(1, 0, 0, "4242", 12, 2031)

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.answer_reader import Answer
-from pipeline.vault.card_body import encode_card
-from pipeline.vault.client import VaultClient
-from pipeline.vault.failures import CertificateRefused, mark_unsent, proves_not_sent
-from pipeline.vault.token_answer import SentCard
+from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.omise.request_body import encode_card
+from pipeline.vault.omise.token_answer import SentCard
+from pipeline.vault.transport.answer_reader import Answer
+from pipeline.vault.transport.failures import CertificateRefused, mark_unsent, proves_not_sent
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 NUMBER = b"4242424242424242"

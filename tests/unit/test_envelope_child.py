@@ -6,11 +6,11 @@ import pyrage
 import pytest
 from pydantic import SecretStr
 
-from pipeline.files import decrypt_child
-from pipeline.files.age_passphrase import decrypt
-from pipeline.files.decrypt_request import Answer, Request
-from pipeline.files.envelope import EnvelopeKeys
-from pipeline.files.envelope_verdict import Refused, Verdict
+from pipeline.exports.decryptor import child
+from pipeline.exports.decryptor.age_passphrase import decrypt
+from pipeline.exports.decryptor.protocol import Answer, Request
+from pipeline.exports.sealed_export import EnvelopeKeys
+from pipeline.exports.verdict import Refused, Verdict
 from tests.support.exports import PASSPHRASE, by_passphrase
 
 PLAIN = b"0123456789abcdef" * 8192
@@ -65,9 +65,9 @@ def test_a_panic_in_a_library_is_damage(monkeypatch):
     def explode(_):
         raise Panic(PASSPHRASE)
 
-    monkeypatch.setattr(decrypt_child, "_engine", explode)
+    monkeypatch.setattr(child, "_engine", explode)
 
-    assert Answer(Verdict.DAMAGED) == decrypt_child.judged(Request("age"))
+    assert Answer(Verdict.DAMAGED) == child.judged(Request("age"))
 
 
 def plain_of(sealed, passphrase=PASSPHRASE):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.files.envelope_kind import kind_of
-from pipeline.files.envelope_verdict import Refused, Verdict
+from pipeline.exports.container_kind import kind_of
+from pipeline.exports.verdict import Refused, Verdict
 
 AGE_ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"
 PGP_ARMOR = b"-----BEGIN PGP MESSAGE-----\n\nhQEMAw==\n"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.files.decrypt_request import Answer
-from pipeline.files.envelope_verdict import Refused, Verdict
-from pipeline.files.openpgp_status import GpgStatus, judge
+from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.decryptor.protocol import Answer
+from pipeline.exports.verdict import Refused, Verdict
 
 OWN, PRIMARY = (
     "2685E2B13016445C8741D5F1C5519DEDAEEA2BD0",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.guards import GuardReport, MemoryLock, leaky_environment, system_facts
+from pipeline.process_guards import GuardReport, MemoryLock, leaky_environment, system_facts
 
-REPORT = "import json; from pipeline.guards import harden; print(json.dumps(harden().as_dict()))\n"
+REPORT = "import json; from pipeline.process_guards import harden; print(json.dumps(harden().as_dict()))\n"
 
 
 def run(program, **options):
@@ -73,7 +73,7 @@ def test_the_memory_is_closed_to_this_user():
 def test_a_finite_limit_on_locked_memory_is_left_alone():
     """Locking under a limit would make a later allocation fail, so it is not tried."""
     program = (
-        "import resource, pipeline.guards as guards\n"
+        "import resource, pipeline.process_guards as guards\n"
         "resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 20, 1 << 20))\n"
         "guards._may_lock_without_limit = lambda: False\n"
         "print(guards.harden().memory_lock)\n"
@@ -86,7 +86,7 @@ def test_a_finite_limit_on_locked_memory_is_left_alone():
 def test_locking_memory_does_not_make_it_resident():
     """A reserved page that nobody touched stays out of memory, locked or not."""
     program = (
-        "import mmap; from pipeline.guards import harden\n"
+        "import mmap; from pipeline.process_guards import harden\n"
         "lock = harden().memory_lock\n"
         "reserved = mmap.mmap(-1, 256 << 20)\n"
         "resident = int(open('/proc/self/statm').read().split()[1]) * mmap.PAGESIZE\n"
@@ -100,7 +100,9 @@ def test_locking_memory_does_not_make_it_resident():
 
 def test_a_child_dies_with_its_parent():
     """A child that asked for it does not outlive a killed parent."""
-    child = "from pipeline.guards import die_with_parent as d; print(d(), flush=True); input()"
+    child = (
+        "from pipeline.process_guards import die_with_parent as d; print(d(), flush=True); input()"
+    )
     parent = (
         "import os, signal, subprocess, sys\n"
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}],"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.in_flight import InFlight
+from pipeline.vault.flow.concurrency_limit import InFlight
 
 
 def test_a_failure_halves_once_for_all_that_left_before():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.ledger.diary import LAST_GOOD_RATE, Diary, Limits
+from pipeline.ledger.run_events import LAST_GOOD_RATE, Diary, Limits
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import new_builder
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipeline.errors import LocalStorageFailed
-from pipeline.ledger.entries import Intent
 from pipeline.ledger.group_commit import GroupCommit
+from pipeline.ledger.records import Intent
 from tests.support.loops import RUNNERS, name_of
 
 

@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
+from pipeline.ledger.checks import bring_up_to_date
 from pipeline.ledger.ledger import LEDGER_NAME, Ledger
-from pipeline.ledger.opening import bring_up_to_date
 from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
 from tests.support.ledgers import StepClock, new_builder
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from sqlalchemy import event
 
-from pipeline.ledger import counts
+from pipeline.ledger import queries
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
 from pipeline.model import Rejection
 from tests.support.ledgers import new_builder
@@ -32,12 +32,12 @@ def card(row, legacy_id, digits="4242"):
 
 def states(ledger):
     with ledger.reading() as connection:
-        return {state.value: n for state, n in counts.by_state(connection).items() if n}
+        return {state.value: n for state, n in queries.by_state(connection).items() if n}
 
 
 def codes(ledger):
     with ledger.reading() as connection:
-        return counts.by_code(connection)
+        return queries.by_code(connection)
 
 
 def plan(ledger, letter, cards, rejections=()):

@@ -4,12 +4,12 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
-from pipeline.ledger import counts
-from pipeline.ledger.batch_view import ROWS_AT_ONCE
-from pipeline.ledger.entries import Settlement
+from pipeline.ledger import queries
+from pipeline.ledger.records import Settlement
 from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.streaming import selected
+from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
+from pipeline.ledger.sqlite.streaming import selected
 from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import new_builder
 
@@ -29,12 +29,12 @@ def export(builder):
 
 def states(builder):
     with builder.ledger.reading() as connection:
-        return {state.value: n for state, n in counts.by_state(connection).items() if n}
+        return {state.value: n for state, n in queries.by_state(connection).items() if n}
 
 
 def unseen(builder):
     with builder.ledger.reading() as connection:
-        return counts.unseen_tokens_max(connection)
+        return queries.unseen_tokens_max(connection)
 
 
 def answered(builder, intent, claim, token_id=None):
@@ -159,7 +159,7 @@ def test_a_changed_card_supersedes_the_old_row_in_the_same_commit(builder, expor
     settling.apply([answered(builder, intents[0], claims[0])])
 
     with builder.ledger.reading() as connection:
-        mapped = [row[0] for block in counts.mapped_rows(connection) for row in block]
+        mapped = [row[0] for block in queries.mapped_rows(connection) for row in block]
         replaced = connection.exec_driver_sql(
             "SELECT id, superseded_by FROM rows WHERE superseded_by IS NOT NULL"
         ).all()

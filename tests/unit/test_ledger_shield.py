@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pipeline.errors import Interrupted
-from pipeline.ledger.shield import STOPPING_SIGNALS, Shield
+from pipeline.signals import STOPPING_SIGNALS, Shield
 
 
 def strike(number):
@@ -87,7 +87,7 @@ def test_the_second_signal_ends_the_process_at_once():
     """Even in the middle of a commit."""
     code = (
         "import os, signal\n"
-        "from pipeline.ledger.shield import Shield\n"
+        "from pipeline.signals import Shield\n"
         "shield = Shield()\n"
         "with shield.interrupting(), shield.held():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

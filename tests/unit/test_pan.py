@@ -11,9 +11,9 @@ from random import Random
 import orjson
 import pytest
 
-from pipeline import published_cards
-from pipeline.brands import BRANDS, RANGES
-from pipeline.pan import PanColumn, Shape, contains_pan, texts_containing_pan
+from pipeline.cards import published_numbers
+from pipeline.cards.brands import BRANDS, RANGES
+from pipeline.cards.pan import PanColumn, Shape, contains_pan, texts_containing_pan
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number
 
 VISA = "4242424242424242"
@@ -188,11 +188,11 @@ def test_a_column_cannot_be_walked():
 
 def test_the_digests_are_those_of_the_published_lists():
     """The package knows exactly the published test numbers, and none of them stands in it."""
-    expected = {published_cards.digest(number.encode()) for number in PUBLISHED_TEST_NUMBERS}
+    expected = {published_numbers.digest(number.encode()) for number in PUBLISHED_TEST_NUMBERS}
 
-    assert expected == published_cards._PUBLISHED
-    assert sorted({int(n) % published_cards.SIEVE for n in PUBLISHED_TEST_NUMBERS}) == (
-        published_cards.REMAINDERS
+    assert expected == published_numbers._PUBLISHED
+    assert sorted({int(n) % published_numbers.SIEVE for n in PUBLISHED_TEST_NUMBERS}) == (
+        published_numbers.REMAINDERS
     )
 
 
@@ -268,5 +268,5 @@ def test_what_is_no_card_number_is_left_alone(text):
 
 def test_the_package_holds_no_published_number():
     """Even the digests and remainders of the list do not read as a number."""
-    with open(published_cards.__file__, encoding="utf-8") as source:  # noqa: PTH123 - plain.
+    with open(published_numbers.__file__, encoding="utf-8") as source:  # noqa: PTH123 - plain.
         assert not contains_pan(source.read())

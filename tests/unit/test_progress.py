@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.progress import Flow, Latencies, Lines, Silence, duration
+from pipeline.cli.live_progress import Lines, duration
+from pipeline.metrics import Flow, Latencies, Silence
 
 SECONDS = st.floats(0.000_01, 120, allow_nan=False)
 

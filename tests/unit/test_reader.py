@@ -7,10 +7,10 @@ import traceback
 
 import pytest
 
+from pipeline.cards.pan import contains_pan
+from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import ExportRefused
-from pipeline.pan import contains_pan
-from pipeline.stages.reader import read
-from pipeline.stages.rows import ReaderOptions
+from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export, row
 
 HEAD = b"id,card_number,card_holder,exp_month,exp_year\n"

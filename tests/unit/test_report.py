@@ -8,10 +8,10 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from pipeline.audit import charts
-from pipeline.audit.report import render_report
-from pipeline.audit.verdict import judge
-from pipeline.audit.wording import milliseconds, number, share, visible
+from pipeline.outputs import charts
+from pipeline.outputs.report import render_report
+from pipeline.outputs.verdict import judge
+from pipeline.outputs.wording import milliseconds, number, share, visible
 from tests.support.folders import HOSTILE, among_others, migrations, small_migration
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -111,7 +111,7 @@ def test_every_figure_of_the_json_is_on_the_page():
 
 def test_the_json_follows_its_schema():
     """report.json of a migration with every kind of ending validates against the packaged schema."""
-    schema = json.loads((files("pipeline.audit") / "templates/report.schema.json").read_bytes())
+    schema = json.loads((files("pipeline.outputs") / "templates/report.schema.json").read_bytes())
     jsonschema.Draft202012Validator.check_schema(schema)
 
     jsonschema.validate(figures_of(migrations().second), schema)
@@ -120,7 +120,7 @@ def test_the_json_follows_its_schema():
 def test_an_empty_migration_has_a_report_too(tmp_path):
     """No rows, no answers and no tokens still give a page and a JSON that follows its schema."""
     figures = small_migration(tmp_path / "migration", [])
-    schema = json.loads((files("pipeline.audit") / "templates/report.schema.json").read_bytes())
+    schema = json.loads((files("pipeline.outputs") / "templates/report.schema.json").read_bytes())
     jsonschema.validate(figures, schema)
 
     assert figures["verdict"]["outcome"] == "empty"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.retry_after import RETRY_AFTER_MAX_S, retry_after_s
+from pipeline.vault.transport.retry_after import RETRY_AFTER_MAX_S, retry_after_s
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 DATE = b"Thu, 01 Jan 2026 09:00:00 GMT"

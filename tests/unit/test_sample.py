@@ -10,10 +10,10 @@ from pathlib import Path
 import pysequoia
 import pytest
 
+from pipeline.cards.rows import ReaderOptions
+from pipeline.cards.validator import validate
+from pipeline.exports.reader import read
 from pipeline.model import FAILURE_CODES, Stage
-from pipeline.stages.reader import read
-from pipeline.stages.rows import ReaderOptions
-from pipeline.stages.validator import validate
 from tests.support.cards import COLUMNS
 from tests.support.chunks import ALL_BRANDS, rules
 

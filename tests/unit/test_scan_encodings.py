@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from pipeline.audit.scan_encodings import search
+from pipeline.cards.scan_encodings import search
 from tests.support.canaries import WRITINGS, make_number
 
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.audit.scan import ScanTotals, scan
-from pipeline.audit.scan_streams import Unpacking, search_packed
+from pipeline.cards.scan import ScanTotals, scan
+from pipeline.cards.scan_streams import Unpacking, search_packed
 from tests.support.canaries import make_number
 
 NUMBER = make_number(Random(3))

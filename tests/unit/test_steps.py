@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.ledger.entries import Claim
+from pipeline.ledger.records import Claim
+from pipeline.migration.transitions import Policy, Step, WaitingCard, step_after
 from pipeline.model import Outcome, OutcomeKind, RowState
-from pipeline.stages.steps import Policy, Step, WaitingCard, step_after
-from pipeline.vault.card_body import CardBody
-from pipeline.vault.token_answer import WRONG_MODE
+from pipeline.vault.omise.request_body import CardBody
+from pipeline.vault.omise.token_answer import WRONG_MODE
 
 CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031)
 

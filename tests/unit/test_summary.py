@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.cli.summary import say_next, show_failures, show_plan
 from pipeline.cli.terminal import Terminal
-from pipeline.run import Ending
+from pipeline.migration.run import Ending
 
 NOTHING = dict.fromkeys(
     ("tokenized", "rejected", "failed", "held", "already_tokenized", "pending"), 0

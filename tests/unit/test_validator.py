@@ -9,9 +9,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from pipeline.cards.pan import contains_pan
+from pipeline.cards.rows import Cards
 from pipeline.model import FAILURE_CODES, Stage
-from pipeline.pan import contains_pan
-from pipeline.stages.rows import Cards
 from tests.support.cards import card_number, row
 from tests.support.chunks import ALL_BRANDS, code_of, verdict_on
 

@@ -1,1 +1,0 @@
-"""What an auditor reads: the trail, the manifest, the report, and the search for card numbers."""

@@ -1,0 +1,1 @@
+"""Says what a card number is: keeps it masked, judges it, and finds it where none may be."""

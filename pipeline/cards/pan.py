@@ -1,0 +1,291 @@
+"""Texts in, card numbers out that nothing can print: the only home of a PAN in this program.
+
+A column of numbers is one numpy buffer beside the frame, never inside it, so that no frame, log,
+pickle or traceback can carry a number by accident. `PanColumn.reveal` is the one way out. Numbers
+leave traces that Python cannot erase (the text they were read from is immutable); `wipe` empties
+our own buffer early and is no more than that.
+
+Check digit: ISO/IEC 7812-1, annex B.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import IntEnum
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pipeline.cards.brands import DIGITS_MAX, DIGITS_MIN, PREFIX_DIGITS, RANGES, UNKNOWN, range_of
+from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Flags: TypeAlias = npt.NDArray[np.bool_]
+    Positions: TypeAlias = npt.NDArray[np.intp]
+
+
+class Shape(IntEnum):
+    """What the text of a card number looks like, before any arithmetic."""
+
+    DIGITS = 0
+    MISSING = 1
+    NOT_DIGITS = 2
+    MASKED = 3
+    DAMAGED = 4
+
+
+# The unknown range stands first, so that a place of zero means "no brand".
+_KNOWN: Final = (UNKNOWN, *RANGES)
+_STARTS: Final = np.array([known.first for known in _KNOWN], dtype=np.int32)
+_ENDS: Final = np.array([known.last for known in _KNOWN], dtype=np.int32)
+_NAMES: Final = np.array([known.brand for known in _KNOWN], dtype=object)
+_SHORTEST: Final = np.array([known.digits_min for known in _KNOWN], dtype=np.int16)
+_LONGEST: Final = np.array([known.digits_max for known in _KNOWN], dtype=np.int16)
+_DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
+_PLACES: Final = 10 ** np.arange(PREFIX_DIGITS - 1, -1, -1, dtype=np.int32)
+_IN_SIEVE: Final = np.isin(np.arange(SIEVE), REMAINDERS)
+_SIEVE_PLACES: Final = np.array(
+    [pow(10, place, SIEVE) for place in range(DIGITS_MAX - 1, -1, -1)], dtype=np.int32
+)
+_LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtype=object)
+
+# Stars, crosses, hashes, dots, bullets (also of other scripts): what masks are drawn with.
+_MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
+_MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
+_ROUNDED: Final = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
+
+
+class PanColumn:
+    """A column of card numbers that shows itself to nobody.
+
+    `shapes` says what each text looked like and `lengths` how many digits it had (zero unless it
+    was digits); both are numpy arrays in the column's order.
+    """
+
+    __slots__ = ("_digits", "lengths", "shapes")
+
+    def __init__(
+        self,
+        digits: npt.NDArray[np.uint8],
+        lengths: npt.NDArray[np.int16],
+        shapes: npt.NDArray[np.uint8],
+    ) -> None:
+        # Values 0-9, right-aligned, zeros on the left: a check digit then needs no lengths.
+        self._digits = digits
+        self.lengths = lengths
+        self.shapes = shapes
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[str]) -> PanColumn:
+        """Take card numbers as they stand in an export.
+
+        Spaces, tabs and dashes are dropped. Nothing else is: a spreadsheet's leading apostrophe,
+        a formula or a digit of another script makes the text `NOT_DIGITS`, since what a sender
+        meant by it is not ours to guess.
+        """
+        joined = "".join([text + "\n" for text in texts])
+        if joined.count("\n") != len(texts):
+            joined = "".join([text.replace("\n", "?") + "\n" for text in texts])
+        packed = joined.encode("ascii", "replace").translate(None, b" -\t")
+        padded = np.frombuffer(bytes(DIGITS_MAX) + packed, dtype=np.uint8)
+        ends = np.flatnonzero(padded == ord("\n")) - DIGITS_MAX
+        lengths = (np.diff(ends, prepend=-1) - 1).astype(np.int32)
+        # The nineteen bytes before each line's end; what belongs to the line before is blanked.
+        digits = sliding_window_view(padded, DIGITS_MAX)[ends] - np.uint8(ord("0"))
+        digits[np.arange(DIGITS_MAX) < DIGITS_MAX - lengths[:, None]] = 0
+        plain = (lengths > 0) & (lengths <= DIGITS_MAX) & (digits.max(axis=1, initial=0) < 10)  # noqa: PLR2004 - ten digits.
+        shapes = np.zeros(len(texts), dtype=np.uint8)
+        for index in np.flatnonzero(~plain).tolist():
+            shapes[index], lengths[index] = _shape(texts[index])
+            digits[index] = 0
+        return cls(digits, np.minimum(lengths, np.iinfo(np.int16).max).astype(np.int16), shapes)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, rows: Flags | Positions | Sequence[int]) -> PanColumn:
+        """Give a new column of the rows that a mask or positions select; it has its own buffer."""
+        chosen = np.asarray(rows)
+        if chosen.dtype != np.bool_:
+            chosen = chosen.astype(np.intp)
+        return PanColumn(self._digits[chosen], self.lengths[chosen], self.shapes[chosen])
+
+    def luhn(self) -> Flags:
+        """Say which numbers have the right check digit; a number that is not digits has not."""
+        odd = self._digits[:, ::-2].sum(axis=1, dtype=np.uint16)
+        even = _DOUBLED[self._digits[:, -2::-2]].sum(axis=1, dtype=np.uint16)
+        fits = (odd + even) % 10 == 0
+        return np.asarray(fits & self._known(), dtype=np.bool_)
+
+    def brands(self) -> npt.NDArray[np.object_]:
+        """Give each number's brand by its first digits, as the vault spells it, or `""`."""
+        return np.asarray(_NAMES[self._ranges()], dtype=np.object_)
+
+    def length_fits(self) -> Flags:
+        """Say which numbers are as long as their brand's are (12-19 where the brand is unknown)."""
+        ranges = self._ranges()
+        fits = (self.lengths >= _SHORTEST[ranges]) & (self.lengths <= _LONGEST[ranges])
+        return np.asarray(fits, dtype=np.bool_)
+
+    def last_digits(self) -> npt.NDArray[np.object_]:
+        """Give the last four digits as text, None where there are not 12 to 19 digits."""
+        last = _LAST_FOUR[self._digits[:, -4:] @ _PLACES[-4:]]
+        last[~self._known()] = None
+        return np.asarray(last, dtype=np.object_)
+
+    def is_published_test_number(self) -> Flags:
+        """Say which numbers stand on a vault's public list of test cards."""
+        found = self._known() & _IN_SIEVE[(self._digits @ _SIEVE_PLACES) % SIEVE]
+        for index in np.flatnonzero(found).tolist():
+            found[index] = is_published(self.reveal(index))
+        return np.asarray(found, dtype=np.bool_)
+
+    def reveal(self, index: int) -> bytes:
+        """Give one number as ASCII digits: the one place where a number leaves this type.
+
+        Raises:
+            ValueError: The row holds no number of 12 to 19 digits, or the column was wiped.
+        """
+        length = int(self.lengths[index])
+        if not DIGITS_MIN <= length <= DIGITS_MAX:
+            raise ValueError("there is no card number in this row")
+        return (self._digits[index, DIGITS_MAX - length :] + np.uint8(ord("0"))).tobytes()
+
+    def wipe(self) -> None:
+        """Overwrite the buffer with zeros; the column knows no number afterwards."""
+        self._digits[:] = 0
+        self.lengths = np.zeros_like(self.lengths)
+        self.shapes = np.full_like(self.shapes, Shape.MISSING)
+
+    def __repr__(self) -> str:
+        return f"<PanColumn of {len(self)} masked numbers>"
+
+    __str__ = __repr__
+
+    def __format__(self, specification: str) -> str:
+        return repr(self)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # Pickling, copying and sending to another process all come through here.
+        raise TypeError("a column of card numbers is never copied, pickled or sent")
+
+    def _known(self) -> Flags:
+        known = (self.lengths >= DIGITS_MIN) & (self.lengths <= DIGITS_MAX)
+        return np.asarray(known, dtype=np.bool_)
+
+    def _ranges(self) -> Positions:
+        first = np.clip(DIGITS_MAX - self.lengths.astype(np.intp), 0, DIGITS_MAX - PREFIX_DIGITS)
+        places = first[:, None] + np.arange(PREFIX_DIGITS)
+        prefixes = np.take_along_axis(self._digits, places, axis=1) @ _PLACES
+        ranges = np.searchsorted(_STARTS, prefixes, side="right") - 1
+        ranges[(prefixes > _ENDS[ranges]) | ~self._known()] = 0
+        return np.asarray(ranges, dtype=np.intp)
+
+
+def _shape(text: str) -> tuple[Shape, int]:
+    packed = re.sub(r"[ \t-]", "", text)
+    if not packed:
+        return Shape.MISSING, 0
+    if packed.isascii() and packed.isdigit():
+        return Shape.DIGITS, len(packed)
+    if _ROUNDED.fullmatch(packed):
+        return Shape.DAMAGED, 0
+    if _MASK.fullmatch(packed):
+        return Shape.MASKED, 0
+    return Shape.NOT_DIGITS, 0
+
+
+# A run of digits with separators between them, as people and programs write numbers.
+_FOREIGN_SIGNS: Final = r"\u00a0\u00ad\u2000-\u2015\u202f\u2060\u2212\u3000\ufeff"
+_RUN: Final = re.compile(rf"[0-9](?:[ \t{_FOREIGN_SIGNS}-]*[0-9]){{12,}}")
+_GROUP: Final = re.compile(r"[0-9]+")
+# Parted by signs that also part versions, dates and paths: only as a card shows its groups.
+_LAID_OUT: Final = re.compile(
+    r"(?<![0-9])(?=([0-9]{4}(?:([._/+])[0-9]{4}\2[0-9]{4}\2(?:[0-9]{1,3}|[0-9]{4}(?:\2[0-9]{3})?)"
+    r"|([._/+])[0-9]{6}\3[0-9]{4,5})(?![0-9])))"
+)
+_TRACK: Final = re.compile(r"[Bb][0-9 ]{12,19}\^|[0-9]{12,19}=[0-9]{4}")
+_FOREIGN_DIGIT: Final = re.compile(r"[^\D0-9]")
+_FOREIGN: Final = re.compile(rf"[^\D0-9]|[{_FOREIGN_SIGNS}]")
+_SHORTEST_IN_TEXT: Final = 13
+_LENGTHS_IN_TEXT: Final = {
+    UNKNOWN.brand: (),
+    **{
+        known.brand: tuple(range(max(known.digits_min, _SHORTEST_IN_TEXT), known.digits_max + 1))
+        for known in RANGES
+    },
+    "Visa": (13, 16, 19),
+}
+_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED_VALUES: Final = bytes.maketrans(bytes(range(10)), _DOUBLED.tobytes())
+# Every digit to "0", the line's end kept, separators dropped: thirteen zeros are worth a look.
+_TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
+_WORTH_A_LOOK: Final = b"0" * _SHORTEST_IN_TEXT
+
+
+def contains_pan(text: str) -> bool:
+    """Say whether a text holds what can only be a card number, or a magnetic track.
+
+    A card number is 13 to 19 digits, in one run or in groups parted by blanks or dashes (dots,
+    low lines, slashes and plus signs only between the groups that cards show), of a known brand's
+    range and length (Visa also 13 and 19), with the right check digit. Digits of other scripts
+    count as digits here. Times, phone numbers and most ids do not pass.
+    """
+    if not text.isascii():
+        text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    return _TRACK.search(text) is not None or any(
+        _run_holds_pan(_GROUP.findall(run)) for run in _runs(text)
+    )
+
+
+def _runs(text: str) -> list[str]:
+    runs = [found[0] for found in _RUN.finditer(text)]
+    if any(sign in text for sign in "._/+"):
+        runs += [found[1] for found in _LAID_OUT.finditer(text)]
+    return runs
+
+
+def texts_containing_pan(texts: Sequence[str]) -> Flags:
+    """Say for each text whether it contains a card number or a track, as `contains_pan` does."""
+    found = np.zeros(len(texts), dtype=np.bool_)
+    joined = "\n".join(texts)
+    if "^" in joined or "=" in joined or (not joined.isascii() and _FOREIGN.search(joined)):
+        found[:] = [contains_pan(text) for text in texts]
+        return found
+    if joined.count("\n") >= len(texts) > 0:
+        joined = "\n".join([text.replace("\n", " ") for text in texts])
+    zeros = joined.encode("ascii", "replace").translate(_TO_ZEROS, b" \t-._/+")
+    row = seen = 0
+    while (hit := zeros.find(_WORTH_A_LOOK, seen)) >= 0:
+        row += zeros.count(b"\n", seen, hit)
+        found[row] = contains_pan(texts[row])
+        seen = zeros.find(b"\n", hit)
+        if seen < 0:
+            break
+    return found
+
+
+def _run_holds_pan(groups: list[str]) -> bool:
+    digits = "".join(groups)
+    ends = [*accumulate(map(len, groups))]
+    whole = {0, *ends}
+    for start in (0, *ends):
+        # The brand comes first: most starts have none, and then no check digit is worked out.
+        prefix = digits[start : start + PREFIX_DIGITS]
+        lengths = _LENGTHS_IN_TEXT[range_of(int(prefix)).brand] if prefix else ()
+        for length in lengths:
+            if start + length in whole and _luhn(digits[start : start + length]):
+                return True
+    return False
+
+
+def _luhn(digits: str) -> bool:
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[::-2]) + sum(values[-2::-2].translate(_DOUBLED_VALUES))) % 10 == 0

@@ -1,0 +1,285 @@
+"""A chunk of rows in, cards that may be sent and rejections out; pure, and a column at a time.
+
+The first rule that a row breaks names it: its legacy id, then its number (what the text looks like
+before its arithmetic), expiration, name, country, card numbers in other fields, test against live.
+Beyond what the codes themselves say:
+
+- a legacy id longer than 255 characters, or a legacy id or name with control characters (line
+  breaks and overrides of the writing direction too), is a `malformed_row` of that field: nobody
+  wrote it so, and no report should show it;
+- an expiration more than 50 years after the day of judgement is `expiration_invalid`;
+- a card is expired after the last day of its month;
+- a rejection repeats a legacy id only where it is well-formed and holds no card number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pipeline.cards.countries import COUNTRIES
+from pipeline.cards.field_formats import MONTHS, YEARS
+from pipeline.cards.pan import Shape, texts_containing_pan
+from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, Cards, Chunk
+from pipeline.cards.scan_numbers import find_numbers
+from pipeline.cards.scan_streams import search_pieces
+from pipeline.model import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date
+
+    import numpy.typing as npt
+
+    Flags: TypeAlias = npt.NDArray[np.bool_]
+
+TEXT_MAX: Final = 255
+"""Characters that a legacy id or a cardholder name may have."""
+
+VALID_YEARS_MAX: Final = 50
+"""Years from the day of judgement that an expiration may lie ahead."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_MONTHS_A_YEAR: Final = 12
+# With a letter: sixteen digits in the shape of a UUID are somebody's attempt to hide them.
+_IDENTITY: Final = re.compile(
+    "(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
+)
+# Eight digits in hexadecimal, nine in base64: few texts have any, and most columns need no search.
+_HEX_DIGIT: Final = r"3[0-9](?:2[0DEde]|5[Ff]|[ :\\xu%0])*"
+_MAYBE_HEX: Final = re.compile(_HEX_DIGIT * 8)
+_MAYBE_BASE64: Final = re.compile("[ILMNO][CDSTijyz][0AEIMQUYcgk][0-5gtw-z]" * 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a row is judged by.
+
+    Args:
+        as_of: The day (UTC) on which expirations are judged.
+        expired: `reject` expired cards or `tokenize` them.
+        brands: The brands that the account takes, spelled as the vault spells them.
+        livemode: Whether real cards go to a live vault.
+        loopback_vault: Whether the vault is on this machine, where any number may go.
+    """
+
+    as_of: date
+    expired: str
+    brands: frozenset[str]
+    livemode: bool
+    loopback_vault: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The cards that may be sent and one rejection for every other row of the frame."""
+
+    cards: Cards
+    rejections: tuple[Rejection, ...]
+
+
+class _Judgement:
+    """Which rows are rejected so far, and for which reason; the first reason stays."""
+
+    def __init__(self, count: int) -> None:
+        self._reasons: list[tuple[str, str]] = [("", "")]
+        self._places = np.zeros(count, dtype=np.int16)
+
+    def reject(self, code: str, field: str, rows: npt.NDArray[np.bool_]) -> None:
+        """Reject these rows unless they were rejected before."""
+        fresh = rows & self.accepted
+        if fresh.any():
+            self._places[fresh] = len(self._reasons)
+            self._reasons.append((code, field))
+
+    @property
+    def accepted(self) -> Flags:
+        """The rows that broke no rule yet."""
+        return np.asarray(self._places == 0, dtype=np.bool_)
+
+    def rejected(self) -> list[tuple[int, str, str]]:
+        """Give place, code and field of every rejected row."""
+        return [
+            (place, *self._reasons[self._places[place]])
+            for place in np.flatnonzero(self._places).tolist()
+        ]
+
+
+def validate(chunk: Chunk, rules: Rules) -> Verdict:
+    """Judge a chunk's rows.
+
+    Args:
+        chunk: Rows as read; it is not changed.
+        rules: What they are judged by.
+
+    Returns:
+        The cards, which hold their own copy of the numbers, and the rejections in row order.
+    """
+    judgement = _Judgement(len(chunk.frame))
+    safe_ids = _judge_ids(chunk, judgement)
+    _judge_numbers(chunk, rules, judgement)
+    months, years = _judge_expirations(chunk, rules, judgement)
+    _judge_texts(chunk, judgement)
+    published = chunk.numbers.is_published_test_number()
+    if rules.livemode:
+        judgement.reject("test_card_in_live_mode", "number", published)
+    elif not rules.loopback_vault:
+        judgement.reject("real_card_in_test_mode", "number", ~published)
+    last_digits = chunk.numbers.last_digits()
+    rows = chunk.frame.index.to_numpy()
+    rejections = tuple(
+        Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place])
+        for place, code, field in judgement.rejected()
+    )
+    kept = judgement.accepted
+    columns = {
+        "legacy_id": _column(chunk, "legacy_id"),
+        "name": _column(chunk, "name"),
+        "brand": chunk.numbers.brands(),
+        "last_digits": last_digits,
+        "expiration_month": months.astype(np.int8),
+        "expiration_year": years,
+        **{name: _column(chunk, name) for name in _further_columns(chunk)},
+    }
+    frame = pd.DataFrame(
+        {name: pd.Series(values[kept], dtype=values.dtype) for name, values in columns.items()}
+    )
+    frame.index = pd.Index(rows[kept], name="row")
+    return Verdict(Cards(frame, chunk.numbers.take(kept)), rejections)
+
+
+def _column(chunk: Chunk, name: str) -> npt.NDArray[np.object_]:
+    return np.asarray(chunk.frame[name], dtype=np.object_)
+
+
+def _further_columns(chunk: Chunk) -> list[str]:
+    return [
+        name
+        for name in chunk.frame.columns
+        if name in ADDRESS_COLUMNS or name.startswith(CARRY_PREFIX)
+    ]
+
+
+def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
+    """Judge the legacy ids and give those that a report may repeat."""
+    ids = _column(chunk, "legacy_id").tolist()
+    missing = _which(not text for text in ids)
+    card_numbers = _holding_numbers(ids) | _holding_encoded_numbers(ids)
+    malformed = _too_long(ids) | _with_controls(ids)
+    judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
+    judgement.reject("legacy_id_missing", "legacy_id", missing)
+    judgement.reject("legacy_id_is_card_number", "legacy_id", card_numbers)
+    unsafe = missing | card_numbers | malformed
+    return [None if hidden else text for text, hidden in zip(ids, unsafe.tolist(), strict=True)]
+
+
+def _judge_numbers(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
+    numbers = chunk.numbers
+    for code, shape in (
+        ("number_missing", Shape.MISSING),
+        ("number_not_digits", Shape.NOT_DIGITS),
+        ("number_masked", Shape.MASKED),
+        ("number_damaged", Shape.DAMAGED),
+    ):
+        judgement.reject(code, "number", numbers.shapes == shape)
+    judgement.reject("number_length", "number", ~numbers.length_fits())
+    judgement.reject("number_checksum", "number", ~numbers.luhn())
+    supported = [brand in rules.brands for brand in numbers.brands().tolist()]
+    judgement.reject("brand_unsupported", "number", ~_which(supported))
+
+
+def _judge_expirations(
+    chunk: Chunk, rules: Rules, judgement: _Judgement
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+    """Judge the expirations and give months and years, zero where there is none."""
+    month_texts = _column(chunk, "expiration_month").tolist()
+    year_texts = _column(chunk, "expiration_year").tolist()
+    months = np.array([MONTHS.get(text, 0) for text in month_texts], dtype=np.int16)
+    years = np.array([YEARS.get(text, 0) for text in year_texts], dtype=np.int16)
+    neither = _which(
+        not month and not year for month, year in zip(month_texts, year_texts, strict=True)
+    )
+    judgement.reject("expiration_invalid", "expiration", neither)
+    judgement.reject("expiration_invalid", "expiration_month", months == 0)
+    beyond = years > rules.as_of.year + VALID_YEARS_MAX
+    judgement.reject("expiration_invalid", "expiration_year", (years == 0) | beyond)
+    if rules.expired == "reject":
+        today = rules.as_of.year * _MONTHS_A_YEAR + rules.as_of.month
+        ends = years.astype(np.int32) * _MONTHS_A_YEAR + months
+        judgement.reject("card_expired", "expiration", ends < today)
+    return months, years
+
+
+def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
+    names = _column(chunk, "name").tolist()
+    judgement.reject("name_missing", "name", _which(not name for name in names))
+    judgement.reject("name_too_long", "name", _too_long(names))
+    further = _further_columns(chunk)
+    if "country" in further:
+        countries = _column(chunk, "country").tolist()
+        known = {text: _is_country(text) for text in set(countries)}
+        judgement.reject("country_invalid", "country", ~_which(known[text] for text in countries))
+    for name in ("name", *further):
+        texts = _column(chunk, name).tolist()
+        found = _holding_numbers(texts)
+        if name.startswith(CARRY_PREFIX):
+            found |= _holding_encoded_numbers(texts)
+        judgement.reject("field_contains_card_number", name, found)
+    judgement.reject("malformed_row", "name", _with_controls(names))
+
+
+def _holding_numbers(texts: Sequence[str]) -> Flags:
+    """Say which texts hold a card number; a UUID or a digest may look so by chance."""
+    found = texts_containing_pan(texts)
+    for place in np.flatnonzero(found).tolist():
+        if _IDENTITY.fullmatch(texts[place]):
+            found[place] = any(find_numbers(texts[place].encode()))
+    return found
+
+
+def _holding_encoded_numbers(texts: Sequence[str]) -> Flags:
+    """Say in which texts `cardferry scan` would find a number: asked of what our outputs repeat."""
+    found = np.zeros(len(texts), dtype=np.bool_)
+    if not _maybe_encoded("\n".join(texts)):
+        return found
+    suspects = (
+        (place, text.encode("utf-8", "surrogatepass"))
+        for place, text in enumerate(texts)
+        if _maybe_encoded(text)
+    )
+    for place, _ in search_pieces(suspects):
+        found[place] = True
+    return found
+
+
+def _maybe_encoded(text: str) -> bool:
+    return (
+        any(sign in text for sign in "%&\\")
+        or _MAYBE_HEX.search(text) is not None
+        # In base64 every third digit makes one of three capitals; many ids have none.
+        or (any(sign in text for sign in "MNO") and _MAYBE_BASE64.search(text) is not None)
+    )
+
+
+def _is_country(text: str) -> bool:
+    # Upper case of other letters than ASCII may give ASCII: a German sharp s becomes "SS".
+    return not text or (text.isascii() and text.upper() in COUNTRIES)
+
+
+def _which(claims: Iterable[bool]) -> Flags:
+    return np.array(list(claims), dtype=np.bool_)
+
+
+def _too_long(texts: Sequence[str]) -> Flags:
+    return np.array([len(text) > TEXT_MAX for text in texts], dtype=np.bool_)
+
+
+def _with_controls(texts: Sequence[str]) -> Flags:
+    # Printable is what most columns are, and one look at all of it is cheap.
+    if "".join(texts).isprintable():
+        return np.zeros(len(texts), dtype=np.bool_)
+    return np.array([_CONTROL.search(text) is not None for text in texts], dtype=np.bool_)

@@ -1,0 +1,75 @@
+"""The process that holds the key: sealed bytes on stdin, plain bytes on stdout, an answer beside.
+
+It is short-lived on purpose. A key or a card number in its memory goes when it goes, which is
+more than any wiping in Python can promise. Imports are few, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from typing import Final
+
+from pipeline.exports.decryptor.protocol import Answer, Request
+from pipeline.exports.verdict import Refused, Verdict
+
+_PR_SET_DUMPABLE: Final = 4
+_KEY_BYTES_MAX: Final = 16 * 2**20
+
+
+def main(request_fd: int, answer_fd: int) -> None:
+    """Open one export and leave.
+
+    Args:
+        request_fd: A pipe that holds an encoded `Request`, read to its end.
+        answer_fd: A pipe that takes the encoded `Answer`, written once, before stdout closes.
+    """
+    harden()
+    with open(request_fd, "rb") as asking:
+        request = Request.decoded(asking.read())
+    answer = judged(request)
+    os.write(answer_fd, answer.encoded())
+    os.close(answer_fd)
+
+
+def harden() -> None:
+    """Keep other processes and core files away from this one's memory."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # exec makes a process dumpable again, so the parent cannot do this for us.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def judged(request: Request) -> Answer:
+    """Decrypt stdin to stdout and say how it ended; nothing that happens here escapes."""
+    try:
+        return _engine(request)
+    except Refused as refused:
+        return Answer(refused.verdict)
+    except BaseException:  # noqa: BLE001 - a Rust panic is no Exception; its text may hold data.
+        return Answer(Verdict.DAMAGED)
+
+
+def _engine(request: Request) -> Answer:
+    key = _key(request.key_fd)
+    if request.engine in {"age", "age_passphrase"}:
+        from pipeline.exports.decryptor.age import open_age  # noqa: PLC0415 - one engine a process.
+
+        return open_age(request, key)
+    if request.engine == "gpg":
+        from pipeline.exports.decryptor.gpg import open_with_gpg  # noqa: PLC0415
+
+        return open_with_gpg(request, key)
+    from pipeline.exports.decryptor.sequoia import open_with_sequoia  # noqa: PLC0415
+
+    return open_with_sequoia(request, key)
+
+
+def _key(descriptor: int | None) -> bytes:
+    if descriptor is None:
+        return b""
+    # Each child gets a copy of one descriptor, position included: read by offset.
+    return os.pread(descriptor, _KEY_BYTES_MAX, 0)

@@ -1,0 +1,151 @@
+"""Plain bytes of an export in, chunks of rows out: frames of texts with the numbers beside them.
+
+A row that cannot be read is a row with a problem, never an exception and never a lost row: it
+takes a row number and a rejection. Chunks are cut at fixed row counts and do not depend on how the
+bytes came. Nothing that a parser says about a row leaves this stage.
+"""
+
+from __future__ import annotations
+
+import csv
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pipeline.cards.field_formats import split_expirations
+from pipeline.cards.pan import PanColumn
+from pipeline.cards.rows import Chunk, ReaderOptions
+from pipeline.errors import ExportRefused
+from pipeline.exports.columns import column_places, refuse_mapped_security_codes
+from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded
+from pipeline.exports.json_records import json_records
+from pipeline.exports.text_lines import TextLines, text_lines
+from pipeline.model import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Batches: TypeAlias = Iterator[bytes | None]
+
+
+def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
+    """Read an export, chunk by chunk.
+
+    Args:
+        blocks: The plain bytes in order, cut anywhere.
+        options: Columns, format and limits.
+
+    Raises:
+        ExportRefused: There is no usable header, or the export holds security codes. Raised while
+            iterating; what the blocks themselves raise comes through.
+    """
+    lines = text_lines(blocks, options.encoding, options.row_bytes_max)
+    if _is_json(lines, options):
+        refuse_mapped_security_codes(options)
+        wanted = options.wanted()
+        places = {name: place for place, name in enumerate(wanted)}
+        refuse_codes = options.security_code_column == "refuse"
+        records = json_records(
+            lines.batches, list(wanted.values()), lines.encoding, refuse_codes=refuse_codes
+        )
+    else:
+        header, batches = _header(lines, options)
+        places = column_places(header, options)
+        dialect = Dialect(options.delimiter, lines.encoding, len(header), options.row_bytes_max)
+        records = csv_records(batches, dialect)
+    return _chunks(records, places, options)
+
+
+def _is_json(lines: TextLines, options: ReaderOptions) -> bool:
+    if not lines.starts_with and options.format != "jsonl":
+        raise ExportRefused(
+            "the export is empty: it has not even a header",
+            next_step="Ask for the export again; one without cards still names its columns.",
+        )
+    if lines.starts_with == b"[" and options.format != "csv":
+        raise ExportRefused(
+            "the export is one JSON array",
+            next_step="Ask for JSON Lines: one object a line, without the array around them.",
+        )
+    return options.format == "jsonl" or (options.format is None and lines.starts_with == b"{")
+
+
+def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batches]:
+    """Give the fields of the first line that is not blank, and the batches after it."""
+    for batch in lines.batches:
+        if batch is None:
+            break
+        start = len(batch) - len(batch.lstrip(b"\r\n"))
+        while start < len(batch):
+            end = batch.index(b"\n", start) + 1
+            line = batch[start:end]
+            if line.strip():
+                rest = filter(None, (batch[end:],))
+                return _header_fields(line, lines.encoding, options), chain(rest, lines.batches)
+            start = end
+    raise ExportRefused(
+        "the export's header is missing or longer than any row may be",
+        next_step="Ask for an export whose first line names the columns.",
+    )
+
+
+def _header_fields(line: bytes, encoding: str, options: ReaderOptions) -> list[str]:
+    text = decoded(line, encoding)
+    try:
+        if text is not None:
+            return next(csv.reader([text], delimiter=options.delimiter, strict=True))
+    except csv.Error:
+        pass  # The parser's message is not ours to repeat.
+    raise ExportRefused(
+        "the export's header is no line of text fields",
+        next_step="Check `export.encoding` and `export.delimiter`, or ask for the export again.",
+    )
+
+
+def _chunks(
+    records: Iterator[list[Record]], places: dict[str, int], options: ReaderOptions
+) -> Iterator[Chunk]:
+    waiting: list[Record] = []
+    first_row = 1
+    for some in records:
+        waiting += some
+        full = len(waiting) - len(waiting) % options.chunk_rows
+        for start in range(0, full, options.chunk_rows):
+            part = waiting[start : start + options.chunk_rows]
+            yield _chunk(part, first_row, places, options)
+            first_row += options.chunk_rows
+        del waiting[:full]
+    if waiting:
+        yield _chunk(waiting, first_row, places, options)
+
+
+def _chunk(
+    records: list[Record], first_row: int, places: dict[str, int], options: ReaderOptions
+) -> Chunk:
+    readable = [record for record in records if not isinstance(record, str)]
+    rejections = tuple(
+        Rejection(row, record)
+        for row, record in enumerate(records, first_row)
+        if isinstance(record, str)
+    )
+    unreadable = [rejection.row - first_row for rejection in rejections]
+    rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
+    columns = list(zip(*readable, strict=True))
+    texts = {
+        name: [text.strip() for text in columns[place]] if columns else []
+        for name, place in places.items()
+    }
+    numbers = PanColumn.from_texts(texts.pop("number"))
+    if options.expiration is not None:
+        texts["expiration_month"], texts["expiration_year"] = split_expirations(
+            texts.pop("expiration"), options.expiration[1]
+        )
+    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
+    frame = pd.DataFrame(
+        {name: np.array(column, dtype=object) for name, column in texts.items()},
+        index=pd.Index(rows, name="row"),
+        dtype=object,
+    )
+    return Chunk(first_row, first_row + len(records) - 1, frame, numbers, rejections)

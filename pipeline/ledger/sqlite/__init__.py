@@ -1,0 +1,1 @@
+"""Keeps the ledger in one SQLite file: connection, batches, streaming."""

@@ -1,0 +1,121 @@
+"""Counts what a run is doing: rows, answers, latencies; whoever writes here knows no onlooker."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from pipeline.clock import Clock
+
+_BUCKETS_A_DOUBLING: Final = 8
+
+
+class Latencies:
+    """A histogram of latencies whose size does not grow: eight buckets for each doubling."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, int] = {}
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one latency."""
+        bucket = _bucket(seconds)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self._count += 1
+
+    def quantile_ms(self, share: float) -> float:
+        """Give the latency that this share of answers did not exceed, within 9 %."""
+        rest = share * self._count
+        for bucket in sorted(self._buckets):
+            rest -= self._buckets[bucket]
+            if rest <= 0:
+                return float(2 ** ((bucket + 1) / _BUCKETS_A_DOUBLING)) / 1000
+        return 0.0
+
+
+def _bucket(seconds: float) -> int:
+    microseconds = max(1, int(seconds * 1_000_000))
+    exponent = microseconds.bit_length() - 1
+    within = (microseconds << 3 >> exponent) - _BUCKETS_A_DOUBLING
+    return exponent * _BUCKETS_A_DOUBLING + within
+
+
+@dataclass(slots=True)
+class Flow:
+    """The run's moving figures, written by the stages and read by whoever shows them."""
+
+    total: int = 0
+    sent: int = 0
+    tokenized: int = 0
+    rejected: int = 0
+    failed: int = 0
+    held: int = 0
+    refused: int = 0
+    retries: int = 0
+    ambiguous: int = 0
+    in_flight: int = 0
+    in_flight_limit: int = 0
+    rate_allowed: float = 0.0
+    breaker: str = "closed"
+    breaker_opened: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+    @property
+    def settled(self) -> int:
+        """Rows that this run brought to an end."""
+        return self.tokenized + self.rejected + self.failed + self.held
+
+    def statistics(self, seconds: float) -> dict[str, object]:
+        """Give the figures for the ledger; `seconds` is how long the sending took."""
+        return {
+            "sent": self.sent,
+            "retries": self.retries,
+            "refused": self.refused,
+            "ambiguous": self.ambiguous,
+            "breaker_opened": self.breaker_opened,
+            "rate_last_good": round(self.rate_allowed, 3),
+            "seconds": round(seconds, 3),
+            "rows_per_s": round(self.settled / seconds, 1) if seconds else 0.0,
+            "latency_ms": {
+                name: round(self.latencies.quantile_ms(share), 3)
+                for name, share in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+            },
+        }
+
+
+class Counter:
+    """Counts rows read; subclasses show it."""
+
+    def add(self, rows: int) -> None:
+        """Count more rows."""
+
+
+class Watcher(Protocol):
+    """Shows a run's progress; the silent one is a valid one."""
+
+    def reading(self, name: str) -> AbstractContextManager[Counter]:
+        """Show that an export is being read; the counter is told rows as they come."""
+        ...
+
+    def sending(self, flow: Flow, clock: Clock) -> AbstractAsyncContextManager[None]:
+        """Show the flow for as long as the context lasts."""
+        ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Counter]:  # noqa: ARG002 - nothing is shown.
+        """Give a counter that nobody looks at."""
+        yield Counter()
+
+    @asynccontextmanager
+    async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:  # noqa: ARG002
+        """Do nothing for as long as the context lasts."""
+        yield

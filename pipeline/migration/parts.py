@@ -1,0 +1,126 @@
+"""Settings and secrets in, the parts of a run out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from pipeline.cards.rows import ReaderOptions
+from pipeline.errors import SettingsRefused
+from pipeline.exports.sealed_export import EnvelopeKeys, Limits
+from pipeline.migration.plan import Reading
+from pipeline.vault.flow.flow_control import Gates
+from pipeline.vault.flow.send_rate import Pace
+from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.tls import verifying_context
+from pipeline.vault.transport.transport import VaultTransport
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
+    from pipeline.metrics import Flow
+
+
+def envelope_keys(settings: Settings, credentials: Credentials) -> EnvelopeKeys:
+    """Give what opens exports."""
+    key = settings.export.key
+    return EnvelopeKeys(
+        key_file=key.file if key else None,
+        gpg_fingerprint=key.gpg if key else None,
+        passphrase=credentials.passphrase,
+        signer_files=settings.export.signers,
+        allow_plaintext=settings.export.allow_plaintext,
+        key_may_be_shared=settings.vault.is_loopback,
+    )
+
+
+def envelope_limits(settings: Settings) -> Limits:
+    """Give how much an export may unpack to."""
+    return Limits(plain_bytes_max=settings.export.plain_bytes_max)
+
+
+def reading(settings: Settings) -> Reading:
+    """Give how exports are read and judged."""
+    export, rules = settings.export, settings.rules
+    expiration = export.columns.expiration
+    return Reading(
+        options=ReaderOptions(
+            columns=export.columns.sources(),
+            expiration=(expiration.column, expiration.format) if expiration else None,
+            carry=export.carry,
+            format=export.format,
+            encoding=export.encoding,
+            delimiter=export.delimiter,
+            security_code_column=export.security_code_column,
+            chunk_rows=settings.flow.chunk_rows,
+        ),
+        expired=rules.expired,
+        brands=frozenset(rules.brands),
+        livemode=settings.vault.mode == "live",
+        loopback_vault=settings.vault.is_loopback,
+    )
+
+
+def transport(settings: Settings) -> VaultTransport:
+    """Give the line to the vault, not connected yet."""
+    vault = settings.vault
+    secure = vault.url.startswith("https://")
+    try:
+        tls = verifying_context(vault.ca_file) if secure else None
+    except (OSError, ValueError):
+        raise SettingsRefused(["vault.ca_file: holds no usable certificates"]) from None
+    return VaultTransport(
+        vault.url,
+        tls=tls,
+        connections_max=settings.flow.in_flight_max,
+        timeouts=Timeouts(
+            connect=vault.connect_timeout_s,
+            read=vault.read_timeout_s,
+            total=vault.total_timeout_s,
+        ),
+    )
+
+
+def client(
+    settings: Settings, credentials: Credentials, line: VaultTransport, clock: Clock
+) -> VaultClient:
+    """Give the vault's client over a line."""
+    return VaultClient(
+        line,
+        url=settings.vault.url,
+        public_key=credentials.public_key.get_secret_value(),
+        api_version=settings.vault.api_version,
+        livemode=settings.vault.mode == "live",
+        clock=clock,
+    )
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Give the settings as a tree that may be shown: secrets are stars, `None`s are left out."""
+    return _without_empty(settings.model_dump(mode="json"))
+
+
+def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            shown[name] = _without_empty(value)
+        elif isinstance(value, SecretStr):
+            shown[name] = "**********"
+        elif value is not None:
+            shown[name] = value
+    return shown
+
+
+def gates(
+    settings: Settings, clock: Clock, random: Random, flow: Flow, last_good: str | None
+) -> Gates:
+    """Give what stands between a row and the vault, at the rate where the last run ended."""
+    start = float(last_good) if last_good and last_good != "None" else None
+    pace = Pace(settings.flow.rate_per_s, start_per_s=start)
+    return Gates(pace, settings.flow.in_flight_max, clock, random, flow)

@@ -1,0 +1,216 @@
+"""Planned exports in, settled rows out: pass 2, its threads, its signals and its gates."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import uvloop
+
+from pipeline.errors import CardferryError, Interrupted
+from pipeline.ledger.group_commit import GroupCommit
+from pipeline.ledger.run_events import LAST_GOOD_RATE, Diary, Limits
+from pipeline.ledger.settling import Settling
+from pipeline.migration import parts
+from pipeline.migration.plan import waiting_cards
+from pipeline.migration.tokenizer import Tokenizer, mixed_up
+from pipeline.migration.transitions import Policy
+from pipeline.signals import STOPPING_SIGNALS
+from pipeline.vault.omise.request_body import wipe
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+    from random import Random
+
+    from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
+    from pipeline.exports.sealed_export import ExportFile, SealedExport
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.planning import KnownExport
+    from pipeline.ledger.records import Claim
+    from pipeline.metrics import Flow, Watcher
+    from pipeline.migration.transitions import WaitingCard
+    from pipeline.signals import Shield
+
+RIVALS_EVERY_S: Final = 0.02
+"""How often a range of rows that waits for another export's rows looks whether they settled."""
+
+
+class PlannedExport(NamedTuple):
+    """An export that pass 1 has proved and that is held open for pass 2."""
+
+    sealed: SealedExport
+    file: ExportFile
+    known: KnownExport
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What sending needs, put together by the run.
+
+    Attributes:
+        settings: The settings in force.
+        credentials: The vault's key.
+        ledger: Open, in this run's epoch.
+        clock: For waits and latencies.
+        random: For jitter.
+        watcher: Shows the flow.
+        flow: The figures it shows.
+        shield: What takes signals while no event loop does.
+        limit: Send at most this many rows; None for all.
+        failures_max: More failures than this stop the run.
+        on_signal: Told a stopping signal's number, in the ledger's thread.
+    """
+
+    settings: Settings
+    credentials: Credentials
+    ledger: Ledger
+    clock: Clock
+    random: Random
+    watcher: Watcher
+    flow: Flow
+    shield: Shield
+    limit: int | None
+    failures_max: int
+    on_signal: Callable[[int], None]
+
+    def carry(self, work: Sequence[PlannedExport]) -> None:
+        """Send every planned row of the exports, on an event loop of its own.
+
+        Raises:
+            CardferryError: Why sending stopped early; what was answered is durable.
+        """
+        with (
+            self.shield.held(),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(self._carry(work))
+
+    async def _carry(self, work: Sequence[PlannedExport]) -> None:
+        settings, flow = self.settings.flow, self.flow
+        gates = parts.gates(
+            self.settings, self.clock, self.random, flow, self.ledger.recall(LAST_GOOD_RATE)
+        )
+        diary = Diary(
+            self.ledger,
+            lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
+            gates.last_good_rate,
+        )
+        settling = Settling(self.ledger, settings.in_flight_max, diary)
+        with (
+            ThreadPoolExecutor(1, "ledger") as ledger_thread,
+            ThreadPoolExecutor(1, "reader") as reader_thread,
+        ):
+            line = parts.transport(self.settings)
+            commit = GroupCommit(
+                settling,
+                ledger_thread,
+                lambda _rows: tokenizer.stop(mixed_up()),
+                lambda failure: tokenizer.stop(_trouble(failure)),
+                settings.in_flight_max,
+            )
+            tokenizer = Tokenizer(
+                parts.client(self.settings, self.credentials, line, self.clock),
+                commit,
+                gates,
+                Policy(
+                    attempts_max=settings.attempts_max,
+                    on_ambiguous=settings.on_ambiguous,
+                    outage_max_s=settings.outage_max_s,
+                    drain_s=settings.drain_s,
+                    failures_max=self.failures_max,
+                ),
+                self.clock,
+                flow,
+            )
+
+            def claim(first_id: int, last_id: int) -> list[Claim] | None:
+                while ledger_thread.submit(settling.has_rivals, first_id, last_id).result():
+                    if tokenizer.is_stopping:
+                        break
+                    threading.Event().wait(RIVALS_EVERY_S)
+                if tokenizer.is_stopping:
+                    return None
+                return ledger_thread.submit(settling.claimable, first_id, last_id).result()
+
+            cards = self._cards(work, claim)
+
+            def stop(number: int) -> None:
+                tokenizer.stop(Interrupted(number))
+                ledger_thread.submit(self.on_signal, number)
+
+            with _stopped_by_signals(stop, self.shield):
+                async with line, self.watcher.sending(flow, self.clock):
+                    try:
+                        await tokenizer.carry(_in_thread(cards, reader_thread))
+                    finally:
+                        reader_thread.submit(cards.close).result()
+                        # In the ledger's thread: a signal that comes now writes there, too.
+                        ledger_thread.submit(diary.close).result()
+
+    def _cards(
+        self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]
+    ) -> Generator[list[WaitingCard]]:
+        """Give the waiting cards of all exports, as many as the limit allows."""
+        reading = parts.reading(self.settings)
+        left = self.limit
+        for sealed, file, known in work:
+            for cards in waiting_cards(sealed, file, known, reading, claim):
+                if left is None:
+                    yield cards
+                    continue
+                for card in cards[left:]:
+                    wipe(card.body)
+                yield cards[:left]
+                left -= len(cards[:left])
+                if left == 0:
+                    return
+
+
+def _trouble(failure: BaseException) -> CardferryError | None:
+    """Give what stops a run; a bug is raised by whoever met it."""
+    return failure if isinstance(failure, CardferryError) else None
+
+
+async def _in_thread(
+    cards: Iterator[list[WaitingCard]], thread: ThreadPoolExecutor
+) -> AsyncIterator[list[WaitingCard]]:
+    """Read one batch ahead in a thread: decryption and parsing must not stop the sends."""
+    loop = asyncio.get_running_loop()
+    ahead = loop.run_in_executor(thread, next, cards, None)
+    while (batch := await ahead) is not None:
+        ahead = loop.run_in_executor(thread, next, cards, None)
+        yield batch
+
+
+@contextmanager
+def _stopped_by_signals(first: Callable[[int], None], shield: Shield) -> Iterator[None]:
+    """Let the first signal drain and the second end the process at once."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def stop(number: int) -> None:
+        if seen:
+            # Rows in flight become ambiguous; the next run counts and settles them.
+            os._exit(128 + number)
+        seen.append(number)
+        first(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPING_SIGNALS}
+    for number in STOPPING_SIGNALS:
+        loop.add_signal_handler(number, stop, int(number))
+    if shield.waiting is not None:
+        stop(shield.waiting)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

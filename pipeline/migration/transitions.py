@@ -1,0 +1,93 @@
+"""An attempt's outcome in, the row's next step out: every rule of the ledger protocol in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pipeline.model import OutcomeKind, RowState
+from pipeline.vault.omise.token_answer import WRONG_MODE
+
+if TYPE_CHECKING:
+    from pipeline.ledger.records import Claim
+    from pipeline.model import Outcome
+    from pipeline.vault.omise.request_body import CardBody
+
+FRAUD_CODES: Final = frozenset({"failed_fraud_check"})
+RETRIES_OF_UNKNOWN: Final = {"retry": 1, "hold": 0}
+"""How often a row whose outcome is unknown is sent again without an operator's word."""
+
+FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.REFUSED})
+"""Outcomes that do not count against the row: the vault never looked at its card."""
+
+
+@dataclass(slots=True)
+class WaitingCard:
+    """A claimed row and the body that will be sent for it; the body is wiped once it is settled."""
+
+    claim: Claim
+    body: CardBody = field(repr=False)
+    number: int
+    """Attempts ever made for this row."""
+    unknowns: int
+    """Attempts ever made whose token may exist unseen."""
+    counted: int = 0
+    """Attempts of this run that count against the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide what becomes of a row and of the run."""
+
+    attempts_max: int
+    on_ambiguous: str
+    outage_max_s: float
+    drain_s: float
+    failures_max: int
+    """More failures than this, in this run, stop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where an outcome takes its row, and whether the row is tried again in this run."""
+
+    state: RowState
+    code: str | None = None
+    unknowns: int = 0
+    again: bool = False
+
+
+_AGAIN: Final = Step(RowState.PLANNED, again=True)
+_IN_DOUBT: Final = Step(RowState.AMBIGUOUS, unknowns=1, again=True)
+_UNKNOWN: Final = Step(RowState.HELD, "outcome_unknown", unknowns=1)
+_FIXED: Final = {
+    OutcomeKind.OK: Step(RowState.TOKENIZED),
+    OutcomeKind.NOT_SENT: _AGAIN,
+    OutcomeKind.REFUSED: _AGAIN,
+    OutcomeKind.MISMATCH: Step(RowState.HELD, "answer_mismatch", unknowns=1),
+}
+"""The steps that depend on nothing but the kind of outcome."""
+
+
+def step_after(outcome: Outcome, card: WaitingCard, policy: Policy) -> Step:
+    """Decide a row's next state from one outcome (design, section 4).
+
+    Args:
+        outcome: What the attempt came to.
+        card: The row; `counted` has this attempt in it already unless it was free.
+        policy: The settings.
+    """
+    fixed = _FIXED.get(outcome.kind)
+    if fixed is not None:
+        return fixed
+    if outcome.kind is OutcomeKind.REJECTED:
+        fraud = outcome.vault_code in FRAUD_CODES
+        return Step(RowState.REJECTED, "fraud_check_failed" if fraud else "vault_rejected")
+    if outcome.kind is OutcomeKind.DECLINED:
+        worn_out = card.counted >= policy.attempts_max
+        return Step(RowState.FAILED, "attempts_exhausted") if worn_out else _AGAIN
+    if outcome.kind is OutcomeKind.AMBIGUOUS:
+        worn_out = card.unknowns >= RETRIES_OF_UNKNOWN[policy.on_ambiguous]
+        return _UNKNOWN if worn_out else _IN_DOUBT
+    # FATAL blames no row, but a token in the other mode was made all the same.
+    return Step(RowState.PLANNED, unknowns=int(outcome.evidence == WRONG_MODE))

@@ -1,0 +1,1 @@
+"""Writes what a migration leaves, from the ledger alone, and checks it against the ledger."""

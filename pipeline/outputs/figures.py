@@ -1,0 +1,230 @@
+"""A ledger in, the figures of its report out: one JSON-ready tree that every report shows.
+
+Only what the ledger holds goes in, no clock and no folder, so that the same ledger always
+gives the same figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+
+from pipeline.clock import timestamp
+from pipeline.hashing import hash_total, shown
+from pipeline.ledger import digests, queries
+from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.outputs.timeline import timeline
+from pipeline.outputs.verdict import judge
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+FIGURES_VERSION: Final = 1
+EXAMPLES_A_CODE: Final = 5
+"""Rows that the report shows of each failure code; the failure report has them all."""
+CHANGES_SHOWN: Final = 20
+
+_SUPERSEDED: Final = "superseded"
+_ENDINGS: Final = {
+    RowState.TOKENIZED.value: "mapping",
+    _SUPERSEDED: _SUPERSEDED,
+    RowState.ALREADY_TOKENIZED.value: "already_tokenized",
+    **dict.fromkeys([state.value for state in FAILURE_STATES], "failures"),
+    **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
+}
+"""Row states as the hash totals group them."""
+
+_EXAMPLE: Final = (
+    "legacy_id",
+    "source_file",
+    "source_row",
+    "field",
+    "state",
+    "last_digits",
+    "vault_code",
+)
+
+
+def gather(connection: Connection, version: str) -> dict[str, Any]:
+    """Collect the report's figures.
+
+    Args:
+        connection: A reading connection of the ledger; one look, one state.
+        version: Cardferry's version.
+
+    Returns:
+        What `report.json` holds; times are text in UTC, latencies microseconds.
+    """
+    states = queries.by_state(connection)
+    exports = queries.all_exports(connection)
+    account = digests.account(connection)
+    sums = balance(sum(export.rows for export in exports), states)
+    unseen = queries.unseen_tokens_max(connection)
+    answers = timeline(connection)
+    return {
+        "version": FIGURES_VERSION,
+        "cardferry": version,
+        "verdict": judge(sums, unseen),
+        "balance": sums,
+        "states": {state.value: count for state, count in states.items()},
+        "unseen_tokens_max": unseen,
+        "hash_totals": hash_totals(connection),
+        "exports": _exports(connection, exports),
+        "failures": _failures(connection),
+        "attempts": {
+            "made": queries.attempts_made(connection),
+            "by_outcome": answers.pop("by_outcome"),
+        },
+        **answers,
+        "brands": queries.mix(connection, "brand"),
+        "countries": queries.mix(connection, "country"),
+        "expiration_years": queries.mix(connection, "expiration_year"),
+        "cards": cards(connection),
+        "changes": _changes(connection),
+        "runs": [_run(run) for run in queries.all_runs(connection)],
+        "trail": {"head": account.head, "length": account.length},
+    }
+
+
+def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:
+    """Give the balance: the rows read and what became of them.
+
+    `difference` is zero, or rows were lost or invented between the exports and the ledger.
+    """
+    parts = {
+        "tokenized": states[RowState.TOKENIZED],
+        "rejected": states[RowState.REJECTED],
+        "failed": states[RowState.FAILED],
+        "held": states[RowState.HELD],
+        "already_tokenized": states[RowState.ALREADY_TOKENIZED],
+        "pending": queries.pending(states),
+    }
+    return {"rows": rows_read, **parts, "difference": rows_read - sum(parts.values())}
+
+
+def hash_totals(connection: Connection) -> dict[str, str]:
+    """Add up the legacy ids that were read and where each ended.
+
+    Rows without a readable id are in no total. `read` and `ledger` are the same, and so is the
+    sum of all others, or an id was lost, added or changed on its way.
+    """
+    totals: defaultdict[str, int] = defaultdict(int)
+    for block in digests.legacy_ids_by_ending(connection):
+        waiting: defaultdict[str, list[str]] = defaultdict(list)
+        for state, superseded, legacy_id in block:
+            waiting[_SUPERSEDED if superseded else state].append(legacy_id)
+        for ending, legacy_ids in waiting.items():
+            totals[_ENDINGS[ending]] = hash_total(totals[_ENDINGS[ending]], legacy_ids)
+    read = sum(int(export.legacy_id_sum, 16) for export in queries.all_exports(connection))
+    return {
+        "read": shown(read % (1 << 256)),
+        "ledger": shown(sum(totals.values()) % (1 << 256)),
+        **{ending: shown(totals[ending]) for ending in _ENDINGS.values()},
+    }
+
+
+def cards(connection: Connection) -> dict[str, int]:
+    """Count the mapping's different cards, by the vault's own fingerprint.
+
+    `on_shared_cards` counts the legacy ids whose card some other legacy id has as well.
+    """
+    mapped, known = 0, []
+    for block in digests.mapped_fingerprints(connection):
+        mapped += len(block)
+        # Sixteen bytes tell fingerprints apart and keep a million of them small.
+        short = [
+            hashlib.sha256(text.encode()).digest()[:16] for (text,) in block if text is not None
+        ]
+        known.append(np.frombuffer(b"".join(short), dtype="S16"))
+    fingerprints = np.concatenate(known) if known else np.empty(0, "S16")
+    _, times = np.unique(fingerprints, return_counts=True)
+    return {
+        "mapped": mapped,
+        "with_fingerprint": len(fingerprints),
+        "distinct": len(times),
+        "on_shared_cards": int(times[times > 1].sum()),
+        "most_ids_on_one": int(times.max(initial=0)),
+    }
+
+
+def _exports(connection: Connection, exports: list[Row[Any]]) -> list[dict[str, Any]]:
+    counted = queries.by_export(connection)
+    return [
+        {
+            "name": export.name,
+            "size": export.size,
+            "sha256": export.sha256,
+            "kind": export.kind,
+            "engine": export.engine,
+            "rows": export.rows,
+            "rows_in_ledger": sum(counted.get(export.id, {}).values()),
+            "states": counted.get(export.id, {}),
+            "key_fingerprint": export.key_fingerprint,
+            "signer": export.signer,
+            "origin": "signed" if export.signer else "unauthenticated",
+            "as_of": export.as_of,
+            "legacy_id_sum": export.legacy_id_sum,
+        }
+        for export in exports
+    ]
+
+
+def _failures(connection: Connection) -> list[dict[str, Any]]:
+    counted = queries.by_code(connection)
+    examples = _examples(connection, counted)
+    return [
+        {
+            "code": code,
+            "stage": FAILURE_CODES[code].stage.value,
+            "rows": count,
+            "retryable": FAILURE_CODES[code].retryable,
+            "meaning": FAILURE_CODES[code].meaning,
+            "advice": FAILURE_CODES[code].advice,
+            "examples": examples[code],
+        }
+        for code, count in counted.items()
+    ]
+
+
+def _examples(connection: Connection, counted: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+    """Take the first rows of every code, and stop reading once there are enough."""
+    taken: dict[str, list[dict[str, Any]]] = {code: [] for code in counted}
+    missing = sum(min(count, EXAMPLES_A_CODE) for count in counted.values())
+    if not missing:
+        return taken
+    for block in queries.failed_rows(connection):
+        for row in block:
+            example = dict(zip(queries.FAILED, row, strict=True))
+            examples = taken[example["code"]]
+            if len(examples) < EXAMPLES_A_CODE:
+                examples.append({name: example[name] for name in _EXAMPLE})
+                missing -= 1
+        if not missing:
+            break
+    return taken
+
+
+def _changes(connection: Connection) -> dict[str, Any]:
+    count, found = digests.superseded_rows(connection, CHANGES_SHOWN)
+    names = ("legacy_id", "old_file", "old_row", "new_file", "new_row")
+    return {"rows": count, "examples": [dict(zip(names, row, strict=True)) for row in found]}
+
+
+def _run(run: Row[Any]) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "started_at": _moment(run.started_ms),
+        "ended_at": None if run.ended_ms is None else _moment(run.ended_ms),
+        "exit_code": run.exit_code,
+        "facts": orjson.loads(run.facts),
+        "statistics": orjson.loads(run.statistics or "{}"),
+    }
+
+
+def _moment(milliseconds: int) -> str:
+    return timestamp(datetime.fromtimestamp(milliseconds / 1000, UTC))

@@ -1,0 +1,100 @@
+"""A ledger in, the files that the user asked for out: each whole or absent, the manifest last.
+
+Every file is a function of the ledger alone, so publishing twice gives the same bytes. The
+manifest's digest is written into the ledger's chain of events before any file takes its name:
+a manifest that the ledger does not name was never published, and after a crash between the
+names the ledger knows which files should stand there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from pipeline.disk import write_together
+from pipeline.ledger.digests import PUBLICATION
+from pipeline.outputs.files import Outputs
+from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
+from pipeline.outputs.sinks import MeasuredFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.ledger.digests import Publication
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.outputs.signature import Signer
+
+
+def publish(
+    ledger: Ledger, folder: Path, version: str, signer: Signer | None = None
+) -> dict[str, Any]:
+    """Write every output of a migration.
+
+    Without a signer a signature stays where it still fits; one that no longer fits is removed.
+
+    Args:
+        ledger: The ledger, held by a run (`begin_run`) or attended (`attend`).
+        folder: The migration folder.
+        version: Cardferry's version, for the files' metadata.
+        signer: Who vouches for the manifest.
+
+    Returns:
+        The report's figures.
+
+    Raises:
+        LocalStorageFailed: The disk refused; each file is still whole, old or new.
+    """
+    with write_together(folder) as staged:
+        with ledger.reading() as connection:
+            outputs = Outputs(connection, version)
+            written = {}
+            for name, write in outputs.writers.items():
+                file = MeasuredFile(staged.new_file(name))
+                write(file)
+                written[name] = (file.size, file.sha256)
+            manifest = outputs.manifest(written)
+        latest = outputs.account.latest
+        if signer is not None:
+            signature = signer.sign(manifest)
+            staged.new_file(SIGNATURE_NAME).write(signature)
+            _note(ledger, latest, manifest, _sha256(signature), signer.fingerprint)
+        elif latest is not None and _signature_fits(folder, manifest, latest):
+            _note(ledger, latest, manifest, latest.signature, latest.signing_key)
+        else:
+            _note(ledger, latest, manifest, None, None)
+            # The stage syncs the folder, and with it this name's end.
+            (folder / SIGNATURE_NAME).unlink(missing_ok=True)
+        staged.new_file(MANIFEST_NAME).write(manifest)
+    return outputs.figures
+
+
+def _signature_fits(folder: Path, manifest: bytes, latest: Publication) -> bool:
+    """Tell whether the signature in the folder is the one that was made over this manifest."""
+    try:
+        found = _sha256((folder / SIGNATURE_NAME).read_bytes())
+    except FileNotFoundError:
+        return False
+    return (latest.manifest, latest.signature) == (_sha256(manifest), found)
+
+
+def _note(
+    ledger: Ledger,
+    latest: Publication | None,
+    manifest: bytes,
+    signature: str | None,
+    signing_key: str | None,
+) -> None:
+    """Write the publication into the chain of events, unless it says so already."""
+    known = latest and (latest.manifest, latest.signature, latest.signing_key)
+    if known != (_sha256(manifest), signature, signing_key):
+        ledger.note(
+            PUBLICATION,
+            resource=MANIFEST_NAME,
+            manifest=_sha256(manifest),
+            signature=signature,
+            signing_key=signing_key,
+        )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,221 @@
+"""Figures in, `report.html` out: one file that needs nothing else and runs nothing.
+
+Everything that came from outside is escaped by the template engine; the content security policy
+lets only the page's own style sheet through, named by its digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from pipeline.outputs import charts
+from pipeline.outputs.wording import (
+    ENDING_WORDS,
+    HASH_WORDS,
+    NOTHING,
+    OUTCOME_WORDS,
+    QUANTILE_WORDS,
+    TONES,
+    ending,
+    milliseconds,
+    moment,
+    number,
+    share,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jinja2 import Environment
+
+REPORT_PAGE_NAME: Final = "report.html"
+RUNS_SHOWN: Final = 50
+COUNTRIES_SHOWN: Final = 12
+
+_SPACE: Final = 1 << 256
+_NOT_ENVIRONMENT: Final = frozenset(
+    {"guards", "settings", "settings_digest", "in_flight_max", "on_ambiguous", "pid"}
+)
+
+
+def render_report(figures: Mapping[str, Any]) -> bytes:
+    """Give the page for a report's figures (`report.json` as a tree)."""
+    return _rendered(orjson.dumps(figures))
+
+
+# Verifying what was just published asks for the same page again.
+@lru_cache(maxsize=1)
+def _rendered(content: bytes) -> bytes:
+    figures: dict[str, Any] = orjson.loads(content)
+    environment = _environment()
+    style = (files("pipeline.outputs") / "templates" / "report.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment.get_template("report.html.j2").render(
+        figures=figures,
+        style=_markup(style),
+        style_source=f"sha256-{digest}",
+        charts={name: _markup(svg) for name, svg in _charts(figures).items()},
+        **_balance(figures),
+        **_flow(figures),
+        **_last_run(figures),
+        **_proof(figures),
+        failures=sorted(figures["failures"], key=lambda failure: -failure["rows"]),
+        runs=figures["runs"][-RUNS_SHOWN:],
+        period=_period(figures["runs"]),
+        **_mixes(figures),
+    )
+    return page.encode() + b"\n"
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("pipeline.outputs", "templates"), autoescape=True
+    )
+    environment.filters.update(
+        number=number,
+        share=share,
+        visible=visible,
+        milliseconds=milliseconds,
+        moment=moment,
+        ticked=_ticked,
+        words=lambda name: str(name).replace("_", " "),
+        ending=ending,
+    )
+    return environment
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup  # noqa: PLC0415
+
+    # Our own style sheet and drawings; the drawings' texts were escaped when they were written.
+    return Markup(text)  # noqa: S704
+
+
+def _ticked(text: str) -> Any:
+    """Give one of our own sentences with its `names` as code."""
+    from markupsafe import Markup, escape  # noqa: PLC0415
+
+    parts = str(escape(text)).split("`")
+    marked = (f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
+    return Markup("".join(marked))  # noqa: S704 - escaped above.
+
+
+def _charts(figures: Mapping[str, Any]) -> dict[str, str]:
+    drawn = {"balance": charts.balance_bar(figures["balance"])}
+    if figures["timeline"]["steps"]:
+        drawn["throughput"] = charts.throughput(figures["timeline"])
+        drawn["latency"] = charts.latency(figures["timeline"])
+    if figures["cards"]["mapped"]:
+        drawn["brands"] = charts.mix_bars("brands", _by_count(figures["brands"]))
+        drawn["years"] = charts.mix_bars("years", figures["expiration_years"])
+        drawn["countries"] = charts.mix_bars("countries", _shown_countries(figures["countries"]))
+    return drawn
+
+
+def _balance(figures: Mapping[str, Any]) -> dict[str, Any]:
+    balance = figures["balance"]
+    told = [f"{number(balance[name])} {words}" for name, words in ENDING_WORDS.items()]
+    return {
+        "tone": TONES.get(figures["verdict"]["outcome"], "warn"),
+        "endings": list(ENDING_WORDS),
+        "ending_words": ENDING_WORDS,
+        "accounted": sum(balance[name] for name in ENDING_WORDS),
+        "balance_text": f"Of {number(balance['rows'])} rows: " + ", ".join(told),
+    }
+
+
+def _flow(figures: Mapping[str, Any]) -> dict[str, Any]:
+    counted = _by_count(figures["attempts"]["by_outcome"])
+    roles = charts.OUTCOME_ROLES
+    return {
+        "outcome_words": OUTCOME_WORDS,
+        "quantile_words": QUANTILE_WORDS,
+        "by_outcome": counted,
+        "kinds": list(counted),
+        "idle": bool(charts.idle_before(figures["timeline"])),
+        "answered": sum(counted.values()) - counted.get("not_sent", 0),
+        "retries": sum(run["statistics"].get("retries", 0) for run in figures["runs"]),
+        "flow_legend": [(roles[kind], OUTCOME_WORDS[kind]) for kind in roles if kind in counted],
+    }
+
+
+def _last_run(figures: Mapping[str, Any]) -> dict[str, Any]:
+    facts = figures["runs"][-1]["facts"] if figures["runs"] else {}
+    return {
+        "facts": facts,
+        "in_flight_max": number(facts.get("in_flight_max")),
+        "on_ambiguous": facts.get("on_ambiguous"),
+        "settings": list(_flat(facts.get("settings") or {})),
+        "environment": [(k, _said(v)) for k, v in facts.items() if k not in _NOT_ENVIRONMENT],
+        "guards": [(k, *_guard(k, v)) for k, v in (facts.get("guards") or {}).items()],
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _said(value)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "none"
+    return NOTHING if value is None else str(value)
+
+
+def _guard(name: str, value: Any) -> tuple[str, str]:
+    words: dict[Any, tuple[str, str]]
+    if name == "swap_present":
+        words = {False: ("no", "good"), True: ("yes", "warn")}
+    else:
+        words = {True: ("held", "good"), False: ("not held", "warn"), "locked": ("locked", "good")}
+    return words.get(value, (_said(value), "warn"))
+
+
+def _proof(figures: Mapping[str, Any]) -> dict[str, Any]:
+    totals = figures["hash_totals"]
+    parts = [name for name in HASH_WORDS if name in totals]
+    return {
+        "hash_parts": parts,
+        "hash_words": HASH_WORDS,
+        "hash_sum": f"{sum(int(totals[name], 16) for name in parts) % _SPACE:064x}",
+    }
+
+
+def _period(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return ""
+    first, last = runs[0]["started_at"][:10], (runs[-1]["ended_at"] or runs[-1]["started_at"])[:10]
+    return first if first == last else f"{first} to {last}"
+
+
+def _by_count(counted: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _shown_countries(countries: Mapping[str, int]) -> dict[str, int]:
+    return dict(islice(_by_count(countries).items(), COUNTRIES_SHOWN))
+
+
+def _mixes(figures: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _shown_countries(figures["countries"])
+    return {
+        "brands": _by_count(figures["brands"]),
+        "countries": shown,
+        "other_countries": sum(figures["countries"].values()) - sum(shown.values()),
+    }

@@ -1,0 +1,91 @@
+"""Every answer of a ledger in, throughput and latency over time out, in at most 240 steps.
+
+Steps without an answer are left out: between a night's run and the next there is nothing to see.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from pipeline.clock import timestamp
+from pipeline.ledger import digests
+from pipeline.model import OutcomeKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+STEPS_MAX: Final = 240
+_STEP_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 43_200, 86_400, 604_800)
+_KINDS: Final = tuple(OutcomeKind)
+_PLACES: Final = {kind.value: place for place, kind in enumerate(_KINDS)}
+_LONGEST_US: Final = 2**32 - 1
+"""An hour and more; no attempt may take that long."""
+_QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+
+
+def timeline(connection: Connection) -> dict[str, Any]:
+    """Give latency over all answers, and answers and latency step by step.
+
+    Returns:
+        `by_outcome` counts; `latency_us` with the exact quantiles; and `timeline` with `step_s`
+        and `steps`. All are empty where nothing was ever sent.
+    """
+    at_s, kinds, latency_us = _columns(connection)
+    step_s = _step_s(at_s)
+    at_s //= step_s
+    order = np.argsort(at_s, kind="stable").astype(np.int32)
+    starts, firsts = np.unique(at_s[order], return_index=True)
+    bounds = [*firsts.tolist(), len(order)]
+    steps = []
+    for step, start in enumerate(starts.tolist()):
+        here = order[bounds[step] : bounds[step + 1]]
+        steps.append(
+            {
+                "at": timestamp(datetime.fromtimestamp(start * step_s, UTC)),
+                "answers": _tally(kinds[here]),
+                "latency_us": _quantiles(latency_us[here]),
+            }
+        )
+    return {
+        "by_outcome": _tally(kinds),
+        "latency_us": _quantiles(latency_us),
+        "timeline": {"step_s": step_s, "steps": steps},
+    }
+
+
+def _tally(kinds: NDArray[np.int8]) -> dict[str, int]:
+    counted = np.bincount(kinds, minlength=len(_KINDS)).tolist()
+    return {kind.value: n for kind, n in zip(_KINDS, counted, strict=True) if n}
+
+
+def _columns(
+    connection: Connection,
+) -> tuple[NDArray[np.uint32], NDArray[np.int8], NDArray[np.uint32]]:
+    # Small types: ten million answers take ninety megabytes.
+    at_s, kinds, latency_us = [np.empty(0, np.uint32)], [np.empty(0, np.int8)], []
+    for block in digests.answers(connection):
+        moments, words, times = zip(*block, strict=True)
+        at_s.append((np.array(moments, np.int64) // 1000).astype(np.uint32))
+        kinds.append(np.array([_PLACES[word] for word in words], np.int8))
+        latency_us.append(np.array(times, np.int64).clip(0, _LONGEST_US).astype(np.uint32))
+    return np.concatenate(at_s), np.concatenate(kinds), np.concatenate([*latency_us, at_s[0]])
+
+
+def _step_s(at_s: NDArray[np.uint32]) -> int:
+    """Give the shortest step that leaves few enough of them."""
+    for step_s in _STEP_S:
+        if len(np.unique(at_s // step_s)) <= STEPS_MAX:
+            return step_s
+    return _STEP_S[-1]
+
+
+def _quantiles(latency_us: NDArray[np.uint32]) -> dict[str, int]:
+    """Give exact quantiles of what was answered; a latency of zero means that nothing came."""
+    answered = np.sort(latency_us[latency_us > 0])
+    if not len(answered):
+        return {}
+    return {name: int(answered[int(share * (len(answered) - 1))]) for name, share in _QUANTILES}

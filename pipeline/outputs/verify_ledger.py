@@ -1,0 +1,183 @@
+"""The ledger and the manifest in, what each can be trusted to say out: verification's first half.
+
+The ledger names the digest of the manifest that was published last, the manifest holds digests
+of all files and tables, and the trail is in both. So when two of them disagree the third says
+which of them was changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline import hashing
+from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.ledger import digests
+from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.sqlite.streaming import read_sparingly
+from pipeline.outputs.differences import WHOLE, Difference
+from pipeline.outputs.manifest import MANIFEST_NAME, parse_manifest
+from pipeline.outputs.trail import TRAIL_NAME, ChainEnd, check_trail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from pipeline.clock import Clock
+    from pipeline.ledger.digests import Account
+
+WRITTEN_BY_NOBODY: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    SQLAlchemyError,
+)
+"""What reading a row raises when it holds something that Cardferry never writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundLedger:
+    """A ledger whose structure and chain of events hold."""
+
+    connection: Connection
+    account: Account
+
+
+@contextmanager
+def ledger_witness(folder: Path, clock: Clock) -> Iterator[SoundLedger | Difference]:
+    """Open a ledger for looking and check its structure and its chain of events.
+
+    Raises:
+        LocalStorageFailed: The file is there but cannot be read.
+    """
+    path = folder / LEDGER_NAME
+    if not path.is_file():
+        yield Difference(LEDGER_NAME, WHOLE, "is missing")
+        return
+    _require_readable(path)
+    try:
+        ledger = Ledger(path, clock, read_only=True)
+    except Exception as trouble:  # noqa: BLE001 - whatever a damaged header makes SQLite say.
+        yield Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
+        return
+    try:
+        with ledger.reading() as connection:
+            yield _examined(connection)
+    finally:
+        ledger.close()
+
+
+def _opening_trouble(trouble: Exception) -> str:
+    if isinstance(trouble, CardferryError):
+        return trouble.message
+    return f"cannot be opened ({type(trouble).__name__})"
+
+
+def _examined(connection: Connection) -> SoundLedger | Difference:
+    try:
+        read_sparingly(connection)
+        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        if found != "ok":
+            return Difference(LEDGER_NAME, "database structure", "the database is damaged")
+        broken = _first_broken_event(connection)
+        if broken:
+            problem = "does not follow from the event before it"
+            return Difference(LEDGER_NAME, f"event {broken}", problem)
+        return SoundLedger(connection, digests.account(connection))
+    except Exception as trouble:  # noqa: BLE001 - whatever a damaged database makes SQLite say.
+        return Difference(LEDGER_NAME, WHOLE, f"cannot be read ({type(trouble).__name__})")
+
+
+def _first_broken_event(connection: Connection) -> int | None:
+    head = hashing.GENESIS
+    for number, (body, own) in enumerate(digests.event_lines(connection), 1):
+        event = orjson.loads(body)
+        head = hashing.link_bytes(head, body.encode())
+        if own != head or event.get("seq") != number or hashing.canonical(event) != body.encode():
+            return number
+    return None
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as trouble:
+        raise LocalStorageFailed(
+            f"{path.name} cannot be read ({trouble.strerror})",
+            next_step="Give this user the right to read the folder's files.",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestVerdict:
+    """What became of the manifest: its content if it may be trusted, else what is wrong.
+
+    `rolled_back` says that the ledger and not the manifest is the older of the two.
+    """
+
+    content: bytes
+    manifest: dict[str, Any] | None
+    difference: Difference | None = None
+
+
+def judge_manifest(folder: Path, ledger: SoundLedger | Difference) -> ManifestVerdict:
+    """Compare the manifest with what the ledger says of the last publication."""
+    try:
+        content = (folder / MANIFEST_NAME).read_bytes()
+    except OSError:
+        return _distrusted(b"", WHOLE, "is missing or cannot be read")
+    manifest = parse_manifest(content)
+    if isinstance(ledger, Difference):
+        if manifest is None:
+            return _distrusted(content, WHOLE, "is not a manifest")
+        return ManifestVerdict(content, manifest)
+    return _judged_by_ledger(folder, content, manifest, ledger.account)
+
+
+def _judged_by_ledger(
+    folder: Path, content: bytes, manifest: dict[str, Any] | None, account: Account
+) -> ManifestVerdict:
+    digest = hashlib.sha256(content).hexdigest()
+    if account.latest is not None and account.latest.manifest == digest and manifest:
+        return ManifestVerdict(content, manifest)
+    known = [p.seq for p in account.publications if p.manifest == digest]
+    if known:
+        return _distrusted(content, WHOLE, _older(account, known[-1]))
+    if manifest is not None and _speaks_of_more(manifest, folder, account):
+        behind = Difference(
+            LEDGER_NAME,
+            f"after event {account.length}",
+            "is older than the published files, which speak of more events",
+        )
+        return ManifestVerdict(content, manifest, behind)
+    return _distrusted(content, WHOLE, "is not the manifest that the ledger names")
+
+
+def _older(account: Account, seq: int) -> str:
+    if seq == account.publications[-1].seq:
+        return f"was published before the ledger went on to event {account.length}"
+    return f"is an older manifest, the one of event {seq}"
+
+
+def _speaks_of_more(manifest: dict[str, Any], folder: Path, account: Account) -> bool:
+    """Tell whether manifest and trail agree on a longer chain than the ledger has."""
+    told = ChainEnd(manifest["chain"]["head"], manifest["chain"]["length"])
+    try:
+        with (folder / TRAIL_NAME).open("rb") as lines:
+            return check_trail(lines) == told and told.length > account.length
+    except (OSError, TypeError):
+        return False
+
+
+def _distrusted(content: bytes, place: str, problem: str) -> ManifestVerdict:
+    return ManifestVerdict(content, None, Difference(MANIFEST_NAME, place, problem))

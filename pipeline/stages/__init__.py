@@ -1,1 +1,0 @@
-"""The stages a row walks through, in order: reader, validator, tokenizer, publisher."""

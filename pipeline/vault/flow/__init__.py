@@ -1,0 +1,1 @@
+"""Decides when a request may be sent: rate, requests in flight, circuit breaker, retry."""

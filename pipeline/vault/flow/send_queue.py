@@ -1,0 +1,95 @@
+"""The one way to the vault for many rows: waiting rows in, turns of the pace out, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from pipeline.clock import pause
+
+if TYPE_CHECKING:
+    from pipeline.clock import Clock
+    from pipeline.vault.flow.send_rate import Pace
+
+LEAD_S: Final = 0.02
+LEAD_MAX_S: Final = 2.0
+"""How long before its instant a turn is handed out: time to make a row's intent durable. It grows
+with what the disk is seen to take, or a slow disk would make every row miss its turn."""
+
+_LEAD_EASES: Final = 0.02
+"""What a row that had time to spare takes off the lead's surplus."""
+
+_PRECISION_S: Final = 1e-6
+"""Waits shorter than this are over: floating-point time may not move by less."""
+
+
+class Turnstile:
+    """Hands turns out first come, first served, and never far ahead.
+
+    A turn is handed out only shortly before its instant, so that a change of the rate reaches
+    every row that still waits, and so that few rows have an open intent in the ledger.
+
+    Args:
+        pace: The pure part that knows the instants.
+        clock: Whose monotonic time the pace runs on.
+    """
+
+    def __init__(self, pace: Pace, clock: Clock) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._line = asyncio.Lock()
+        self._lead_s = LEAD_S
+        self._handed_out: dict[float, float] = {}
+
+    async def reserve(self, stopping: asyncio.Event) -> float | None:
+        """Wait until a turn is near and take it; `None` when the run is to stop."""
+        pace, clock = self._pace, self._clock
+        if not self._line.locked() and not stopping.is_set():
+            now = clock.monotonic()
+            if pace.earliest(now) <= now + self._lead_s:
+                return self._hand_out(now)
+        async with self._line:
+            while not stopping.is_set():
+                now = clock.monotonic()
+                early_s = pace.earliest(now) - now - self._lead_s
+                if early_s <= _PRECISION_S:
+                    return self._hand_out(now)
+                await pause(clock, early_s, stopping)
+        return None
+
+    async def reach(self, turn: float, stopping: asyncio.Event) -> bool:
+        """Wait for the turn's instant; take another one when it was missed.
+
+        A stalled disk or a gate makes rows late; leaving all at once would bunch the sends.
+
+        Returns:
+            Whether to send, now. Not to send means that the run is to stop.
+        """
+        now = self._clock.monotonic()
+        self._adapt(now - self._handed_out.pop(turn, now))
+        while not stopping.is_set():
+            if turn - now > _PRECISION_S:
+                await pause(self._clock, turn - now, stopping)
+            elif self._pace.still_valid(turn, now):
+                self._pace.departed(now)
+                return True
+            else:
+                again = await self.reserve(stopping)
+                if again is None:
+                    break
+                self._handed_out.pop(again, None)
+                turn = again
+            now = self._clock.monotonic()
+        return False
+
+    def _hand_out(self, now: float) -> float:
+        turn = self._pace.reserve(now)
+        self._handed_out[turn] = now
+        return turn
+
+    def _adapt(self, took_s: float) -> None:
+        """Let the lead follow how long rows take from their turn to their durable intent."""
+        if took_s > self._lead_s:
+            self._lead_s = min(took_s, LEAD_MAX_S)
+        elif self._lead_s > LEAD_S:
+            self._lead_s -= _LEAD_EASES * (self._lead_s - max(took_s, LEAD_S))

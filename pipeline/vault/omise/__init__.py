@@ -1,0 +1,1 @@
+"""Speaks Omise's API: what a request looks like and what each answer means."""
