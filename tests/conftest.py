@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from tests.support import leftovers
+
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
@@ -11,3 +13,8 @@ def _plain_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("CARDFERRY_VAULT", "CARDFERRY_EXPORT", "CARDFERRY_FLOW", "OMISE_")):
             monkeypatch.delenv(name)
+
+
+def pytest_unconfigure():
+    """Leave nothing in the machine's temporary folder, whichever process ran the tests."""
+    leftovers.remove_all()

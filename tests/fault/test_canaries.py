@@ -62,7 +62,7 @@ BORDERS = {
     "answer": ("pipeline.vault.omise.client:judge", 3),
     "answer's JSON": ("pipeline.vault.omise.token_answer:read_object", 3),
     "step": ("pipeline.migration.tokenizer:step_after", 3),
-    "progress": ("pipeline.cli.live_progress:_words", 0),
+    "progress": ("pipeline.cli.live_progress:_head", 0),
     "progress of reading": ("pipeline.cli.live_progress:Lines.reading", 0),
     "log line": ("pipeline.logs:_text_line", 0),
     "end of run": ("pipeline.ledger.ledger:Ledger.end_run", 0),
@@ -246,7 +246,7 @@ def require_silent_calls(log, port, watch):
     decryptors, allowed, other, calls = set(), [], [], 0
     for process, name, target, octets in traced_calls(log):
         calls += 1
-        if name == b"execve" and b"decrypt_child" in octets:
+        if name == b"execve" and b"decryptor.child" in octets:
             decryptors.add(process)
         to_vault = target.startswith(b"TCP") and f"->127.0.0.1:{port}]".encode() in target
         to_us = process in decryptors and target.startswith(b"pipe:")

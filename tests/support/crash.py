@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.leftovers import at_the_end, folder_until_the_end
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120
 
@@ -65,7 +67,8 @@ class Zygote:
     """One process that has imported everything and forks for every command."""
 
     def __init__(self):
-        self._folder = Path(tempfile.mkdtemp(prefix="cf-said-"))
+        self._folder = folder_until_the_end("cf-said-")
+        at_the_end(self._close)
         self._serial = 0
         self._codes = {}
         self._rest = b""
@@ -107,11 +110,10 @@ class Zygote:
             self._read(deadline)
         return self._codes.pop(pid)
 
-    def close(self):
+    def _close(self):
         self._process.stdin.close()
         self._process.wait(PATIENCE_S)
         self._process.stdout.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _until(self, word):
         deadline = time.monotonic() + PATIENCE_S
@@ -139,7 +141,7 @@ class Zygote:
 
 @functools.cache
 def zygote():
-    """Give the test process's zygote; it leaves with the process that holds its input."""
+    """Give the test process's zygote; it leaves when that process ends."""
     return Zygote()
 
 

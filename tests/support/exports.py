@@ -4,15 +4,12 @@ Keys are made once a process, in folders of their own under /tmp (an agent's soc
 stay short), and go with the process. Everything here is real: gpg, age, Sequoia and pyrage.
 """
 
-import atexit
 import base64
 import hashlib
 import hmac
 import io
 import os
-import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from pipeline.exports.sealed_export import EnvelopeKeys
+from tests.support.leftovers import at_the_end, folder_until_the_end
 from tests.support.programs import require
 
 PASSPHRASE = "correct hörse 1"
@@ -35,11 +33,12 @@ class Keyring:
     """Every key that the tests seal to, sign with or open with, as files of one folder."""
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="cfk-", dir="/tmp"))
+        # Close to the root: the path of an agent's socket may have a hundred bytes or so.
+        self.folder = folder_until_the_end("cfk-", parent="/tmp")  # noqa: S108 - made private.
         self.gpg_home = self.folder / "g"
         self.gpg_home.mkdir(mode=0o700)
         self._in_gpg = False
-        atexit.register(self._remove)
+        at_the_end(self._end_agent)
         for name, suite in PEOPLE.items():
             self._make_openpgp(name, suite)
         for name in ("age", "age_stranger"):
@@ -99,11 +98,10 @@ class Keyring:
         path.write_bytes(content)
         path.chmod(0o600)
 
-    def _remove(self):
+    def _end_agent(self):
         if self._in_gpg:
             command = ["gpgconf", "--homedir", str(self.gpg_home), "--kill", "all"]
             subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @cache

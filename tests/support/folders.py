@@ -1,8 +1,6 @@
 """Published migrations for tests: made once a process, handed out as copies."""
 
-import atexit
 import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
 from pipeline.outputs.verify import verify
 from tests.support.ledgers import StepClock, new_builder, settled_builder
+from tests.support.leftovers import folder_until_the_end
 
 VERSION = "0.1.0"
 RUNS_IN_SHEETS = frozenset("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
@@ -82,8 +81,7 @@ class Migrations:
 @cache
 def migrations(rows=90):
     """Make the migration; the folder after its first run is kept beside the final one."""
-    root = Path(tempfile.mkdtemp(prefix="cf-folders-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    root = folder_until_the_end("cf-folders-")
     work = root / "work"
     builder = settled_builder(work, rows, top_up=False)
     publish(builder.ledger, work, VERSION, signer())

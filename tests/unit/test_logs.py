@@ -69,7 +69,7 @@ def test_an_event_is_one_json_object(stream):
     assert record.pop("at").endswith("Z")
     assert record == {
         "level": "warning",
-        "log": "pipeline.migration.run",
+        "log": "pipeline.run",
         "event": "export opened",
         "path": str(path),
         "sha256": "ab" * 32,
