@@ -1,4 +1,4 @@
-"""Signals in, `Interrupted` out, but never in the middle of a commit.
+"""Turns a stopping signal into `Interrupted`, but never in the middle of a commit.
 
 A Python signal handler may raise between any two instructions. Raised inside a commit it would
 leave this process in doubt about what its own ledger holds, so there it waits for the end of it.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Shield:
+class DeferredSignals:
     """Turns the first stopping signal into `Interrupted`; the second ends the process at once."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Shield:
 
     @property
     def waiting(self) -> int | None:
-        """The number of a signal that came while the shield was held, if one did."""
+        """The number of a signal that came while signals were held back, if one did."""
         return self._waiting
 
     @contextmanager

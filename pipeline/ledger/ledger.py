@@ -26,10 +26,10 @@ from pipeline.ledger.checks import (
     require_same_mode,
     require_untouched,
 )
-from pipeline.ledger.fence import require_epoch
+from pipeline.ledger.epoch import require_epoch
 from pipeline.ledger.schema import events, meta, runs
 from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
-from pipeline.signals import Shield
+from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,7 +50,7 @@ class Ledger:
         path: The database file, or None for a temporary one (`cardferry check`).
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
-        shield: Keeps stopping signals out of commits.
+        signals: Keeps stopping signals out of commits.
 
     Raises:
         VerificationFailed: It is no ledger, damaged, a newer program's, or gone while the files
@@ -63,7 +63,7 @@ class Ledger:
         clock: Clock,
         *,
         read_only: bool = False,
-        shield: Shield | None = None,
+        signals: DeferredSignals | None = None,
     ) -> None:
         self.engine = open_engine(path, read_only=read_only)
         self.clock = clock
@@ -74,12 +74,12 @@ class Ledger:
         self._head = hashing.GENESIS
         self._events = 0
         self._path = path
-        self._shield = shield or Shield()
+        self._signals = signals or DeferredSignals()
         self._failure: LocalStorageFailed | None = None
         with ledger_trouble():
             try:
                 if not read_only:
-                    with self._shield.held(), self.engine.begin() as connection:
+                    with self._signals.held(), self.engine.begin() as connection:
                         create_if_empty(connection, path)
                         bring_up_to_date(connection)
                 with self.engine.connect() as connection:
@@ -104,7 +104,7 @@ class Ledger:
         """
         head, count = self._head, self._events
         try:
-            with self._shield.held():
+            with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
                     require_epoch(connection, self.epoch)
                     yield connection
@@ -127,7 +127,7 @@ class Ledger:
         if self._failure is not None:
             raise self._failure
         try:
-            with self._shield.held(), ledger_trouble():
+            with self._signals.held(), ledger_trouble():
                 yield self._driver
         except LocalStorageFailed as failure:
             self._failure = failure
@@ -136,7 +136,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection for looking; all looks inside see one state."""
-        with self._shield.held(), ledger_trouble(), self.engine.connect() as connection:
+        with self._signals.held(), ledger_trouble(), self.engine.connect() as connection:
             yield connection
 
     def verify(self) -> None:
@@ -180,7 +180,7 @@ class Ledger:
                 holds tokens of the other mode.
         """
         self.verify()
-        with self._shield.held(), ledger_trouble(), self.engine.begin() as connection:
+        with self._signals.held(), ledger_trouble(), self.engine.begin() as connection:
             self.epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
             self.run_id = run_id
             self._actor = str(facts.get("operator", ""))

@@ -1,4 +1,4 @@
-"""What became of sends in, events for the trail out: outcomes by the thousand, limits as they change.
+"""Enters into the trail what became of sends: outcomes by the thousand, limits as they change.
 
 An event for every outcome would make the trail as long as the ledger, which keeps each outcome
 anyway; a count for every thousand ties them to the chain of events while the run goes on. With
@@ -46,7 +46,7 @@ class Entry:
     limits: Limits | None
 
 
-class Diary:
+class RunEvents:
     """Enters into the trail what a run's sending came to.
 
     Args:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.run_events import Diary
+    from pipeline.ledger.run_events import RunEvents
 
 
 class Settling:
@@ -33,12 +33,14 @@ class Settling:
     Args:
         ledger: The open ledger of the run.
         in_flight_max: C; more open intents than this are a bug and stop the run.
-        diary: Where the trail learns of outcomes and limits, if it is to.
+        run_events: Where the trail learns of outcomes and limits, if it is to.
     """
 
-    def __init__(self, ledger: Ledger, in_flight_max: int, diary: Diary | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, in_flight_max: int, run_events: RunEvents | None = None
+    ) -> None:
         self._ledger = ledger
-        self._diary = diary
+        self._events = run_events
         self._in_flight_max = in_flight_max
         self._open = 0
         self._under_way: set[int] = set()
@@ -119,22 +121,22 @@ class Settling:
                 settled, frozen = freeze_doubled(self._ledger, connection, settled)
                 self._batches.write(settled, intents)
         self._open = still_open
-        if self._diary is not None:
-            self._diary.count(settled)
+        if self._events is not None:
+            self._events.count(settled)
         if self._several:
             self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen
 
     def _write(self, settled: list[Settlement], intents: list[Intent]) -> None:
         """Write a batch as one statement, or in a transaction where it needs company."""
-        diary = self._diary
-        entry = None if diary is None else diary.due()
+        run_events = self._events
+        entry = None if run_events is None else run_events.due()
         if entry is None and len(settled) + len(intents) <= ROWS_AT_ONCE:
             self._batches.commit(settled, intents)
             return
         with self._ledger.transaction() as connection:
-            if diary is not None and entry is not None:
-                diary.enter(connection, entry)
+            if run_events is not None and entry is not None:
+                run_events.enter(connection, entry)
             self._batches.write(settled, intents)
-        if diary is not None and entry is not None:
-            diary.entered(entry)
+        if run_events is not None and entry is not None:
+            run_events.entered(entry)

@@ -36,7 +36,7 @@ from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
-from pipeline.signals import Shield
+from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,7 +113,7 @@ class Run:
         self._signer = _signer(credentials)
         self._signal_noted = False
         self._flow = Flow()
-        self._shield = Shield()
+        self._signals = DeferredSignals()
 
     def carry_out(self) -> Ending:
         """Carry the exports into the folder, or go on with what an earlier run left.
@@ -123,9 +123,11 @@ class Run:
         """
         private_folder(self._job.folder)
         with ExitStack() as stack:
-            stack.enter_context(self._shield.interrupting())
+            stack.enter_context(self._signals.interrupting())
             stack.enter_context(migration_lock(self._job.folder))
-            ledger = Ledger(self._job.folder / LEDGER_NAME, self._tools.clock, shield=self._shield)
+            ledger = Ledger(
+                self._job.folder / LEDGER_NAME, self._tools.clock, signals=self._signals
+            )
             stack.callback(ledger.close)
             ledger.begin_run(
                 self._run_id(),
@@ -216,7 +218,7 @@ class Run:
             random=self._tools.random,
             watcher=self._tools.watcher,
             flow=self._flow,
-            shield=self._shield,
+            signals=self._signals,
             limit=limit,
             failures_max=int(self._settings.rules.max_failure_rate * rows) - failures,
             on_signal=lambda number: self._note_signal(ledger, number),

@@ -15,7 +15,7 @@ import uvloop
 
 from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.group_commit import GroupCommit
-from pipeline.ledger.run_events import LAST_GOOD_RATE, Diary, Limits
+from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import parts
 from pipeline.migration.plan import waiting_cards
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.records import Claim
     from pipeline.metrics import Flow, Watcher
     from pipeline.migration.transitions import WaitingCard
-    from pipeline.signals import Shield
+    from pipeline.signals import DeferredSignals
 
 RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
@@ -63,7 +63,7 @@ class Sending:
         random: For jitter.
         watcher: Shows the flow.
         flow: The figures it shows.
-        shield: What takes signals while no event loop does.
+        signals: Takes stopping signals while no event loop does.
         limit: Send at most this many rows; None for all.
         failures_max: More failures than this stop the run.
         on_signal: Told a stopping signal's number, in the ledger's thread.
@@ -76,7 +76,7 @@ class Sending:
     random: Random
     watcher: Watcher
     flow: Flow
-    shield: Shield
+    signals: DeferredSignals
     limit: int | None
     failures_max: int
     on_signal: Callable[[int], None]
@@ -88,7 +88,7 @@ class Sending:
             CardferryError: Why sending stopped early; what was answered is durable.
         """
         with (
-            self.shield.held(),
+            self.signals.held(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             runner.run(self._carry(work))
@@ -98,12 +98,12 @@ class Sending:
         gates = parts.gates(
             self.settings, self.clock, self.random, flow, self.ledger.recall(LAST_GOOD_RATE)
         )
-        diary = Diary(
+        run_events = RunEvents(
             self.ledger,
             lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
             gates.last_good_rate,
         )
-        settling = Settling(self.ledger, settings.in_flight_max, diary)
+        settling = Settling(self.ledger, settings.in_flight_max, run_events)
         with (
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
@@ -146,14 +146,14 @@ class Sending:
                 tokenizer.stop(Interrupted(number))
                 ledger_thread.submit(self.on_signal, number)
 
-            with _stopped_by_signals(stop, self.shield):
+            with _stopped_by_signals(stop, self.signals):
                 async with line, self.watcher.sending(flow, self.clock):
                     try:
                         await tokenizer.carry(_in_thread(cards, reader_thread))
                     finally:
                         reader_thread.submit(cards.close).result()
                         # In the ledger's thread: a signal that comes now writes there, too.
-                        ledger_thread.submit(diary.close).result()
+                        ledger_thread.submit(run_events.close).result()
 
     def _cards(
         self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]
@@ -191,7 +191,7 @@ async def _in_thread(
 
 
 @contextmanager
-def _stopped_by_signals(first: Callable[[int], None], shield: Shield) -> Iterator[None]:
+def _stopped_by_signals(first: Callable[[int], None], signals: DeferredSignals) -> Iterator[None]:
     """Let the first signal drain and the second end the process at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
@@ -206,8 +206,8 @@ def _stopped_by_signals(first: Callable[[int], None], shield: Shield) -> Iterato
     before = {number: signal.getsignal(number) for number in STOPPING_SIGNALS}
     for number in STOPPING_SIGNALS:
         loop.add_signal_handler(number, stop, int(number))
-    if shield.waiting is not None:
-        stop(shield.waiting)
+    if signals.waiting is not None:
+        stop(signals.waiting)
     try:
         yield
     finally:

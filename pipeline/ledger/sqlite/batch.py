@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pipeline.ledger.fence import OVERTAKEN
+from pipeline.ledger.epoch import OVERTAKEN
 from pipeline.model import RowState
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.fence import OVERTAKEN, overtaken
+from pipeline.ledger.epoch import OVERTAKEN, overtaken
 from pipeline.ledger.sqlite.batch import (
     COLUMNS,
     DOUBLED,

@@ -1,4 +1,4 @@
-"""The fence between runs: each takes the next epoch, and one that was overtaken writes no more."""
+"""Keeps two runs apart: each takes the next epoch, and one that was overtaken writes no more."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pipeline.errors import Interrupted
-from pipeline.signals import STOPPING_SIGNALS, Shield
+from pipeline.signals import STOPPING_SIGNALS, DeferredSignals
 
 
 def strike(number):
@@ -20,8 +20,8 @@ def strike(number):
 @pytest.mark.parametrize("number", STOPPING_SIGNALS)
 def test_outside_of_a_commit_a_signal_interrupts_at_once(number):
     """With the signal's number, for the exit code."""
-    shield = Shield()
-    with shield.interrupting(), pytest.raises(Interrupted) as stopped:
+    signals = DeferredSignals()
+    with signals.interrupting(), pytest.raises(Interrupted) as stopped:
         strike(number)
 
     assert stopped.value.exit_status == 128 + number
@@ -29,17 +29,17 @@ def test_outside_of_a_commit_a_signal_interrupts_at_once(number):
 
 def test_inside_of_a_commit_a_signal_waits_for_its_end():
     """The commit is whole, then the run is told."""
-    shield, done = Shield(), []
+    signals, done = DeferredSignals(), []
 
     def commit():
-        with shield.held():
-            with shield.held():
+        with signals.held():
+            with signals.held():
                 strike(signal.SIGTERM)
                 done.append("inner")
             done.append("outer")
         done.append("never")
 
-    with shield.interrupting(), pytest.raises(Interrupted):
+    with signals.interrupting(), pytest.raises(Interrupted):
         commit()
 
     assert done == ["inner", "outer"]
@@ -47,25 +47,25 @@ def test_inside_of_a_commit_a_signal_waits_for_its_end():
 
 def test_what_went_wrong_by_itself_counts_more_than_a_signal():
     """A full disk stays a full disk."""
-    shield = Shield()
+    signals = DeferredSignals()
 
     def commit():
         strike(signal.SIGTERM)
         raise OSError("full")
 
-    with shield.interrupting(), pytest.raises(OSError, match="full"), shield.held():
+    with signals.interrupting(), pytest.raises(OSError, match="full"), signals.held():
         commit()
 
-    assert shield.waiting is None
+    assert signals.waiting is None
 
 
 def test_in_another_thread_there_is_nothing_to_hold():
     """Signals come to the main thread only."""
-    shield, seen = Shield(), []
+    signals, seen = DeferredSignals(), []
 
     def work():
-        with shield.held():
-            seen.append(shield._depth)
+        with signals.held():
+            seen.append(signals._depth)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -77,7 +77,7 @@ def test_in_another_thread_there_is_nothing_to_hold():
 def test_handlers_of_before_are_put_back():
     """A library that calls a run keeps its own."""
     before = [signal.getsignal(number) for number in STOPPING_SIGNALS]
-    with Shield().interrupting():
+    with DeferredSignals().interrupting():
         assert before != [signal.getsignal(number) for number in STOPPING_SIGNALS]
 
     assert before == [signal.getsignal(number) for number in STOPPING_SIGNALS]
@@ -87,9 +87,9 @@ def test_the_second_signal_ends_the_process_at_once():
     """Even in the middle of a commit."""
     code = (
         "import os, signal\n"
-        "from pipeline.signals import Shield\n"
-        "shield = Shield()\n"
-        "with shield.interrupting(), shield.held():\n"
+        "from pipeline.signals import DeferredSignals\n"
+        "signals = DeferredSignals()\n"
+        "with signals.interrupting(), signals.held():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.ledger.run_events import LAST_GOOD_RATE, Diary, Limits
+from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import new_builder
 
@@ -20,13 +20,13 @@ def builder(tmp_path):
 
 
 class Sending:
-    """Settles rows through a diary whose limits a test sets."""
+    """Settles rows through run events whose limits a test sets."""
 
     def __init__(self, builder, rows):
         self.builder, self.limits, self.good_rate = builder, FREE, None
         self.export = builder.plan("cards.csv", rows)
-        self.diary = Diary(builder.ledger, lambda: self.limits, lambda: self.good_rate)
-        self.settling = Settling(builder.ledger, rows, self.diary)
+        self.run_events = RunEvents(builder.ledger, lambda: self.limits, lambda: self.good_rate)
+        self.settling = Settling(builder.ledger, rows, self.run_events)
 
     def settle(self, count, **limits):
         """Settle so many rows in one batch, under these limits."""
@@ -53,8 +53,8 @@ def test_outcomes_are_counted_across_batches_until_there_are_a_thousand(builder)
     for _ in range(3):
         sending.settle(400)
     sending.settle(10)
-    sending.diary.close()
-    sending.diary.close()
+    sending.run_events.close()
+    sending.run_events.close()
 
     assert [{"outcomes": 1_200, "ok": 1_200}, {"outcomes": 10, "ok": 10}] == sending.told(
         "outcomes_settled"
@@ -100,7 +100,7 @@ def test_the_last_limits_are_told_when_sending_ends(builder):
     sending = Sending(builder, 20)
     sending.settle(1)
     sending.settle(1, rate_per_s=25.0)
-    sending.diary.close()
+    sending.run_events.close()
 
     assert ["50.000", "25.000"] == [e["rate_per_s"] for e in sending.told("limits_changed")]
 
@@ -111,7 +111,7 @@ def test_outcomes_below_a_thousand_wait_even_when_new_limits_are_told(builder):
     for state in ("closed", "open", "half_open", "closed"):
         sending.settle(5, breaker=state)
     assert [] == sending.told("outcomes_settled")
-    sending.diary.close()
+    sending.run_events.close()
 
     assert [{"outcomes": 20, "ok": 20}] == sending.told("outcomes_settled")
 
@@ -123,7 +123,7 @@ def test_the_good_rate_is_kept_while_the_run_goes_on(builder):
     sending.settle(1, rate_per_s=17.5, breaker="closed")
     assert "17.5" == builder.ledger.recall(LAST_GOOD_RATE)
     sending.good_rate = 16.25
-    sending.diary.close()
+    sending.run_events.close()
 
     assert "16.25" == builder.ledger.recall(LAST_GOOD_RATE)
 
@@ -142,7 +142,7 @@ def test_a_doubled_token_in_the_batch_of_an_entry_costs_the_trail_no_count(build
     ]
     twin = settled[1]._replace(token=settled[0].token)
     assert 2 == len(sending.settling.apply([settled[0], twin]))
-    sending.diary.close()
+    sending.run_events.close()
     told = sending.told("outcomes_settled")
 
     assert [1_010, 2] == [event["outcomes"] for event in told]
