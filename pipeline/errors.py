@@ -78,9 +78,7 @@ class SettingsRefused(CardferryError):
         self,
         problems: Sequence[str],
         *,
-        next_step: str = (
-            "Correct it; configs/production.example.toml shows every setting with unit and default."
-        ),
+        next_step: str = "Correct it; `cardferry config --example` shows every setting.",
     ) -> None:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(f"the settings are refused:{lines}", next_step=next_step)

@@ -1,9 +1,10 @@
-"""Exceptions nobody caught in; their types and places out, never their texts.
+"""Prints the types and places of exceptions that nobody caught, never their texts.
 
 Python prints an exception's message, and `int()`, `KeyError`, decoders and parsers put the
 value they choked on into it. So every hook that Python calls for an exception nobody caught
-is replaced here: main program, threads, `__del__`, event loop, and warnings, whose texts may
-quote data as well. Local variables and source lines are not printed either.
+is replaced here: main program, threads, `__del__`, and warnings, whose texts may quote data as
+well. An event loop logs what its callbacks let go; `pipeline.logs` withholds that text. Local
+variables and source lines are not printed either.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import threading
 import traceback
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
     from types import TracebackType
     from typing import TextIO
@@ -27,26 +27,11 @@ _SILENT: Final = (KeyboardInterrupt, SystemExit)
 
 
 def install_excepthooks() -> None:
-    """Replace the hooks of main program, threads, finalizers and warnings.
-
-    An event loop has its own: give `report_from_loop` to `loop.set_exception_handler`.
-    """
+    """Replace the hooks of main program, threads, finalizers and warnings."""
     sys.excepthook = _from_main
     sys.unraisablehook = _from_finalizer
     threading.excepthook = _from_thread
     warnings.showwarning = _show_warning
-
-
-def report_from_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Print the type and place of an exception that a task or a callback let go.
-
-    The context's message and objects are left out: they hold `repr` of whatever was in flight.
-    """
-    trouble = context.get("exception")
-    if isinstance(trouble, BaseException):
-        _print(describe(trouble, where="in a task"))
-    else:
-        _print("a trouble in the event loop, without an exception")
 
 
 def describe(trouble: BaseException, *, where: str) -> str:

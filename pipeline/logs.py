@@ -15,6 +15,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OUR_LOGGERS: Final = "pipeline"
-FORMATS: Final = ("text", "json")
 _LEAK_CAUGHT: Final = "a log line held a card number and was withheld"
 _NOISY: Final = (
     "aiohttp", "asyncio", "httpcore", "httpx", "matplotlib", "PIL", "sqlalchemy", "tenacity", "urllib3",
@@ -225,6 +225,8 @@ def _facts(record: logging.LogRecord) -> dict[str, _Plain]:
     facts["place"] = f"{Path(record.pathname).name}:{record.lineno}"
     if record.exc_info and record.exc_info[0] is not None:
         facts["exception"] = record.exc_info[0].__qualname__
+        if last := traceback.extract_tb(record.exc_info[2], limit=-1):
+            facts["raised"] = f"{Path(last[0].filename).name}:{last[0].lineno}"
     return facts
 
 

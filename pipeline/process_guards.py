@@ -1,8 +1,7 @@
-"""A fresh process in, a hardened one and a report of what held out.
+"""Keeps this process out of dumps, debuggers and swap, and reports which guards held.
 
 Each guard is tried, none is required: a container may forbid any of them, and the audit report
-says which of them held. The guards keep memory out of dumps, debuggers and swap; they cannot
-make Python erase anything.
+says which of them held. None of them makes Python erase anything.
 
 Sources: prctl(2), mlockall(2), core(5), getrlimit(2).
 """
@@ -12,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import socket
 import sys
 from dataclasses import asdict, dataclass
@@ -23,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -66,13 +63,6 @@ class GuardReport:
     private_umask: bool
     no_new_privileges: bool
 
-    @property
-    def all_held(self) -> bool:
-        """Say whether no page can reach a dump, a debugger of this user, or swap."""
-        unswappable = self.memory_lock is MemoryLock.LOCKED or self.swap_present is False
-        held = self.not_dumpable and self.no_core_file and unswappable
-        return held and self.private_umask and self.no_new_privileges
-
     def as_dict(self) -> dict[str, bool | str | None]:
         """Give the report as plain values, for `report.json`."""
         return {name: getattr(value, "value", value) for name, value in asdict(self).items()}
@@ -109,11 +99,6 @@ def harden() -> GuardReport:
         private_umask=True,
         no_new_privileges=_prctl(_PR_GET_NO_NEW_PRIVS) == 1,
     )
-
-
-def die_with_parent() -> bool:
-    """Ask the kernel to kill this child when its parent's thread ends; say whether it will."""
-    return _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL)) == 0
 
 
 def leaky_environment(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -1,60 +1,67 @@
-"""`cardferry config`: the settings in force out, as TOML, secrets masked."""
+"""Shows the settings in force as TOML that can be read again, and the commented example."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import tomli_w
 
+from pipeline.cli.shipped import beside
 from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
-from pipeline.config.loading import load_settings, meaning_digest
-from pipeline.migration import parts
+from pipeline.config.loading import load_settings, masked, meaning_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from pipeline.config.models import Settings
 
 
 @click.command("config")
 @config_option
 @set_option
+@click.option("--example", is_flag=True, help="Print every setting with unit and default instead.")
 @json_option
 @pass_terminal
 def config(
-    terminal: Terminal, config_file: Path | None, overrides: tuple[str, ...], *, as_json: bool
+    terminal: Terminal,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    example: bool,
+    as_json: bool,
 ) -> None:
     """Show the settings in force: defaults, file, CARDFERRY_* environment and --set, in order.
 
     Secrets are named by their source and never shown; every problem is listed at once.
     """
-    settings, _ = load_settings(config_file, os.environ, overrides)
-    tree = parts.masked(settings)
-    if as_json:
-        terminal.print_json({"settings": tree, "settings_digest": meaning_digest(settings)})
+    if example:
+        click.echo((beside("configs") / "production.example.toml").read_text("utf-8"), nl=False)
         return
-    click.echo("\n".join(toml_lines(tree)).lstrip("\n"))
+    settings, _ = load_settings(config_file, os.environ, overrides)
+    if as_json:
+        tree = masked(settings)
+        terminal.print_json({"settings": tree, "settings_digest": meaning_digest(settings)})
+    else:
+        click.echo(as_toml(settings), nl=False)
 
 
-def toml_lines(tree: dict[str, Any], table: str = "") -> Iterator[str]:
-    """Give a tree as TOML lines: plain keys first, then one table after the other."""
+def as_toml(settings: Settings) -> str:
+    """Give settings as TOML that `-c` reads again, from wherever it lies: paths are absolute."""
+    return tomli_w.dumps(_with_absolute_paths(settings, masked(settings)))
+
+
+def _with_absolute_paths(settings: Any, tree: dict[str, Any]) -> dict[str, Any]:
+    """Put absolute paths into a tree wherever the settings hold a path."""
+    shown: dict[str, Any] = {}
     for name, value in tree.items():
-        if not isinstance(value, dict):
-            yield f"{name} = {_value(value)}"
-    for name, value in tree.items():
+        held = getattr(settings, name, None)
         if isinstance(value, dict):
-            full = f"{table}.{name}" if table else name
-            yield ""
-            yield f"[{full}]"
-            yield from toml_lines(value, full)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return str(value)
+            shown[name] = _with_absolute_paths(held, value)
+        elif isinstance(held, Path):
+            shown[name] = str(held.absolute())
+        elif isinstance(held, tuple) and all(isinstance(item, Path) for item in held):
+            shown[name] = [str(item.absolute()) for item in held]
+        else:
+            shown[name] = value
+    return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-import pipeline
 from pipeline import process_guards
 from pipeline.cli.carrying import carry, facts_of
 from pipeline.cli.check import profile
+from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.config.loading import load_settings
@@ -22,16 +21,14 @@ from pipeline.metrics import Silence
 from pipeline.migration import parts
 from pipeline.migration.run import Job
 from pipeline.sandbox.options import Options
+from pipeline.sandbox.serve import background
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
 
 SAMPLE_NAME: Final = "cards.csv.pgp"
 MODES_NAME: Final = "modes.csv.pgp"
-_PACKAGE: Final = Path(pipeline.__file__).parent
 
 
 @click.command("demo")
@@ -53,7 +50,7 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
     del as_json
     folder = folder or Path(tempfile.mkdtemp(prefix="cardferry-demo-"))
     held_guards = process_guards.harden()
-    with _sandbox() as url:
+    with background(Options()) as url:
         terminal.say(f"sandbox vault at {url}")
         overrides = [f'vault.url="{url}"']
         settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
@@ -85,22 +82,3 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
         plan = profile([sample], settings, credentials, Silence(), changed)
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)
-
-
-def beside(name: str) -> Path:
-    """Find a folder that a checkout has beside the package and a wheel inside it."""
-    inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
-
-
-@contextmanager
-def _sandbox() -> Iterator[str]:
-    try:
-        from pipeline.sandbox.serve import background  # noqa: PLC0415 - an extra.
-    except ImportError:
-        raise click.UsageError(
-            "the demo needs the sandbox, which is not installed\n"
-            "Install it with: pip install 'cardferry[sandbox]'"
-        ) from None
-    with background(Options()) as url:
-        yield url

@@ -92,13 +92,8 @@ def _announce(url: str) -> None:
 
 
 def _run(options: Options) -> None:
-    try:
-        from pipeline.sandbox.serve import CannotListen, serve  # noqa: PLC0415 - an extra.
-    except ImportError:
-        raise click.UsageError(
-            "the sandbox needs uvicorn, which is not installed\n"
-            "Install it with: pip install 'cardferry[sandbox]'"
-        ) from None
+    from pipeline.sandbox.serve import CannotListen, serve  # noqa: PLC0415 - slow to import.
+
     try:
         serve(options, _announce)
     except CannotListen as refused:

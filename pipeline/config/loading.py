@@ -14,9 +14,9 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import SecretStr, ValidationError
 
-from pipeline.config.credentials import Credentials, read_credentials
+from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARDFERRY_"
-_NEXT_STEP = (
-    "Correct them; configs/production.example.toml shows every setting with unit and default."
-)
+_NEXT_STEP = "Correct them; `cardferry config --example` shows every setting."
 _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
@@ -96,6 +94,25 @@ def meaning_digest(settings: Settings) -> str:
     """
     tree = settings.model_dump(mode="json", include=_MEANING)
     return hashlib.sha256(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Give the settings as a tree that may be shown and read again: secrets are stars."""
+    tree = _without_empty(settings.model_dump(mode="json"))
+    if isinstance(settings.vault.public_key, SecretStr):
+        # The kind of key is no secret, and without it the settings could not be read again.
+        kind = TEST_KEY_MARK[1:] if settings.vault.mode == "test" else ""
+        tree["vault"]["public_key"] = f"pkey_{kind}{settings.vault.public_key}"
+    return tree
+
+
+def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is `None`; TOML has no word for it."""
+    return {
+        name: _without_empty(value) if isinstance(value, dict) else value
+        for name, value in tree.items()
+        if value is not None
+    }
 
 
 def _read_file(path: Path | None, problems: list[str]) -> tuple[dict[str, Any], bool]:
@@ -235,8 +252,3 @@ def _sentences(error: ValidationError) -> list[str]:
 
 def _is_union_branch(part: str) -> bool:
     return part[:1].isupper() or "[" in part or "-" in part
-
-
-def describe(section: type[BaseModel]) -> dict[str, str]:
-    """Give key → description for one table of the settings."""
-    return {name: field.description or "" for name, field in section.model_fields.items()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import SettingsRefused
@@ -98,23 +96,6 @@ def client(
         livemode=settings.vault.mode == "live",
         clock=clock,
     )
-
-
-def masked(settings: Settings) -> dict[str, Any]:
-    """Give the settings as a tree that may be shown: secrets are stars, `None`s are left out."""
-    return _without_empty(settings.model_dump(mode="json"))
-
-
-def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            shown[name] = _without_empty(value)
-        elif isinstance(value, SecretStr):
-            shown[name] = "**********"
-        elif value is not None:
-            shown[name] = value
-    return shown
 
 
 def gates(

@@ -11,7 +11,7 @@ import orjson
 
 from pipeline import __version__
 from pipeline.clock import timestamp
-from pipeline.config.loading import meaning_digest
+from pipeline.config.loading import masked, meaning_digest
 from pipeline.disk import private_folder
 from pipeline.errors import (
     CardferryError,
@@ -246,7 +246,7 @@ class Run:
         return {
             **self._job.facts,
             "version": __version__,
-            "settings": parts.masked(self._settings),
+            "settings": masked(self._settings),
             "settings_digest": meaning_digest(self._settings),
             "in_flight_max": self._settings.flow.in_flight_max,
             "on_ambiguous": self._settings.flow.on_ambiguous,

@@ -84,14 +84,6 @@ def test_a_wrong_option_is_a_wrong_command_line(arguments, words):
     assert (finished.returncode, words in finished.stderr) == (2, True)
 
 
-def test_a_missing_extra_is_said_with_what_to_install():
-    """Without uvicorn there is no server, but there is a sentence."""
-    finished = run(before="import sys; sys.modules['uvicorn'] = None; ")
-
-    assert finished.returncode == 2
-    assert "pip install 'cardferry[sandbox]'" in finished.stderr
-
-
 def test_help_and_description_name_every_letter_and_object():
     """`--help` explains faults and assumptions, `--describe` the objects."""
     described = run("--describe").stdout

@@ -1,8 +1,6 @@
 """The demo: what a newcomer sees first."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -86,18 +84,3 @@ def test_the_demos_tokens_are_known_to_the_vault(tmp_path):
                 token["card"]["last_digits"],
             )
     assert len(mapping) == done.json["balance"]["tokenized"]
-
-
-def test_the_demo_says_what_is_missing_without_the_sandbox_extra(tmp_path):
-    """Without uvicorn the demo ends with 2 and says what to install."""
-    (tmp_path / "uvicorn.py").write_text("raise ImportError")
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "demo"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
-    )
-
-    assert done.returncode == 2
-    assert "cardferry[sandbox]" in done.stderr

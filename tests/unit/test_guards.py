@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.process_guards import GuardReport, MemoryLock, leaky_environment, system_facts
+from pipeline.process_guards import MemoryLock, leaky_environment, system_facts
 
 REPORT = "import json; from pipeline.process_guards import harden; print(json.dumps(harden().as_dict()))\n"
 
@@ -96,50 +96,6 @@ def test_locking_memory_does_not_make_it_resident():
 
     assert lock in set(MemoryLock)
     assert small == "True"
-
-
-def test_a_child_dies_with_its_parent():
-    """A child that asked for it does not outlive a killed parent."""
-    child = (
-        "from pipeline.process_guards import die_with_parent as d; print(d(), flush=True); input()"
-    )
-    parent = (
-        "import os, signal, subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {child!r}],"
-        " stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)\n"
-        "print(child.stdout.readline().strip(), flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
-    ) as process:
-        told = process.stdout.readline()
-
-    assert told == "True\n"
-    assert process.returncode == -9
-
-
-@pytest.mark.parametrize(
-    ("swap", "lock", "held"),
-    [
-        (False, MemoryLock.LIMITED, True),
-        (True, MemoryLock.LIMITED, False),
-        (True, MemoryLock.LOCKED, True),
-        (None, MemoryLock.FAILED, False),
-    ],
-)
-def test_memory_is_safe_when_locked_or_without_swap(swap, lock, held):
-    """Either is enough; not knowing is not."""
-    report = GuardReport(
-        not_dumpable=True,
-        no_core_file=True,
-        memory_lock=lock,
-        swap_present=swap,
-        private_umask=True,
-        no_new_privileges=True,
-    )
-
-    assert report.all_held is held
 
 
 def test_leaky_variables_are_named_and_never_shown():

@@ -28,16 +28,6 @@ LEAKS = {
     "a thread": "import threading\ndef leak(): int('x' + n)\nthreading.Thread(target=leak, name=n).start()",
     "a finalizer": "class A:\n    def __del__(self): int('x' + n)\nA()",
     "a warning": "import warnings; warnings.warn(n)",
-    "an event loop": (
-        "import asyncio\nfrom pipeline.excepthooks import report_from_loop\n"
-        "async def main():\n"
-        "    asyncio.get_running_loop().set_exception_handler(report_from_loop)\n"
-        "    asyncio.get_running_loop().call_soon(int, 'x' + n)\n"
-        "    asyncio.create_task(lost(), name=n)\n"
-        "    await asyncio.sleep(0.01)\n"
-        "async def lost(): raise ValueError(n)\n"
-        "asyncio.run(main())"
-    ),
 }
 
 
@@ -62,6 +52,30 @@ def test_an_exception_nobody_caught_keeps_its_text(tmp_path, leak, developing):
     assert NUMBER not in ended.stdout + ended.stderr
     assert "withheld" in ended.stderr
     assert f"{program}:" in ended.stderr
+
+
+def test_what_a_task_lets_go_is_logged_by_type_and_place(tmp_path):
+    """An event loop logs what nobody awaited; the log keeps the type and the line of ours."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import asyncio\nfrom pipeline import logs\nlogs.configure()\nn = {NUMBER!r}\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().call_soon(int, 'x' + n)\n"
+        "    asyncio.create_task(lost(), name=n)\n"
+        "    await asyncio.sleep(0.01)\n"
+        "async def lost(): raise ValueError(n)\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+
+    assert NUMBER not in ended.stdout + ended.stderr
+    assert "exception=ValueError raised=program.py:9" in ended.stderr
 
 
 def test_the_whole_chain_is_named(tmp_path):
