@@ -1,13 +1,14 @@
-"""Counts what a run is doing: rows, answers, latencies; whoever writes here knows no onlooker."""
+"""Counts what a run is doing (rows, answers, latencies) and tells a list of listeners."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter as Tally
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pipeline.clock import Clock
@@ -47,7 +48,7 @@ def _bucket(seconds: float) -> int:
 
 @dataclass(slots=True)
 class Flow:
-    """The run's moving figures, written by the stages and read by whoever shows them."""
+    """The run's moving figures, written while it sends and read by its listeners."""
 
     total: int = 0
     sent: int = 0
@@ -63,12 +64,19 @@ class Flow:
     rate_allowed: float = 0.0
     breaker: str = "closed"
     breaker_opened: int = 0
+    codes: Tally[str] = field(default_factory=Tally)
+    """Rows that this run rejected, failed or held, by failure code."""
     latencies: Latencies = field(default_factory=Latencies)
 
     @property
     def settled(self) -> int:
         """Rows that this run brought to an end."""
-        return self.tokenized + self.rejected + self.failed + self.held
+        return self.tokenized + self.failures
+
+    @property
+    def failures(self) -> int:
+        """Rows that this run rejected, failed or held."""
+        return self.rejected + self.failed + self.held
 
     def statistics(self, seconds: float) -> dict[str, object]:
         """Give the figures for the ledger; `seconds` is how long the sending took."""
@@ -95,27 +103,48 @@ class Counter:
         """Count more rows."""
 
 
-class Watcher(Protocol):
-    """Shows a run's progress; the silent one is a valid one."""
+class Listener(Protocol):
+    """Is told what a run is doing, and shows, logs or exports it."""
 
     def reading(self, name: str) -> AbstractContextManager[Counter]:
-        """Show that an export is being read; the counter is told rows as they come."""
+        """Learn that an export is being read; the counter is told rows as they come."""
         ...
 
     def sending(self, flow: Flow, clock: Clock) -> AbstractAsyncContextManager[None]:
-        """Show the flow for as long as the context lasts."""
+        """Follow the flow for as long as the context lasts."""
         ...
 
 
-class Silence:
-    """Shows nothing."""
+class Listeners:
+    """Passes what a run tells on to any number of listeners, none included.
+
+    Args:
+        listeners: Those who want to know; the first is told first and released last.
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
 
     @contextmanager
-    def reading(self, name: str) -> Iterator[Counter]:  # noqa: ARG002 - nothing is shown.
-        """Give a counter that nobody looks at."""
-        yield Counter()
+    def reading(self, name: str) -> Iterator[Counter]:
+        """Give one counter that tells every listener's counter."""
+        with ExitStack() as stack:
+            counters = [stack.enter_context(each.reading(name)) for each in self._listeners]
+            yield _Counters(counters)
 
     @asynccontextmanager
-    async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:  # noqa: ARG002
-        """Do nothing for as long as the context lasts."""
-        yield
+    async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:
+        """Let every listener follow the flow."""
+        async with AsyncExitStack() as stack:
+            for each in self._listeners:
+                await stack.enter_async_context(each.sending(flow, clock))
+            yield
+
+
+class _Counters(Counter):
+    def __init__(self, counters: Sequence[Counter]) -> None:
+        self._counters = counters
+
+    def add(self, rows: int) -> None:
+        for counter in self._counters:
+            counter.add(rows)

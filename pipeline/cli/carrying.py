@@ -16,7 +16,7 @@ from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.logs import EventLog
-from pipeline.metrics import Silence
+from pipeline.metrics import Listeners
 from pipeline.migration.run import Job, Run, Tools
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def carry(
             return True
         return click.confirm("Send these rows?", default=False, err=True)
 
-    watcher = Silence() if terminal.quiet else Lines(sys.stderr)
+    listener = Listeners() if terminal.quiet else Lines(sys.stderr)
     return Run(
-        job, settings, credentials, Tools(SystemClock(), SystemRandom(), watcher, confirm)
+        job, settings, credentials, Tools(SystemClock(), SystemRandom(), listener, confirm)
     ).carry_out()
 
 

@@ -24,7 +24,7 @@ from pipeline.config.loading import load_settings, meaning_digest
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
-from pipeline.metrics import Silence
+from pipeline.metrics import Listeners
 from pipeline.migration import parts
 from pipeline.migration.plan import prove_and_plan
 from pipeline.migration.run import plan_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.metrics import Watcher
+    from pipeline.metrics import Listener
     from pipeline.migration.plan import Reading
 
 
@@ -59,8 +59,8 @@ def check(
     """
     process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
-    watcher = Silence() if terminal.quiet else Lines(sys.stderr)
-    plan = profile(exports, settings, credentials, watcher)
+    listener = Listeners() if terminal.quiet else Lines(sys.stderr)
+    plan = profile(exports, settings, credentials, listener)
     if as_json:
         terminal.print_json({"exit_code": 3 if plan["failures"] else 0, **plan})
     else:
@@ -72,7 +72,7 @@ def profile(
     exports: Sequence[Path],
     settings: Settings,
     credentials: Credentials,
-    watcher: Watcher,
+    listener: Listener,
     reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Plan exports in a ledger that leaves nothing behind, and give the plan and the origins.
@@ -81,7 +81,7 @@ def profile(
         exports: Their paths.
         settings: The settings in force.
         credentials: The secrets they name.
-        watcher: Shows rows as they are read.
+        listener: Shows rows as they are read.
         reading: How to read and judge them; default: as the settings say.
 
     Raises:
@@ -102,7 +102,7 @@ def profile(
         for path in exports:
             with (
                 SealedExport(path, keys, limits) as sealed,
-                watcher.reading(sealed.name) as counter,
+                listener.reading(sealed.name) as counter,
             ):
                 file, _ = prove_and_plan(sealed, planning, reading, today, counter)
                 opened.append({"name": file.name, "size": file.size, "sha256": file.sha256})

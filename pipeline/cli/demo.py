@@ -17,7 +17,7 @@ from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.config.loading import load_settings
-from pipeline.metrics import Silence
+from pipeline.metrics import Listeners
 from pipeline.migration import parts
 from pipeline.migration.run import Job
 from pipeline.sandbox.options import Options
@@ -79,6 +79,6 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
         ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
     ):
         sample = beside("sample_data") / MODES_NAME
-        plan = profile([sample], settings, credentials, Silence(), changed)
+        plan = profile([sample], settings, credentials, Listeners(), changed)
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)

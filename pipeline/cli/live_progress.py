@@ -131,7 +131,7 @@ def _head(flow: Flow, seconds: float, *, ended: bool = False) -> str:
             f"{flow.settled:,}/{flow.total:,} rows",
             f"{rate:,.1f}/s",
             f"in {duration(seconds)}" if ended else left,
-            f"failures {flow.rejected + flow.failed + flow.held:,}",
+            f"failures {flow.failures:,}",
         )
     )
 

@@ -28,7 +28,7 @@ from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.logs import EventLog, Word
-from pipeline.metrics import Flow, Silence
+from pipeline.metrics import Flow, Listeners
 from pipeline.migration import parts
 from pipeline.migration.plan import prove_and_plan
 from pipeline.migration.send import PlannedExport, Sending
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.metrics import Watcher
+    from pipeline.metrics import Listener
 
 log = EventLog("run")
 
@@ -78,7 +78,7 @@ class Tools:
 
     clock: Clock
     random: Random
-    watcher: Watcher = field(default_factory=Silence)
+    listener: Listener = field(default_factory=Listeners)
     confirm: Callable[[Callable[[], dict[str, Any]]], bool] = lambda _plan: True
     """Asked before anything is sent; the plan costs a look at every row, so it comes on request."""
 
@@ -178,7 +178,7 @@ class Run:
         work: dict[str, PlannedExport] = {}
         for path in job.exports:
             sealed = stack.enter_context(SealedExport(path, keys, limits))
-            with self._tools.watcher.reading(sealed.name) as counter:
+            with self._tools.listener.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
             work.setdefault(file.sha256, PlannedExport(sealed, file, known))
         if job.again is not None:
@@ -216,7 +216,7 @@ class Run:
             ledger=ledger,
             clock=self._tools.clock,
             random=self._tools.random,
-            watcher=self._tools.watcher,
+            listener=self._tools.listener,
             flow=self._flow,
             signals=self._signals,
             limit=limit,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.planning import KnownExport
     from pipeline.ledger.records import Claim
-    from pipeline.metrics import Flow, Watcher
+    from pipeline.metrics import Flow, Listener
     from pipeline.migration.transitions import WaitingCard
     from pipeline.signals import DeferredSignals
 
@@ -61,7 +61,7 @@ class Sending:
         ledger: Open, in this run's epoch.
         clock: For waits and latencies.
         random: For jitter.
-        watcher: Shows the flow.
+        listener: Shows the flow.
         flow: The figures it shows.
         signals: Takes stopping signals while no event loop does.
         limit: Send at most this many rows; None for all.
@@ -74,7 +74,7 @@ class Sending:
     ledger: Ledger
     clock: Clock
     random: Random
-    watcher: Watcher
+    listener: Listener
     flow: Flow
     signals: DeferredSignals
     limit: int | None
@@ -147,7 +147,7 @@ class Sending:
                 ledger_thread.submit(self.on_signal, number)
 
             with _stopped_by_signals(stop, self.signals):
-                async with line, self.watcher.sending(flow, self.clock):
+                async with line, self.listener.sending(flow, self.clock):
                     try:
                         await tokenizer.carry(_in_thread(cards, reader_thread))
                     finally:

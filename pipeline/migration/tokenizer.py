@@ -238,6 +238,8 @@ class Tokenizer:
             flow.failed += 1
         elif step.state is RowState.HELD:
             flow.held += 1
+        if step.code is not None:
+            flow.codes[step.code] += 1
         flow.refused += outcome.kind is OutcomeKind.REFUSED
         flow.ambiguous += outcome.kind is OutcomeKind.AMBIGUOUS
 

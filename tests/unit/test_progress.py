@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli.live_progress import Lines, duration
-from pipeline.metrics import Flow, Latencies, Silence
+from pipeline.metrics import Flow, Latencies, Listeners
 
 SECONDS = st.floats(0.000_01, 120, allow_nan=False)
 
@@ -173,14 +173,14 @@ def test_an_export_that_is_known_is_not_said_to_be_empty():
     assert stream.getvalue() == "read cards.pgp: no new rows\n"
 
 
-def test_silence_is_a_valid_watcher(capsys):
+def test_no_listener_is_needed(capsys):
     """Nothing is shown and nothing breaks."""
 
     async def watch():
-        async with Silence().sending(Flow(), StepClock()):
+        async with Listeners().sending(Flow(), StepClock()):
             pass
 
-    with Silence().reading("x") as counter:
+    with Listeners().reading("x") as counter:
         counter.add(1)
     asyncio.run(watch())
 
@@ -194,3 +194,20 @@ def test_statistics_give_rates_and_latencies():
 
     assert flow.statistics(2.0)["rows_per_s"] == 4.0
     assert flow.statistics(0.0)["rows_per_s"] == 0.0
+
+
+def test_every_listener_is_told_the_same():
+    """Two listeners count the same rows and follow the same flow."""
+    streams = (io.StringIO(), io.StringIO())
+    both = Listeners(*map(Lines, streams))
+
+    async def watch():
+        async with both.sending(Flow(total=3, tokenized=3), StepClock()):
+            pass
+
+    with both.reading("x") as counter:
+        counter.add(3)
+    asyncio.run(watch())
+
+    assert streams[0].getvalue() == streams[1].getvalue()
+    assert streams[0].getvalue().startswith("read x: 3 rows\n3/3 rows")
