@@ -8,6 +8,7 @@ the data, so both may be printed anywhere.
     ├── VaultUnavailable           4   outage, retry budget spent, an answer that cannot be trusted
     ├── LocalStorageFailed         5   disk full, failing sync, unwritable folder
     ├── ExportRefused              6   wrong key, damaged, unsigned, security codes, bad header
+    │   └── KeyUnusable            6   our key is missing, unreadable or locked; no export is to blame
     ├── SettingsRefused            7   every problem of the settings at once
     │   └── VaultRefusedSettings   7   key refused, redirect, wrong mode, certificate refused
     ├── VerificationFailed         8   ledger, trail, manifest or an output does not verify
@@ -61,7 +62,11 @@ class ExportRefused(CardferryError):
         """Give the same refusal with the export's name in front, if it is not there yet."""
         if self.message.startswith(f"{export}: "):
             return self
-        return ExportRefused(f"{export}: {self.message}", next_step=self.next_step)
+        return type(self)(f"{export}: {self.message}", next_step=self.next_step)
+
+
+class KeyUnusable(ExportRefused):
+    """The configured key itself cannot be used now; that says nothing against an export."""
 
 
 class SettingsRefused(CardferryError):

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "check": "Open, prove and validate exports; send nothing, write nothing.",
     "run": "Carry exports into a migration folder; the same command goes on.",
     "status": "Show how far a migration is.",
+    "inbox": "Carry every finished export that lies in a folder.",
     "retry": "Plan retryable failures again and carry them.",
     "publish": "Write every output again from the ledger.",
     "verify": "Recompute every digest and total of a migration, offline.",

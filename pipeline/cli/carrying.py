@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import process_guards
+from pipeline.cli.durations import DURATION
 from pipeline.cli.live_progress import Lines
 from pipeline.cli.streams import reader_may_go
 from pipeline.cli.summary import say_next, show_ending, show_plan
@@ -36,6 +37,14 @@ limit_option = click.option(
     metavar="ROWS",
     help="Send at most this many rows now; default: all of them.",
 )
+wait_lock_option = click.option(
+    "--wait-lock",
+    "wait_s",
+    type=DURATION,
+    default="0s",
+    metavar="DURATION",
+    help="Wait so long (90s, 15m) for another run of this migration to end.",
+)
 yes_option = click.option(
     "-y",
     "--yes",
@@ -55,6 +64,7 @@ def carry_and_show(
     ask: bool = True,
     again: Sequence[str] | None = None,
     held: bool = False,
+    wait_s: float = 0.0,
 ) -> int:
     """Carry exports as the options say, show how it ended and what is next; give the exit code.
 
@@ -64,7 +74,7 @@ def carry_and_show(
     held_guards = process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
     facts = facts_of(held_guards, settings.audit.operator)
-    job = Job(exports, folder, facts, limit, again, held)
+    job = Job(exports, folder, facts, limit, again, held, wait_s)
     ending = carry(terminal, job, settings, credentials, ask=ask)
     with reader_may_go():
         show_ending(terminal, ending, folder)

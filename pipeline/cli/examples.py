@@ -37,6 +37,13 @@ ENDINGS: Final = {
             "run cards.csv.pgp -c production.toml -o out/ --set flow.rate_per_s=2",
         ),
     ),
+    "inbox": Ending(
+        (0, 3, 4, 5, 6, 7, 8, 11, 129, 130, 143),
+        (
+            "inbox /srv/exports -c production.toml -o out/",
+            "inbox /srv/exports -c production.toml -o out/ --every 60s",
+        ),
+    ),
     "status": Ending((0, 8), ("status out/", "status out/ --json")),
     "retry": Ending(
         _CARRYING,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.carrying import carry_and_show, limit_option, yes_option
+from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
 from pipeline.cli.terminal import (
     Terminal,
     config_option,
@@ -34,6 +34,7 @@ _RETRYABLE = [code.code for code in FAILURE_CODES.values() if code.retryable]
 )
 @click.option("--held", is_flag=True, help="Held rows too: a second token may then exist for them.")
 @limit_option
+@wait_lock_option
 @yes_option
 @json_option
 @pass_terminal
@@ -47,6 +48,7 @@ def retry(
     codes: tuple[str, ...],
     limit: int | None,
     held: bool,
+    wait_s: float,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -65,4 +67,5 @@ def retry(
         ask=not yes,
         again=codes,
         held=held,
+        wait_s=wait_s,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.carrying import carry_and_show, limit_option, yes_option
+from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
 from pipeline.cli.terminal import (
     Terminal,
     config_option,
@@ -30,6 +30,7 @@ from pipeline.cli.terminal import (
     help="Migration folder; made if it is not there.",
 )
 @limit_option
+@wait_lock_option
 @yes_option
 @json_option
 @pass_terminal
@@ -41,6 +42,7 @@ def run(
     folder: Path,
     limit: int | None,
     *,
+    wait_s: float,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -52,5 +54,12 @@ def run(
     """
     del as_json
     return carry_and_show(
-        terminal, exports, config_file, overrides, folder, limit=limit, ask=not yes
+        terminal,
+        exports,
+        config_file,
+        overrides,
+        folder,
+        limit=limit,
+        ask=not yes,
+        wait_s=wait_s,
     )

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 
 from pipeline import logs
-from pipeline.errors import CardferryError, SettingsRefused, exit_status
+from pipeline.errors import CardferryError, KeyUnusable, SettingsRefused, exit_status
 from pipeline.logs import wants_colour
 
 ENVELOPE_VERSION: Final = 1
@@ -76,6 +76,7 @@ class Terminal:
                 "exit_code": exit_status(trouble),
                 "error": trouble.message,
                 "next_step": trouble.next_step,
+                "key_unusable": isinstance(trouble, KeyUnusable),
             }
             if isinstance(trouble, SettingsRefused):
                 answer["problems"] = list(trouble.problems)

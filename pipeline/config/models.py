@@ -277,6 +277,14 @@ class AuditSettings(Section):
     )
 
 
+class WatchSettings(Section):
+    """`[watch]`: who is told how runs go, and what becomes of exports that are carried."""
+
+    inbox_done: Literal["leave", "move", "remove"] = Field(
+        "leave", description="a carried export of an inbox, once the outputs are published"
+    )
+
+
 class Settings(Section):
     """Everything a run can be told, checked."""
 
@@ -286,3 +294,4 @@ class Settings(Section):
     flow: FlowSettings = FlowSettings()
     ledger: LedgerSettings = LedgerSettings()
     audit: AuditSettings = AuditSettings()
+    watch: WatchSettings = WatchSettings()

@@ -23,16 +23,21 @@ _BETWEEN_TRIES_S: Final = 0.02
 
 
 @contextmanager
-def migration_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock for as long as the context lasts.
+def migration_lock(folder: Path, name: str = LOCK_NAME, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock of the folder for as long as the context lasts.
+
+    Args:
+        folder: The migration folder.
+        name: The lock's file in it.
+        wait_s: How long to wait for another holder to leave.
 
     Raises:
-        MigrationLocked: Another run holds it; within a quarter of a second.
+        MigrationLocked: Another run holds it; a quarter of a second after `wait_s` at the latest.
         LocalStorageFailed: The lock file cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(folder / LOCK_NAME, flags, 0o600)
+        descriptor = os.open(folder / name, flags, 0o600)
     except OSError as error:
         raise LocalStorageFailed(
             f"the migration folder's lock cannot be opened ({error.strerror})",
@@ -40,7 +45,7 @@ def migration_lock(folder: Path) -> Iterator[None]:
         ) from None
     try:
         try:
-            _take(descriptor)
+            _take(descriptor, wait_s)
         except BlockingIOError:
             raise MigrationLocked(
                 "another run holds this migration",
@@ -56,9 +61,9 @@ def migration_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int) -> None:
+def _take(descriptor: int, wait_s: float) -> None:
     """Take the lock; whoever only looks (`is_locked`) holds it for microseconds."""
-    for _ in range(_TRIES - 1):
+    for _ in range(_TRIES - 1 + int(wait_s / _BETWEEN_TRIES_S)):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

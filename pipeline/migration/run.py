@@ -62,6 +62,7 @@ class Job:
         limit: Send at most this many rows.
         again: Failure codes to plan again first (`cardferry retry`); None plans nothing again.
         held: Plan held rows again too.
+        wait_s: How long to wait for another run of this folder to end, in seconds.
     """
 
     exports: Sequence[Path]
@@ -70,6 +71,7 @@ class Job:
     limit: int | None = None
     again: Sequence[str] | None = None
     held: bool = False
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Run:
         private_folder(self._job.folder)
         with ExitStack() as stack:
             stack.enter_context(self._signals.interrupting())
-            stack.enter_context(migration_lock(self._job.folder))
+            stack.enter_context(migration_lock(self._job.folder, wait_s=self._job.wait_s))
             ledger = Ledger(
                 self._job.folder / LEDGER_NAME, self._tools.clock, signals=self._signals
             )

@@ -1,0 +1,259 @@
+"""`cardferry inbox FOLDER -c CONFIG -o DIR`: carries every finished export that lies in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import click
+import orjson
+
+from pipeline.cli.durations import DURATION
+from pipeline.cli.terminal import (
+    Terminal,
+    config_option,
+    json_option,
+    pass_terminal,
+    set_option,
+)
+from pipeline.clock import SystemClock
+from pipeline.config.loading import load_settings
+from pipeline.disk import private_folder
+from pipeline.errors import LocalStorageFailed, MigrationLocked, VaultUnavailable
+from pipeline.ledger.lock import migration_lock
+from pipeline.migration.inbox import Carried, Inbox, InboxRules, Pass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType, TracebackType
+
+LOCK_NAME: Final = ".inbox.lock"
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GO_ON: Final = frozenset({0, 3, 6, VaultUnavailable.exit_code, MigrationLocked.exit_code})
+"""Exit codes of a pass after which another look, later, makes sense."""
+
+_WORST_LAST: Final = (0, 3, 6, 4, 11, 5, 7, 8, 9, 2, 1)
+
+
+@click.command("inbox")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@config_option
+@set_option
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Migration folder; made if it is not there.",
+)
+@click.option("--once", is_flag=True, help="Look once and end; this is the default.")
+@click.option(
+    "--every",
+    "every_s",
+    type=DURATION,
+    help="Look again and again, with so much time between, until stopped.",
+)
+@click.option(
+    "--quiet-for",
+    "quiet_s",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="How long a file without a .done or .sha256 beside it must have been left alone.",
+)
+@click.option(
+    "--wait-lock",
+    "wait_s",
+    type=DURATION,
+    default="0s",
+    help="Wait so long for another run of this migration to end.",
+)
+@json_option
+@pass_terminal
+def inbox(
+    terminal: Terminal,
+    folder: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    out: Path,
+    *,
+    every_s: float | None,
+    quiet_s: float,
+    wait_s: float,
+    once: bool,
+    as_json: bool,
+) -> int:
+    """Carry every finished export that lies in FOLDER, oldest first.
+
+    An export is finished when NAME.done lies beside it, when the digest in NAME.sha256 is its own,
+    or when nobody has touched it for a while. Each is carried by a process of its own. One that
+    is refused goes into FOLDER/refused with its reason beside it; carried ones stay, go into
+    FOLDER/done or are removed (`watch.inbox_done`), once the outputs are published.
+    """
+    del as_json
+    if once and every_s is not None:
+        raise click.UsageError("--once and --every exclude each other")
+    settings, _ = load_settings(config_file, os.environ, overrides)
+    private_folder(out)
+    command = _command(terminal, config_file, overrides, out, wait_s)
+    passes: list[Pass] = []
+    with _Stopping() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
+        rules = InboxRules(
+            quiet_s, plain=settings.export.allow_plaintext, when_done=settings.watch.inbox_done
+        )
+        worker = Inbox(folder, out, rules, lambda path: stopping.run(command(path)), SystemClock())
+        while not stopping.seen:
+            passes.append(worker.empty())
+            _tell(terminal, passes[-1])
+            if every_s is None or passes[-1].exit_code not in _GO_ON:
+                break
+            stopping.wait(every_s)
+    code = stopping.exit_code or _worst(passes)
+    if terminal.as_json:
+        terminal.print_json(_tree(passes, code))
+    return code
+
+
+def _command(
+    terminal: Terminal,
+    config_file: Path | None,
+    overrides: Sequence[str],
+    out: Path,
+    wait_s: float,
+) -> Callable[[Path], list[str]]:
+    """Give what builds the command line that carries one export."""
+    options = ["-o", str(out.absolute()), "--yes", "--json", "--wait-lock", f"{wait_s:g}s"]
+    if config_file is not None:
+        options += ["-c", str(config_file.absolute())]
+    options += [word for override in overrides for word in ("--set", override)]
+    options += ["-v"] * terminal.verbosity if terminal.verbosity > 0 else []
+    options += ["-q"] if terminal.quiet else []
+    options += ["--log-format", terminal.log_format]
+    if terminal.log_file is not None:
+        options += ["--log-file", str(terminal.log_file.absolute())]
+    # -P: a folder named like our package in the current folder must not be taken for it.
+    start = [sys.executable, "-P", "-m", "pipeline", "run"]
+    return lambda export: [*start, *options, "--", str(export.absolute())]
+
+
+class _Stopping:
+    """Passes a stopping signal on to the process under way, and ends the wait between two looks.
+
+    A child has a process group of its own: what a terminal sends to the group reaches it once,
+    through us, and not twice, which would end it without draining.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._woken = threading.Event()
+        self._number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def seen(self) -> bool:
+        """Whether a signal has come."""
+        return self._number is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 plus the signal's number; None without one."""
+        return None if self._number is None else 128 + self._number
+
+    def __enter__(self) -> Self:
+        for number in _STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, command: Sequence[str]) -> Carried:
+        """Carry one export in a process of its own, to its end.
+
+        Raises:
+            LocalStorageFailed: This machine cannot start a process now.
+        """
+        try:
+            child = subprocess.Popen(  # noqa: S603 - our own program, no shell.
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
+            )
+        except OSError as trouble:
+            raise LocalStorageFailed(
+                f"no process can be started ({os.strerror(trouble.errno or 0)})",
+                next_step="Free memory or processes on this machine, then run again.",
+            ) from None
+        self._child = child
+        if self._number is not None:
+            child.send_signal(self._number)
+        said, _ = child.communicate()
+        self._child = None
+        code = child.returncode
+        return Carried(code if code >= 0 else 128 - code, _answer(said))
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless a signal has come or comes."""
+        if not self.seen:
+            self._woken.wait(seconds)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._number = self._number or number
+        self._woken.set()
+        if self._child is not None:
+            self._child.send_signal(number)
+
+
+def _answer(said: bytes) -> dict[str, Any]:
+    """Give the JSON object that a command printed; empty when it printed none."""
+    try:
+        answer = orjson.loads(said)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _tell(terminal: Terminal, made: Pass) -> None:
+    """Say in a line what became of each export; nothing where there was none."""
+    for entry in made.entries:
+        words = {
+            "carried": "carried" if entry.exit_code == 0 else "carried, with new failures",
+            "refused": f"refused and put aside: {entry.reason}",
+            "stopped": f"waits: {entry.reason}",
+        }[entry.outcome]
+        terminal.say(f"{entry.name}: {words}")
+
+
+def _worst(passes: Sequence[Pass]) -> int:
+    """Give the code that a person has to know of first."""
+    codes = [made.exit_code for made in passes]
+    return max(codes, key=lambda c: _WORST_LAST.index(c) if c in _WORST_LAST else 99, default=0)
+
+
+def _tree(passes: Sequence[Pass], code: int) -> dict[str, Any]:
+    return {
+        "exit_code": code,
+        "exports": [
+            {
+                "name": entry.name,
+                "outcome": entry.outcome,
+                "exit_code": entry.exit_code,
+                "reason": entry.reason,
+                "run": dict(entry.answer),
+            }
+            for made in passes
+            for entry in made.entries
+        ],
+        "unfinished": list(passes[-1].unfinished) if passes else [],
+    }

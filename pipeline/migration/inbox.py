@@ -1,0 +1,220 @@
+"""Carries every finished export of a folder into one migration, oldest first, one at a time.
+
+Each export is carried by a process of its own (`cardferry run`), so that nothing that one of them
+does to memory, descriptors or libraries reaches the next. A refused export goes aside with its
+reason and blocks nobody; whatever would meet every export alike (a vault that is down, settings
+that are refused, a full disk) ends the pass with its own exit code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from pipeline.clock import timestamp
+from pipeline.disk import open_regular_file, write_atomically
+from pipeline.errors import ExportRefused, LocalStorageFailed
+from pipeline.logs import EventLog
+from pipeline.migration.inbox_files import (
+    DONE_FOLDER,
+    REFUSED_FOLDER,
+    Identity,
+    InboxFile,
+    identity_of,
+    look,
+    put_away,
+    remove,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pipeline.clock import Clock
+
+log = EventLog("inbox")
+
+MEMORY_NAME: Final = ".inbox.json"
+"""What was done with files that stay in the inbox; lost, it only costs another look at each."""
+
+_CARRIED: Final = frozenset({0, 3})
+_REFUSED: Final = ExportRefused.exit_code
+_MEMORY_BYTES_MAX: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """How the process that carried one export ended.
+
+    Attributes:
+        exit_code: Its exit code.
+        answer: The JSON object that it printed; empty when it printed none.
+    """
+
+    exit_code: int
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one pass made of one export.
+
+    Attributes:
+        name: The file's name.
+        outcome: `carried`, `refused`, or `stopped` when it is still to be carried.
+        exit_code: Of its process; 6 for one that was refused without one.
+        reason: Why it was refused or stopped; None when it was carried.
+        answer: What its process printed.
+    """
+
+    name: str
+    outcome: str
+    exit_code: int
+    reason: str | None = None
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one look into the inbox led to; `unfinished` names what is still being written."""
+
+    entries: tuple[Entry, ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """What stopped the pass, else 6 if an export was refused, 3 if rows failed, else 0."""
+        codes = {entry.exit_code for entry in self.entries}
+        stops = codes - _CARRIED - {_REFUSED}
+        if stops:
+            return stops.pop()
+        return next((code for code in (_REFUSED, 3) if code in codes), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRules:
+    """Which files an inbox takes, and what it does with them.
+
+    Attributes:
+        quiet_s: How long a file without a companion must have been left alone, in seconds.
+        plain: Whether unsealed exports count, too (`export.allow_plaintext`).
+        when_done: `leave`, `move` or `remove` a carried export (`watch.inbox_done`).
+    """
+
+    quiet_s: float
+    plain: bool
+    when_done: str
+
+
+class Inbox:
+    """A folder into which exports are dropped.
+
+    Args:
+        folder: Where they are dropped.
+        out: The migration folder that they are carried into.
+        rules: What is taken, and what becomes of it.
+        carry: Carries one export and says how that ended.
+        clock: Tells how long a file has been left alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        rules: InboxRules,
+        carry: Callable[[Path], Carried],
+        clock: Clock,
+    ) -> None:
+        self._folder = folder
+        self._out = out
+        self._rules = rules
+        self._carry = carry
+        self._clock = clock
+        self._settled = self._remembered()
+
+    def empty(self) -> Pass:
+        """Carry what is finished now, until something stops it.
+
+        Raises:
+            LocalStorageFailed: The inbox cannot be read, or what is done cannot be put away.
+        """
+        entries: list[Entry] = []
+        found = [file for file in self._look() if not self._is_settled(file)]
+        for file in found:
+            if not file.finished:
+                continue
+            entry = self._one(file)
+            entries.append(entry)
+            if entry.outcome == "stopped":
+                break
+        unfinished = tuple(file.path.name for file in found if not file.finished)
+        return Pass(tuple(entries), unfinished)
+
+    def _look(self) -> list[InboxFile]:
+        now_s = self._clock.now().timestamp()
+        return look(self._folder, now_s, self._rules.quiet_s, plain=self._rules.plain)
+
+    def _one(self, file: InboxFile) -> Entry:
+        name = file.path.name
+        if file.damage is not None:
+            return self._refuse(file, file.damage, {})
+        ended = self._carry(file.path)
+        if ended.exit_code in _CARRIED:
+            self._put_done_away(file, ended.exit_code)
+            return Entry(name, "carried", ended.exit_code, None, ended.answer)
+        reason = str(ended.answer.get("error") or f"it ended with exit code {ended.exit_code}")
+        # A key that is missing or locked refuses every export: that is nothing against this one.
+        if ended.exit_code == _REFUSED and not ended.answer.get("key_unusable"):
+            return self._refuse(file, reason, ended.answer)
+        return Entry(name, "stopped", ended.exit_code, reason, ended.answer)
+
+    def _put_done_away(self, file: InboxFile, exit_code: int) -> None:
+        """Do with a carried export what the settings say, if it still is the one that was carried."""
+        if identity_of(file.path) != file.identity:
+            log.warning("export changed while it was carried", exit_code=exit_code)
+            return
+        if self._rules.when_done == "remove":
+            remove(file)
+        elif self._rules.when_done == "move":
+            put_away(file, DONE_FOLDER)
+        else:
+            self._remember(file, exit_code)
+
+    def _refuse(self, file: InboxFile, reason: str, answer: Mapping[str, Any]) -> Entry:
+        """Put an export aside with its reason; where that cannot be, remember it where it lies."""
+        try:
+            aside = put_away(file, REFUSED_FOLDER)
+        except LocalStorageFailed:
+            self._remember(file, _REFUSED)
+        else:
+            next_step = answer.get("next_step") or "Have it sent again."
+            when = timestamp(self._clock.now())
+            text = f"{when} refused: {reason}\n{next_step}\n"
+            with write_atomically(aside.with_name(f"{aside.name}.reason.txt")) as written:
+                written.write(text.encode())
+        return Entry(file.path.name, "refused", _REFUSED, reason, answer)
+
+    def _is_settled(self, file: InboxFile) -> bool:
+        return self._settled.get(file.path.name) == file.identity
+
+    def _remember(self, file: InboxFile, exit_code: int) -> None:
+        self._settled[file.path.name] = file.identity
+        log.info("export stays in the inbox", exit_code=exit_code)
+        known = {
+            name: asdict(identity)
+            for name, identity in self._settled.items()
+            if identity_of(self._folder / name) == identity
+        }
+        with write_atomically(self._out / MEMORY_NAME) as written:
+            written.write(orjson.dumps(known))
+
+    def _remembered(self) -> dict[str, Identity]:
+        try:
+            with open_regular_file(self._out / MEMORY_NAME) as opened:
+                known = orjson.loads(opened.read(_MEMORY_BYTES_MAX))
+            return {name: Identity(**identity) for name, identity in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            # Absent or unreadable: every file is looked at once more, and no row is sent twice.
+            return {}

@@ -1,0 +1,236 @@
+"""The inbox: exports dropped into a folder, carried one by one by processes of their own."""
+
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.sandbox import running
+
+
+@pytest.fixture
+def vault(tmp_path):
+    """A sandbox in a thread, with a journal."""
+    with running(journal=tmp_path / "journal") as sandbox:
+        yield sandbox
+
+
+class Place:
+    """A folder that exports are dropped into, the settings and the migration beside it."""
+
+    def __init__(self, root, url, *lines):
+        self.folder = root / "drop"
+        self.folder.mkdir()
+        self.out = root / "out"
+        self.config = settings(root, url, *lines)
+
+    def drop(self, name, plain, age_s=0):
+        """Seal an export into the folder as if it had been modified some seconds ago."""
+        path = sealed(self.folder, plain, name)
+        then = time.time() - age_s
+        os.utime(path, (then, then))
+        return path
+
+    def empty(self, *options, quiet_for="0s", code=0):
+        arguments = ("-c", self.config, "-o", self.out, "--quiet-for", quiet_for, *options)
+        return cardferry("inbox", self.folder, *arguments, code=code)
+
+    def names(self, sub=""):
+        return sorted(path.name for path in (self.folder / sub).iterdir() if path.is_file())
+
+    def mapped(self):
+        return pq.read_table(self.out / "mapping.parquet").column("legacy_id").to_pylist()
+
+
+@pytest.fixture
+def place(tmp_path, vault):
+    """An inbox in front of the vault."""
+    return Place(tmp_path, vault.base_url)
+
+
+def test_exports_are_carried_oldest_first_and_only_once(place, vault):
+    """Two exports enter one migration in the order of their age; a second look does nothing."""
+    place.drop("a.csv.pgp", rows_csv(3, first=11, seed=2), age_s=100)
+    place.drop("b.csv.pgp", rows_csv(3), age_s=900)
+
+    first = place.empty("--json").json
+    second = place.empty()
+
+    assert [("b.csv.pgp", "carried", 0), ("a.csv.pgp", "carried", 0)] == [
+        (entry["name"], entry["outcome"], entry["exit_code"]) for entry in first["exports"]
+    ]
+    assert ["id-1", "id-2", "id-3", "id-11", "id-12", "id-13"] == place.mapped()
+    assert ("", "") == (second.out, second.err)
+    assert 6 == len(vault.entries())
+    assert ["a.csv.pgp", "b.csv.pgp"] == place.names()
+
+
+def test_what_is_no_export_is_left_alone(place):
+    """Notes, hidden files, links, pipes and folders are no exports."""
+    (place.folder / "README").write_text("drop files here")
+    (place.folder / ".upload.csv.pgp").write_bytes(b"half")
+    (place.folder / "link.csv.pgp").symlink_to("/dev/zero")
+    os.mkfifo(place.folder / "pipe.csv.pgp")
+    (place.folder / "folder.csv.pgp").mkdir()
+
+    done = place.empty("--json")
+
+    assert ([], []) == (done.json["exports"], done.json["unfinished"])
+
+
+def test_a_file_that_was_touched_just_now_waits(place):
+    """Without a companion an export has to be left alone for a while, whatever its age says."""
+    place.drop("young.csv.pgp", rows_csv(2), age_s=9_000)
+
+    done = place.empty("--json", quiet_for="1h").json
+
+    assert (["young.csv.pgp"], []) == (done["unfinished"], done["exports"])
+
+
+def test_a_file_that_somebody_still_writes_waits(place):
+    """An upload that pauses is not finished: the kernel knows that it is open for writing."""
+    path = place.drop("slow.csv.pgp", rows_csv(2), age_s=9_000)
+
+    with path.open("ab"):
+        waiting = place.empty("--json").json
+    carried = place.empty("--json").json
+
+    assert (["slow.csv.pgp"], []) == (waiting["unfinished"], waiting["exports"])
+    assert ["carried"] == [entry["outcome"] for entry in carried["exports"]]
+
+
+@pytest.mark.parametrize("companion", ["done", "sha256"])
+def test_a_companion_says_that_a_file_is_finished(place, companion):
+    """A `.done` file, or the right digest in a `.sha256` file, makes waiting needless."""
+    path = place.drop("a.csv.pgp", rows_csv(2))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(f"a.csv.pgp.{companion}").write_text(f"{digest}  a.csv.pgp\n")
+
+    done = place.empty("--json", "--set", "watch.inbox_done=move", quiet_for="1h").json
+
+    assert ["carried"] == [entry["outcome"] for entry in done["exports"]]
+    assert [] == place.names()
+    assert ["a.csv.pgp", f"a.csv.pgp.{companion}"] == place.names("done")
+
+
+def test_a_file_with_another_digest_is_put_aside_once_it_is_left_alone(place, vault):
+    """What arrived is not what was sent: nothing of it is read, and the reason lies beside it."""
+    path = place.drop("a.csv.pgp", rows_csv(2))
+    path.with_name("a.csv.pgp.sha256").write_text("0" * 64 + "  a.csv.pgp\n")
+
+    waiting = place.empty("--json", quiet_for="1h").json
+    done = place.empty(code=6)
+
+    assert ["a.csv.pgp"] == waiting["unfinished"]
+    assert "put aside: its digest is not the one in a.csv.pgp.sha256" in done.err
+    assert ["a.csv.pgp", "a.csv.pgp.reason.txt", "a.csv.pgp.sha256"] == place.names("refused")
+    assert [] == vault.entries()
+
+
+def test_a_refused_export_blocks_nobody(place):
+    """A damaged file goes aside with its reason; the next one is carried; the night says 6 once."""
+    damaged = place.drop("a.csv.pgp", rows_csv(2), age_s=900)
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    os.utime(damaged, (1, 1))
+    place.drop("b.csv.pgp", rows_csv(2))
+
+    done = place.empty("--json", code=6).json
+    after = place.empty()
+
+    assert ["refused", "carried"] == [entry["outcome"] for entry in done["exports"]]
+    assert ["id-1", "id-2"] == place.mapped()
+    assert ["a.csv.pgp", "a.csv.pgp.reason.txt"] == place.names("refused")
+    reason = (place.folder / "refused" / "a.csv.pgp.reason.txt").read_text()
+    assert done["exports"][0]["reason"] in reason
+    assert ("", 0) == (after.err, after.code)
+
+
+def test_two_refused_exports_of_one_name_are_both_kept(place):
+    """A second refusal never overwrites the first one's file or reason."""
+    for _ in range(2):
+        (place.folder / "a.csv.pgp").write_bytes(b"no sealed file")
+        place.empty(code=6)
+
+    assert ["a-2.csv.pgp", "a-2.csv.pgp.reason.txt", "a.csv.pgp", "a.csv.pgp.reason.txt"] == (
+        place.names("refused")
+    )
+
+
+def test_carried_exports_can_be_removed(place):
+    """With `remove` nothing stays, and only after the outputs are there."""
+    place.drop("a.csv.pgp", rows_csv(2))
+
+    place.empty("--set", "watch.inbox_done=remove")
+
+    assert [] == place.names()
+    assert ["id-1", "id-2"] == place.mapped()
+
+
+def test_new_failures_are_told_and_the_file_is_done(place):
+    """An export with bad rows is carried; the code says 3, and only this once."""
+    place.drop("a.csv.pgp", rows_csv(2) + b"x,Ann,12,1,2031,Bangkok,c\n")
+
+    done = place.empty(code=3)
+    after = place.empty()
+
+    assert "a.csv.pgp: carried, with new failures" in done.err
+    assert "" == after.err
+
+
+def test_a_vault_that_is_down_stops_the_night_and_keeps_the_files(tmp_path):
+    """Every other export would meet the same silence: 4, nothing aside, and the next night goes on."""
+    place = Place(tmp_path, "http://127.0.0.1:9", "outage_max_s = 0.5")
+    place.drop("a.csv.pgp", rows_csv(2), age_s=100)
+    place.drop("b.csv.pgp", rows_csv(2, first=11))
+
+    done = place.empty("--json", code=4).json
+
+    assert [("a.csv.pgp", "stopped", 4)] == [
+        (entry["name"], entry["outcome"], entry["exit_code"]) for entry in done["exports"]
+    ]
+    assert ["a.csv.pgp", "b.csv.pgp"] == place.names()
+
+
+def test_two_inboxes_never_work_on_one_migration(place):
+    """The second ends with 11, or waits as long as it is told to."""
+    place.out.mkdir(mode=0o700)
+    with (place.out / ".inbox.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        place.empty(code=11)
+        begun = time.monotonic()
+        place.empty("--wait-lock", "2s", code=11)
+
+    assert time.monotonic() - begun > 2
+    place.empty("--wait-lock", "2s")
+
+
+def test_a_signal_drains_the_export_under_way_and_is_told(tmp_path):
+    """SIGTERM reaches the run once: it drains, the inbox ends with 143, and the file is kept."""
+    with running(latency_s=0.1, journal=tmp_path / "journal") as vault:
+        place = Place(tmp_path, vault.base_url, "in_flight_max = 1")
+        place.drop("a.csv.pgp", rows_csv(200))
+        command = [sys.executable, "-m", "pipeline", "inbox", place.folder, "-c", place.config]
+        command += ["-o", place.out, "--quiet-for", "0s", "--json", "--every", "1h"]
+        started = subprocess.Popen(
+            list(map(str, command)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        deadline = time.monotonic() + 60
+        while not vault.entries() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started.send_signal(signal.SIGTERM)
+        said, _ = started.communicate(timeout=60)
+
+    assert 143 == started.returncode, said
+    assert b'"stopped"' in said
+    assert ["a.csv.pgp"] == place.names()
+    assert cardferry("status", place.out, "--json").json["last_run"]["exit_code"] == 143
