@@ -56,7 +56,7 @@ class Flow:
     rejected: int = 0
     failed: int = 0
     held: int = 0
-    refused: int = 0
+    throttled: int = 0
     retries: int = 0
     ambiguous: int = 0
     in_flight: int = 0
@@ -83,7 +83,7 @@ class Flow:
         return {
             "sent": self.sent,
             "retries": self.retries,
-            "refused": self.refused,
+            "throttled": self.throttled,
             "ambiguous": self.ambiguous,
             "breaker_opened": self.breaker_opened,
             "rate_last_good": round(self.rate_allowed, 3),

@@ -232,7 +232,7 @@ class OutcomeKind(StrEnum):
     """What one attempt came to, judged by evidence (design, section 4)."""
 
     NOT_SENT = "not_sent"
-    REFUSED = "refused"
+    THROTTLED = "throttled"
     OK = "ok"
     REJECTED = "rejected"
     DECLINED = "declined"

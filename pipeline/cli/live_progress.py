@@ -144,7 +144,7 @@ def _tail(flow: Flow) -> str:
         (
             *waiting,
             f"in flight {flow.in_flight}/{flow.in_flight_limit}",
-            f"429s {flow.refused:,}",
+            f"429s {flow.throttled:,}",
             f"retries {flow.retries:,}",
             f"allowed {flow.rate_allowed:,.1f}/s",
             f"p50/p95/p99 {quantiles} ms",

@@ -67,7 +67,7 @@ def unseen_tokens_max(connection: Connection) -> int:
 
 def answered_since(connection: Connection, since_ms: int) -> tuple[int, int | None]:
     """Count what the vault answered since a moment, and say when the first of it came."""
-    answered = outcomes.c.kind.not_in([OutcomeKind.NOT_SENT.value, OutcomeKind.REFUSED.value])
+    answered = outcomes.c.kind.not_in([OutcomeKind.NOT_SENT.value, OutcomeKind.THROTTLED.value])
     count, first_ms = connection.execute(
         select(func.count(), func.min(outcomes.c.at_ms)).where(
             outcomes.c.at_ms >= since_ms, answered

@@ -8,8 +8,8 @@ from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import SettingsRefused
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.plan import Reading
-from pipeline.vault.flow.flow_control import Gates
-from pipeline.vault.flow.send_rate import Pace
+from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.send_rate import AdaptiveRate
 from pipeline.vault.omise.client import VaultClient
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.tls import verifying_context
@@ -98,10 +98,10 @@ def client(
     )
 
 
-def gates(
+def flow_control(
     settings: Settings, clock: Clock, random: Random, flow: Flow, last_good: str | None
-) -> Gates:
+) -> FlowControl:
     """Give what stands between a row and the vault, at the rate where the last run ended."""
     start = float(last_good) if last_good and last_good != "None" else None
-    pace = Pace(settings.flow.rate_per_s, start_per_s=start)
-    return Gates(pace, settings.flow.in_flight_max, clock, random, flow)
+    rate = AdaptiveRate(settings.flow.rate_per_s, start_per_s=start)
+    return FlowControl(rate, settings.flow.in_flight_max, clock, random, flow)

@@ -150,7 +150,7 @@ class Run:
                     for export in work:
                         Planning(ledger).note_key_use(export.known)
                     started = self._tools.clock.monotonic()
-                    self._sending(ledger).carry(work)
+                    self._sending(ledger).send(work)
         except LocalStorageFailed as failed:
             # The disk that cannot take a row cannot take its report either.
             with suppress(CardferryError):

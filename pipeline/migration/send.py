@@ -1,4 +1,4 @@
-"""Planned exports in, settled rows out: pass 2, its threads, its signals and its gates."""
+"""Sends what was planned (pass 2): the event loop, the threads beside it, and signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.migration import parts
 from pipeline.migration.plan import waiting_cards
 from pipeline.migration.tokenizer import Tokenizer, mixed_up
-from pipeline.migration.transitions import Policy
+from pipeline.migration.transitions import RetryPolicy
 from pipeline.signals import STOPPING_SIGNALS
 from pipeline.vault.omise.request_body import wipe
 
@@ -81,7 +81,7 @@ class Sending:
     failures_max: int
     on_signal: Callable[[int], None]
 
-    def carry(self, work: Sequence[PlannedExport]) -> None:
+    def send(self, work: Sequence[PlannedExport]) -> None:
         """Send every planned row of the exports, on an event loop of its own.
 
         Raises:
@@ -91,17 +91,17 @@ class Sending:
             self.signals.held(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(self._carry(work))
+            runner.run(self._send(work))
 
-    async def _carry(self, work: Sequence[PlannedExport]) -> None:
+    async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
-        gates = parts.gates(
+        flow_control = parts.flow_control(
             self.settings, self.clock, self.random, flow, self.ledger.recall(LAST_GOOD_RATE)
         )
         run_events = RunEvents(
             self.ledger,
             lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
-            gates.last_good_rate,
+            flow_control.last_good_rate,
         )
         settling = Settling(self.ledger, settings.in_flight_max, run_events)
         with (
@@ -119,8 +119,8 @@ class Sending:
             tokenizer = Tokenizer(
                 parts.client(self.settings, self.credentials, line, self.clock),
                 commit,
-                gates,
-                Policy(
+                flow_control,
+                RetryPolicy(
                     attempts_max=settings.attempts_max,
                     on_ambiguous=settings.on_ambiguous,
                     outage_max_s=settings.outage_max_s,
@@ -149,7 +149,7 @@ class Sending:
             with _stopped_by_signals(stop, self.signals):
                 async with line, self.listener.sending(flow, self.clock):
                     try:
-                        await tokenizer.carry(_in_thread(cards, reader_thread))
+                        await tokenizer.tokenize(_in_thread(cards, reader_thread))
                     finally:
                         reader_thread.submit(cards.close).result()
                         # In the ledger's thread: a signal that comes now writes there, too.

@@ -1,6 +1,6 @@
-"""Waiting cards in, settled rows out: many at once, each attempt paced, recorded and judged.
+"""Sends waiting cards to the vault, many at once, and settles their rows in the ledger.
 
-One attempt goes: breaker, turn of the pace, durable intent, send, judge, queued outcome. A slot
+One attempt goes: breaker, turn to send, durable intent, request, transition, queued outcome. A slot
 takes its next card only through another durable intent, and commits are in order, so its last
 outcome is durable by then: open intents never exceed the slots.
 """
@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final
 from pipeline.clock import pause
 from pipeline.errors import CardferryError, VaultRefusedSettings, VaultUnavailable
 from pipeline.ledger.records import Settlement
-from pipeline.migration.transitions import FREE, Policy, Step, WaitingCard, step_after
+from pipeline.migration.transitions import (
+    FREE,
+    RetryPolicy,
+    Transition,
+    WaitingCard,
+    next_transition,
+)
 from pipeline.model import Outcome, OutcomeKind, RowState
 from pipeline.vault.omise.request_body import wipe
 from pipeline.vault.omise.token_answer import WRONG_MODE
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import Intent
     from pipeline.metrics import Flow
-    from pipeline.vault.flow.flow_control import Gates
+    from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.omise.client import VaultClient
 
 _REFUSED_SETTINGS: Final = {
@@ -42,7 +48,7 @@ class Tokenizer:
     Args:
         client: Makes one attempt a call.
         commit: Makes intents and outcomes durable.
-        gates: Pace, slots, breaker and retry of this run.
+        flow_control: Decides when each attempt may be sent.
         policy: What becomes of a row, and when the run stops.
         clock: For waits.
         flow: The figures that progress shows.
@@ -52,14 +58,14 @@ class Tokenizer:
         self,
         client: VaultClient,
         commit: GroupCommit,
-        gates: Gates,
-        policy: Policy,
+        flow_control: FlowControl,
+        policy: RetryPolicy,
         clock: Clock,
         flow: Flow,
     ) -> None:
         self._client = client
         self._commit = commit
-        self._gates = gates
+        self._flow_control = flow_control
         self._policy = policy
         self._clock = clock
         self._flow = flow
@@ -79,14 +85,16 @@ class Tokenizer:
         self._trouble = self._trouble or trouble
         self._stopping.set()
 
-    async def carry(self, source: AsyncIterator[list[WaitingCard]]) -> None:
+    async def tokenize(self, source: AsyncIterator[list[WaitingCard]]) -> None:
         """Settle every card that the source gives.
 
         Raises:
             CardferryError: Why the run stopped early; everything that was answered is durable.
         """
-        self._flow.in_flight_limit = self._gates.slots
-        slots = [asyncio.create_task(self._slot(n, source)) for n in range(self._gates.slots)]
+        self._flow.in_flight_limit = self._flow_control.slots
+        slots = [
+            asyncio.create_task(self._slot(n, source)) for n in range(self._flow_control.slots)
+        ]
         stopped = asyncio.create_task(self._stopping.wait())
         all_done = asyncio.create_task(_ended(slots))
         watch = asyncio.create_task(self._watch_outage())
@@ -116,7 +124,7 @@ class Tokenizer:
             if self._stopping.is_set():
                 return
             # An outage that began while this slept is shorter than the sleep was.
-            left_s = self._policy.outage_max_s - self._gates.outage_s()
+            left_s = self._policy.outage_max_s - self._flow_control.outage_s()
         self.stop(
             VaultUnavailable(
                 "the vault has been out of order for longer than flow.outage_max_s",
@@ -126,12 +134,12 @@ class Tokenizer:
 
     async def _slot(self, number: int, source: AsyncIterator[list[WaitingCard]]) -> None:
         try:
-            while await self._gates.admit(number, self._stopping):
+            while await self._flow_control.wait_for_slot(number, self._stopping):
                 card = await self._next(source)
                 if card is None:
                     break
                 try:
-                    await self._settle(card)
+                    await self._tokenize_card(card)
                 finally:
                     wipe(card.body)
         except CardferryError as trouble:
@@ -141,7 +149,7 @@ class Tokenizer:
             self.stop()
             raise
         finally:
-            self._gates.widen()
+            self._flow_control.widen()
 
     async def _next(self, source: AsyncIterator[list[WaitingCard]]) -> WaitingCard | None:
         while not self._stopping.is_set():
@@ -156,12 +164,14 @@ class Tokenizer:
                     self._ready.extend(batch or ())
         return None
 
-    async def _settle(self, card: WaitingCard) -> None:
+    async def _tokenize_card(self, card: WaitingCard) -> None:
         """Attempt until the row is settled or the run stops; the first attempt costs no machinery."""
-        self._gates.first_attempt()
+        self._flow_control.first_attempt()
         outcome = await self._attempt(card)
         if outcome is not None:
-            await self._gates.retry(outcome, lambda: self._attempt_again(card), self._stopping)
+            await self._flow_control.retry(
+                outcome, lambda: self._attempt_again(card), self._stopping
+            )
 
     async def _attempt_again(self, card: WaitingCard) -> Outcome | None:
         self._flow.retries += 1
@@ -169,19 +179,19 @@ class Tokenizer:
 
     async def _attempt(self, card: WaitingCard) -> Outcome | None:
         """Make one attempt; give its outcome when the row is to be tried again, else None."""
-        turn = await self._gates.turn(self._stopping)
+        turn = await self._flow_control.reserve_turn(self._stopping)
         if turn is None:
             return None
         card.number += 1
         intent = await self._commit.intend(card.claim.id, card.number)
-        if not await self._gates.on_time(turn, self._stopping):
+        if not await self._flow_control.wait_for_turn(turn, self._stopping):
             outcome = Outcome(OutcomeKind.NOT_SENT, "stopped before sending")
             self._record(card, intent, outcome)
             return None
         outcome = await self._send(card, intent)
-        step = self._record(card, intent, outcome)
+        transition = self._record(card, intent, outcome)
         self._learn(outcome)
-        return outcome if step.again else None
+        return outcome if transition.again else None
 
     async def _send(self, card: WaitingCard, intent: Intent) -> Outcome:
         claim = card.claim
@@ -201,51 +211,51 @@ class Tokenizer:
         finally:
             self._flow.in_flight -= 1
 
-    def _record(self, card: WaitingCard, intent: Intent, outcome: Outcome) -> Step:
+    def _record(self, card: WaitingCard, intent: Intent, outcome: Outcome) -> Transition:
         """Queue what the attempt came to; it is durable before this slot's next intent."""
         if outcome.kind not in FREE:
             card.counted += 1
-        step = step_after(outcome, card, self._policy)
-        card.unknowns += step.unknowns
+        transition = next_transition(outcome, card, self._policy)
+        card.unknowns += transition.unknowns
         self._commit.settle(
             Settlement(
                 intent.attempt_id,
                 intent.row_id,
                 outcome.kind,
                 outcome.evidence,
-                step.state,
-                step.code,
-                step.unknowns,
+                transition.state,
+                transition.code,
+                transition.unknowns,
                 outcome.vault_code,
                 outcome.request_id,
                 int(outcome.latency_s * 1_000_000),
                 self._commit.now_ms(),
-                outcome.token if step.state is RowState.TOKENIZED else None,
+                outcome.token if transition.state is RowState.TOKENIZED else None,
             )
         )
-        self._count(step, outcome)
-        return step
+        self._count(transition, outcome)
+        return transition
 
-    def _count(self, step: Step, outcome: Outcome) -> None:
+    def _count(self, transition: Transition, outcome: Outcome) -> None:
         flow = self._flow
         if outcome.latency_s:
             flow.latencies.add(outcome.latency_s)
-        if step.state is RowState.TOKENIZED:
+        if transition.state is RowState.TOKENIZED:
             flow.tokenized += 1
-        elif step.state is RowState.REJECTED:
+        elif transition.state is RowState.REJECTED:
             flow.rejected += 1
-        elif step.state is RowState.FAILED:
+        elif transition.state is RowState.FAILED:
             flow.failed += 1
-        elif step.state is RowState.HELD:
+        elif transition.state is RowState.HELD:
             flow.held += 1
-        if step.code is not None:
-            flow.codes[step.code] += 1
-        flow.refused += outcome.kind is OutcomeKind.REFUSED
+        if transition.code is not None:
+            flow.codes[transition.code] += 1
+        flow.throttled += outcome.kind is OutcomeKind.THROTTLED
         flow.ambiguous += outcome.kind is OutcomeKind.AMBIGUOUS
 
     def _learn(self, outcome: Outcome) -> None:
-        """Let the gates learn from an answer, and stop the run where it says so."""
-        self._gates.learn(outcome)
+        """Let flow control learn from an answer, and stop the run where it says so."""
+        self._flow_control.report(outcome)
         if outcome.kind is OutcomeKind.OK:
             return
         if outcome.kind is OutcomeKind.FATAL:

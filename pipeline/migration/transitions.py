@@ -1,4 +1,4 @@
-"""An attempt's outcome in, the row's next step out: every rule of the ledger protocol in one place."""
+"""Decides what becomes of a row after an attempt: every rule of the ledger protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FRAUD_CODES: Final = frozenset({"failed_fraud_check"})
 RETRIES_OF_UNKNOWN: Final = {"retry": 1, "hold": 0}
 """How often a row whose outcome is unknown is sent again without an operator's word."""
 
-FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.REFUSED})
+FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED})
 """Outcomes that do not count against the row: the vault never looked at its card."""
 
 
@@ -36,7 +36,7 @@ class WaitingCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetryPolicy:
     """The settings that decide what becomes of a row and of the run."""
 
     attempts_max: int
@@ -48,7 +48,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """Where an outcome takes its row, and whether the row is tried again in this run."""
 
     state: RowState
@@ -57,19 +57,19 @@ class Step:
     again: bool = False
 
 
-_AGAIN: Final = Step(RowState.PLANNED, again=True)
-_IN_DOUBT: Final = Step(RowState.AMBIGUOUS, unknowns=1, again=True)
-_UNKNOWN: Final = Step(RowState.HELD, "outcome_unknown", unknowns=1)
+_AGAIN: Final = Transition(RowState.PLANNED, again=True)
+_IN_DOUBT: Final = Transition(RowState.AMBIGUOUS, unknowns=1, again=True)
+_UNKNOWN: Final = Transition(RowState.HELD, "outcome_unknown", unknowns=1)
 _FIXED: Final = {
-    OutcomeKind.OK: Step(RowState.TOKENIZED),
+    OutcomeKind.OK: Transition(RowState.TOKENIZED),
     OutcomeKind.NOT_SENT: _AGAIN,
-    OutcomeKind.REFUSED: _AGAIN,
-    OutcomeKind.MISMATCH: Step(RowState.HELD, "answer_mismatch", unknowns=1),
+    OutcomeKind.THROTTLED: _AGAIN,
+    OutcomeKind.MISMATCH: Transition(RowState.HELD, "answer_mismatch", unknowns=1),
 }
 """The steps that depend on nothing but the kind of outcome."""
 
 
-def step_after(outcome: Outcome, card: WaitingCard, policy: Policy) -> Step:
+def next_transition(outcome: Outcome, card: WaitingCard, policy: RetryPolicy) -> Transition:
     """Decide a row's next state from one outcome (design, section 4).
 
     Args:
@@ -82,12 +82,12 @@ def step_after(outcome: Outcome, card: WaitingCard, policy: Policy) -> Step:
         return fixed
     if outcome.kind is OutcomeKind.REJECTED:
         fraud = outcome.vault_code in FRAUD_CODES
-        return Step(RowState.REJECTED, "fraud_check_failed" if fraud else "vault_rejected")
+        return Transition(RowState.REJECTED, "fraud_check_failed" if fraud else "vault_rejected")
     if outcome.kind is OutcomeKind.DECLINED:
         worn_out = card.counted >= policy.attempts_max
-        return Step(RowState.FAILED, "attempts_exhausted") if worn_out else _AGAIN
+        return Transition(RowState.FAILED, "attempts_exhausted") if worn_out else _AGAIN
     if outcome.kind is OutcomeKind.AMBIGUOUS:
         worn_out = card.unknowns >= RETRIES_OF_UNKNOWN[policy.on_ambiguous]
         return _UNKNOWN if worn_out else _IN_DOUBT
     # FATAL blames no row, but a token in the other mode was made all the same.
-    return Step(RowState.PLANNED, unknowns=int(outcome.evidence == WRONG_MODE))
+    return Transition(RowState.PLANNED, unknowns=int(outcome.evidence == WRONG_MODE))

@@ -39,7 +39,7 @@ OUTCOME_ROLES: Final = {
     "rejected": "rejected",
     "declined": "failed",
     "ambiguous": "held",
-    "refused": "pending",
+    "throttled": "pending",
 }
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _XLINK: Final = "{http://www.w3.org/1999/xlink}href"

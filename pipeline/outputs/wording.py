@@ -19,7 +19,7 @@ ENDING_WORDS: Final = {
 
 OUTCOME_WORDS: Final = {
     "ok": "token made",
-    "refused": "slow down (429)",
+    "throttled": "slow down (429)",
     "rejected": "card rejected",
     "declined": "vault could not (5xx and the like)",
     "ambiguous": "no trustworthy answer",

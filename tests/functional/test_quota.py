@@ -15,7 +15,7 @@ def test_the_next_run_starts_at_the_rate_that_the_last_one_found(tmp_path):
         words = ("run", export, "-c", config, "-o", tmp_path / "out", "--limit", "60")
         ends = [cardferry(*words, "--set", "flow.rate_per_s=500", code=None).code for _ in "12"]
     runs = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["runs"]
-    first, second = (run["statistics"]["refused"] for run in runs)
+    first, second = (run["statistics"]["throttled"] for run in runs)
 
     assert [4, 0] == ends
     assert first > 30

@@ -7,9 +7,9 @@ import re
 from datetime import UTC, datetime
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.omise.answers import judge
-from pipeline.vault.omise.token_answer import SentCard, judge_token
-from pipeline.vault.transport.answer_reader import AnswerReader, AnswerRefused
+from pipeline.vault.omise.answers import classify
+from pipeline.vault.omise.token_answer import SentCard, classify_token
+from pipeline.vault.transport.answer_reader import AnswerReader, InvalidAnswer
 from pipeline.vault.transport.retry_after import RETRY_AFTER_MAX_S, retry_after_s
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -35,7 +35,7 @@ def retry_after(given: bytes) -> None:
 
 def token_body(given: bytes) -> None:
     """A body is OK exactly when the slow reading of it says so."""
-    verdict = judge_token(given, SENT, livemode=False)
+    verdict = classify_token(given, SENT, livemode=False)
 
     assert (verdict.kind is OutcomeKind.OK) == _is_ok(given)
     assert (verdict.token is None) == (verdict.kind not in WITH_TOKEN)
@@ -55,7 +55,7 @@ def whole_answer(given: bytes) -> None:
         # Bytes after a whole answer are refused only where they come in one piece with it.
         return
     assert answer == whole
-    verdict = judge(answer, SENT, livemode=False, now=_now)
+    verdict = classify(answer, SENT, livemode=False, now=_now)
     if verdict.kind is OutcomeKind.OK:
         content_type = answer.fields[b"content-type"].split(b";")[0].strip().lower()
         assert (answer.status, content_type) == (200, b"application/json")
@@ -73,7 +73,7 @@ def _fed(pieces):
             if answer is not None:
                 return answer
         return reader.end()
-    except AnswerRefused:
+    except InvalidAnswer:
         return None
 
 

@@ -105,10 +105,10 @@ def _stop_before(owner, name):
 def no_sends():
     """Refuse before the first card is sent, as if the operator had said no."""
 
-    def carry(_self, _work):
+    def send(_self, _work):
         raise VaultUnavailable("nothing is sent in this test", next_step="Nothing.")
 
-    Sending.carry = carry
+    Sending.send = send
 
 
 def stumble_before():

@@ -47,7 +47,7 @@ FACTS = {
 STATISTICS = {
     "sent": 210,
     "retries": 7,
-    "refused": 4,
+    "throttled": 4,
     "ambiguous": 1,
     "breaker_opened": 0,
     "rate_last_good": 48.5,
@@ -144,7 +144,7 @@ class Builder:
             settling.apply(intents)
             settling.apply(
                 [
-                    self._settled(intent, OutcomeKind.REFUSED, RowState.PLANNED, "status 429")
+                    self._settled(intent, OutcomeKind.THROTTLED, RowState.PLANNED, "status 429")
                     for intent in intents
                 ]
             )

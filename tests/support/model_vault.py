@@ -1,4 +1,4 @@
-"""Rows, slots and a vault whose health is a function of time, run through the real gates."""
+"""Rows, slots and a vault whose health is a function of time, run through the real flow control."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.flow.flow_control import Gates
-from pipeline.vault.flow.send_rate import Pace
+from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ ILL = Outcome(OutcomeKind.AMBIGUOUS, "status 500")
 
 
 class Migration:
-    """A small tokenizer: each slot takes rows and attempts them as the gates say."""
+    """A small tokenizer: each slot takes rows and attempts them as flow control says."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class Migration:
         self.latency_s = latency_s
         self.clock = VirtualClock()
         self.flow = Flow()
-        self.pace = Pace(rate_per_s)
-        self.gates = Gates(self.pace, slots, self.clock, Random(seed), self.flow)
+        self.pace = AdaptiveRate(rate_per_s)
+        self.flow_control = FlowControl(self.pace, slots, self.clock, Random(seed), self.flow)
         self.stopping = asyncio.Event()
         self.sends: list[float] = []
         self.good: list[float] = []
@@ -49,24 +49,24 @@ class Migration:
         """At each send, how many were under way with it."""
 
     async def run(self) -> Migration:
-        await asyncio.gather(*(self._slot(number) for number in range(self.gates.slots)))
+        await asyncio.gather(*(self._slot(number) for number in range(self.flow_control.slots)))
         return self
 
     def most_under_way(self, since: float = 0.0, until: float = float("inf")) -> int:
         return max(many for at, many in self.crowd if since <= at < until)
 
     async def _slot(self, number: int) -> None:
-        while await self.gates.admit(number, self.stopping) and self.left:
+        while await self.flow_control.wait_for_slot(number, self.stopping) and self.left:
             self.left -= 1
-            self.gates.first_attempt()
+            self.flow_control.first_attempt()
             first = await self._attempt()
             if first is not None:
-                await self.gates.retry(first, self._attempt, self.stopping)
-        self.gates.widen()
+                await self.flow_control.retry(first, self._attempt, self.stopping)
+        self.flow_control.widen()
 
     async def _attempt(self) -> Outcome | None:
-        turn = await self.gates.turn(self.stopping)
-        if turn is None or not await self.gates.on_time(turn, self.stopping):
+        turn = await self.flow_control.reserve_turn(self.stopping)
+        if turn is None or not await self.flow_control.wait_for_turn(turn, self.stopping):
             return None
         sent_at = self.clock.monotonic()
         self.sends.append(sent_at)
@@ -81,8 +81,8 @@ class Migration:
             retry_after_s=verdict.retry_after_s,
             latency_s=self.latency_s,
         )
-        self.gates.learn(outcome)
-        self.outage_s = max(self.outage_s, self.gates.outage_s())
+        self.flow_control.report(outcome)
+        self.outage_s = max(self.outage_s, self.flow_control.outage_s())
         if not self.breakers or self.breakers[-1][1] != self.flow.breaker:
             self.breakers.append((self.clock.monotonic(), self.flow.breaker))
         if outcome.kind is OutcomeKind.OK:

@@ -144,7 +144,7 @@ def digest_not_compared():
 
 def change_the_export_between_the_passes():
     """No bug of ours: somebody writes other names into the export after it was proved."""
-    carry = send.Sending.carry
+    really = send.Sending.send
 
     def meddled(self, work):
         path = next(word for word in sys.argv if word.endswith(".csv"))
@@ -152,9 +152,9 @@ def change_the_export_between_the_passes():
             whole = file.read()
             file.seek(0)
             file.write(whole.replace(b" row ", b" raw "))
-        carry(self, work)
+        really(self, work)
 
-    send.Sending.carry = meddled
+    send.Sending.send = meddled
 
 
 def recovery_not_run():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.vault.flow.send_rate import Pace
+    from pipeline.vault.flow.send_rate import AdaptiveRate
 
 
 class Bucket:
@@ -73,7 +73,7 @@ class Simulation:
 
     def __init__(
         self,
-        pace: Pace,
+        pace: AdaptiveRate,
         quotas: Sequence[tuple[float, float]],
         *,
         in_flight: int = 64,
@@ -141,11 +141,11 @@ class Simulation:
 
     def bad(self, now: float, sent_at: float) -> None:
         self.free += 1
-        self.pace.refused(now, self.retry_after_s, sent_at=sent_at)
+        self.pace.throttled(now, self.retry_after_s, sent_at=sent_at)
 
 
 def drive(
-    pace: Pace, quotas: Sequence[tuple[float, float]], until: float, **options: Any
+    pace: AdaptiveRate, quotas: Sequence[tuple[float, float]], until: float, **options: Any
 ) -> Traffic:
     """Send as fast as the pace allows, tell it every answer, and give what happened."""
     return Simulation(pace, quotas, **options).run(until)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.omise.answers import judge, request_id_of
+from pipeline.vault.omise.answers import classify, request_id_of
 from pipeline.vault.omise.token_answer import WRONG_MODE, SentCard, read_object
 from pipeline.vault.transport.answer_reader import Answer
 
@@ -48,7 +48,7 @@ def token(**change):
 
 def judged(body, status=200, fields=JSON, *, livemode=False):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return judge(
+    return classify(
         Answer(status, fields, raw),
         SENT,
         livemode=livemode,
@@ -221,8 +221,8 @@ STATUSES = [
     (404, error("not_found"), OutcomeKind.FATAL, "not_found"),
     (408, b"", OutcomeKind.AMBIGUOUS, None),
     (409, error("invalid_card"), OutcomeKind.AMBIGUOUS, "invalid_card"),
-    (429, error("too_many_requests"), OutcomeKind.REFUSED, "too_many_requests"),
-    (429, b"<html>", OutcomeKind.REFUSED, None),
+    (429, error("too_many_requests"), OutcomeKind.THROTTLED, "too_many_requests"),
+    (429, b"<html>", OutcomeKind.THROTTLED, None),
     *((status, b"", OutcomeKind.AMBIGUOUS, None) for status in (500, 502, 503, 504, 599, 999)),
 ]
 

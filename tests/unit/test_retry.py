@@ -15,7 +15,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 DOUBT = Outcome(OutcomeKind.AMBIGUOUS, "status 500")
 UNSENT = Outcome(OutcomeKind.NOT_SENT, "connect failed")
-REFUSED = Outcome(OutcomeKind.REFUSED, "status 429", retry_after_s=7.0)
+THROTTLED = Outcome(OutcomeKind.THROTTLED, "status 429", retry_after_s=7.0)
 
 
 def instants(first, outcomes, *, budget=100.0, stop_at=None, seed=1):
@@ -52,7 +52,7 @@ def test_waits_are_full_jitter_that_doubles_up_to_a_minute():
 
 def test_a_refused_row_waits_for_the_gate_and_no_longer():
     """Retry-After is the wait; the pace does the rest."""
-    at, _ = instants(REFUSED, [REFUSED, None])
+    at, _ = instants(THROTTLED, [THROTTLED, None])
 
     assert [7.0, 14.0] == at
 
@@ -87,7 +87,7 @@ def test_an_empty_budget_spaces_the_retries_of_all_rows(outcome, cost):
 
 def test_a_stop_cuts_a_wait_short_and_no_attempt_follows():
     """The stop ends the wait at once, and the row is left as it is."""
-    at, over = instants(Outcome(OutcomeKind.REFUSED, "", retry_after_s=900.0), [], stop_at=3.0)
+    at, over = instants(Outcome(OutcomeKind.THROTTLED, "", retry_after_s=900.0), [], stop_at=3.0)
 
     assert ([], 3.0) == (at, over)
 

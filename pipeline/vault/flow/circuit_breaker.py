@@ -1,6 +1,6 @@
-"""The breaker: failures and successes in, whether a request may leave now out.
+"""Stops sending to a vault that fails, and tries it again with one request at a time.
 
-One for the vault, because a row cannot be ill alone when the vault is. Closed, it counts; open, it
+One for all rows, because an outage is the vault's and not a row's. Closed, it counts; open, it
 lets nothing through for a while; half open, it lets exactly one row through as a probe, an
 ordinary row whose outcome counts like any other. Pure: monotonic seconds come in as arguments.
 """
@@ -35,7 +35,7 @@ class BreakerState(Enum):
     HALF_OPEN = "half_open"
 
 
-class Breaker:
+class CircuitBreaker:
     """Judges the vault by its answers and knows since when it has been out."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Breaker:
         self._out_since = None
         self._heal()
 
-    def refused(self, now: float, *, sent_at: float) -> None:
+    def throttled(self, now: float, *, sent_at: float) -> None:
         """Take in a 429: the vault is there, so the breaker closes, but nothing was done."""
         if self._is_stale(sent_at):
             return

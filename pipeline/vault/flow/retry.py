@@ -1,4 +1,4 @@
-"""Retries: an outcome that is not the last in, attempts at the right moments out.
+"""Decides when a row is tried again: jitter that doubles, and a budget for all rows together.
 
 The only layer that sends anything twice. Whether a row may be tried again is the ledger
 protocol's business; how soon, and how much of it the vault has to bear, is decided here.
@@ -26,7 +26,7 @@ CAP_S: Final = 60.0
 """Full jitter: a wait is anything between zero and 0.5 s doubled with each retry, up to 60 s."""
 
 _DOUBLINGS_MAX: Final = 10
-_COST: Final = {OutcomeKind.AMBIGUOUS: 2.0, OutcomeKind.REFUSED: 0.0}
+_COST: Final = {OutcomeKind.AMBIGUOUS: 2.0, OutcomeKind.THROTTLED: 0.0}
 
 
 class RetryBudget:
@@ -109,8 +109,8 @@ class Retry:
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         last: Outcome = state.outcome.result()  # type: ignore[union-attr]
-        if last.kind is OutcomeKind.REFUSED:
-            # The pace spaces the refused; a backoff on top would leave the quota unused.
+        if last.kind is OutcomeKind.THROTTLED:
+            # The rate spaces throttled rows; a backoff on top would leave the quota unused.
             return last.retry_after_s or 0.0
         doublings = min(state.attempt_number - 1, _DOUBLINGS_MAX)
         backoff_s = self._random.uniform(0.0, min(CAP_S, BASE_S * 2.0**doublings))

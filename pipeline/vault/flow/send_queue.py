@@ -1,4 +1,4 @@
-"""The one way to the vault for many rows: waiting rows in, turns of the pace out, in order."""
+"""Hands out turns to send, first come, first served, each shortly before its instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.clock import pause
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
-    from pipeline.vault.flow.send_rate import Pace
+    from pipeline.vault.flow.send_rate import AdaptiveRate
 
 LEAD_S: Final = 0.02
 LEAD_MAX_S: Final = 2.0
@@ -23,19 +23,19 @@ _PRECISION_S: Final = 1e-6
 """Waits shorter than this are over: floating-point time may not move by less."""
 
 
-class Turnstile:
+class SendQueue:
     """Hands turns out first come, first served, and never far ahead.
 
     A turn is handed out only shortly before its instant, so that a change of the rate reaches
     every row that still waits, and so that few rows have an open intent in the ledger.
 
     Args:
-        pace: The pure part that knows the instants.
-        clock: Whose monotonic time the pace runs on.
+        rate: Knows the instant of the next send.
+        clock: Whose monotonic time the rate runs on.
     """
 
-    def __init__(self, pace: Pace, clock: Clock) -> None:
-        self._pace = pace
+    def __init__(self, rate: AdaptiveRate, clock: Clock) -> None:
+        self._rate = rate
         self._clock = clock
         self._line = asyncio.Lock()
         self._lead_s = LEAD_S
@@ -43,15 +43,15 @@ class Turnstile:
 
     async def reserve(self, stopping: asyncio.Event) -> float | None:
         """Wait until a turn is near and take it; `None` when the run is to stop."""
-        pace, clock = self._pace, self._clock
+        rate, clock = self._rate, self._clock
         if not self._line.locked() and not stopping.is_set():
             now = clock.monotonic()
-            if pace.earliest(now) <= now + self._lead_s:
+            if rate.earliest(now) <= now + self._lead_s:
                 return self._hand_out(now)
         async with self._line:
             while not stopping.is_set():
                 now = clock.monotonic()
-                early_s = pace.earliest(now) - now - self._lead_s
+                early_s = rate.earliest(now) - now - self._lead_s
                 if early_s <= _PRECISION_S:
                     return self._hand_out(now)
                 await pause(clock, early_s, stopping)
@@ -70,8 +70,8 @@ class Turnstile:
         while not stopping.is_set():
             if turn - now > _PRECISION_S:
                 await pause(self._clock, turn - now, stopping)
-            elif self._pace.still_valid(turn, now):
-                self._pace.departed(now)
+            elif self._rate.still_valid(turn, now):
+                self._rate.departed(now)
                 return True
             else:
                 again = await self.reserve(stopping)
@@ -83,7 +83,7 @@ class Turnstile:
         return False
 
     def _hand_out(self, now: float) -> float:
-        turn = self._pace.reserve(now)
+        turn = self._rate.reserve(now)
         self._handed_out[turn] = now
         return turn
 

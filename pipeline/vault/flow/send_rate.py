@@ -1,4 +1,4 @@
-"""The pace of sends: refusals and time in, the instant of the next send out.
+"""Spaces sends evenly and adapts the rate to what the vault bears.
 
 GCRA: one number, the earliest instant of the next send, spaces sends evenly, which a low-limit
 vault likes better than a bucket that bursts. The rate has a known ceiling; below it lies the
@@ -6,7 +6,7 @@ vault's own limit, which nobody tells. A refusal (429) cuts the rate to 0.85 of 
 and quiet time brings it back along CUBIC's curve (RFC 9438): fast at first, flat around the
 refused level, then ever bolder. Pure: time comes in as an argument, in monotonic seconds.
 
-The constants were tuned in virtual time (`tests/property/test_pace_quota.py` holds the marks):
+The constants were tuned in virtual time (`tests/property/test_send_rate_quota.py` holds the marks):
 shorter returns find a risen limit sooner and are refused more often.
 """
 
@@ -43,7 +43,7 @@ _SLACK_S: Final = 0.005
 """A send that is late by less is on time: event loops are no more precise."""
 
 
-class Pace:
+class AdaptiveRate:
     """Spaces sends and finds the rate that the vault bears.
 
     Args:
@@ -114,7 +114,7 @@ class Pace:
         if sent_at >= self._cut_at:
             self._good_since_cut += 1
 
-    def refused(self, now: float, retry_after_s: float | None, *, sent_at: float) -> None:
+    def throttled(self, now: float, retry_after_s: float | None, *, sent_at: float) -> None:
         """Take in a 429.
 
         Args:
@@ -144,7 +144,7 @@ class Pace:
         self._asked_at = max(self._asked_at, self._gate_until)
 
     def _win_back(self, now: float, plateau: float) -> None:
-        """Let quiet time raise the rate, counting only time in which the pace held sends back."""
+        """Let quiet time raise the rate, counting only time in which the rate held sends back."""
         if now > self._asked_at:
             if now - self._next_at <= self._interval:
                 self._quiet_s += min(now - self._asked_at, self._interval)

@@ -26,7 +26,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.omise.token_answer import SentCard, Verdict, judge_token, read_object
+from pipeline.vault.omise.token_answer import Classification, SentCard, classify_token, read_object
 from pipeline.vault.transport.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ _DIGITS_IN_A_ROW: Final = re.compile(rb"[0-9]{12}").search
 _JSON: Final = b"application/json"
 
 
-def judge(
+def classify(
     answer: Answer, sent: SentCard, *, livemode: bool, now: Callable[[], datetime]
-) -> Verdict:
-    """Judge an answer by the table above.
+) -> Classification:
+    """Classify an answer by the table above.
 
     Args:
         answer: What came over the line.
@@ -68,11 +68,11 @@ def judge(
     """
     status, fields, body = answer
     if status != HTTPStatus.OK:
-        return _refusal(answer, now)
+        return _classify_error(answer, now)
     content_type = fields.get(b"content-type", b"")
     if content_type != _JSON and not _is_json(content_type):
-        return Verdict(OutcomeKind.AMBIGUOUS, "status 200 that is not JSON")
-    return judge_token(body, sent, livemode=livemode)
+        return Classification(OutcomeKind.AMBIGUOUS, "status 200 that is not JSON")
+    return classify_token(body, sent, livemode=livemode)
 
 
 def request_id_of(answer: Answer) -> str | None:
@@ -87,25 +87,25 @@ def _is_json(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == _JSON
 
 
-def _refusal(answer: Answer, now: Callable[[], datetime]) -> Verdict:
+def _classify_error(answer: Answer, now: Callable[[], datetime]) -> Classification:
     status, fields, _ = answer
     evidence = f"status {status}" if status in _STATUSES else "a status that does not exist"
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return Verdict(OutcomeKind.AMBIGUOUS, evidence)
+        return Classification(OutcomeKind.AMBIGUOUS, evidence)
     if status < HTTPStatus.BAD_REQUEST:
-        return Verdict(OutcomeKind.FATAL, evidence)
+        return Classification(OutcomeKind.FATAL, evidence)
     is_4xx = status < HTTPStatus.INTERNAL_SERVER_ERROR
     code = _code(answer) if is_4xx else None
     kind = _kind_of_4xx(status, code) if is_4xx else OutcomeKind.AMBIGUOUS
     wait = None
-    if kind in {OutcomeKind.REFUSED, OutcomeKind.AMBIGUOUS}:
+    if kind in {OutcomeKind.THROTTLED, OutcomeKind.AMBIGUOUS}:
         wait = retry_after_s(fields.get(b"retry-after"), fields.get(b"date"), now)
-    return Verdict(kind, evidence, vault_code=code, retry_after_s=wait)
+    return Classification(kind, evidence, vault_code=code, retry_after_s=wait)
 
 
 def _kind_of_4xx(status: int, code: str | None) -> OutcomeKind:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return OutcomeKind.REFUSED
+        return OutcomeKind.THROTTLED
     if status in _SETTINGS_STATUSES or code in SETTINGS_CODES:
         return OutcomeKind.FATAL
     if status in _CARD_STATUSES and code is not None:

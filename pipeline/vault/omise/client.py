@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httpx
 
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.omise.answers import judge, request_id_of
+from pipeline.vault.omise.answers import classify, request_id_of
 from pipeline.vault.omise.request_body import CardBody, wipe
 from pipeline.vault.omise.token_answer import SentCard
 from pipeline.vault.transport.failures import CertificateRefused, proves_not_sent
@@ -144,7 +144,7 @@ class VaultClient:
         except httpx.TransportError as failure:
             kind, evidence = kind_of_failure(failure)
             return Outcome(kind, evidence, latency_s=self._monotonic() - started)
-        kind, evidence, token, code, wait = judge(
+        kind, evidence, token, code, wait = classify(
             answer, sent, livemode=self._livemode, now=self._now
         )
         latency = self._monotonic() - started

@@ -32,7 +32,7 @@ class SentCard(NamedTuple):
     expiration_year: int
 
 
-class Verdict(NamedTuple):
+class Classification(NamedTuple):
     """What an answer comes to; the client adds who and how long, and makes the outcome of it."""
 
     kind: OutcomeKind
@@ -42,10 +42,10 @@ class Verdict(NamedTuple):
     retry_after_s: float | None = None
 
 
-_NO_TOKEN: Final = Verdict(OutcomeKind.AMBIGUOUS, "status 200 without a token")
-_NO_CARD: Final = Verdict(OutcomeKind.AMBIGUOUS, "token without a card")
-_MALFORMED: Final = Verdict(OutcomeKind.AMBIGUOUS, "token with a malformed field")
-_OTHER_MODE: Final = Verdict(OutcomeKind.FATAL, WRONG_MODE)
+_NO_TOKEN: Final = Classification(OutcomeKind.AMBIGUOUS, "status 200 without a token")
+_NO_CARD: Final = Classification(OutcomeKind.AMBIGUOUS, "token without a card")
+_MALFORMED: Final = Classification(OutcomeKind.AMBIGUOUS, "token with a malformed field")
+_OTHER_MODE: Final = Classification(OutcomeKind.FATAL, WRONG_MODE)
 
 
 def read_object(body: bytes) -> dict[str, Any] | None:
@@ -88,8 +88,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def judge_token(body: bytes, sent: SentCard, *, livemode: bool) -> Verdict:
-    """Judge the body of a 200 with a JSON content type.
+def classify_token(body: bytes, sent: SentCard, *, livemode: bool) -> Classification:
+    """Classify the body of a 200 with a JSON content type.
 
     Args:
         body: The JSON text.
@@ -112,8 +112,8 @@ def judge_token(body: bytes, sent: SentCard, *, livemode: bool) -> Verdict:
     if token is None:
         return _MALFORMED
     if (token.last_digits, token.expiration_month, token.expiration_year) != sent:
-        return Verdict(OutcomeKind.MISMATCH, "token of another card", token)
-    return Verdict(OutcomeKind.OK, "token", token)
+        return Classification(OutcomeKind.MISMATCH, "token of another card", token)
+    return Classification(OutcomeKind.OK, "token", token)
 
 
 def _token(answer: dict[str, Any], card: dict[str, Any], *, livemode: bool) -> Token | None:

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class AnswerRefused(Exception):
+class InvalidAnswer(Exception):
     """The bytes are not one HTTP/1.1 answer within our bounds."""
 
 
@@ -71,18 +71,18 @@ class AnswerReader:
         """Take the next bytes; give the answer if they end it.
 
         Raises:
-            AnswerRefused: Junk, too long, too many 1xx, or more than one answer. A piece that goes
+            InvalidAnswer: Junk, too long, too many 1xx, or more than one answer. A piece that goes
                 on after a whole answer is refused with it: the true answer may be the second.
         """
         self._received += len(piece)
         try:
             self._parser.feed_data(piece)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            raise AnswerRefused from None
+            raise InvalidAnswer from None
         if self._complete:
             return self._answer()
         if self._received > (HEADER_BYTES_MAX if self._fields is None else ANSWER_BYTES_MAX):
-            raise AnswerRefused
+            raise InvalidAnswer
         return None
 
     def end(self) -> Answer | None:
@@ -102,7 +102,7 @@ class AnswerReader:
     def on_message_begin(self) -> None:
         """Refuse a second answer in the bytes that ended the first."""
         if self._complete:
-            raise AnswerRefused
+            raise InvalidAnswer
 
     def on_headers_complete(self) -> None:
         """Keep status and fields before a trailer could change them."""
@@ -117,6 +117,6 @@ class AnswerReader:
             return
         self._interim += 1
         if self._interim > INTERIM_ANSWERS_MAX:
-            raise AnswerRefused
+            raise InvalidAnswer
         self._fields = None
         self._raw_fields.clear()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 
-from pipeline.vault.transport.answer_reader import Answer, AnswerReader, AnswerRefused
+from pipeline.vault.transport.answer_reader import Answer, AnswerReader, InvalidAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         self.deadline = min(now + (write_s if self._unsent else read_s), total_at)
         return waiter
 
-    def settle(self, now: float) -> bool:
+    def finish(self, now: float) -> bool:
         """End an exchange whose answer was taken; say whether the connection may be used again."""
         self.deadline = float("inf")
         if not self._reader.keep_alive or self._unsent:
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             answer = self._reader.feed(data)
-        except AnswerRefused:
+        except InvalidAnswer:
             self._break("no single answer within our bounds", httpx.RemoteProtocolError)
             return
         if answer is None:

@@ -101,7 +101,7 @@ class VaultTransport(httpx.AsyncBaseTransport):
             if not connection.abandon():
                 mark_unsent(cancelled)
             raise
-        if connection.settle(loop.time()):
+        if connection.finish(loop.time()):
             self._pool.release(connection)
         if answer.fields.get(b"content-encoding", b"") not in _IDENTITY:
             raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.ledger.records import Claim
-from pipeline.migration.transitions import Policy, Step, WaitingCard, step_after
+from pipeline.migration.transitions import RetryPolicy, Transition, WaitingCard, next_transition
 from pipeline.model import Outcome, OutcomeKind, RowState
 from pipeline.vault.omise.request_body import CardBody
 from pipeline.vault.omise.token_answer import WRONG_MODE
@@ -11,57 +11,65 @@ from pipeline.vault.omise.token_answer import WRONG_MODE
 CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031)
 
 
-def _step(kind, *, on_ambiguous="retry", unknowns=0, counted=1, evidence="x", vault_code=None):
+def _transition(
+    kind, *, on_ambiguous="retry", unknowns=0, counted=1, evidence="x", vault_code=None
+):
     card = WaitingCard(CLAIM, CardBody(b"{}"), 1, unknowns, counted)
-    policy = Policy(3, on_ambiguous, 60, 1, 10)
-    return step_after(Outcome(kind, evidence, vault_code=vault_code), card, policy)
+    policy = RetryPolicy(3, on_ambiguous, 60, 1, 10)
+    return next_transition(Outcome(kind, evidence, vault_code=vault_code), card, policy)
 
 
 @pytest.mark.parametrize("kind", OutcomeKind)
 def test_every_outcome_leads_somewhere(kind):
-    """No kind of outcome is left without a step."""
-    assert isinstance(_step(kind), Step)
+    """No kind of outcome is left without a transition."""
+    assert isinstance(_transition(kind), Transition)
 
 
-@pytest.mark.parametrize("kind", [OutcomeKind.NOT_SENT, OutcomeKind.REFUSED])
+@pytest.mark.parametrize("kind", [OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED])
 def test_what_was_not_looked_at_is_planned_again(kind):
     """A row that the vault never looked at is tried again, as often as it takes."""
-    assert Step(RowState.PLANNED, again=True) == _step(kind, counted=99)
+    assert Transition(RowState.PLANNED, again=True) == _transition(kind, counted=99)
 
 
 def test_an_ambiguous_row_is_tried_once_more_and_then_held():
     """The first doubt is counted and retried, the second is held for a person."""
-    assert Step(RowState.AMBIGUOUS, unknowns=1, again=True) == _step(OutcomeKind.AMBIGUOUS)
-    assert Step(RowState.HELD, "outcome_unknown", unknowns=1) == _step(
+    assert Transition(RowState.AMBIGUOUS, unknowns=1, again=True) == _transition(
+        OutcomeKind.AMBIGUOUS
+    )
+    assert Transition(RowState.HELD, "outcome_unknown", unknowns=1) == _transition(
         OutcomeKind.AMBIGUOUS, unknowns=1
     )
 
 
 def test_an_ambiguous_row_is_held_at_once_on_hold():
     """With `on_ambiguous = "hold"` no row is ever created twice."""
-    step = _step(OutcomeKind.AMBIGUOUS, on_ambiguous="hold")
+    transition = _transition(OutcomeKind.AMBIGUOUS, on_ambiguous="hold")
 
-    assert (RowState.HELD, False) == (step.state, step.again)
+    assert (RowState.HELD, False) == (transition.state, transition.again)
 
 
 def test_a_declined_row_is_worn_out_after_its_attempts():
     """The vault's "please try again" counts, and `attempts_max` of them fail the row."""
-    assert _step(OutcomeKind.DECLINED, counted=2).again
-    assert Step(RowState.FAILED, "attempts_exhausted") == _step(OutcomeKind.DECLINED, counted=3)
+    assert _transition(OutcomeKind.DECLINED, counted=2).again
+    assert Transition(RowState.FAILED, "attempts_exhausted") == _transition(
+        OutcomeKind.DECLINED, counted=3
+    )
 
 
 def test_a_rejection_for_fraud_has_a_code_of_its_own():
     """Fraud is told apart from every other refusal of a card."""
-    fraud = _step(OutcomeKind.REJECTED, vault_code="failed_fraud_check")
+    fraud = _transition(OutcomeKind.REJECTED, vault_code="failed_fraud_check")
 
     assert fraud.code == "fraud_check_failed"
-    assert _step(OutcomeKind.REJECTED, vault_code="invalid_card").code == "vault_rejected"
+    assert _transition(OutcomeKind.REJECTED, vault_code="invalid_card").code == "vault_rejected"
 
 
 def test_a_fatal_answer_blames_no_row_but_counts_a_token_of_the_wrong_mode():
     """A refused key leaves no doubt; a token made in the other mode is one that nobody wanted."""
-    assert Step(RowState.PLANNED) == _step(OutcomeKind.FATAL, evidence="status 401")
-    assert Step(RowState.PLANNED, unknowns=1) == _step(OutcomeKind.FATAL, evidence=WRONG_MODE)
+    assert Transition(RowState.PLANNED) == _transition(OutcomeKind.FATAL, evidence="status 401")
+    assert Transition(RowState.PLANNED, unknowns=1) == _transition(
+        OutcomeKind.FATAL, evidence=WRONG_MODE
+    )
 
 
 def test_a_waiting_card_does_not_show_its_body():

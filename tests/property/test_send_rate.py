@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.flow.send_rate import Pace
+from pipeline.vault.flow.send_rate import AdaptiveRate
 
 RATES = st.floats(0.2, 1e6)
 WAITS = st.floats(0, 30)
@@ -17,7 +17,7 @@ WAITS = st.floats(0, 30)
 @given(rate=RATES, waits=st.lists(WAITS, min_size=1, max_size=60))
 def test_turns_are_an_interval_apart_and_never_early(rate, waits):
     """A turn comes as soon as it may: now, or one interval after the turn before."""
-    pace, now, turns = Pace(rate), 0.0, []
+    pace, now, turns = AdaptiveRate(rate), 0.0, []
     for wait in waits:
         now += wait
         expected = now if not turns else max(now, turns[-1] + 1 / rate)
@@ -32,7 +32,7 @@ def test_turns_are_an_interval_apart_and_never_early(rate, waits):
 )
 def test_no_second_holds_more_than_the_rate_and_two(rate, asks):
     """Whoever sends only in valid turns, however late each is, never bunches."""
-    pace, now, sends = Pace(rate), 0.0, []
+    pace, now, sends = AdaptiveRate(rate), 0.0, []
     for wait, late in asks:
         turn = pace.reserve(now)
         sent_at = max(now, turn) + late
@@ -55,7 +55,7 @@ def test_no_second_holds_more_than_the_rate_and_two(rate, asks):
 )
 def test_the_rate_stays_between_floor_and_ceiling_whatever_comes(ceiling, steps):
     """No run of answers pushes the rate out of its bounds, or a turn before its gate."""
-    pace, now = Pace(ceiling), 0.0
+    pace, now = AdaptiveRate(ceiling), 0.0
     for what, wait in steps:
         now += wait
         turn = pace.reserve(now)
@@ -64,26 +64,26 @@ def test_the_rate_stays_between_floor_and_ceiling_whatever_comes(ceiling, steps)
         if what == "good":
             pace.succeeded(sent_at=now)
         else:
-            pace.refused(now, wait if what == "told" else None, sent_at=now)
+            pace.throttled(now, wait if what == "told" else None, sent_at=now)
 
         assert min(0.2, ceiling) <= pace.rate_per_s <= ceiling
 
 
 def test_a_refusal_of_what_left_before_the_cut_is_no_news():
     """Many refusals of one burst cut the rate once."""
-    pace = Pace(100)
+    pace = AdaptiveRate(100)
     turns = [pace.reserve(0.0) for _ in range(10)]
-    pace.refused(0.2, None, sent_at=turns[0])
+    pace.throttled(0.2, None, sent_at=turns[0])
     rate = pace.rate_per_s
     for turn in turns[1:]:
-        pace.refused(0.21, None, sent_at=turn)
+        pace.throttled(0.21, None, sent_at=turn)
 
     assert rate == pace.rate_per_s
 
 
 def test_a_turn_behind_a_gate_must_be_taken_again():
     """A gate that falls after a turn was reserved holds that turn too."""
-    pace = Pace(10)
+    pace = AdaptiveRate(10)
     turn = pace.reserve(0.0)
     pace.hold_off(0.0, 5.0)
 
@@ -94,7 +94,7 @@ def test_a_turn_behind_a_gate_must_be_taken_again():
 
 def test_a_shorter_gate_does_not_open_a_longer_one():
     """The latest instant that the vault named holds, in whatever order its answers come."""
-    pace = Pace(10)
+    pace = AdaptiveRate(10)
     pace.hold_off(0.0, 40.0)
     pace.hold_off(1.0, 2.0)
 
@@ -104,7 +104,7 @@ def test_a_shorter_gate_does_not_open_a_longer_one():
 @pytest.mark.parametrize("rate", [0.2, 1, 5, 50, 200])
 def test_a_turn_is_valid_for_one_interval(rate):
     """Later than the next turn's instant a send would be a third where two are allowed."""
-    pace = Pace(rate)
+    pace = AdaptiveRate(rate)
     turn = pace.reserve(0.0)
 
     assert pace.still_valid(turn, turn + 0.99 / rate)
@@ -114,7 +114,7 @@ def test_a_turn_is_valid_for_one_interval(rate):
 @pytest.mark.parametrize(("rate", "gap"), [(2, 1.0), (40, 0.8)])
 def test_a_late_send_below_a_refused_ceiling_moves_the_next_one(rate, gap):
     """A vault of two a second has room for one at a time; one of forty bears two in a row."""
-    pace = Pace(500, start_per_s=rate)
+    pace = AdaptiveRate(500, start_per_s=rate)
     turn = pace.reserve(10.0)
     late = turn + 0.2 / rate
     assert pace.still_valid(turn, late)
@@ -125,7 +125,7 @@ def test_a_late_send_below_a_refused_ceiling_moves_the_next_one(rate, gap):
 
 def test_a_late_send_at_a_ceiling_that_holds_costs_no_quota():
     """A known quota is spent to the last request, so the next turn stays where it was."""
-    pace = Pace(2)
+    pace = AdaptiveRate(2)
     turn = pace.reserve(10.0)
     pace.departed(turn + 0.2)
 
@@ -134,9 +134,9 @@ def test_a_late_send_at_a_ceiling_that_holds_costs_no_quota():
 
 def test_time_that_the_pace_did_not_hold_back_wins_nothing():
     """A rate that nobody tried is not believed: an hour of idleness leaves it where it was."""
-    pace = Pace(100)
+    pace = AdaptiveRate(100)
     pace.reserve(0.0)
-    pace.refused(0.1, None, sent_at=0.0)
+    pace.throttled(0.1, None, sent_at=0.0)
     pace.reserve(0.2)
     before = pace.rate_per_s
     pace.reserve(3600.0)
@@ -146,15 +146,15 @@ def test_time_that_the_pace_did_not_hold_back_wins_nothing():
 
 def test_an_unrefused_ceiling_has_no_level_to_remember():
     """While the ceiling holds there is nothing to tell the next run."""
-    assert Pace(50).good_per_s is None
-    assert 20 == Pace(50, start_per_s=20).rate_per_s
-    assert 50 == Pace(50, start_per_s=80).rate_per_s
+    assert AdaptiveRate(50).good_per_s is None
+    assert 20 == AdaptiveRate(50, start_per_s=20).rate_per_s
+    assert 50 == AdaptiveRate(50, start_per_s=80).rate_per_s
 
 
 def test_a_rate_that_is_won_back_ends_at_the_ceiling():
     """One refusal of a ceiling that the vault bears after all costs a while, and is not overdone."""
-    pace = Pace(50)
-    pace.refused(0.1, None, sent_at=pace.reserve(0.0))
+    pace = AdaptiveRate(50)
+    pace.throttled(0.1, None, sent_at=pace.reserve(0.0))
     turns = [0.0]
     while turns[-1] < 120:
         turns.append(pace.reserve(turns[-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.vault.flow.send_rate import FLOOR_PER_S, Pace
+from pipeline.vault.flow.send_rate import FLOOR_PER_S, AdaptiveRate
 from tests.support.quota_vault import drive
 
 SEEDS = (1, 2, 3)
@@ -16,7 +16,9 @@ JITTERS_S = (0.0, 0.003, 0.01)
 @pytest.mark.parametrize("in_flight", [8, 64])
 def test_a_known_quota_is_used_and_never_exceeded(seed, jitter_s, in_flight):
     """At 50 a second allowed and taken: 97 % used, no 429, no second with more than rate + 2."""
-    traffic = drive(Pace(50), [(0, 50)], 65, seed=seed, jitter_s=jitter_s, in_flight=in_flight)
+    traffic = drive(
+        AdaptiveRate(50), [(0, 50)], 65, seed=seed, jitter_s=jitter_s, in_flight=in_flight
+    )
 
     assert 0.97 <= traffic.goodput(5, 65)
     assert [] == traffic.refused
@@ -30,7 +32,7 @@ def test_a_known_quota_is_used_and_never_exceeded(seed, jitter_s, in_flight):
 )
 def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
     """After half a minute the hidden quota is used, and little is refused."""
-    traffic = drive(Pace(500), [(0, quota)], 150, seed=seed, jitter_s=jitter_s)
+    traffic = drive(AdaptiveRate(500), [(0, quota)], 150, seed=seed, jitter_s=jitter_s)
 
     assert goodput <= traffic.goodput(30, 150)
     assert refused >= traffic.refused_share(30, 150)
@@ -40,7 +42,7 @@ def test_a_hidden_quota_is_found(seed, jitter_s, quota, goodput, refused):
 @pytest.mark.parametrize(("quota", "goodput"), [(3, 0.83), (5, 0.80), (10, 0.72)])
 def test_a_machine_that_is_late_does_not_waste_a_low_quota(seed, quota, goodput):
     """Sends late by up to 50 ms stay an interval apart, where the vault has room for one."""
-    traffic = drive(Pace(500), [(0, quota)], 150, seed=seed, jitter_s=0.05)
+    traffic = drive(AdaptiveRate(500), [(0, quota)], 150, seed=seed, jitter_s=0.05)
 
     assert goodput <= traffic.goodput(30, 150)
     assert 0.08 >= traffic.refused_share(30, 150)
@@ -50,7 +52,7 @@ def test_a_machine_that_is_late_does_not_waste_a_low_quota(seed, quota, goodput)
 @pytest.mark.parametrize("quota", [3, 20])
 def test_a_ceiling_far_too_high_is_given_up_quickly(seed, quota):
     """The way down from 500 a second to a hidden quota costs at most a hundred refusals."""
-    traffic = drive(Pace(500), [(0, quota)], 30, seed=seed)
+    traffic = drive(AdaptiveRate(500), [(0, quota)], 30, seed=seed)
 
     assert 100 >= len(traffic.refused)
     assert 0.8 <= traffic.goodput(5, 30)
@@ -60,7 +62,7 @@ def test_a_ceiling_far_too_high_is_given_up_quickly(seed, quota):
 @pytest.mark.parametrize(("quota", "goodput", "refused"), [(20, 0.92, 0.03), (3, 0.80, 0.08)])
 def test_a_vault_that_answers_late_is_not_refused_more_often(seed, quota, goodput, refused):
     """When a refusal is known only a second later, the way back is longer: same marks."""
-    traffic = drive(Pace(500), [(0, quota)], 210, seed=seed, latency_s=1.0, in_flight=256)
+    traffic = drive(AdaptiveRate(500), [(0, quota)], 210, seed=seed, latency_s=1.0, in_flight=256)
 
     assert goodput <= traffic.goodput(60, 210)
     assert refused >= traffic.refused_share(60, 210)
@@ -71,7 +73,7 @@ def test_a_vault_that_answers_late_is_not_refused_more_often(seed, quota, goodpu
 def test_a_quota_that_moves_is_followed(seed, jitter_s):
     """When the quota goes 20, 5, 40, two minutes each, 88 % of it is used and 4 % refused."""
     quotas = [(0, 20), (150, 5), (270, 40)]
-    traffic = drive(Pace(500), quotas, 390, seed=seed, jitter_s=jitter_s)
+    traffic = drive(AdaptiveRate(500), quotas, 390, seed=seed, jitter_s=jitter_s)
 
     assert 0.88 <= traffic.goodput(30, 390)
     assert 0.04 >= traffic.refused_share(30, 390)
@@ -81,7 +83,7 @@ def test_a_quota_that_moves_is_followed(seed, jitter_s):
 def test_half_an_hour_of_very_low_quotas(seed):
     """At 3, then 10, then 0.5 a second without a hint: 85 % used, 5 % refused."""
     quotas = [(0, 3), (600, 10), (1200, 0.5)]
-    traffic = drive(Pace(500), quotas, 1800, seed=seed)
+    traffic = drive(AdaptiveRate(500), quotas, 1800, seed=seed)
 
     assert 0.85 <= traffic.goodput(30, 1800)
     assert 0.05 >= traffic.refused_share(30, 1800)
@@ -91,7 +93,12 @@ def test_half_an_hour_of_very_low_quotas(seed):
 def test_nothing_is_sent_before_the_vault_allows(retry_after_s):
     """After each refusal with a Retry-After, no send leaves before its instant."""
     traffic = drive(
-        Pace(500), [(0, 20)], 90, retry_after_s=retry_after_s, latency_s=0.02, jitter_s=0.002
+        AdaptiveRate(500),
+        [(0, 20)],
+        90,
+        retry_after_s=retry_after_s,
+        latency_s=0.02,
+        jitter_s=0.002,
     )
 
     assert traffic.refused
@@ -103,7 +110,7 @@ def test_nothing_is_sent_before_the_vault_allows(retry_after_s):
 
 def test_an_endless_refusal_ends_at_the_floor():
     """However long a vault refuses, a send every five seconds keeps asking, and not more."""
-    pace = Pace(100)
+    pace = AdaptiveRate(100)
     traffic = drive(pace, [(0, 1e-9)], 600)
     late = [at for at in traffic.sends if at > 300]
 
@@ -113,9 +120,9 @@ def test_an_endless_refusal_ends_at_the_floor():
 
 def test_the_level_found_is_where_the_next_run_starts():
     """A run that begins at an earlier run's level is refused no more than a settled one."""
-    first = Pace(500)
+    first = AdaptiveRate(500)
     drive(first, [(0, 20)], 60)
-    second = drive(Pace(500, start_per_s=first.good_per_s), [(0, 20)], 60)
+    second = drive(AdaptiveRate(500, start_per_s=first.good_per_s), [(0, 20)], 60)
 
     assert 0.9 <= second.goodput(0, 60)
     assert 0.04 >= second.refused_share(0, 60)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.flow.circuit_breaker import OPEN_MAX_S, OPEN_S, RUN_MAX, Breaker, BreakerState
+from pipeline.vault.flow.circuit_breaker import (
+    OPEN_MAX_S,
+    OPEN_S,
+    RUN_MAX,
+    BreakerState,
+    CircuitBreaker,
+)
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["good", "bad", "refused", "ask"]), st.floats(0, 40)), max_size=150
@@ -54,7 +60,7 @@ class Model:
 @given(steps=STEPS)
 def test_the_breaker_does_what_the_model_does(steps):
     """Permits, state and outage agree after every step; answers come only to what was permitted."""
-    breaker, model, now = Breaker(), Model(), 0.0
+    breaker, model, now = CircuitBreaker(), Model(), 0.0
     for what, wait in steps:
         now += wait
         allowed = model.permit(now)
@@ -66,7 +72,7 @@ def test_the_breaker_does_what_the_model_does(steps):
         if what == "good":
             breaker.succeeded(sent_at=now)
         elif what == "refused":
-            breaker.refused(now, sent_at=now)
+            breaker.throttled(now, sent_at=now)
         elif what == "bad":
             breaker.failed(now, sent_at=now)
         else:
@@ -81,7 +87,7 @@ def test_the_breaker_does_what_the_model_does(steps):
 
 def test_it_opens_within_twenty_failures_and_lets_one_probe_through():
     """A run of failures opens it; after the pause exactly one request may leave."""
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     failures = 0
     while breaker.permit(0.0):
         breaker.failed(0.0, sent_at=0.0)
@@ -97,7 +103,7 @@ def test_it_opens_within_twenty_failures_and_lets_one_probe_through():
 @pytest.mark.parametrize(("script", "opens"), [("bbg", True), ("bbbbbbbbbg", True), ("bg", False)])
 def test_it_opens_when_more_than_half_of_the_answers_fail(script, opens):
     """A vault that fails now and then is borne; more than twenty failures in forty are not."""
-    breaker, failures = Breaker(), 0
+    breaker, failures = CircuitBreaker(), 0
     for now, what in enumerate(script * 40):
         if what == "g":
             breaker.succeeded(sent_at=now)
@@ -113,7 +119,7 @@ def test_it_opens_when_more_than_half_of_the_answers_fail(script, opens):
 
 def test_a_failed_probe_makes_the_next_pause_longer():
     """Twice as long, up to the longest that still notices a recovery in time."""
-    breaker, now = Breaker(), 0.0
+    breaker, now = CircuitBreaker(), 0.0
     for _ in range(RUN_MAX):
         breaker.failed(now, sent_at=now)
     pauses = []
@@ -128,7 +134,7 @@ def test_a_failed_probe_makes_the_next_pause_longer():
 
 def test_answers_to_what_left_before_it_opened_are_old_news():
     """Sixty failures of one burst do not lengthen the pause, and a late success does not end it."""
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(60):
         breaker.failed(10.0, sent_at=5.0)
     breaker.succeeded(sent_at=6.0)
@@ -139,7 +145,7 @@ def test_answers_to_what_left_before_it_opened_are_old_news():
 
 def test_it_recovers_within_two_minutes_after_an_outage_of_twenty():
     """However long the vault is out, a probe is never further away than the longest pause."""
-    breaker, now, probes = Breaker(), 0.0, 0
+    breaker, now, probes = CircuitBreaker(), 0.0, 0
     while now < 1200:
         if breaker.permit(now):
             probes += 1

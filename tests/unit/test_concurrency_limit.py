@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.vault.flow.concurrency_limit import InFlight
+from pipeline.vault.flow.flow_control import ConcurrencyLimit
 
 
 def test_a_failure_halves_once_for_all_that_left_before():
     """A burst of timeouts of requests sent together is one sign, not many."""
-    slots = InFlight(64)
+    slots = ConcurrencyLimit(64)
     for at in (1.0, 1.1, 1.2):
         slots.failed(at, sent_at=0.5)
 
@@ -22,7 +22,7 @@ def test_a_failure_halves_once_for_all_that_left_before():
 
 def test_a_round_of_answers_earns_one_slot():
     """As many answers as there are slots make room for one more."""
-    slots = InFlight(8)
+    slots = ConcurrencyLimit(8)
     slots.failed(1.0, sent_at=0.0)
     earned = [slots.succeeded() for _ in range(9)]
 
@@ -33,7 +33,7 @@ def test_a_round_of_answers_earns_one_slot():
 @given(steps=st.lists(st.booleans(), max_size=300), slots_max=st.integers(1, 64))
 def test_the_limit_stays_between_one_and_the_most(steps, slots_max):
     """Whatever comes, someone may send, and never more than allowed."""
-    slots = InFlight(slots_max)
+    slots = ConcurrencyLimit(slots_max)
     for now, good in enumerate(steps):
         if good:
             slots.succeeded()

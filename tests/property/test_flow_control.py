@@ -10,9 +10,9 @@ import pytest
 from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.flow.circuit_breaker import BreakerState
-from pipeline.vault.flow.flow_control import Gates
-from pipeline.vault.flow.send_queue import LEAD_S, Turnstile
-from pipeline.vault.flow.send_rate import Pace
+from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.send_queue import LEAD_S, SendQueue
+from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.model_vault import ILL, OK, Migration
 from tests.support.virtual_time import VirtualClock, run_virtually
 
@@ -25,7 +25,7 @@ def carried(vault, **options):
 
 
 def test_a_healthy_vault_gets_every_row_once_at_the_rate():
-    """Without trouble the gates only space: 500 rows at 50 a second take ten seconds."""
+    """Without trouble flow control only spaces: 500 rows at 50 a second take ten seconds."""
     run = carried(lambda _: OK, rows=500)
 
     assert 500 == len(run.sends)
@@ -77,16 +77,16 @@ def test_failures_shrink_the_slots_and_answers_win_them_back():
 
 
 def learnt(*kinds):
-    """Give gates of eight slots at 50 a second that saw requests end so, figures and outage."""
+    """Give a flow control of eight slots at 50 a second that saw requests end so, figures and outage."""
 
     async def main():
         clock, flow = VirtualClock(), Flow()
-        gates = Gates(Pace(50), 8, clock, Random(1), flow)
+        flow_control = FlowControl(AdaptiveRate(50), 8, clock, Random(1), flow)
         for kind in kinds:
-            turn = await gates.turn(asyncio.Event())
+            turn = await flow_control.reserve_turn(asyncio.Event())
             await asyncio.sleep(turn + 0.1 - clock.monotonic())
-            gates.learn(Outcome(kind, "", latency_s=0.1))
-        return gates, flow, gates.outage_s()
+            flow_control.report(Outcome(kind, "", latency_s=0.1))
+        return flow_control, flow, flow_control.outage_s()
 
     return run_virtually(main())
 
@@ -96,7 +96,7 @@ def learnt(*kinds):
     [
         (OutcomeKind.OK, 8),
         (OutcomeKind.REJECTED, 8),
-        (OutcomeKind.REFUSED, 8),
+        (OutcomeKind.THROTTLED, 8),
         (OutcomeKind.NOT_SENT, 8),
         (OutcomeKind.AMBIGUOUS, 4),
     ],
@@ -112,7 +112,7 @@ def test_only_doubtful_answers_take_slots_away(kind, slots):
 def test_only_a_refusal_leaves_a_rate_for_the_next_run(kind):
     """A 429 says that the ceiling is too high; nothing else does."""
     assert learnt(kind)[0].last_good_rate() is None
-    assert 0 < learnt(kind, OutcomeKind.REFUSED)[0].last_good_rate() < 50
+    assert 0 < learnt(kind, OutcomeKind.THROTTLED)[0].last_good_rate() < 50
 
 
 def test_rejected_cards_are_no_outage():
@@ -125,25 +125,25 @@ def test_rejected_cards_are_no_outage():
 
 def test_a_refused_probe_shows_that_the_vault_is_back_but_ends_no_outage():
     """A 429 closes the breaker; as long as nothing is done for us, the outage goes on."""
-    _, flow, outage_s = learnt(*[OutcomeKind.AMBIGUOUS] * 10, OutcomeKind.REFUSED)
+    _, flow, outage_s = learnt(*[OutcomeKind.AMBIGUOUS] * 10, OutcomeKind.THROTTLED)
 
     assert (BreakerState.CLOSED.value, 1) == (flow.breaker, flow.breaker_opened)
     assert outage_s > 30
-    assert 0.0 < learnt(OutcomeKind.REFUSED, OutcomeKind.REFUSED)[2] < 1
+    assert 0.0 < learnt(OutcomeKind.THROTTLED, OutcomeKind.THROTTLED)[2] < 1
 
 
 @pytest.mark.parametrize(("goods", "kept"), [(8, 0.85), (7, 0.85**2)])
 def test_good_answers_between_refusals_make_the_next_cut_a_small_one(goods, kept):
     """Eight good answers show that the cut before was right; fewer, and the next goes deeper."""
-    before = learnt(OutcomeKind.REFUSED, *[OutcomeKind.OK] * goods)[0].last_good_rate()
-    after = learnt(OutcomeKind.REFUSED, *[OutcomeKind.OK] * goods, OutcomeKind.REFUSED)[
+    before = learnt(OutcomeKind.THROTTLED, *[OutcomeKind.OK] * goods)[0].last_good_rate()
+    after = learnt(OutcomeKind.THROTTLED, *[OutcomeKind.OK] * goods, OutcomeKind.THROTTLED)[
         0
     ].last_good_rate()
 
     assert kept == pytest.approx(after / before, abs=0.03)
 
 
-@pytest.mark.parametrize("kind", [OutcomeKind.REFUSED, OutcomeKind.AMBIGUOUS])
+@pytest.mark.parametrize("kind", [OutcomeKind.THROTTLED, OutcomeKind.AMBIGUOUS])
 def test_a_retry_after_stops_the_whole_pool(kind):
     """One 429, or 503, with forty seconds, and nobody sends for forty seconds."""
     told_off = Outcome(kind, "status", retry_after_s=40.0)
@@ -175,14 +175,14 @@ def test_a_stalled_disk_never_bunches_sends(late_s):
 
     async def main():
         clock, stopping, sends = VirtualClock(), asyncio.Event(), []
-        turnstile = Turnstile(Pace(50), clock)
+        queue = SendQueue(AdaptiveRate(50), clock)
 
         async def row():
-            turn = await turnstile.reserve(stopping)
+            turn = await queue.reserve(stopping)
             now = clock.monotonic()
             # The disk answers only at whole multiples of `late_s`.
             await asyncio.sleep(late_s and late_s - now % late_s)
-            assert await turnstile.reach(turn, stopping)
+            assert await queue.reach(turn, stopping)
             sends.append(clock.monotonic())
 
         await asyncio.gather(*(row() for _ in range(200)))
@@ -200,23 +200,23 @@ def test_a_slow_disk_costs_no_turns(commit_s):
     """Rows whose intents take longer than a turn is long still use every turn of the pace."""
 
     async def main():
-        clock, stopping, sends, queue = VirtualClock(), asyncio.Event(), [], []
-        turnstile = Turnstile(Pace(50), clock)
+        clock, stopping, sends, intents = VirtualClock(), asyncio.Event(), [], []
+        queue = SendQueue(AdaptiveRate(50), clock)
 
         async def disk():
             while True:
-                batch = queue[:]
-                queue.clear()
+                batch = intents[:]
+                intents.clear()
                 await asyncio.sleep(commit_s)
                 for durable in batch:
                     durable.set()
 
         async def slot():
-            while (turn := await turnstile.reserve(stopping)) is not None:
+            while (turn := await queue.reserve(stopping)) is not None:
                 durable = asyncio.Event()
-                queue.append(durable)
+                intents.append(durable)
                 await durable.wait()
-                if await turnstile.reach(turn, stopping):
+                if await queue.reach(turn, stopping):
                     sends.append(clock.monotonic())
                     await asyncio.sleep(0.02)
 
@@ -237,13 +237,13 @@ def test_few_turns_are_out_when_the_disk_is_quick_again():
 
     async def main():
         clock, stopping = VirtualClock(), asyncio.Event()
-        turnstile = Turnstile(Pace(2), clock)
+        queue = SendQueue(AdaptiveRate(2), clock)
         leads = []
         for number in range(600):
-            turn = await turnstile.reserve(stopping)
+            turn = await queue.reserve(stopping)
             await asyncio.sleep(0.3 if number < 5 else 0.001)
             leads.append(turn - clock.monotonic())
-            await turnstile.reach(turn, stopping)
+            await queue.reach(turn, stopping)
         return leads
 
     leads = run_virtually(main())
