@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pipeline.config.policies import OnSecurityCode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,7 +55,7 @@ class ReaderOptions:
     format: str | None = None
     encoding: str = "utf-8"
     delimiter: str = ","
-    security_code_column: str = "refuse"
+    security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536
 

@@ -27,6 +27,7 @@ from pipeline.cards.pan import Shape, texts_containing_pan
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, Cards, Chunk
 from pipeline.cards.scan_numbers import find_numbers
 from pipeline.cards.scan_streams import search_pieces
+from pipeline.config.policies import OnExpired
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Rules:
     """
 
     as_of: date
-    expired: str
+    expired: OnExpired
     brands: frozenset[str]
     livemode: bool
     loopback_vault: bool
@@ -207,7 +208,7 @@ def _judge_expirations(
     judgement.reject("expiration_invalid", "expiration_month", months == 0)
     beyond = years > rules.as_of.year + VALID_YEARS_MAX
     judgement.reject("expiration_invalid", "expiration_year", (years == 0) | beyond)
-    if rules.expired == "reject":
+    if rules.expired == OnExpired.REJECT:
         today = rules.as_of.year * _MONTHS_A_YEAR + rules.as_of.month
         ends = years.astype(np.int32) * _MONTHS_A_YEAR + months
         judgement.reject("card_expired", "expiration", ends < today)

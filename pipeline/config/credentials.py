@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from pipeline.config.policies import Mode
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -74,11 +76,11 @@ def _covers(refused: set[str], place: str) -> bool:
     return any(f"{place}.".startswith(f"{other}.") for other in refused)
 
 
-def _check_public_key(key: SecretStr, mode: str, problems: list[str]) -> None:
+def _check_public_key(key: SecretStr, mode: Mode, problems: list[str]) -> None:
     value = key.get_secret_value()
     if not value.startswith("pkey_"):
         problems.append("vault.public_key: is not a public key (those begin with pkey_)")
-    elif (TEST_KEY_MARK in value) != (mode == "test"):
+    elif (TEST_KEY_MARK in value) != (mode == Mode.TEST):
         kind = "test" if TEST_KEY_MARK in value else "live"
         problems.append(f"vault.public_key: is a {kind} key, but vault.mode is {mode}")
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
+from pipeline.config.policies import Mode
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
 
@@ -101,7 +102,7 @@ def masked(settings: Settings) -> dict[str, Any]:
     tree = _without_empty(settings.model_dump(mode="json"))
     if isinstance(settings.vault.public_key, SecretStr):
         # The kind of key is no secret, and without it the settings could not be read again.
-        kind = TEST_KEY_MARK[1:] if settings.vault.mode == "test" else ""
+        kind = TEST_KEY_MARK[1:] if settings.vault.mode is Mode.TEST else ""
         tree["vault"]["public_key"] = f"pkey_{kind}{settings.vault.public_key}"
     return tree
 

@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from pipeline.config.policies import Mode, OnAmbiguous, OnExpired, OnSecurityCode
+
 BRANDS: Final = (
     "Visa",
     "MasterCard",
@@ -88,9 +90,7 @@ class VaultSettings(Section):
     """`[vault]`: whom the cards go to."""
 
     url: str = Field("https://vault.omise.co", description="base URL of the vault")
-    mode: Literal["test", "live"] = Field(
-        "test", description="must agree with the key and with every answer"
-    )
+    mode: Mode = Field(Mode.TEST, description="must agree with the key and with every answer")
     public_key: SecretSource | SecretStr = Field(
         SecretSource(env="OMISE_PUBLIC_KEY"),
         description="where the public key is; inline only for a loopback vault",
@@ -198,7 +198,7 @@ class ExportSettings(Section):
         (), description="certificates; when set, an export not signed by one is refused"
     )
     allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
-    security_code_column: Literal["refuse", "drop"] = "refuse"
+    security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
     carry: tuple[str, ...] = Field((), description="source columns copied into the mapping")
     plain_bytes_max: int = Field(
         64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"
@@ -227,7 +227,7 @@ class ExportSettings(Section):
 class RuleSettings(Section):
     """`[rules]`: which cards are sent."""
 
-    expired: Literal["reject", "tokenize"] = "reject"
+    expired: OnExpired = OnExpired.REJECT
     as_of: date | None = Field(
         None, description="the day expirations are judged on; default: the export's first day (UTC)"
     )
@@ -255,7 +255,7 @@ class FlowSettings(Section):
     rate_per_s: float = Field(5.0, gt=0, le=1_000_000, description="ceiling of sends a second")
     in_flight_max: int = Field(8, ge=1, le=4096, description="cards under way at once")
     attempts_max: int = Field(5, ge=1, le=100, description="counted attempts a row")
-    on_ambiguous: Literal["retry", "hold"] = "retry"
+    on_ambiguous: OnAmbiguous = OnAmbiguous.RETRY
     outage_max_s: float = Field(1800.0, gt=0, description="an outage this long stops the run")
     drain_s: float = Field(30.0, ge=0, description="how long a stop waits for answers")
     chunk_rows: int = Field(5000, ge=1, le=1_000_000, description="rows read at once")

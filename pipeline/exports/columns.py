@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.pan import texts_containing_pan
+from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
@@ -89,7 +90,7 @@ def security_codes_found(count: int) -> ExportRefused:
 
 
 def _refuse_security_codes(names: Sequence[str], options: ReaderOptions) -> None:
-    if options.security_code_column == "drop":
+    if options.security_code_column == OnSecurityCode.DROP:
         return
     mapped = set(options.wanted().values())
     count = sum(is_security_code(name) and name not in mapped for name in names)

@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.cards.field_formats import split_expirations
 from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk, ReaderOptions
+from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.columns import column_places, refuse_mapped_security_codes
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded
@@ -46,7 +47,7 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
         refuse_mapped_security_codes(options)
         wanted = options.wanted()
         places = {name: place for place, name in enumerate(wanted)}
-        refuse_codes = options.security_code_column == "refuse"
+        refuse_codes = options.security_code_column == OnSecurityCode.REFUSE
         records = json_records(
             lines.batches, list(wanted.values()), lines.encoding, refuse_codes=refuse_codes
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.cards.rows import ReaderOptions
+from pipeline.config.policies import Mode
 from pipeline.errors import SettingsRefused
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.plan import Reading
@@ -59,7 +60,7 @@ def reading(settings: Settings) -> Reading:
         ),
         expired=rules.expired,
         brands=frozenset(rules.brands),
-        livemode=settings.vault.mode == "live",
+        livemode=settings.vault.mode is Mode.LIVE,
         loopback_vault=settings.vault.is_loopback,
     )
 
@@ -93,7 +94,7 @@ def client(
         url=settings.vault.url,
         public_key=credentials.public_key.get_secret_value(),
         api_version=settings.vault.api_version,
-        livemode=settings.vault.mode == "live",
+        livemode=settings.vault.mode is Mode.LIVE,
         clock=clock,
     )
 

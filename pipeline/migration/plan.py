@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from pipeline.cards.rows import Cards, Chunk, ReaderOptions
+    from pipeline.config.policies import OnExpired
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.planning import KnownExport, Planning
     from pipeline.ledger.records import Claim
@@ -43,7 +44,7 @@ class Reading:
     """How exports are read and judged in this run."""
 
     options: ReaderOptions
-    expired: str
+    expired: OnExpired
     brands: frozenset[str]
     livemode: bool
     loopback_vault: bool

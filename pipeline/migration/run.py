@@ -12,6 +12,7 @@ import orjson
 from pipeline import __version__
 from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
+from pipeline.config.policies import Mode
 from pipeline.disk import private_folder
 from pipeline.errors import (
     CardferryError,
@@ -135,7 +136,7 @@ class Run:
                 self._run_id(),
                 self._facts(),
                 meaning_digest(self._settings),
-                livemode=self._settings.vault.mode == "live",
+                livemode=self._settings.vault.mode is Mode.LIVE,
             )
             return self._work(ledger)
 

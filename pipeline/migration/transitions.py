@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pipeline.config.policies import OnAmbiguous
 from pipeline.model import OutcomeKind, RowState
 from pipeline.vault.omise.token_answer import WRONG_MODE
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.vault.omise.request_body import CardBody
 
 FRAUD_CODES: Final = frozenset({"failed_fraud_check"})
-RETRIES_OF_UNKNOWN: Final = {"retry": 1, "hold": 0}
+RETRIES_OF_UNKNOWN: Final = {OnAmbiguous.RETRY: 1, OnAmbiguous.HOLD: 0}
 """How often a row whose outcome is unknown is sent again without an operator's word."""
 
 FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED})
@@ -40,7 +41,7 @@ class RetryPolicy:
     """The settings that decide what becomes of a row and of the run."""
 
     attempts_max: int
-    on_ambiguous: str
+    on_ambiguous: OnAmbiguous
     outage_max_s: float
     drain_s: float
     failures_max: int

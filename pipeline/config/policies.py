@@ -1,0 +1,35 @@
+"""Names the choices that settings offer between two ways of going on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Which of the vault's two worlds a migration belongs to."""
+
+    TEST = "test"
+    LIVE = "live"
+
+
+class OnExpired(StrEnum):
+    """What becomes of a card that has expired: `rules.expired`."""
+
+    REJECT = "reject"
+    TOKENIZE = "tokenize"
+
+
+class OnAmbiguous(StrEnum):
+    """What becomes of a row whose answer was lost: `flow.on_ambiguous`."""
+
+    RETRY = "retry"
+    """Sent once more: a second token may then exist."""
+    HOLD = "hold"
+    """Held until an operator decides."""
+
+
+class OnSecurityCode(StrEnum):
+    """What becomes of a column that holds security codes: `export.security_code_column`."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
