@@ -24,6 +24,7 @@ from pipeline.config.loading import load_settings, meaning_digest
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
+from pipeline.ledger.store import TEMPORARY
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
 from pipeline.migration.plan import prove_and_plan
@@ -88,7 +89,7 @@ def profile(
         ExportRefused: An export cannot be accepted.
     """
     clock = SystemClock()
-    ledger = Ledger(None, clock)
+    ledger = Ledger(TEMPORARY, clock)
     try:
         ledger.begin_run("check", {}, meaning_digest(settings))
         planning = Planning(ledger)

@@ -13,8 +13,9 @@ from pipeline.cli.terminal import Terminal, config_option, json_option, pass_ter
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.store import is_begun, ledger_url
 from pipeline.outputs.publisher import publish as write_outputs
 from pipeline.outputs.signature import Signer
 
@@ -46,13 +47,13 @@ def publish(
         operator = settings.audit.operator or operator
         if credentials.signing_key is not None:
             signer = Signer.from_pem(credentials.signing_key, credentials.signing_passphrase)
-    if not (folder / LEDGER_NAME).is_file():
+    if not is_begun(folder):
         raise VerificationFailed(
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
     with migration_lock(folder):
-        ledger = Ledger(folder / LEDGER_NAME, SystemClock())
+        ledger = Ledger(ledger_url(folder), SystemClock())
         try:
             ledger.attend(operator, f"{system.host}:{system.pid}")
             figures = write_outputs(ledger, folder, __version__, signer)

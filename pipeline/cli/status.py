@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from pipeline.cli.summary import duration, show_failures
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.clock import SystemClock
 from pipeline.errors import VerificationFailed
-from pipeline.ledger import queries
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
+from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.ledger.sums import pending
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from pipeline.ledger.snapshot import Snapshot
 
 _SEEN_MS = 300_000
 
@@ -29,16 +29,16 @@ _SEEN_MS = 300_000
 @pass_terminal
 def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
     """Show counts by state, the rate, the time left and the open questions of FOLDER."""
-    if not (folder / LEDGER_NAME).is_file():
+    if not is_begun(folder):
         raise VerificationFailed(
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
     clock = SystemClock()
-    ledger = Ledger(folder / LEDGER_NAME, clock, read_only=True)
+    ledger = Ledger(ledger_url(folder), clock, read_only=True)
     try:
-        with ledger.reading() as connection:
-            tree = _tree(connection, ledger.now_ms(), running=is_locked(folder))
+        with ledger.look() as look:
+            tree = _tree(look, ledger.now_ms(), running=is_locked(folder))
     finally:
         ledger.close()
     if as_json:
@@ -47,19 +47,19 @@ def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
         _show(terminal, tree)
 
 
-def _tree(connection: Connection, now_ms: int, *, running: bool) -> dict[str, Any]:
-    states = queries.by_state(connection)
-    runs = queries.all_runs(connection)
+def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
+    states = look.by_state()
+    runs = look.runs()
     last = runs[-1] if runs else None
-    rate = _rate(connection, last.started_ms, now_ms) if running and last else None
-    waiting = queries.pending(states)
+    rate = _rate(look, last.started_ms, now_ms) if running and last else None
+    waiting = pending(states)
     return {
         "running": running,
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
         "pending": waiting,
-        "failures": queries.by_code(connection),
-        "unseen_tokens_max": queries.unseen_tokens_max(connection),
+        "failures": look.by_code(),
+        "unseen_tokens_max": look.unseen_tokens_max(),
         "rows_per_s": rate,
         "seconds_left": round(waiting / rate, 1) if rate else None,
         "runs": len(runs),
@@ -69,14 +69,14 @@ def _tree(connection: Connection, now_ms: int, *, running: bool) -> dict[str, An
             "run_id": last.run_id,
             "exit_code": last.exit_code,
             "ended": last.ended_ms is not None,
-            "statistics": orjson.loads(last.statistics or "{}"),
+            "statistics": last.statistics,
         },
     }
 
 
-def _rate(connection: Connection, begun_ms: int, now_ms: int) -> float | None:
+def _rate(look: Snapshot, begun_ms: int, now_ms: int) -> float | None:
     """Give answered rows a second over the last minutes of this run; None before any answer."""
-    answers, first_ms = queries.answered_since(connection, max(begun_ms, now_ms - _SEEN_MS))
+    answers, first_ms = look.answered_since(max(begun_ms, now_ms - _SEEN_MS))
     if first_ms is None or now_ms <= first_ms:
         return None
     return round(answers * 1_000 / (now_ms - first_ms), 2)

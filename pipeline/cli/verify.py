@@ -24,10 +24,11 @@ from pipeline.disk import open_regular_file
 from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
 from pipeline.exports.reader import read
 from pipeline.exports.sealed_export import SealedExport
-from pipeline.ledger.digests import VERIFICATION
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked, migration_lock
 from pipeline.ledger.planning import Planning
+from pipeline.ledger.publications import VERIFICATION
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.migration import parts
 from pipeline.migration.plan import planned_cards, wipe_chunk
 from pipeline.outputs.manifest import MANIFEST_NAME
@@ -134,7 +135,7 @@ def _note(folder: Path, exports: Sequence[Path], found: Verification) -> str | N
     except OSError:
         manifest = None
     try:
-        with migration_lock(folder), closing(Ledger(ledger_path, SystemClock())) as ledger:
+        with migration_lock(folder), closing(Ledger(ledger_url(folder), SystemClock())) as ledger:
             origin = f"{system.host}:{system.pid}"
             ledger.attend(system.login_user or system.user, origin)
             ledger.note(
@@ -161,7 +162,7 @@ def _compare_exports(
         parts.envelope_limits(settings),
     )
     reading = parts.reading(settings)
-    with closing(Ledger(folder / LEDGER_NAME, SystemClock(), read_only=True)) as ledger:
+    with closing(Ledger(ledger_url(folder), SystemClock(), read_only=True)) as ledger:
         if ledger.recall("settings_digest") != meaning_digest(settings):
             raise SettingsRefused(
                 ["vault, export columns or rules differ from those of this migration"],
@@ -173,9 +174,9 @@ def _compare_exports(
                 sha256 = sealed.digest().sha256
                 known = Planning(ledger).find(sha256)
                 rules = reading.rules(known.as_of) if known else None
-                with sealed.prove() as blocks, ledger.reading() as connection:
+                with sealed.prove() as blocks, ledger.look() as look:
                     judged = _judged(blocks, reading, rules) if rules else iter(())
-                    differences += compare_export(connection, sha256, path.name, judged)
+                    differences += compare_export(look, sha256, path.name, judged)
         return differences
 
 

@@ -1,4 +1,4 @@
-"""A database file in, a ledger that this program understands out, or the reason why not."""
+"""Checks that a database is a ledger that this program understands and may go on with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from sqlalchemy import insert, inspect, select, update
 
 from pipeline import hashing
 from pipeline.errors import SettingsRefused, VerificationFailed
-from pipeline.ledger.digests import account, table_digests
+from pipeline.ledger.digests import table_digests
+from pipeline.ledger.publications import account
+from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.schema import (
-    ROW_SPAN,
     SCHEMA_VERSION,
     events,
     exports,
@@ -205,7 +206,9 @@ def require_same_meaning(connection: Connection, digest: str) -> None:
         select(rows.c.id)
         .where(
             rows.c.state.in_(OPEN_STATES),
-            (rows.c.id // ROW_SPAN).in_(select(exports.c.id).where(exports.c.state == "planned")),
+            (rows.c.id // ROW_SPAN).in_(
+                select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
+            ),
         )
         .limit(1)
     ).first()

@@ -1,4 +1,4 @@
-"""Rows that share a legacy id in, one verdict for each out: doubled, known, changed, held."""
+"""Decides what becomes of rows that share a legacy id: doubled, known, changed, held."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, or_, select, update
 
-from pipeline.ledger.schema import ROW_SPAN, exports, rows
+from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.schema import exports, rows
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Single intents and settlements in, few large commits out: one writer, full sync, in order.
+"""Gathers single intents and settlements into few large commits: one writer, full sync, in order.
 
 The queue is first in, first out, so whoever waits for an intent to be durable knows that every
 settlement queued before it is durable as well. That is why a slot may queue its outcome and

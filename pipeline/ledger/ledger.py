@@ -1,4 +1,4 @@
-"""A migration folder in, its ledger out: opened, checked, fenced, with its chain of events.
+"""Opens a migration's ledger, checks it, and keeps one run at a time and one chain of events in it.
 
 Every write but the batches of a run happens inside `transaction()`, which first makes sure that no
 later run has taken the ledger over (the epoch); a batch is one statement that does so by itself.
@@ -7,7 +7,7 @@ later run has taken the ledger over (the epoch); a batch is one statement that d
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import func, insert, select, update
@@ -27,27 +27,26 @@ from pipeline.ledger.checks import (
     require_untouched,
 )
 from pipeline.ledger.epoch import require_epoch
-from pipeline.ledger.schema import events, meta, runs
+from pipeline.ledger.schema import events, runs
+from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
+from pipeline.ledger.store import path_of
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
     from pipeline.clock import Clock
-
-LEDGER_NAME: Final = "ledger.sqlite"
 
 
 class Ledger:
     """One migration's ledger, open.
 
     Args:
-        path: The database file, or None for a temporary one (`cardferry check`).
+        url: Where it is (`store.ledger_url`), or `store.TEMPORARY`.
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
         signals: Keeps stopping signals out of commits.
@@ -59,12 +58,13 @@ class Ledger:
 
     def __init__(
         self,
-        path: Path | None,
+        url: str,
         clock: Clock,
         *,
         read_only: bool = False,
         signals: DeferredSignals | None = None,
     ) -> None:
+        path = path_of(url)
         self.engine = open_engine(path, read_only=read_only)
         self.clock = clock
         self.epoch = 0
@@ -135,9 +135,23 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection for looking; all looks inside see one state."""
+        """Give the ledger's own parts a connection for looking; all looks see one state."""
         with self._signals.held(), ledger_trouble(), self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def look(self, *, sparingly: bool = False) -> Iterator[Snapshot]:
+        """Answer questions about one state of the ledger.
+
+        Args:
+            sparingly: Keep few pages in memory, for looks that read every row once.
+
+        Raises:
+            LocalStorageFailed: The disk refused.
+            VerificationFailed: The ledger is damaged.
+        """
+        with self.reading() as connection:
+            yield Snapshot(connection, sparingly=sparingly)
 
     def verify(self) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
@@ -285,9 +299,8 @@ class Ledger:
 
     def recall(self, key: str) -> str | None:
         """Give what `remember` kept under the key, or None."""
-        with self.reading() as connection:
-            found = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
-        return None if found is None else str(found)
+        with self.look() as look:
+            return look.recall(key)
 
     def now_ms(self) -> int:
         """Give the wall clock's time in whole milliseconds since 1970 (UTC)."""

@@ -1,4 +1,4 @@
-"""A migration folder in, the right to write in it out: one run at a time, by a kernel lock.
+"""Gives one run at a time the right to write in a migration folder, by a kernel lock.
 
 The kernel drops the lock with the process that holds it, so a kill leaves nothing stale.
 """

@@ -1,4 +1,4 @@
-"""Verdicts of pass 1 in, planned rows out: what will be sent is written down before any send.
+"""Writes the verdicts of pass 1 down: what will be sent stands in the ledger before any send.
 
 An export is `proving` while it is read for the first time. Only when every byte of it was
 proved does it become `planned`; until then its rows can be thrown away, afterwards never.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from pipeline.ledger.duplicates import reject_duplicates, resolve_known
-from pipeline.ledger.schema import exports, row_id, rows
+from pipeline.ledger.records import ExportState, row_id
+from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.sqlite.connection import Prepared
 from pipeline.model import FAILURE_CODES, RowState
 
@@ -119,7 +120,7 @@ class Planning:
                     block_digests=facts.block_digests,
                     kind=facts.kind,
                     as_of=as_of.isoformat(),
-                    state="proving",
+                    state=ExportState.PROVING,
                     epoch=self._ledger.epoch,
                 )
             )
@@ -182,7 +183,7 @@ class Planning:
                 update(exports)
                 .where(exports.c.id == export.id)
                 .values(
-                    state="planned",
+                    state=ExportState.PLANNED,
                     engine=facts.engine,
                     key_fingerprint=facts.key_fingerprint,
                     signer=facts.signer,
@@ -221,7 +222,9 @@ def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:
 
 def _discard(connection: Connection, sha256: str) -> None:
     found = connection.execute(
-        select(exports.c.id).where(exports.c.sha256 == sha256, exports.c.state == "proving")
+        select(exports.c.id).where(
+            exports.c.sha256 == sha256, exports.c.state == ExportState.PROVING
+        )
     ).scalar()
     if found is None:
         return
@@ -238,5 +241,5 @@ def _known(found: Row[tuple[object, ...]]) -> KnownExport:
         sha256=found.sha256,
         as_of=date.fromisoformat(found.as_of),
         block_digests=found.block_digests,
-        is_planned=found.state == "planned",
+        is_planned=found.state == ExportState.PLANNED,
     )

@@ -1,4 +1,4 @@
-"""What an earlier run left in doubt in, a ledger that this run may go on from out."""
+"""Settles what an earlier run left in doubt, so that this run may go on from there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
-from pipeline.ledger.schema import ROW_SPAN, attempts, outcomes, rows, tokens
+from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.schema import attempts, outcomes, rows, tokens
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The ledger's tables and the rules that the database itself keeps.
+"""Defines the ledger's tables and the rules that the database itself keeps.
 
     exports ── rows ── attempts ── outcomes      runs, events (hash chain), meta
                  └──── tokens
@@ -26,19 +26,13 @@ from sqlalchemy import (
     text,
 )
 
+from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA_VERSION: Final = 1
-ROW_SPAN: Final = 10_000_000_000
-"""Ids that one export may use; more rows than this no file has."""
-
-
-def row_id(export_id: int, row: int) -> int:
-    """Give the ledger's id of a row of an export."""
-    return export_id * ROW_SPAN + row
 
 
 def _is_one_of(column: str, values: Iterable[str]) -> str:
@@ -91,7 +85,7 @@ exports = Table(
     Column("legacy_id_sum", Text, comment="hash total over the legacy ids read"),
     Column("state", Text, nullable=False),
     Column("epoch", Integer, ForeignKey("runs.epoch"), nullable=False),
-    _one_of("state", ("proving", "planned")),
+    _one_of("state", tuple(ExportState)),
     sqlite_strict=True,
 )
 

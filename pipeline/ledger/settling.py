@@ -1,4 +1,4 @@
-"""Intents and outcomes in, settled rows out: the part of the ledger that every send waits for.
+"""Writes intents and outcomes down: the part of the ledger that every send waits for.
 
 A batch is applied in one commit. A row is `sent` from the moment its intent is durable until
 its outcome is; at any crash those rows, at most C of them, are the ones in doubt.
@@ -6,22 +6,24 @@ its outcome is; at any crash those rows, at most C of them, are the ones in doub
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from pipeline.ledger.doubles import freeze_doubled
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.records import Claim, Intent, Settlement
-from pipeline.ledger.schema import attempts, exports, rows
+from pipeline.ledger.schema import attempts, exports, rows, tokens
 from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE
 from pipeline.ledger.sqlite.batches import Batches, TokenDoubled
 from pipeline.ledger.sqlite.streaming import selected
-from pipeline.model import OPEN_STATES
+from pipeline.model import OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Connection
 
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.run_events import RunEvents
@@ -50,7 +52,7 @@ class Settling:
             )
             # Only rows of different exports can share a legacy id and both be sent.
             self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
-        self._batches = Batches(ledger)
+        self._batches = Batches(ledger.writing, ledger.epoch)
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.
@@ -118,7 +120,7 @@ class Settling:
             self._write(settled, intents)
         except TokenDoubled:
             with self._ledger.transaction() as connection:
-                settled, frozen = freeze_doubled(self._ledger, connection, settled)
+                settled, frozen = _freeze_doubled(self._ledger, connection, settled)
                 self._batches.write(settled, intents)
         self._open = still_open
         if self._events is not None:
@@ -140,3 +142,51 @@ class Settling:
             self._batches.write(settled, intents)
         if run_events is not None and entry is not None:
             run_events.entered(entry)
+
+
+def _freeze_doubled(
+    ledger: Ledger, connection: Connection, settled: Sequence[Settlement]
+) -> tuple[list[Settlement], list[int]]:
+    """Hold every row of a token id that is known already: all but one are not its owner.
+
+    Returns:
+        The settlements to write, and the rows that were frozen; then the run must stop.
+    """
+    given = Counter(item.token.token_id for item in settled if item.token is not None)
+    owners = _owners(connection, list(given)) if given else {}
+    doubled = {token_id for token_id, times in given.items() if times > 1} | owners.keys()
+    if not doubled:
+        return list(settled), []
+    kept = [_frozen(item) if _token_id(item) in doubled else item for item in settled]
+    frozen = [item.row_id for item in settled if _token_id(item) in doubled]
+    frozen.extend(sorted(set(owners.values())))
+    connection.execute(
+        update(rows)
+        .where(rows.c.id.in_(set(owners.values())))
+        .values(state=RowState.HELD, code="answer_mismatch")
+    )
+    for row in frozen:
+        ledger.record(connection, "row_frozen", resource=str(row), success=False)
+    return kept, frozen
+
+
+def _owners(connection: Connection, token_ids: list[str]) -> dict[str, int]:
+    found = connection.execute(
+        select(tokens.c.token_id, tokens.c.row_id).where(tokens.c.token_id.in_(token_ids))
+    )
+    return {str(token_id): int(row) for token_id, row in found}
+
+
+def _token_id(item: Settlement) -> str | None:
+    return None if item.token is None else item.token.token_id
+
+
+def _frozen(item: Settlement) -> Settlement:
+    return item._replace(
+        kind=OutcomeKind.MISMATCH,
+        evidence="token id seen before",
+        state=RowState.HELD,
+        code="answer_mismatch",
+        token=None,
+        unknowns=1,
+    )

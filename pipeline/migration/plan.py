@@ -23,7 +23,7 @@ from pipeline.errors import (
 from pipeline.exports.reader import read
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
-from pipeline.ledger.schema import ROW_SPAN, row_id
+from pipeline.ledger.records import ROW_SPAN, row_id
 from pipeline.migration.transitions import WaitingCard
 from pipeline.vault.omise.request_body import encode_card
 

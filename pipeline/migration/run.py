@@ -23,11 +23,12 @@ from pipeline.errors import (
     exit_status,
 )
 from pipeline.exports.sealed_export import SealedExport
-from pipeline.ledger import queries
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
+from pipeline.ledger.store import ledger_url
+from pipeline.ledger.sums import pending
 from pipeline.logs import EventLog, Word
 from pipeline.metrics import Flow, Listeners
 from pipeline.migration import parts
@@ -128,9 +129,7 @@ class Run:
         with ExitStack() as stack:
             stack.enter_context(self._signals.interrupting())
             stack.enter_context(migration_lock(self._job.folder, wait_s=self._job.wait_s))
-            ledger = Ledger(
-                self._job.folder / LEDGER_NAME, self._tools.clock, signals=self._signals
-            )
+            ledger = Ledger(ledger_url(self._job.folder), self._tools.clock, signals=self._signals)
             stack.callback(ledger.close)
             ledger.begin_run(
                 self._run_id(),
@@ -163,8 +162,8 @@ class Run:
             self._note_signal(ledger, trouble.signal_number)
         code = _exit_code(ledger, trouble)
         self._end(ledger, code, started)
-        with ledger.reading() as connection:
-            anything = queries.all_exports(connection)
+        with ledger.look() as look:
+            anything = look.exports()
         figures = self._publish(ledger) if anything else None
         return Ending(code, ledger.run_id, figures, trouble)
 
@@ -188,17 +187,17 @@ class Run:
             given = [export.known.id for export in work.values()]
             plan_again(ledger, given, job.again, held=job.held)
         self._refuse_too_many_failures(ledger)
-        with ledger.reading() as connection:
+        with ledger.look() as look:
             return [
                 export
                 for export in work.values()
-                if queries.open_rows(connection, export.known.first_id, export.known.last_id)
+                if look.open_rows(export.known.first_id, export.known.last_id)
             ]
 
     def _refuse_too_many_failures(self, ledger: Ledger) -> None:
         share = self._settings.rules.max_failure_rate
-        with ledger.reading() as connection:
-            states = queries.by_state(connection)
+        with ledger.look() as look:
+            states = look.by_state()
         rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
         if failures > share * rows:
             raise ExportRefused(
@@ -207,10 +206,10 @@ class Run:
             )
 
     def _sending(self, ledger: Ledger) -> Sending:
-        with ledger.reading() as connection:
-            states = queries.by_state(connection)
+        with ledger.look() as look:
+            states = look.by_state()
         rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-        waiting = queries.pending(states)
+        waiting = pending(states)
         limit = self._job.limit
         self._flow.total = waiting if limit is None else min(limit, waiting)
         return Sending(
@@ -258,17 +257,17 @@ class Run:
 
 def plan_of(ledger: Ledger, settings: Settings) -> dict[str, Any]:
     """Give what would be sent and how long it takes at the configured rate, in seconds."""
-    with ledger.reading() as connection:
-        states = queries.by_state(connection)
-        waiting = queries.pending(states)
+    with ledger.look() as look:
+        states = look.by_state()
+        waiting = pending(states)
         return {
             "rows": sum(states.values()),
             "to_send": waiting,
             "rejected": states[RowState.REJECTED],
             "already_tokenized": states[RowState.ALREADY_TOKENIZED],
-            "failures": queries.by_code(connection),
-            "brands": queries.planned_mix(connection, "brand"),
-            "expiration_years": queries.planned_mix(connection, "expiration_year"),
+            "failures": look.by_code(),
+            "brands": look.planned_mix("brand"),
+            "expiration_years": look.planned_mix("expiration_year"),
             "seconds_at_rate": round(waiting / settings.flow.rate_per_s, 1),
             "rate_per_s": settings.flow.rate_per_s,
         }
@@ -288,8 +287,8 @@ def _signer(credentials: Credentials) -> Signer | None:
 def _exit_code(ledger: Ledger, trouble: CardferryError | None) -> int:
     if trouble is not None:
         return exit_status(trouble)
-    with ledger.reading() as connection:
-        states = queries.by_state(connection)
-    if queries.pending(states):
+    with ledger.look() as look:
+        states = look.by_state()
+    if pending(states):
         return VaultUnavailable.exit_code
     return 3 if any(states[state] for state in FAILURE_STATES) else 0

@@ -1,4 +1,4 @@
-"""A ledger in, the figures of its report out: one JSON-ready tree that every report shows.
+"""Collects the figures of a ledger's report: one JSON-ready tree that every report shows.
 
 Only what the ledger holds goes in, no clock and no folder, so that the same ledger always
 gives the same figures.
@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import orjson
 
 from pipeline.clock import timestamp
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger import digests, queries
+from pipeline.ledger.listings import FAILED
+from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.timeline import timeline
 from pipeline.outputs.verdict import judge
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from pipeline.ledger.records import ExportRecord, RunRecord
+    from pipeline.ledger.snapshot import Snapshot
 
 FIGURES_VERSION: Final = 1
 EXAMPLES_A_CODE: Final = 5
@@ -50,22 +51,22 @@ _EXAMPLE: Final = (
 )
 
 
-def gather(connection: Connection, version: str) -> dict[str, Any]:
+def gather(look: Snapshot, version: str) -> dict[str, Any]:
     """Collect the report's figures.
 
     Args:
-        connection: A reading connection of the ledger; one look, one state.
+        look: A look at the ledger; one look, one state.
         version: Cardferry's version.
 
     Returns:
         What `report.json` holds; times are text in UTC, latencies microseconds.
     """
-    states = queries.by_state(connection)
-    exports = queries.all_exports(connection)
-    account = digests.account(connection)
+    states = look.by_state()
+    exports = look.exports()
+    account = look.account()
     sums = balance(sum(export.rows for export in exports), states)
-    unseen = queries.unseen_tokens_max(connection)
-    answers = timeline(connection)
+    unseen = look.unseen_tokens_max()
+    answers = timeline(look)
     return {
         "version": FIGURES_VERSION,
         "cardferry": version,
@@ -73,20 +74,20 @@ def gather(connection: Connection, version: str) -> dict[str, Any]:
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,
-        "hash_totals": hash_totals(connection),
-        "exports": _exports(connection, exports),
-        "failures": _failures(connection),
+        "hash_totals": hash_totals(look),
+        "exports": _exports(look, exports),
+        "failures": _failures(look),
         "attempts": {
-            "made": queries.attempts_made(connection),
+            "made": look.attempts_made(),
             "by_outcome": answers.pop("by_outcome"),
         },
         **answers,
-        "brands": queries.mix(connection, "brand"),
-        "countries": queries.mix(connection, "country"),
-        "expiration_years": queries.mix(connection, "expiration_year"),
-        "cards": cards(connection),
-        "changes": _changes(connection),
-        "runs": [_run(run) for run in queries.all_runs(connection)],
+        "brands": look.mix("brand"),
+        "countries": look.mix("country"),
+        "expiration_years": look.mix("expiration_year"),
+        "cards": cards(look),
+        "changes": _changes(look),
+        "runs": [_run(run) for run in look.runs()],
         "trail": {"head": account.head, "length": account.length},
     }
 
@@ -102,25 +103,25 @@ def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:
         "failed": states[RowState.FAILED],
         "held": states[RowState.HELD],
         "already_tokenized": states[RowState.ALREADY_TOKENIZED],
-        "pending": queries.pending(states),
+        "pending": pending(states),
     }
     return {"rows": rows_read, **parts, "difference": rows_read - sum(parts.values())}
 
 
-def hash_totals(connection: Connection) -> dict[str, str]:
+def hash_totals(look: Snapshot) -> dict[str, str]:
     """Add up the legacy ids that were read and where each ended.
 
     Rows without a readable id are in no total. `read` and `ledger` are the same, and so is the
     sum of all others, or an id was lost, added or changed on its way.
     """
     totals: defaultdict[str, int] = defaultdict(int)
-    for block in digests.legacy_ids_by_ending(connection):
+    for block in look.legacy_ids_by_ending():
         waiting: defaultdict[str, list[str]] = defaultdict(list)
         for state, superseded, legacy_id in block:
             waiting[_SUPERSEDED if superseded else state].append(legacy_id)
         for ending, legacy_ids in waiting.items():
             totals[_ENDINGS[ending]] = hash_total(totals[_ENDINGS[ending]], legacy_ids)
-    read = sum(int(export.legacy_id_sum, 16) for export in queries.all_exports(connection))
+    read = sum(int(export.legacy_id_sum, 16) for export in look.exports())
     return {
         "read": shown(read % (1 << 256)),
         "ledger": shown(sum(totals.values()) % (1 << 256)),
@@ -128,13 +129,13 @@ def hash_totals(connection: Connection) -> dict[str, str]:
     }
 
 
-def cards(connection: Connection) -> dict[str, int]:
+def cards(look: Snapshot) -> dict[str, int]:
     """Count the mapping's different cards, by the vault's own fingerprint.
 
     `on_shared_cards` counts the legacy ids whose card some other legacy id has as well.
     """
     mapped, known = 0, []
-    for block in digests.mapped_fingerprints(connection):
+    for block in look.mapped_fingerprints():
         mapped += len(block)
         # Sixteen bytes tell fingerprints apart and keep a million of them small.
         short = [
@@ -152,8 +153,8 @@ def cards(connection: Connection) -> dict[str, int]:
     }
 
 
-def _exports(connection: Connection, exports: list[Row[Any]]) -> list[dict[str, Any]]:
-    counted = queries.by_export(connection)
+def _exports(look: Snapshot, exports: list[ExportRecord]) -> list[dict[str, Any]]:
+    counted = look.by_export()
     return [
         {
             "name": export.name,
@@ -174,9 +175,9 @@ def _exports(connection: Connection, exports: list[Row[Any]]) -> list[dict[str, 
     ]
 
 
-def _failures(connection: Connection) -> list[dict[str, Any]]:
-    counted = queries.by_code(connection)
-    examples = _examples(connection, counted)
+def _failures(look: Snapshot) -> list[dict[str, Any]]:
+    counted = look.by_code()
+    examples = _examples(look, counted)
     return [
         {
             "code": code,
@@ -191,15 +192,15 @@ def _failures(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _examples(connection: Connection, counted: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+def _examples(look: Snapshot, counted: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
     """Take the first rows of every code, and stop reading once there are enough."""
     taken: dict[str, list[dict[str, Any]]] = {code: [] for code in counted}
     missing = sum(min(count, EXAMPLES_A_CODE) for count in counted.values())
     if not missing:
         return taken
-    for block in queries.failed_rows(connection):
+    for block in look.failed_rows():
         for row in block:
-            example = dict(zip(queries.FAILED, row, strict=True))
+            example = dict(zip(FAILED, row, strict=True))
             examples = taken[example["code"]]
             if len(examples) < EXAMPLES_A_CODE:
                 examples.append({name: example[name] for name in _EXAMPLE})
@@ -209,20 +210,20 @@ def _examples(connection: Connection, counted: dict[str, int]) -> dict[str, list
     return taken
 
 
-def _changes(connection: Connection) -> dict[str, Any]:
-    count, found = digests.superseded_rows(connection, CHANGES_SHOWN)
+def _changes(look: Snapshot) -> dict[str, Any]:
+    count, found = look.superseded_rows(CHANGES_SHOWN)
     names = ("legacy_id", "old_file", "old_row", "new_file", "new_row")
     return {"rows": count, "examples": [dict(zip(names, row, strict=True)) for row in found]}
 
 
-def _run(run: Row[Any]) -> dict[str, Any]:
+def _run(run: RunRecord) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "started_at": _moment(run.started_ms),
         "ended_at": None if run.ended_ms is None else _moment(run.ended_ms),
         "exit_code": run.exit_code,
-        "facts": orjson.loads(run.facts),
-        "statistics": orjson.loads(run.statistics or "{}"),
+        "facts": run.facts,
+        "statistics": run.statistics,
     }
 
 

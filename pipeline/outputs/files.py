@@ -1,4 +1,4 @@
-"""A ledger's rows in, the bytes of every output out; where they go is the caller's affair.
+"""Makes the bytes of every output from a ledger's rows; where they go is the caller's affair.
 
 The publisher writes these bytes into files, the verifier compares files with them.
 """
@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import pyarrow as pa
 
-from pipeline.ledger import digests, queries
-from pipeline.ledger.schema import meta
-from pipeline.ledger.sqlite.streaming import read_sparingly
+from pipeline.ledger.listings import MAPPED
 from pipeline.model import FAILURE_CODES
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import MANIFEST_NAME, manifest_bytes
@@ -26,8 +24,7 @@ from pipeline.outputs.trail import TRAIL_NAME, trail_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
-
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.sinks import Sink
 
 MAPPING_NAME: Final = "mapping.parquet"
@@ -74,7 +71,7 @@ FAILURES_SCHEMA: Final = pa.schema(
 )
 """The failure report's columns."""
 
-_LIVEMODE = queries.MAPPED.index("livemode")
+_LIVEMODE = MAPPED.index("livemode")
 _RUNS_IN_SHEETS: Final = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
 """First characters that make a spreadsheet run a cell (OWASP ASVS 1.2.10).
 
@@ -86,16 +83,15 @@ class Outputs:
     """Every output of a ledger, ready to be written, as one look at the ledger finds them.
 
     Args:
-        connection: A reading connection; one look, one state.
+        look: A look at the ledger; one look, one state.
         version: Cardferry's version, for the files' metadata.
     """
 
-    def __init__(self, connection: Connection, version: str) -> None:
-        read_sparingly(connection)
-        self._connection = connection
+    def __init__(self, look: Snapshot, version: str) -> None:
+        self._look = look
         self._version = version
-        self.account = digests.account(connection)
-        self._carried = list(orjson.loads(_recalled(connection, "carry") or "[]"))
+        self.account = look.account()
+        self._carried = list(orjson.loads(look.recall("carry") or "[]"))
         self.writers: dict[str, Callable[[Sink], object]] = {
             MAPPING_NAME: self._write_mapping,
             FAILURES_NAME: self._write_failures,
@@ -109,7 +105,7 @@ class Outputs:
     @cached_property
     def figures(self) -> dict[str, Any]:
         """The report's figures."""
-        return gather(self._connection, self._version)
+        return gather(self._look, self._version)
 
     @property
     def mapping_schema(self) -> pa.Schema:
@@ -121,25 +117,25 @@ class Outputs:
 
     def mapping_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the mapping's rows as tuples, in blocks."""
-        for block in queries.mapped_rows(self._connection):
+        for block in self._look.mapped_rows():
             yield _mapping_tuples(block, self._carried)
 
     def failure_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the failure report's rows as tuples, in blocks."""
-        return map(_failure_tuples, queries.failed_rows(self._connection))
+        return map(_failure_tuples, self._look.failed_rows())
 
     def manifest(self, files: Mapping[str, tuple[int, str]]) -> bytes:
         """Give the manifest over files whose size and SHA-256 are known."""
         return manifest_bytes(
             self.figures,
             files,
-            tables=digests.table_digests(self._connection),
-            settings_digest=_recalled(self._connection, "settings_digest"),
+            tables=self._look.table_digests(),
+            settings_digest=self._look.recall("settings_digest"),
             previous_manifest=self.account.previous_manifest,
         )
 
     def _metadata(self) -> dict[str, str]:
-        runs, exports = queries.all_runs(self._connection), queries.all_exports(self._connection)
+        runs, exports = self._look.runs(), self._look.exports()
         return {
             "cardferry.version": self._version,
             "cardferry.runs": ",".join(run.run_id for run in runs),
@@ -164,7 +160,7 @@ class Outputs:
         target.write(render_report(self.figures))
 
     def _write_trail(self, target: Sink) -> None:
-        target.writelines(trail_lines(digests.event_lines(self._connection, self.account.length)))
+        target.writelines(trail_lines(self._look.event_lines(self.account.length)))
 
 
 OUTPUT_NAMES: Final = (
@@ -183,11 +179,6 @@ PUBLISHED_NAMES: Final = (*OUTPUT_NAMES, MANIFEST_NAME)
 def report_bytes(figures: Mapping[str, Any]) -> bytes:
     """Give `report.json`."""
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _recalled(connection: Connection, key: str) -> str | None:
-    found = connection.execute(meta.select().where(meta.c.key == key)).first()
-    return None if found is None else str(found.value)
 
 
 def _mapping_tuples(

@@ -12,7 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from pipeline.disk import write_together
-from pipeline.ledger.digests import PUBLICATION
+from pipeline.ledger.publications import PUBLICATION
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.sinks import MeasuredFile
@@ -20,8 +20,8 @@ from pipeline.outputs.sinks import MeasuredFile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.ledger.digests import Publication
     from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.publications import Publication
     from pipeline.outputs.signature import Signer
 
 
@@ -45,8 +45,8 @@ def publish(
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
     with write_together(folder) as staged:
-        with ledger.reading() as connection:
-            outputs = Outputs(connection, version)
+        with ledger.look(sparingly=True) as look:
+            outputs = Outputs(look, version)
             written = {}
             for name, write in outputs.writers.items():
                 file = MeasuredFile(staged.new_file(name))

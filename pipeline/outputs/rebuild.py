@@ -43,7 +43,7 @@ class Rebuilding:
 
     def __init__(self, folder: Path, ledger: SoundLedger, version: str) -> None:
         self._folder = folder
-        self._outputs = Outputs(ledger.connection, version)
+        self._outputs = Outputs(ledger.look, version)
         self._done: dict[str, Rebuilt] = {}
 
     def output(self, name: str) -> Rebuilt:

@@ -1,4 +1,4 @@
-"""Every answer of a ledger in, throughput and latency over time out, in at most 240 steps.
+"""Draws throughput and latency over time from every answer of a ledger, in at most 240 steps.
 
 Steps without an answer are left out: between a night's run and the next there is nothing to see.
 """
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipeline.clock import timestamp
-from pipeline.ledger import digests
 from pipeline.model import OutcomeKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sqlalchemy import Connection
+
+    from pipeline.ledger.snapshot import Snapshot
 
 STEPS_MAX: Final = 240
 _STEP_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 43_200, 86_400, 604_800)
@@ -27,14 +27,14 @@ _LONGEST_US: Final = 2**32 - 1
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
-def timeline(connection: Connection) -> dict[str, Any]:
+def timeline(look: Snapshot) -> dict[str, Any]:
     """Give latency over all answers, and answers and latency step by step.
 
     Returns:
         `by_outcome` counts; `latency_us` with the exact quantiles; and `timeline` with `step_s`
         and `steps`. All are empty where nothing was ever sent.
     """
-    at_s, kinds, latency_us = _columns(connection)
+    at_s, kinds, latency_us = _columns(look)
     step_s = _step_s(at_s)
     at_s //= step_s
     order = np.argsort(at_s, kind="stable").astype(np.int32)
@@ -63,11 +63,11 @@ def _tally(kinds: NDArray[np.int8]) -> dict[str, int]:
 
 
 def _columns(
-    connection: Connection,
+    look: Snapshot,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int8], NDArray[np.uint32]]:
     # Small types: ten million answers take ninety megabytes.
     at_s, kinds, latency_us = [np.empty(0, np.uint32)], [np.empty(0, np.int8)], []
-    for block in digests.answers(connection):
+    for block in look.answers():
         moments, words, times = zip(*block, strict=True)
         at_s.append((np.array(moments, np.int64) // 1000).astype(np.uint32))
         kinds.append(np.array([_PLACES[word] for word in words], np.int8))

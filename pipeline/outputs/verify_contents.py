@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.errors import CardferryError
-from pipeline.ledger import digests
-from pipeline.ledger.ledger import LEDGER_NAME
+from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import FAILURE_STATES
 from pipeline.outputs.differences import WHOLE, Difference
 from pipeline.outputs.files import (
@@ -49,7 +48,7 @@ def content_differences(
     """
     read = {name: ParquetTotals() for name in (MAPPING_NAME, FAILURES_NAME) if name not in changed}
     try:
-        outputs = Outputs(ledger.connection, manifest["cardferry"])
+        outputs = Outputs(ledger.look, manifest["cardferry"])
         places = [_first_row_that_differs(folder / n, n, outputs, t) for n, t in read.items()]
         places.extend(_changed_tables(ledger, manifest))
     except (CardferryError, *WRITTEN_BY_NOBODY) as trouble:
@@ -78,7 +77,7 @@ def _first_row_that_differs(
 
 def _changed_tables(ledger: SoundLedger, manifest: dict[str, Any]) -> list[str]:
     told = manifest["ledger"]
-    found = digests.table_digests(ledger.connection)
+    found = ledger.look.table_digests()
     return [f"table {name}" for name in found if found[name] != told.get(name)]
 
 

@@ -10,32 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.ledger import LEDGER_NAME
-from pipeline.ledger.schema import row_id
-from pipeline.ledger.sqlite.streaming import blocks
+from pipeline.ledger.listings import JUDGED
+from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import FAILURE_CODES, RowState, Stage
 from pipeline.outputs.differences import WHOLE, Difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection
-
     from pipeline.ledger.planning import PlannedCard
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.model import Rejection
 
 _DUPLICATE: Final = "legacy_id_duplicate"
-_COLUMNS: Final = (
-    "legacy_id",
-    "last_digits",
-    "brand",
-    "expiration_month",
-    "expiration_year",
-    "state",
-    "code",
-    "field",
-)
-_CARD: Final = _COLUMNS[:5]
+_CARD: Final = JUDGED[:5]
 _REJECTION: Final = ("legacy_id", "last_digits", "state", "code", "field")
 
 
@@ -50,12 +38,12 @@ class JudgedRows:
 
 
 def compare_export(
-    connection: Connection, sha256: str, name: str, judged: Iterable[JudgedRows]
+    look: Snapshot, sha256: str, name: str, judged: Iterable[JudgedRows]
 ) -> list[Difference]:
     """Compare an export with what the ledger says of it, row by row and in total.
 
     Args:
-        connection: A reading connection of the ledger.
+        look: A look at the ledger.
         sha256: The digest of the sealed export.
         name: The export's file name, for messages.
         judged: Its rows in order; read to the end only while nothing differs.
@@ -63,57 +51,43 @@ def compare_export(
     Returns:
         The first difference, or nothing.
     """
-    known = connection.exec_driver_sql(
-        "SELECT id, rows, legacy_id_sum FROM exports WHERE sha256 = ? AND state = 'planned'",
-        (sha256,),
-    ).first()
+    known = look.export(sha256)
     if known is None:
         return [Difference(name, WHOLE, "is not an export of this migration")]
-    export_id, rows, legacy_id_sum = known
     total, last_row = 0, 0
     for chunk in judged:
-        difference = _chunk_difference(connection, export_id, name, chunk)
+        difference = _chunk_difference(look, known.id, name, chunk)
         if difference is not None:
             return [difference]
         total = hash_total(total, (card.legacy_id for card in chunk.cards))
         total = hash_total(total, (r.legacy_id for r in chunk.rejections if r.legacy_id))
         last_row = chunk.last_row
-    if (last_row, shown(total)) != (rows, legacy_id_sum):
+    if (last_row, shown(total)) != (known.rows, known.legacy_id_sum):
         problem = "rows or hash total are not those of the export"
         return [Difference(LEDGER_NAME, f"export {name}", problem)]
     return []
 
 
 def _chunk_difference(
-    connection: Connection, export_id: int, name: str, chunk: JudgedRows
+    look: Snapshot, export_id: int, name: str, chunk: JudgedRows
 ) -> Difference | None:
-    first, last = row_id(export_id, chunk.first_row), row_id(export_id, chunk.last_row)
-    query = (
-        f"SELECT id, {', '.join(_COLUMNS)} FROM rows "  # noqa: S608 - our own names and numbers.
-        f"WHERE id BETWEEN {first} AND {last} ORDER BY id"
-    )
-    found = {
-        row: dict(zip(_COLUMNS, values, strict=True))
-        for block in blocks(connection, query)
-        for row, *values in block
-    }
-    wanted = _wanted(export_id, chunk)
-    for number in range(first, last + 1):
-        column = _column_that_differs(found.get(number), wanted.get(number))
+    found = look.judged_rows(export_id, chunk.first_row, chunk.last_row)
+    wanted = _wanted(chunk)
+    for row in range(chunk.first_row, chunk.last_row + 1):
+        column = _column_that_differs(found.get(row), wanted.get(row))
         if column is not None:
-            place = f"export {name}, row {number - first + chunk.first_row}, column {column}"
+            place = f"export {name}, row {row}, column {column}"
             return Difference(LEDGER_NAME, place, "is not what the export says")
     return None
 
 
-def _wanted(export_id: int, chunk: JudgedRows) -> dict[int, dict[str, Any]]:
+def _wanted(chunk: JudgedRows) -> dict[int, dict[str, Any]]:
     wanted: dict[int, dict[str, Any]] = {
-        row_id(export_id, card.row): {column: getattr(card, column) for column in _CARD}
-        for card in chunk.cards
+        card.row: {column: getattr(card, column) for column in _CARD} for card in chunk.cards
     }
     for item in chunk.rejections:
         values = {column: getattr(item, column, None) for column in _REJECTION}
-        wanted[row_id(export_id, item.row)] = values | {"state": RowState.REJECTED.value}
+        wanted[item.row] = values | {"state": RowState.REJECTED.value}
     return wanted
 
 

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import hashing
 from pipeline.errors import CardferryError, LocalStorageFailed
-from pipeline.ledger import digests
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
-from pipeline.ledger.sqlite.streaming import read_sparingly
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.outputs.differences import WHOLE, Difference
 from pipeline.outputs.manifest import MANIFEST_NAME, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME, ChainEnd, check_trail
@@ -28,10 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
     from pipeline.clock import Clock
-    from pipeline.ledger.digests import Account
+    from pipeline.ledger.publications import Account
+    from pipeline.ledger.snapshot import Snapshot
 
 WRITTEN_BY_NOBODY: Final = (
     ValueError,
@@ -39,7 +36,6 @@ WRITTEN_BY_NOBODY: Final = (
     TypeError,
     AttributeError,
     ArithmeticError,
-    SQLAlchemyError,
 )
 """What reading a row raises when it holds something that Cardferry never writes."""
 
@@ -48,7 +44,7 @@ WRITTEN_BY_NOBODY: Final = (
 class SoundLedger:
     """A ledger whose structure and chain of events hold."""
 
-    connection: Connection
+    look: Snapshot
     account: Account
 
 
@@ -65,13 +61,13 @@ def ledger_witness(folder: Path, clock: Clock) -> Iterator[SoundLedger | Differe
         return
     _require_readable(path)
     try:
-        ledger = Ledger(path, clock, read_only=True)
+        ledger = Ledger(ledger_url(folder), clock, read_only=True)
     except Exception as trouble:  # noqa: BLE001 - whatever a damaged header makes SQLite say.
         yield Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
         return
     try:
-        with ledger.reading() as connection:
-            yield _examined(connection)
+        with ledger.look(sparingly=True) as look:
+            yield _examined(look)
     finally:
         ledger.close()
 
@@ -82,24 +78,22 @@ def _opening_trouble(trouble: Exception) -> str:
     return f"cannot be opened ({type(trouble).__name__})"
 
 
-def _examined(connection: Connection) -> SoundLedger | Difference:
+def _examined(look: Snapshot) -> SoundLedger | Difference:
     try:
-        read_sparingly(connection)
-        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-        if found != "ok":
+        if not look.is_sound():
             return Difference(LEDGER_NAME, "database structure", "the database is damaged")
-        broken = _first_broken_event(connection)
+        broken = _first_broken_event(look)
         if broken:
             problem = "does not follow from the event before it"
             return Difference(LEDGER_NAME, f"event {broken}", problem)
-        return SoundLedger(connection, digests.account(connection))
+        return SoundLedger(look, look.account())
     except Exception as trouble:  # noqa: BLE001 - whatever a damaged database makes SQLite say.
         return Difference(LEDGER_NAME, WHOLE, f"cannot be read ({type(trouble).__name__})")
 
 
-def _first_broken_event(connection: Connection) -> int | None:
+def _first_broken_event(look: Snapshot) -> int | None:
     head = hashing.GENESIS
-    for number, (body, own) in enumerate(digests.event_lines(connection), 1):
+    for number, (body, own) in enumerate(look.event_lines(), 1):
         event = orjson.loads(body)
         head = hashing.link_bytes(head, body.encode())
         if own != head or event.get("seq") != number or hashing.canonical(event) != body.encode():

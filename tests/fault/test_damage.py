@@ -10,6 +10,7 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import ledger_url
 from tests.support.crash import zygote
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
@@ -216,7 +217,7 @@ def test_every_bit_flip_in_the_trail_is_found(migration):
 def is_refused(path):
     """Open a ledger as a run does and say whether that is refused with exit 8."""
     try:
-        ledger = Ledger(path, SystemClock())
+        ledger = Ledger(ledger_url(path.parent), SystemClock())
     except VerificationFailed:
         return True
     try:

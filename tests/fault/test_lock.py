@@ -13,6 +13,7 @@ from pipeline.errors import MigrationLocked, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import LOCK_NAME, is_locked, migration_lock
 from pipeline.ledger.planning import Planning, SealedFacts
+from pipeline.ledger.store import ledger_url
 from tests.support.crash import wait_until
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
@@ -84,8 +85,8 @@ def test_looking_at_the_lock_does_not_keep_a_run_out(tmp_path):
 
 def test_a_run_that_was_overtaken_can_write_nothing_more(tmp_path):
     """Should a file system keep no locks, the epoch still keeps the older run out."""
-    older = Ledger(tmp_path / "ledger.sqlite", SystemClock())
-    newer = Ledger(tmp_path / "ledger.sqlite", SystemClock())
+    older = Ledger(ledger_url(tmp_path), SystemClock())
+    newer = Ledger(ledger_url(tmp_path), SystemClock())
     older.begin_run("older", {}, "digest")
     newer.begin_run("newer", {}, "digest")
     facts = SealedFacts("cards.csv", 1, "aa" * 32, bytes(32), "plain")

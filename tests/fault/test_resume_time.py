@@ -11,9 +11,10 @@ from random import Random
 import pytest
 
 from pipeline.clock import SystemClock
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.store import ledger_url
 from pipeline.model import OutcomeKind, RowState, Token
 from tests.support.cards import card_number
 from tests.support.commands import sealed
@@ -36,7 +37,7 @@ def plain_export(rows):
 
 def settle_first(folder, count):
     """Settle the first rows of the planned export as if the vault had answered them all."""
-    ledger = Ledger(folder / LEDGER_NAME, SystemClock())
+    ledger = Ledger(ledger_url(folder), SystemClock())
     ledger.begin_run("built", {}, ledger.recall("settings_digest"))
     settling = Settling(ledger, BATCH)
     first = 10_000_000_001

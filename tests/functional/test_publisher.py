@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
-from pipeline.ledger import digests
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.outputs.files import MAPPING_SCHEMA, OUTPUT_NAMES, PUBLISHED_NAMES
 from pipeline.outputs.parquet import write_parquet
 from pipeline.outputs.publisher import publish
@@ -43,7 +43,7 @@ def bytes_of(folder, names=SIGNED_NAMES):
 
 
 def publish_again(folder, *, key=None):
-    ledger = Ledger(folder / LEDGER_NAME, StepClock())
+    ledger = Ledger(ledger_url(folder), StepClock())
     try:
         ledger.attend("auditor", "desk:1")
         return publish(ledger, folder, VERSION, key)
@@ -114,7 +114,7 @@ def test_publishing_without_the_key_keeps_a_signature_that_fits(tmp_path):
 def test_publishing_something_new_without_the_key_removes_the_old_signature(tmp_path):
     """A signature never stands beside a manifest that it was not made for."""
     folder = published(tmp_path / "migration")
-    ledger = Ledger(folder / LEDGER_NAME, StepClock())
+    ledger = Ledger(ledger_url(folder), StepClock())
     ledger.attend("auditor", "desk:1")
     ledger.note("something_happened", resource="x")
     publish(ledger, folder, VERSION)
@@ -136,9 +136,9 @@ def test_the_manifest_names_the_one_before_it():
 
 def test_the_publication_is_in_the_chain_of_events():
     """The ledger's last event names the manifest, the signature and the key."""
-    ledger = Ledger(migrations().second / LEDGER_NAME, StepClock(), read_only=True)
-    with ledger.reading() as connection:
-        latest = digests.account(connection).latest
+    ledger = Ledger(ledger_url(migrations().second), StepClock(), read_only=True)
+    with ledger.look() as look:
+        latest = look.account().latest
     ledger.close()
     written = [
         hashlib.sha256((migrations().second / name).read_bytes()).hexdigest()

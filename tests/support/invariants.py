@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from pipeline.cards.scan import scan
 from pipeline.clock import SystemClock
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
 
 ROW_SPAN = 10_000_000_000
 FINAL = {"tokenized", "rejected", "failed", "held", "already_tokenized"}
@@ -130,7 +131,7 @@ def check(folder, exports, journal, *, in_flight_max=8, before=None, published=T
 
 
 def _chain_holds(folder):
-    ledger = Ledger(folder / LEDGER_NAME, SystemClock(), read_only=True)
+    ledger = Ledger(ledger_url(folder), SystemClock(), read_only=True)
     try:
         ledger.verify()
     finally:

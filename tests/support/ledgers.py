@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.store import ledger_url
 from pipeline.model import FAILURE_CODES, OutcomeKind, Rejection, RowState, Stage, Token
 
 BATCH_ROWS = 5_000
@@ -239,7 +240,7 @@ def new_builder(folder, *, names=(), prefix="cus_"):
     """Open an empty ledger in a folder and give its builder."""
     folder.mkdir(mode=0o700, exist_ok=True)
     clock = StepClock()
-    ledger = Ledger(folder / LEDGER_NAME, clock)
+    ledger = Ledger(ledger_url(folder), clock)
     return Builder(ledger, clock, list(names), prefix)
 
 

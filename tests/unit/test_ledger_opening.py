@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
 from pipeline.ledger.checks import bring_up_to_date
-from pipeline.ledger.ledger import LEDGER_NAME, Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from tests.support.ledgers import StepClock, new_builder
 
 FACTS = SealedFacts("cards.csv", 10, "ab" * 32, bytes(32), "plain")
@@ -17,7 +18,7 @@ CARD = PlannedCard(1, "id-1", "4242", "Visa", 12, 2031)
 
 
 def opened(folder, **options):
-    return Ledger(folder / LEDGER_NAME, StepClock(), **options)
+    return Ledger(ledger_url(folder), StepClock(), **options)
 
 
 def test_settings_may_change_when_only_a_broken_pass_1_was_left(tmp_path):

@@ -5,7 +5,6 @@ from datetime import date
 import pytest
 from sqlalchemy import event
 
-from pipeline.ledger import queries
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
 from pipeline.model import Rejection
 from tests.support.ledgers import new_builder
@@ -31,13 +30,13 @@ def card(row, legacy_id, digits="4242"):
 
 
 def states(ledger):
-    with ledger.reading() as connection:
-        return {state.value: n for state, n in queries.by_state(connection).items() if n}
+    with ledger.look() as look:
+        return {state.value: n for state, n in look.by_state().items() if n}
 
 
 def codes(ledger):
-    with ledger.reading() as connection:
-        return queries.by_code(connection)
+    with ledger.look() as look:
+        return look.by_code()
 
 
 def plan(ledger, letter, cards, rejections=()):

@@ -2,7 +2,6 @@
 
 import pytest
 
-from pipeline.ledger import queries
 from pipeline.ledger.recovery import NO_ANSWER, plan_again, settle_open_intents
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import new_builder
@@ -27,9 +26,9 @@ def die_in_flight(builder, export, count):
 
 
 def found(builder):
-    with builder.ledger.reading() as connection:
-        states = {s.value: n for s, n in queries.by_state(connection).items() if n}
-        return states, queries.unseen_tokens_max(connection)
+    with builder.ledger.look() as look:
+        states = {s.value: n for s, n in look.by_state().items() if n}
+        return states, look.unseen_tokens_max()
 
 
 def test_open_intents_become_ambiguous_and_wait_for_one_more_attempt(builder):

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from pipeline.ledger.ledger import LEDGER_NAME
-from pipeline.ledger.schema import ROW_SPAN, metadata
+from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.schema import metadata
+from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import RowState
 from tests.support.ledgers import new_builder, settled_builder
 

@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
-from pipeline.ledger import queries
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
@@ -28,13 +27,13 @@ def export(builder):
 
 
 def states(builder):
-    with builder.ledger.reading() as connection:
-        return {state.value: n for state, n in queries.by_state(connection).items() if n}
+    with builder.ledger.look() as look:
+        return {state.value: n for state, n in look.by_state().items() if n}
 
 
 def unseen(builder):
-    with builder.ledger.reading() as connection:
-        return queries.unseen_tokens_max(connection)
+    with builder.ledger.look() as look:
+        return look.unseen_tokens_max()
 
 
 def answered(builder, intent, claim, token_id=None):
@@ -158,8 +157,9 @@ def test_a_changed_card_supersedes_the_old_row_in_the_same_commit(builder, expor
     claims, intents = sent(settling, later, 1)
     settling.apply([answered(builder, intents[0], claims[0])])
 
+    with builder.ledger.look() as look:
+        mapped = [row[0] for block in look.mapped_rows() for row in block]
     with builder.ledger.reading() as connection:
-        mapped = [row[0] for block in queries.mapped_rows(connection) for row in block]
         replaced = connection.exec_driver_sql(
             "SELECT id, superseded_by FROM rows WHERE superseded_by IS NOT NULL"
         ).all()

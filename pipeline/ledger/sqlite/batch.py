@@ -1,4 +1,4 @@
-"""The view that a batch is inserted into, and the triggers that take it apart, row by row.
+"""Defines the view that a batch is inserted into, and the triggers that take it apart row by row.
 
 They belong to one connection and are no part of the file: whichever program opens a ledger brings
 its own. Every row of a batch is checked against where the ledger has it; one that does not fit

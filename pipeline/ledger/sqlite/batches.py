@@ -1,4 +1,4 @@
-"""A batch of intents and settlements in, one statement out.
+"""Writes a batch of intents and settlements as one statement.
 
 A driver lets go of the interpreter lock for every step of a statement and has to win it back from
 the event loop, which under load takes longer than the step. So a whole batch is one `INSERT` into
@@ -27,9 +27,9 @@ from pipeline.ledger.sqlite.batch import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import Intent, Settlement
 
 _VALUES_AT_ONCE: Final = ROWS_AT_ONCE * len(COLUMNS)
@@ -43,12 +43,16 @@ class Batches:
     """Writes what happened to many rows.
 
     Args:
-        ledger: The open ledger of the run; its epoch stands beside everything that is written.
+        writing: Gives the driver's connection for as long as a statement takes.
+        epoch: The run's epoch; it stands beside everything that is written.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        with ledger.writing() as driver:
+    def __init__(
+        self, writing: Callable[[], AbstractContextManager[sqlite3.Connection]], epoch: int
+    ) -> None:
+        self._writing = writing
+        self._epoch = epoch
+        with writing() as driver:
             create_batch_view(driver)
 
     def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent]) -> None:
@@ -57,10 +61,10 @@ class Batches:
         Raises:
             AssertionError: A transaction is open, or the batch is too long for one statement.
         """
-        with self._ledger.writing() as driver:
+        with self._writing() as driver:
             if driver.in_transaction or len(settled) + len(intents) > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
-            self.write(settled, intents)
+            self._insert(driver, settled, intents)
 
     def write(self, settled: Sequence[Settlement], intents: Sequence[Intent]) -> None:
         """Note outcomes, tokens and attempts, and move the rows on.
@@ -73,21 +77,26 @@ class Batches:
             VerificationFailed: A row is not where this run left it, or a later run took over;
                 nothing of the batch happened.
         """
-        epoch = self._ledger.epoch
+        with self._writing() as driver:
+            self._insert(driver, settled, intents)
+
+    def _insert(
+        self, driver: sqlite3.Connection, settled: Sequence[Settlement], intents: Sequence[Intent]
+    ) -> None:
+        epoch = self._epoch
         values: list[object] = []
         for settlement in settled:
             values += settlement_row(settlement, epoch)
         for intent in intents:
             values += intent_row(intent, epoch)
         values += NOTHING * (-(len(settled) + len(intents)) % ROWS_STEP)
-        with self._ledger.writing() as driver:
-            try:
-                for start in range(0, len(values), _VALUES_AT_ONCE):
-                    part = values[start : start + _VALUES_AT_ONCE]
-                    # `execute` would let go of the interpreter lock once more, for the last row's id.
-                    driver.executemany(insert_of(len(part) // len(COLUMNS)), (part,))
-            except sqlite3.IntegrityError as refusal:
-                raise _translated(refusal) from None
+        try:
+            for start in range(0, len(values), _VALUES_AT_ONCE):
+                part = values[start : start + _VALUES_AT_ONCE]
+                # `execute` would let go of the interpreter lock once more, for the last row's id.
+                driver.executemany(insert_of(len(part) // len(COLUMNS)), (part,))
+        except sqlite3.IntegrityError as refusal:
+            raise _translated(refusal) from None
 
 
 def _translated(refusal: sqlite3.IntegrityError) -> Exception:

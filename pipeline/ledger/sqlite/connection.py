@@ -1,4 +1,4 @@
-"""A ledger's place in, one careful SQLite connection out.
+"""Opens the one careful SQLite connection that a ledger is read and written through.
 
 Rollback journal and full sync: WAL has a corruption bug up to SQLite 3.51.2 with two
 connections, and the Python here may link an older one (SAFETY.md, section 0, item 8). Every
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
@@ -123,6 +123,11 @@ def ledger_trouble() -> Iterator[None]:
     except sqlite3.Error as error:
         # Statements that go straight to the driver bring its own errors.
         raise _translated(error) from None
+    except SQLAlchemyError as error:
+        raise VerificationFailed(
+            f"the ledger holds what Cardferry never writes ({type(error).__name__})",
+            next_step="Keep the folder as it is; restore the ledger from a backup.",
+        ) from None
 
 
 def _translated(error: BaseException | None) -> CardferryError:

@@ -1,4 +1,4 @@
-"""A query in, its rows in blocks out, as the driver's own tuples: a million cost seconds less."""
+"""Gives a query's rows in blocks, as the driver's own tuples: a million cost seconds less."""
 
 from __future__ import annotations
 

@@ -1,0 +1,195 @@
+"""Lists what the ledger holds, in order and a block at a time: mapping, failures, runs, exports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from sqlalchemy import and_, func, select
+
+from pipeline.ledger.asking import Asking
+from pipeline.ledger.records import ROW_SPAN, ExportRecord, ExportState, RunRecord, row_id
+from pipeline.ledger.schema import exports, outcomes, rows, runs, tokens
+from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement
+
+_MAPPED: Final[dict[str, ColumnElement[Any]]] = {
+    "legacy_id": rows.c.legacy_id,
+    "token_id": tokens.c.token_id,
+    "card_id": tokens.c.card_id,
+    "customer_id": tokens.c.customer_id,
+    "brand": tokens.c.brand,
+    "last_digits": rows.c.last_digits,
+    "expiration_month": rows.c.expiration_month,
+    "expiration_year": rows.c.expiration_year,
+    "fingerprint": tokens.c.fingerprint,
+    "livemode": tokens.c.livemode,
+    "created_s": tokens.c.created_s,
+    "attempts": rows.c.attempts,
+    "source_file": exports.c.name,
+    "source_row": rows.c.id % ROW_SPAN,
+    "run_id": runs.c.run_id,
+    "carry": rows.c.carry,
+}
+MAPPED: Final = tuple(_MAPPED)
+"""What `mapped_rows` gives of a row, in order."""
+
+_FAILED: Final[dict[str, ColumnElement[Any]]] = {
+    "legacy_id": rows.c.legacy_id,
+    "source_file": exports.c.name,
+    "source_row": rows.c.id % ROW_SPAN,
+    "code": rows.c.code,
+    "field": rows.c.field,
+    "state": rows.c.state,
+    "attempts": rows.c.attempts,
+    "last_digits": rows.c.last_digits,
+    "vault_code": rows.c.vault_code,
+    "request_id": rows.c.request_id,
+}
+FAILED: Final = tuple(_FAILED)
+"""What `failed_rows` gives of a row, in order."""
+
+JUDGED: Final = (
+    "legacy_id",
+    "last_digits",
+    "brand",
+    "expiration_month",
+    "expiration_year",
+    "state",
+    "code",
+    "field",
+)
+"""What `judged_rows` gives of a row, by name."""
+
+_EXPORT: Final = tuple(exports.c[name] for name in ExportRecord._fields)
+_IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
+
+
+class Listings(Asking):
+    """Questions whose answers are rows."""
+
+    def exports(self) -> list[ExportRecord]:
+        """Give the planned exports in the order in which they came."""
+        planned = exports.c.state == ExportState.PLANNED
+        return [
+            ExportRecord._make(found)
+            for found in self._all(select(*_EXPORT).where(planned).order_by(exports.c.id))
+        ]
+
+    def export(self, sha256: str) -> ExportRecord | None:
+        """Give the planned export with these sealed bytes, if there is one."""
+        found = self._first(
+            select(*_EXPORT).where(
+                exports.c.sha256 == sha256, exports.c.state == ExportState.PLANNED
+            )
+        )
+        return None if found is None else ExportRecord._make(found)
+
+    def runs(self) -> list[RunRecord]:
+        """Give the runs, oldest first."""
+        found = self._all(
+            select(
+                runs.c.run_id,
+                runs.c.started_ms,
+                runs.c.ended_ms,
+                runs.c.exit_code,
+                runs.c.facts,
+                runs.c.statistics,
+            ).order_by(runs.c.epoch)
+        )
+        return [
+            RunRecord(run_id, started, ended, code, orjson.loads(facts), orjson.loads(told or "{}"))
+            for run_id, started, ended, code, facts, told in found
+        ]
+
+    def mapped_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the mapping by export and row, a block at a time: each id once, its newest token."""
+        return self._blocks(
+            select(*_MAPPED.values())
+            .join(tokens, tokens.c.row_id == rows.c.id)
+            .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
+            .join(runs, runs.c.epoch == tokens.c.epoch)
+            .where(*_IS_IN_FORCE)
+            .order_by(rows.c.id)
+        )
+
+    def failed_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the failure report's rows by export and row, a block at a time."""
+        of_planned = and_(
+            exports.c.id == rows.c.id // ROW_SPAN, exports.c.state == ExportState.PLANNED
+        )
+        return self._blocks(
+            select(*_FAILED.values())
+            .join(exports, of_planned)
+            .where(rows.c.state.in_(FAILURE_STATES))
+            .order_by(rows.c.id)
+        )
+
+    def judged_rows(self, export_id: int, first: int, last: int) -> dict[int, dict[str, Any]]:
+        """Give what is known of some rows of an export, by row and by the names of `JUDGED`."""
+        statement = select(rows.c.id % ROW_SPAN, *(rows.c[name] for name in JUDGED)).where(
+            rows.c.id.between(row_id(export_id, first), row_id(export_id, last))
+        )
+        return {
+            row: dict(zip(JUDGED, values, strict=True))
+            for block in self._blocks(statement)
+            for row, *values in block
+        }
+
+    def legacy_ids_by_ending(self) -> Iterator[Sequence[tuple[str, bool, str]]]:
+        """Give (state, whether its token was superseded, legacy id) of every row with an id."""
+        proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+        return self._blocks(
+            select(rows.c.state, rows.c.superseded_by.is_not(None), rows.c.legacy_id).where(
+                rows.c.legacy_id.is_not(None), (rows.c.id // ROW_SPAN).not_in(proving)
+            )
+        )
+
+    def answers(self) -> Iterator[Sequence[tuple[int, str, int]]]:
+        """Give (moment in ms, kind, latency in µs) of every outcome, in no order."""
+        return self._blocks(select(outcomes.c.at_ms, outcomes.c.kind, outcomes.c.latency_us))
+
+    def mapped_fingerprints(self) -> Iterator[Sequence[tuple[str | None]]]:
+        """Give the vault's card fingerprints of the mapping, in no order."""
+        return self._blocks(
+            select(tokens.c.fingerprint)
+            .join(rows, rows.c.id == tokens.c.row_id)
+            .where(*_IS_IN_FORCE)
+        )
+
+    def superseded_rows(self, at_most: int) -> tuple[int, list[tuple[str, str, int, str, int]]]:
+        """Give how many rows were replaced by a newer card, and the first of them.
+
+        Each as legacy id, and export name and row of the old and the new card.
+        """
+        changed = rows.c.superseded_by.is_not(None)
+        new_export = exports.alias("new_export")
+        found = self._all(
+            select(
+                rows.c.legacy_id,
+                exports.c.name,
+                rows.c.id % ROW_SPAN,
+                new_export.c.name,
+                rows.c.superseded_by % ROW_SPAN,
+            )
+            .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
+            .join(new_export, new_export.c.id == rows.c.superseded_by // ROW_SPAN)
+            .where(changed)
+            .order_by(rows.c.id)
+            .limit(at_most)
+        )
+        return self._number(select(func.count()).where(changed)), [tuple(row) for row in found]
+
+    def waiting_by_export(self) -> list[tuple[int, str, str, int]]:
+        """Give (id, name, SHA-256, open rows) of each planned export whose rows wait."""
+        waiting = []
+        for export in self.exports():
+            here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
+            count = self._number(select(func.count()).where(here, rows.c.state.in_(OPEN_STATES)))
+            if count:
+                waiting.append((export.id, export.name, export.sha256, count))
+        return waiting

@@ -1,0 +1,97 @@
+"""Finds out which events outputs speak of, and what was published from the ledger so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from sqlalchemy import select
+
+from pipeline import hashing
+from pipeline.ledger.schema import events
+from pipeline.ledger.sqlite.streaming import FETCHED_AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement, Connection
+
+PUBLICATION: Final = "outputs_published"
+"""The event that a publication leaves; it names the manifest's digest and the signing key's."""
+VERIFICATION: Final = "outputs_verified"
+"""The event that a verification leaves; it names the manifest's digest and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A publication that the ledger knows of: its event's number and what it said."""
+
+    seq: int
+    manifest: str
+    signature: str | None
+    signing_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How far the events go that outputs speak of, and which publications there were.
+
+    Publications and verifications after the last other event are not part of the trail that was
+    published, so that publishing an unchanged ledger again gives the same trail. The next run's
+    trail has them.
+    """
+
+    length: int
+    head: str
+    publications: tuple[Publication, ...]
+
+    @property
+    def latest(self) -> Publication | None:
+        """The publication of the ledger as it stands, if there was one."""
+        last = self.publications[-1] if self.publications else None
+        return last if last is not None and last.seq > self.length else None
+
+    @property
+    def previous_manifest(self) -> str | None:
+        """The manifest's digest of the last publication before the ledger changed."""
+        earlier = [known for known in self.publications if known.seq < self.length]
+        return earlier[-1].manifest if earlier else None
+
+
+def account(connection: Connection) -> Account:
+    """Find out which events outputs speak of."""
+    is_publication = _is(PUBLICATION)
+    found = connection.execute(
+        select(events.c.seq, events.c.body).where(is_publication).order_by(events.c.seq)
+    )
+    publications = tuple(_publication(seq, body) for seq, body in found)
+    last = connection.execute(
+        select(events.c.seq, events.c.hash)
+        .where(~is_publication, ~_is(VERIFICATION))
+        .order_by(events.c.seq.desc())
+        .limit(1)
+    ).first()
+    length, head = (0, hashing.GENESIS) if last is None else (int(last.seq), str(last.hash))
+    return Account(length, head, publications)
+
+
+def _is(kind: str) -> ColumnElement[bool]:
+    return events.c.body.contains(f'"event":"{kind}"', autoescape=True)
+
+
+def _publication(seq: int, body: str) -> Publication:
+    detail = orjson.loads(body)["detail"]
+    return Publication(
+        int(seq), str(detail["manifest"]), detail.get("signature"), detail.get("signing_key")
+    )
+
+
+def event_lines(connection: Connection, length: int | None = None) -> Iterator[tuple[str, str]]:
+    """Give (canonical body, hash) of the first `length` events, or of all, in order."""
+    statement = select(events.c.body, events.c.hash).order_by(events.c.seq)
+    if length is not None:
+        statement = statement.where(events.c.seq <= length)
+    result = connection.execution_options(yield_per=FETCHED_AT_ONCE).execute(statement)
+    for body, own in result:
+        yield str(body), str(own)

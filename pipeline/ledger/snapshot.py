@@ -1,0 +1,67 @@
+"""Answers named questions about one state of the ledger: all that others get to see of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from pipeline.ledger import digests, publications
+from pipeline.ledger.listings import Listings
+from pipeline.ledger.schema import meta
+from pipeline.ledger.sqlite.connection import ledger_trouble
+from pipeline.ledger.sqlite.streaming import read_sparingly
+from pipeline.ledger.sums import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from pipeline.ledger.publications import Account
+
+_SOUND: Final = "ok"
+
+
+class Snapshot(Sums, Listings):
+    """One look at a ledger; every answer is of the same state.
+
+    Args:
+        connection: A reading connection.
+        sparingly: Keep few pages in memory: whoever reads every row once gains nothing from more.
+
+    Raises:
+        LocalStorageFailed: From any question: the disk refused.
+        VerificationFailed: From any question: the ledger is damaged.
+    """
+
+    def __init__(self, connection: Connection, *, sparingly: bool = False) -> None:
+        super().__init__(connection)
+        if sparingly:
+            read_sparingly(connection)
+
+    def recall(self, key: str) -> str | None:
+        """Give what `Ledger.remember` kept under the key, or None."""
+        found = self._first(select(meta.c.value).where(meta.c.key == key))
+        return None if found is None else str(found.value)
+
+    def account(self) -> Account:
+        """Give which events outputs speak of, and which publications there were."""
+        with ledger_trouble():
+            return publications.account(self._connection)
+
+    def event_lines(self, length: int | None = None) -> Iterator[tuple[str, str]]:
+        """Give (canonical body, hash) of the first `length` events, or of all, in order."""
+        with ledger_trouble():
+            yield from publications.event_lines(self._connection, length)
+
+    def table_digests(self) -> dict[str, dict[str, int | str]]:
+        """Give `rows` and `sha256` of every table, and of the schema with its rules."""
+        with ledger_trouble():
+            return digests.table_digests(self._connection)
+
+    def is_sound(self) -> bool:
+        """Tell whether the database's own structure holds, every page and index of it."""
+        with ledger_trouble():
+            found = self._connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        return bool(found == _SOUND)

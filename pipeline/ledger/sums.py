@@ -1,0 +1,122 @@
+"""Counts and adds up what the ledger holds: by state, by export, by code, by brand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, func, select
+
+from pipeline.ledger.asking import Asking
+from pipeline.ledger.records import ROW_SPAN, ExportState
+from pipeline.ledger.schema import attempts, exports, outcomes, rows, tokens
+from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Sums(Asking):
+    """Questions whose answers are numbers."""
+
+    def by_state(self) -> dict[RowState, int]:
+        """Count rows by state; every state is there, with zero where no row is in it.
+
+        Rows of an export that is still being proved do not count: they may be thrown away.
+        """
+        return self._states(_planned_exports())
+
+    def by_export(self) -> dict[int, dict[str, int]]:
+        """Count rows by export and state; states without a row are left out."""
+        counted: dict[int, dict[str, int]] = {}
+        for (export_id,) in self._all(select(exports.c.id)):
+            here = rows.c.id.between(export_id * ROW_SPAN, (export_id + 1) * ROW_SPAN - 1)
+            states = self._states(here)
+            counted[int(export_id)] = {state.value: n for state, n in states.items() if n}
+        return counted
+
+    def _states(self, condition: Any) -> dict[RowState, int]:
+        # One sum a state: grouping would sort every row of the table in memory.
+        sums = [func.coalesce(func.sum(case((rows.c.state == s, 1), else_=0)), 0) for s in RowState]
+        found = self._all(select(*sums).where(condition))[0]
+        return {state: int(count) for state, count in zip(RowState, found, strict=True)}
+
+    def by_code(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
+        """Count failed, rejected and held rows by failure code, of all exports or of these."""
+        found = self._all(
+            select(rows.c.code, func.count())
+            .where(_of_exports(export_ids), rows.c.state.in_(FAILURE_STATES))
+            .group_by(rows.c.code)
+            .order_by(rows.c.code)
+        )
+        return {str(code): int(count) for code, count in found}
+
+    def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
+        """Count the rows of these exports by state."""
+        return self._states(_of_exports(export_ids))
+
+    def unseen_tokens_max(self) -> int:
+        """Give U: how many tokens may exist that nobody saw, open intents included."""
+        sent = func.coalesce(func.sum(case((rows.c.state == RowState.SENT, 1), else_=0)), 0)
+        return self._number(select(func.coalesce(func.sum(rows.c.unknowns), 0) + sent))
+
+    def answered_since(self, since_ms: int) -> tuple[int, int | None]:
+        """Count what the vault answered since a moment, and say when the first of it came."""
+        answered = outcomes.c.kind.not_in([OutcomeKind.NOT_SENT.value, OutcomeKind.THROTTLED.value])
+        count, first_ms = self._all(
+            select(func.count(), func.min(outcomes.c.at_ms)).where(
+                outcomes.c.at_ms >= since_ms, answered
+            )
+        )[0]
+        return int(count), first_ms
+
+    def mix(self, column: str) -> dict[str, int]:
+        """Count tokens by `brand` or `country`, or tokenized rows by `expiration_year`."""
+        if column == "expiration_year":
+            statement = select(rows.c.expiration_year).where(rows.c.state == RowState.TOKENIZED)
+        else:
+            statement = select(tokens.c[column])
+        counted: Counter[Any] = Counter()
+        for block in self._blocks(statement):
+            counted.update(value for (value,) in block)
+        known = {value: counted[value] for value in sorted(counted, key=lambda v: (v is None, v))}
+        return {"unknown" if value is None else str(value): n for value, n in known.items()}
+
+    def planned_mix(self, column: str) -> dict[str, int]:
+        """Count the rows that a run would send by `brand` or `expiration_year`."""
+        chosen = rows.c[column]
+        found = self._all(
+            select(chosen, func.count())
+            .where(_planned_exports(), rows.c.state.in_(OPEN_STATES))
+            .group_by(chosen)
+            .order_by(chosen)
+        )
+        return {str(value): int(count) for value, count in found}
+
+    def open_rows(self, first_id: int, last_id: int) -> int:
+        """Count the rows of a range of ids that a run still has to settle."""
+        return self._number(
+            select(func.count()).where(
+                rows.c.id.between(first_id, last_id), rows.c.state.in_(OPEN_STATES)
+            )
+        )
+
+    def attempts_made(self) -> int:
+        """Count the intents ever written."""
+        return self._number(select(func.count()).select_from(attempts))
+
+
+def pending(counts: dict[RowState, int]) -> int:
+    """Sum the states that a run still has to settle."""
+    return sum(counts[state] for state in OPEN_STATES)
+
+
+def _planned_exports() -> Any:
+    proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+    return (rows.c.id // ROW_SPAN).not_in(proving)
+
+
+def _of_exports(export_ids: Collection[int] | None) -> Any:
+    if export_ids is None:
+        return _planned_exports()
+    return (rows.c.id // ROW_SPAN).in_(list(export_ids))
