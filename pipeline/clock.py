@@ -48,6 +48,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def timestamp_of_ms(moment_ms: int) -> str:
+    """Give milliseconds since 1970 in the same form."""
+    return timestamp(datetime.fromtimestamp(moment_ms / 1000, UTC))
+
+
 async def pause(clock: Clock, seconds: float, stopping: asyncio.Event) -> None:
     """Wait that long on the clock, or until the run is to stop."""
     if seconds > 0 and not stopping.is_set():

@@ -44,7 +44,10 @@ ENDINGS: Final = {
             "inbox /srv/exports -c production.toml -o out/ --every 60s",
         ),
     ),
-    "status": Ending((0, 8), ("status out/", "status out/ --json")),
+    "status": Ending(
+        (0, 3, 4, 8),
+        ("status out/", "status out/ --json", "status out/ --check --max-age 26h -q"),
+    ),
     "retry": Ending(
         _CARRYING,
         (

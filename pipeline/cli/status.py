@@ -1,16 +1,17 @@
-"""`cardferry status DIR`: a migration folder in, how far it is out; a running run is not disturbed."""
+"""`cardferry status DIR`: shows how far a migration is, or judges it with --check; disturbs no run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cli.durations import DURATION
 from pipeline.cli.summary import duration, show_failures
 from pipeline.cli.terminal import Terminal, json_option, pass_terminal
-from pipeline.clock import SystemClock
-from pipeline.errors import VerificationFailed
+from pipeline.clock import SystemClock, timestamp_of_ms
+from pipeline.errors import VaultUnavailable, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.store import is_begun, ledger_url
@@ -21,14 +22,37 @@ if TYPE_CHECKING:
     from pipeline.ledger.snapshot import Snapshot
 
 _SEEN_MS = 300_000
+_FINISHED: Final = (0, 3)
+"""Exit codes of a run that settled every row of its exports: a success, for a scheduler."""
+
+_MUST_BE_MENDED, _WAITS = 3, VaultUnavailable.exit_code
 
 
 @click.command("status")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--check",
+    is_flag=True,
+    help="End with 3 for open failures, with 4 for rows that wait or no recent success, else 0.",
+)
+@click.option(
+    "--max-age",
+    "max_age_s",
+    type=DURATION,
+    metavar="DURATION",
+    help="With --check: how old the last success may be, such as 26h.",
+)
 @json_option
 @pass_terminal
-def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
-    """Show counts by state, the rate, the time left and the open questions of FOLDER."""
+def status(
+    terminal: Terminal, folder: Path, *, check: bool, max_age_s: float | None, as_json: bool
+) -> int:
+    """Show counts by state, the rate, the time left and the open questions of FOLDER.
+
+    A success is a run that settled every row of its exports, good or bad (exit code 0 or 3).
+    """
+    if max_age_s is not None and not check:
+        raise click.UsageError("--max-age goes with --check")
     if not is_begun(folder):
         raise VerificationFailed(
             "there is no ledger in this folder",
@@ -41,10 +65,16 @@ def status(terminal: Terminal, folder: Path, *, as_json: bool) -> None:
             tree = _tree(look, ledger.now_ms(), running=is_locked(folder))
     finally:
         ledger.close()
+    verdict = _judged(tree, max_age_s) if check else None
+    code = verdict[0] if verdict else 0
     if as_json:
-        terminal.print_json(tree)
-    else:
+        told = {} if verdict is None else {"exit_code": code, "verdict": verdict[1]}
+        terminal.print_json(tree | told)
+    elif verdict is None:
         _show(terminal, tree)
+    elif code or not terminal.quiet:
+        terminal.out().print(f"{folder}: {verdict[1]}", markup=False)
+    return code
 
 
 def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
@@ -53,12 +83,19 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
     last = runs[-1] if runs else None
     rate = _rate(look, last.started_ms, now_ms) if running and last else None
     waiting = pending(states)
+    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in _FINISHED]
     return {
         "running": running,
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
         "pending": waiting,
         "failures": look.by_code(),
+        "waiting_exports": [
+            {"name": name, "sha256": sha256, "rows": rows}
+            for _, name, sha256, rows in look.waiting_by_export()
+        ],
+        "last_success": timestamp_of_ms(finished[-1]) if finished else None,
+        "last_success_age_s": (now_ms - finished[-1]) // 1_000 if finished else None,
         "unseen_tokens_max": look.unseen_tokens_max(),
         "rows_per_s": rate,
         "seconds_left": round(waiting / rate, 1) if rate else None,
@@ -72,6 +109,23 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
             "statistics": last.statistics,
         },
     }
+
+
+def _judged(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
+    """Give the exit code of --check and the one line that says why."""
+    age_s, failures = tree["last_success_age_s"], sum(tree["failures"].values())
+    if tree["pending"]:
+        names = ", ".join(export["name"] for export in tree["waiting_exports"])
+        rows = "row waits" if tree["pending"] == 1 else "rows wait"
+        return _WAITS, f"{tree['pending']:,} {rows}: give {names} again"
+    if age_s is None:
+        return _WAITS, "no run has succeeded yet"
+    if max_age_s is not None and age_s > max_age_s:
+        return _WAITS, f"the last success was {duration(age_s)} ago, at {tree['last_success']}"
+    if failures:
+        which = "failure is" if failures == 1 else "failures are"
+        return _MUST_BE_MENDED, f"{failures:,} {which} open: look at failures.csv"
+    return 0, f"all is well; the last success was {duration(age_s)} ago"
 
 
 def _rate(look: Snapshot, begun_ms: int, now_ms: int) -> float | None:
@@ -100,5 +154,10 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     for state, count in tree["states"].items():
         out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
     out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
+    for export in tree["waiting_exports"]:
+        rows = "row waits" if export["rows"] == 1 else "rows wait"
+        out.print(f"{export['rows']:,} {rows} of {export['name']}: give it again", markup=False)
     show_failures(out, tree["failures"])
+    if tree["last_success"] is not None:
+        out.print(f"last success: {tree['last_success']}", markup=False)
     out.print(f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}", markup=False)

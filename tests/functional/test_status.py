@@ -3,6 +3,9 @@
 import signal
 import time
 
+import pytest
+
+from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import need_strace, wait_until, zygote
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
@@ -88,3 +91,73 @@ def test_status_of_a_ledger_that_a_kill_left_empty_says_that_nothing_was_begun(t
 
     assert ended.code == 8
     assert "no run has come as far as beginning a ledger" in ended.said
+
+
+@pytest.fixture
+def carried(tmp_path):
+    """A folder that carried two good rows and one bad one, with limit and without."""
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        good = sealed(tmp_path, rows_csv(2), "good.csv.pgp")
+        bad = sealed(tmp_path, rows_csv(1, first=9) + b"x,Ann,12,1,2031,Bangkok,c\n")
+        yield (
+            lambda *words, **how: cardferry(
+                *words[:1], *({"good": good, "bad": bad}.get(w, w) for w in words[1:]), **how
+            ),
+            ("-c", config, "-o", tmp_path / "out"),
+        )
+
+
+def test_check_ends_with_0_after_a_clean_success(carried, tmp_path):
+    """All settled and the success young enough: 0, one line, and nothing at all with -q."""
+    command, options = carried
+    command("run", "good", *options)
+
+    said = command("status", tmp_path / "out", "--check", "--max-age", "26h").out
+    silent = command("status", tmp_path / "out", "--check", "-q")
+
+    assert "all is well" in said
+    assert ("", "") == (silent.out, silent.err)
+
+
+def test_check_ends_with_3_for_open_failures(carried, tmp_path):
+    """A run with a bad row is a success, and its failure is open until it is mended."""
+    command, options = carried
+    command("run", "bad", *options, code=3)
+
+    done = command("status", tmp_path / "out", "--check", "--json", code=3).json
+
+    assert (3, "1 failure is open: look at failures.csv") == (done["exit_code"], done["verdict"])
+    assert done["last_success_age_s"] >= 0
+
+
+def test_check_ends_with_4_for_rows_that_wait_and_names_the_export(carried, tmp_path):
+    """Rows that wait outweigh failures: the file that has to be given again is named."""
+    command, options = carried
+    command("run", "good", *options, "--limit", "1", code=4)
+    command("run", "bad", *options, code=None)
+
+    told = command("status", tmp_path / "out", "--check", code=4).out
+    shown = command("status", tmp_path / "out").out
+
+    assert "1 row waits: give good.csv.pgp again" in told
+    assert "1 row waits of good.csv.pgp: give it again" in shown
+
+
+def test_check_ends_with_4_for_a_success_that_is_too_old(carried, tmp_path):
+    """The night before last is no success of last night."""
+    command, options = carried
+    command("run", "good", *options)
+    time.sleep(1.1)
+
+    told = command("status", tmp_path / "out", "--check", "--max-age", "1s", code=4).out
+
+    assert "the last success was" in told
+
+
+def test_an_age_without_check_is_a_wrong_command_line(carried, tmp_path):
+    """--max-age alone would be ignored in silence; it is refused."""
+    command, options = carried
+    command("run", "good", *options)
+
+    assert "goes with --check" in command("status", tmp_path / "out", "--max-age", "1h", code=2).err

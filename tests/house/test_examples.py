@@ -1,0 +1,130 @@
+"""The shipped examples: what a scheduler, a container and a monitor are given under `configs/`."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cli import COMMANDS, cardferry
+from tests.support.programs import require
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+ALERTS = CONFIGS / "monitoring" / "cardferry-alerts.yml"
+DASHBOARD = CONFIGS / "monitoring" / "cardferry-dashboard.json"
+SITUATIONS = {
+    # What the metrics say, minute by minute, and which alert must then stand.
+    "CardferryNightMissed": {"cardferry_last_success_timestamp_seconds": "0x1700"},
+    "CardferryMustBeLookedAt": {"cardferry_last_exit_code": "8x1700"},
+    "CardferrySettingsOrExportRefused": {"cardferry_last_exit_code": "6x1700"},
+    "CardferryRowsWait": {"cardferry_rows_waiting": "110x1700"},
+    "CardferryTokensUnseen": {"cardferry_tokens_unseen_max": "0x1600 3x100"},
+    "CardferryVaultRefuses": {
+        "cardferry_run_answers": "100x1700",
+        "cardferry_run_refusals": "40x1700",
+    },
+}
+
+
+def _alerting(folder, series):
+    """Ask promtool which alerts stand after 28 hours of these series."""
+    names = [rule["alert"] for rule in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]]
+    test = {
+        "rule_files": [str(ALERTS)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": f'{metric}{{migration="m"}}', "values": values}
+                    for metric, values in series.items()
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "28h", "alertname": name, "exp_alerts": []} for name in names
+                ],
+            }
+        ],
+    }
+    file = folder / "test.yml"
+    file.write_text(yaml.safe_dump(test))
+    command = [require("promtool"), "test", "rules", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # No alert is expected, so each that stands is told as a failure by its name.
+    stands = re.findall(r"alertname: (\w+)", done.stdout + done.stderr)
+    assert bool(stands) == bool(done.returncode), done.stdout + done.stderr
+    return stands
+
+
+@pytest.mark.parametrize("alert", SITUATIONS)
+def test_each_alert_stands_exactly_when_it_should(tmp_path, alert):
+    """Prometheus itself judges: the situation's alert stands, and no other."""
+    assert [alert] == _alerting(tmp_path, SITUATIONS[alert])
+
+
+def test_a_healthy_migration_raises_no_alert(tmp_path):
+    """A success a minute ago, exit code 0, nothing waiting: silence."""
+    healthy = {
+        "cardferry_last_success_timestamp_seconds": "0+60x1700",
+        "cardferry_last_exit_code": "0x1700",
+        "cardferry_rows_waiting": "0x1700",
+        "cardferry_tokens_unseen_max": "3x1700",
+        "cardferry_run_answers": "0+100x1700",
+        "cardferry_run_refusals": "0+1x1700",
+    }
+
+    assert [] == _alerting(tmp_path, healthy)
+
+
+def test_the_dashboard_asks_for_what_the_alerts_know():
+    """Every metric of the alerts has a panel, and no panel is without a question."""
+    wanted = set(re.findall(r"cardferry_\w+", ALERTS.read_text().split("annotations")[0]))
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = "".join(target["expr"] for panel in panels for target in panel["targets"])
+
+    assert all(panel["targets"] for panel in panels)
+    assert wanted <= set(re.findall(r"cardferry_\w+", asked))
+
+
+def test_the_systemd_units_are_valid():
+    """Systemd's own check complains of nothing but the program that is not installed here."""
+    units = sorted(map(str, (CONFIGS / "systemd").iterdir()))
+    command = [require("systemd-analyze"), "verify", "--man=no", *units]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    complaints = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.startswith("cardferry") and "is not executable" not in line
+    ]
+
+    assert [] == complaints
+
+
+def _command_lines():
+    service = (CONFIGS / "systemd" / "cardferry-inbox.service").read_text()
+    yield from re.findall(r"^ExecStart=(.*)$", service, re.MULTILINE)
+    crontab = (CONFIGS / "cron" / "crontab").read_text()
+    yield from re.findall(r"^\d.*\*\s+(/\S+/cardferry .*)$", crontab, re.MULTILINE)
+    pod = yaml.safe_load((CONFIGS / "kubernetes" / "cronjob.yaml").read_text())
+    container = pod["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    yield shlex.join(["cardferry", *container["args"]])
+    built = (CONFIGS / "container" / "Containerfile").read_text()
+    yield from re.findall(r"cardferry (cardferry demo .*)$", built, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", list(_command_lines()))
+def test_every_command_line_of_the_examples_is_understood(tmp_path, line):
+    """The options and commands that the examples use are the program's."""
+    settings = tmp_path / "production.toml"
+    settings.touch()
+    words = shlex.split(line.partition("cardferry ")[2])
+    arguments = [
+        str(settings if word.endswith(".toml") else tmp_path) if word.startswith("/") else word
+        for word in words
+    ]
+    arguments = [word.replace("/settings/production.toml", str(settings)) for word in arguments]
+
+    assert words[0] in COMMANDS
+    cardferry.get_command(None, words[0]).make_context(words[0], arguments[1:]).close()
