@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OUR_LOGGERS: Final = "pipeline"
 _LEAK_CAUGHT: Final = "a log line held a card number and was withheld"
 _NOISY: Final = (
-    "aiohttp", "asyncio", "httpcore", "httpx", "matplotlib", "PIL", "sqlalchemy", "tenacity", "urllib3",
+    "aiohttp", "asyncio", "httpcore", "httpx", "sqlalchemy", "tenacity", "urllib3",
 )  # fmt: skip
 _EVENT_SHAPE: Final = re.compile(r"[a-z][a-z ,'-]{0,79}")
 _WORD_SHAPE: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,128}")

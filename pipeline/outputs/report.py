@@ -1,4 +1,4 @@
-"""Figures in, `report.html` out: one file that needs nothing else and runs nothing.
+"""Writes `report.html` from the report's figures: one file that needs nothing else and runs nothing.
 
 Everything that came from outside is escaped by the template engine; the content security policy
 lets only the page's own style sheet through, named by its digest.
@@ -62,7 +62,7 @@ def _rendered(content: bytes) -> bytes:
         figures=figures,
         style=_markup(style),
         style_source=f"sha256-{digest}",
-        charts={name: _markup(svg) for name, svg in _charts(figures).items()},
+        charts=_charts(figures),
         **_balance(figures),
         **_flow(figures),
         **_last_run(figures),
@@ -98,7 +98,7 @@ def _environment() -> Environment:
 def _markup(text: str) -> Any:
     from markupsafe import Markup  # noqa: PLC0415
 
-    # Our own style sheet and drawings; the drawings' texts were escaped when they were written.
+    # Our own style sheet.
     return Markup(text)  # noqa: S704
 
 
@@ -111,16 +111,15 @@ def _ticked(text: str) -> Any:
     return Markup("".join(marked))  # noqa: S704 - escaped above.
 
 
-def _charts(figures: Mapping[str, Any]) -> dict[str, str]:
-    drawn = {"balance": charts.balance_bar(figures["balance"])}
+def _charts(figures: Mapping[str, Any]) -> dict[str, Any]:
+    laid_out: dict[str, Any] = {"balance": charts.balance_bar(figures["balance"])}
     if figures["timeline"]["steps"]:
-        drawn["throughput"] = charts.throughput(figures["timeline"])
-        drawn["latency"] = charts.latency(figures["timeline"])
-    if figures["cards"]["mapped"]:
-        drawn["brands"] = charts.mix_bars("brands", _by_count(figures["brands"]))
-        drawn["years"] = charts.mix_bars("years", figures["expiration_years"])
-        drawn["countries"] = charts.mix_bars("countries", _shown_countries(figures["countries"]))
-    return drawn
+        laid_out["throughput"] = charts.throughput(figures["timeline"])
+        laid_out["latency"] = charts.latency(figures["timeline"])
+    for name in ("brands", "countries"):
+        laid_out[name] = charts.shares(figures[name])
+    laid_out["years"] = charts.shares(figures["expiration_years"])
+    return laid_out
 
 
 def _balance(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def main() -> None:
     for module in (
         "pipeline.cli.run",
         "pipeline.outputs.files",
-        "matplotlib.backends.backend_svg",
+        "jinja2",
     ):
         importlib.import_module(module)
     for at, point in enumerate(plan["points"]):

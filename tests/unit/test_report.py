@@ -232,7 +232,7 @@ def test_control_and_direction_characters_are_made_visible():
 
 
 def test_a_chart_is_the_same_bytes_every_time():
-    """Drawing twice gives the same text: no dates, no random names."""
+    """Laying out twice gives the same numbers: no dates, no random names."""
     timeline = figures_of(migrations().second)["timeline"]
 
     assert charts.throughput(timeline) == charts.throughput(timeline)
@@ -256,25 +256,59 @@ def steps_at(*seconds):
 
 def test_a_run_of_one_second_is_one_slim_bar():
     """The bar of a short run is as wide as a bar of sixteen steps, not as the whole chart."""
-    bars = re.findall(r'd="(M[^"]*z)"', charts.throughput(steps_at(5)))
-    edges = [[float(x) for x in re.findall(r"[ML] ([\d.]+)", bar)] for bar in bars]
-    widths = [max(edge) - min(edge) for edge in edges]
+    chart = charts.throughput(steps_at(5))
 
-    assert 1 == len(widths)
-    assert widths[0] < 0.06 * 677
+    assert [0.9] == [bar.width for bar in chart.bars]
+    assert 16 == chart.columns
 
 
-@pytest.mark.parametrize("draw", [charts.throughput, charts.latency])
-def test_a_long_time_without_an_answer_is_a_dotted_line(draw):
+def test_stacked_bars_stand_on_one_another_and_reach_what_they_count():
+    """Three good answers and one refused one of a second: 3 of 4 of the stack, one above it."""
+    timeline = steps_at(0)
+    timeline["steps"][0]["answers"] = {"ok": 3, "throttled": 1}
+    good, refused = charts.throughput(timeline).bars
+
+    assert 100 == pytest.approx(good.y + good.height)
+    assert good.y == pytest.approx(refused.y + refused.height, abs=0.001)
+    assert good.height == pytest.approx(3 * refused.height, abs=0.001)
+
+
+def test_the_left_axis_is_marked_at_round_values():
+    """The marks of 0 to 4 answers a second are 0, 1, 2, 3 and 4, the top one inside the plot."""
+    timeline = steps_at(0)
+    timeline["steps"][0]["answers"] = {"ok": 4}
+    grid = charts.throughput(timeline).grid
+
+    assert ["0", "1", "2", "3", "4"] == [mark.text for mark in grid]
+    assert 100 == grid[0].at
+    assert 0 < grid[-1].at < 10
+
+
+@pytest.mark.parametrize("lay_out", [charts.throughput, charts.latency])
+def test_a_long_time_without_an_answer_is_marked(lay_out):
     """Idle time takes no room, but nobody takes two runs for one; short gaps leave no mark."""
-    gaps = [draw(steps_at(*range(30), *range(30 + gap, 60 + gap))) for gap in (0, 19, 300)]
+    gaps = [lay_out(steps_at(*range(30), *range(30 + gap, 60 + gap))) for gap in (0, 19, 300)]
 
-    assert [0, 0, 1] == [svg.count("stroke-dasharray") for svg in gaps]
+    assert [[], [], [30]] == [list(chart.idle) for chart in gaps]
+
+
+def test_a_line_of_latency_breaks_where_time_was_idle():
+    """No line leads across a night in which nothing was asked."""
+    chart = charts.latency(steps_at(*range(30), *range(330, 360)))
+
+    assert [2, 2] == [line.path.count("M") for line in chart.lines]
+    assert [60, 60] == [line.dots.count("h0") for line in chart.lines]
 
 
 def test_the_labels_of_the_time_axis_stay_inside_the_drawing():
     """The first moment begins where its bar is, and the last one ends there."""
-    svg = charts.throughput(steps_at(*range(240)))
-    anchors = re.findall(r'text-anchor="(\w+)"[^>]*>(08:\d\d:\d\d)<', svg)
+    moments = charts.throughput(steps_at(*range(240))).moments
 
-    assert ("start", "end") == (anchors[0][0], anchors[-1][0])
+    assert ["start", "middle", "middle", "middle", "end"] == [mark.anchor for mark in moments]
+    assert ("08:00:00", "08:03:59") == (moments[0].text, moments[-1].text)
+
+
+def test_the_longest_bar_of_a_mix_fills_its_cell():
+    """Shares are drawn against the largest one; nothing at all draws nothing."""
+    assert {"a": 100.0, "b": 25.0} == charts.shares({"a": 8, "b": 2})
+    assert {"a": 0.0} == charts.shares({"a": 0})
