@@ -1,3 +1,3 @@
-"""Cardferry: encrypted card exports in, a mapping of legacy ids to vault tokens out."""
+"""Moves stored cards from encrypted exports into a payment vault (Cardferry)."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m pipeline`: the same as `cardferry`."""
+"""Runs the program as `python -m pipeline`, the same as `cardferry`."""
 
 from pipeline.cli import main
 

@@ -1,4 +1,4 @@
-"""Troubles that end a run, each with its exit code and the next thing to do.
+"""Defines the troubles that end a run, each with its exit code and the next thing to do.
 
 Row problems are values (`pipeline.model.Rejection`); these are exceptions. Nothing is both.
 A message says what happened, `next_step` what to do about it; neither ever holds a value from

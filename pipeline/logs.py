@@ -1,4 +1,4 @@
-"""Events with typed fields in, lines without a card number out.
+"""Writes events with typed fields as log lines, and withholds a line that holds a card number.
 
 A field is a number, a truth, a name from our own code, a `Word` or a path that the operator
 gave; free text from an export or an answer has no way in. Of other libraries' records only

@@ -1,4 +1,4 @@
-"""The words of the pipeline: what a row can be, how a row can fail, what an attempt can end in.
+"""Names what a row can be, how it can fail and what an attempt can end in.
 
 A value here is frozen and carries no behaviour beyond reading itself. Nothing in this module
 holds a card number; those live in `pipeline.cards.pan` only.

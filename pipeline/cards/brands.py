@@ -1,4 +1,4 @@
-"""First digits in, brand and its lengths out.
+"""Tells the brand of a number by its first digits, and the lengths that the brand has.
 
 Ranges and lengths are the rules of Omise's iOS SDK (`CardBrand.swift`), the only published ones;
 where its patterns overlap (622126-622925), UnionPay, which it lists first, is taken.

@@ -1,4 +1,4 @@
-"""Officially assigned country codes (ISO 3166-1 alpha-2), as of 2024."""
+"""Lists the officially assigned country codes (ISO 3166-1 alpha-2), as of 2024."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of expirations in, months and years out.
+"""Reads months and years from the expirations that exports write.
 
 Only plain ASCII digits count. A two-digit year is of this century (ISO/IEC 7813 cards carry two).
 Exports hold few different expirations, so each different text is read once.

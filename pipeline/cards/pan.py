@@ -1,4 +1,4 @@
-"""Texts in, card numbers out that nothing can print: the only home of a PAN in this program.
+"""Keeps card numbers where nothing can print them: the only home of a PAN in this program.
 
 A column of numbers is one numpy buffer beside the frame, never inside it, so that no frame, log,
 pickle or traceback can carry a number by accident. `PanColumn.reveal` is the one way out. Numbers

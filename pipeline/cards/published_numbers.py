@@ -1,4 +1,4 @@
-"""Digits in, "is on a public list of test cards" out, without holding any of the numbers.
+"""Tells whether a number is on a public list of test cards, without holding any of them.
 
 No card number may stand in this package, so the lists are kept as digests. These numbers are
 public; the digests hide nothing and only keep the rule simple enough for a scanner to check.

@@ -1,4 +1,4 @@
-"""What the stages hand to one another: rows as read, and cards as validated."""
+"""Defines what is handed on: rows as read, and cards as validated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders in, places that hold a card number out.
+"""Looks for card numbers in files and folders, and tells each place.
 
 Every regular file is searched as bytes; Parquet, SQLite and packed files are opened up as well.
 Nothing found is ever repeated beyond its last four digits, not even in a path. Links are not

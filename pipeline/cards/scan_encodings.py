@@ -1,4 +1,4 @@
-r"""A block of any bytes in, card numbers in every encoding we can think of out.
+r"""Finds card numbers in a block of bytes, in every encoding we can think of.
 
 Each encoding has a cheap question first ("can this block hold it at all?") and a decoder that
 hands ASCII to `find_numbers`, so that one rule judges them all:

@@ -1,4 +1,4 @@
-r"""ASCII bytes in, places of card numbers out.
+r"""Finds the places of card numbers in ASCII bytes.
 
 What counts as a card number is `pipeline.cards.pan.contains_pan`'s rule (brand range, length, check
 digit); this module finds the digits, at disk speed, and knows what only looks like a number.

@@ -1,4 +1,4 @@
-"""A Parquet file in, card numbers in its decoded cells and its metadata out.
+"""Looks for card numbers in the decoded cells and the metadata of a Parquet file.
 
 Compression and dictionaries hide numbers from a search of the raw bytes, and integers and
 decimals never look like digits, so every column is read and its cells turned back into text.

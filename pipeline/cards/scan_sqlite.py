@@ -1,4 +1,4 @@
-"""A SQLite database, journal or WAL in, card numbers in its records out.
+"""Looks for card numbers in the records of a SQLite database, its journal and its WAL.
 
 Records lie in a page without separators: a number followed by a month reads as 18 digits, and
 an integer is no digits at all. So the cells of every page are taken apart, of free pages too,

@@ -1,4 +1,4 @@
-"""A stream of any length in, sightings with their places out.
+"""Looks for card numbers in streams of any length, packed ones too, and tells their places.
 
 The stream is read in blocks that overlap, so memory stays flat and no number is cut in two.
 What is packed (gzip, bzip2, xz, zip) is unpacked while it is read, never to a disk.

@@ -1,4 +1,4 @@
-"""A chunk of rows in, cards that may be sent and rejections out; pure, and a column at a time.
+"""Judges a chunk of rows: cards that may be sent, and rejections; pure, and a column at a time.
 
 The first rule that a row breaks names it: its legacy id, then its number (what the text looks like
 before its arithmetic), expiration, name, country, card numbers in other fields, test against live.

@@ -1,4 +1,4 @@
-"""Arguments in, an exit code out: the command line and the one place that catches troubles."""
+"""Turns arguments into an exit code: the command line, and the one place that catches troubles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run`, `retry` and `demo` share: settings, guards, the question, and the summary."""
+"""Does what `run`, `retry` and `demo` share: settings, guards, the question, and the summary."""
 
 from __future__ import annotations
 

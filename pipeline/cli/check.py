@@ -1,4 +1,4 @@
-"""`cardferry check EXPORT... -c CONFIG`: pass 1 alone; sends nothing and leaves nothing behind."""
+"""Runs `cardferry check EXPORT... -c CONFIG`: pass 1 alone; sends and leaves nothing."""
 
 from __future__ import annotations
 

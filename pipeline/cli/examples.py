@@ -1,4 +1,4 @@
-"""A command's name in, examples and exit codes for the end of its help out."""
+"""Gives the examples and exit codes at the end of a command's help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cardferry inbox FOLDER -c CONFIG -o DIR`: carries every finished export that lies in a folder."""
+"""Runs `cardferry inbox FOLDER -c CONFIG -o DIR`: carries every finished export in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cardferry publish DIR`: a migration folder in, every output written again from its ledger."""
+"""Runs `cardferry publish DIR`: writes every output again from the ledger."""
 
 from __future__ import annotations
 

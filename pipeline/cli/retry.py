@@ -1,4 +1,4 @@
-"""`cardferry retry DIR EXPORT... -c CONFIG`: plans failures again and carries them."""
+"""Runs `cardferry retry DIR EXPORT... -c CONFIG`: plans failures again and carries them."""
 
 from __future__ import annotations
 

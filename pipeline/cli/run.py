@@ -1,4 +1,4 @@
-"""`cardferry run EXPORT... -c CONFIG -o DIR`: carries exports into a migration folder."""
+"""Runs `cardferry run EXPORT... -c CONFIG -o DIR`: carries exports into a migration folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cardferry scan PATH...`: looks for card numbers where none may be."""
+"""Runs `cardferry scan PATH...`: looks for card numbers where none may be."""
 
 from __future__ import annotations
 

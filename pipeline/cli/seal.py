@@ -1,4 +1,4 @@
-"""`cardferry seal`: a file and a public key in, an export out, to make test exports."""
+"""Runs `cardferry seal`: makes an export of a file and a public key."""
 
 from __future__ import annotations
 

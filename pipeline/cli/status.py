@@ -1,4 +1,4 @@
-"""`cardferry status DIR`: shows how far a migration is, or judges it with --check; disturbs no run."""
+"""Runs `cardferry status DIR`: shows how far a migration is, or judges it; disturbs no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan, an ending or a state in, a few readable lines or one JSON object out."""
+"""Shows a plan, an ending or a state in a few readable lines, or as one JSON object."""
 
 from __future__ import annotations
 

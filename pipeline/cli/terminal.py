@@ -1,4 +1,4 @@
-"""What every command shares: its options, where words go, and how a trouble is told."""
+"""Gives every command its common options, says where words go, and tells a trouble."""
 
 from __future__ import annotations
 

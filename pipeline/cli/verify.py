@@ -1,4 +1,4 @@
-"""`cardferry verify DIR`: a migration folder in, what was changed in it out, offline.
+"""Runs `cardferry verify DIR`: names what was changed in a migration folder, offline.
 
 No published file is touched. That somebody looked, and what they found, goes into the ledger's
 chain of events: from there the next run's trail has it.

@@ -1,4 +1,4 @@
-"""Named sources in, secrets out: environment, file or descriptor, never an argument.
+"""Reads secrets from where the settings say: environment, file or descriptor, never an argument.
 
 A secret is a `pydantic.SecretStr`: it masks itself in every printed form.
 """

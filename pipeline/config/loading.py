@@ -1,4 +1,4 @@
-"""A settings file, the environment and command-line overrides in, checked settings out.
+"""Loads settings from a file, the environment and the command line, and checks them all at once.
 
 Later layers win: defaults, file, `CARDFERRY_SECTION_KEY` variables, `--set section.key=value`.
 Every problem of every layer is collected and raised at once; none shows a value.

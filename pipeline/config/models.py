@@ -1,4 +1,4 @@
-"""The settings as frozen models: every key of the contract with its unit, bound and default.
+"""Defines the settings as frozen models: every key of the contract with unit, bound and default.
 
 The descriptions are the documentation: `cardferry config` prints them and a test compares them
 with `configs/production.example.toml`.

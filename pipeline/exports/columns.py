@@ -1,4 +1,4 @@
-"""A header's names in, the places of the wanted columns out, or the export is refused.
+"""Finds the wanted columns in an export's header, or refuses the export.
 
 Header text is data: it may hold anything, a card number too where a sender left the header out.
 So nothing of it is repeated; messages name columns as the settings spell them.

@@ -1,4 +1,4 @@
-"""Batches of CSV lines in, records out: a list of fields, or the code of what is wrong with it.
+"""Cuts CSV lines into records: a list of fields each, or the code of what is wrong with it.
 
 RFC 4180 with any delimiter. A quoted field may span lines as long as the record then has the
 header's width and stays within its bytes. A record that spans lines and does not end so counts as

@@ -1,4 +1,4 @@
-"""Which engine opens an export: its open head and the keys in, a request for the child out.
+"""Chooses the engine that opens an export, and hands it what it needs.
 
 Sequoia is the default and needs no system package. gpg takes over in two cases: the key lives in
 its keyring, agent or card; or a signature is asked for, because pysequoia judges none inside a
@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.exports.age_head import sealed_by_passphrase
-from pipeline.exports.container import read_head
+from pipeline.exports.container import sealed_by_passphrase
 from pipeline.exports.decryptor.protocol import Request
 from pipeline.exports.keys import EnvelopeKeys, opened_key, signer_certificates
+from pipeline.exports.openpgp_head import read_head
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:

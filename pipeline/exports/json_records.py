@@ -1,4 +1,4 @@
-"""Batches of JSON lines in, records out: a list of texts, or the code of what is wrong with it.
+"""Reads JSON lines as records: a list of texts each, or the code of what is wrong with it.
 
 One object a line. A source column is a key, or a dotted path into nested objects; a key that is
 not there is an empty field. A number keeps its digits, null is empty; a list or an object in the

@@ -1,4 +1,4 @@
-"""The keys that open exports: paths from the settings in, checked open descriptors out.
+"""Opens the key files that the settings name, and checks who may read them.
 
 The parent process opens the secret key's file and hands the descriptor to the decryptor; it never
 reads it. Signers' certificates are public and travel as bytes.

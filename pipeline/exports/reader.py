@@ -1,4 +1,4 @@
-"""Plain bytes of an export in, chunks of rows out: frames of texts with the numbers beside them.
+"""Reads the plain bytes of an export as chunks of rows: texts, with the card numbers beside them.
 
 A row that cannot be read is a row with a problem, never an exception and never a lost row: it
 takes a row number and a rejection. Chunks are cut at fixed row counts and do not depend on how the

@@ -1,4 +1,4 @@
-"""A plain file and a public key in, a sealed export out: OpenPGP or age, by the key's kind.
+"""Seals a plain file as an export, with OpenPGP or age by the key's kind.
 
 The plain bytes stream from the source to the encryptor; what reaches the disk is sealed, and its
 name appears once it is whole.

@@ -1,4 +1,4 @@
-"""A sealed export in, its plain bytes out, twice: once to prove it, once to act on it.
+"""Opens a sealed export twice: once to prove it, once to act on what was proved.
 
 The first pass (`prove`) reads everything and knows at its end that nothing was changed, cut or
 forged; until then its bytes may be counted but nothing that lasts may follow from them. The

@@ -1,4 +1,4 @@
-"""The sealed file itself: a path in, its blocks and digests out, opened once and never followed.
+"""Opens a sealed file once, never through a link, and digests it block by block.
 
 Source of the two-pass rule: streaming decryption hands out forged bytes before it finds the
 forgery (RFC 9580, section 13.7), so a second pass may only decrypt blocks that the first proved.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.pan import contains_pan
 from pipeline.errors import CardferryError, ExportRefused, LocalStorageFailed
-from pipeline.exports.container_kind import Kind, kind_of
+from pipeline.exports.container import Kind, kind_of
 from pipeline.exports.verdict import WORDS, Refused, Verdict
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A column's name in, "this holds sensitive authentication data" out.
+"""Tells by its name whether a column holds sensitive authentication data.
 
 PCI DSS 3.3.1 forbids keeping security codes, track data and PINs after authorization, even
 encrypted, so no export should hold them and no migration may read them. Names are compared without

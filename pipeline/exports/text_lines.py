@@ -1,4 +1,4 @@
-"""Blocks of bytes in, batches of whole lines out, in an encoding that holds ASCII as it is.
+"""Cuts blocks of bytes into batches of whole lines, in encodings that hold ASCII as it is.
 
 Nothing here depends on how the bytes were cut into blocks: the same bytes give the same lines.
 A line ends at LF, with or without CR before it. Only where the first line ends at a lone CR (an

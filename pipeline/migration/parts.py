@@ -1,4 +1,4 @@
-"""Settings and secrets in, the parts of a run out."""
+"""Builds the parts of a run from settings and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two passes over an export: first to prove and plan it, then to send what was planned.
+"""Reads an export twice: first to prove and plan it, then to give what was planned.
 
 Pass 1 touches no network, pass 2 nothing that pass 1 did not prove.
 """

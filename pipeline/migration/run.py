@@ -1,4 +1,4 @@
-"""One run from start to end: lock, ledger, plan, send, publish. Only this module knows the order."""
+"""Carries one run from start to end: lock, ledger, plan, send, publish; only it knows the order."""
 
 from __future__ import annotations
 

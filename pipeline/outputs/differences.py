@@ -1,4 +1,4 @@
-"""What verification looks for: a difference, with the file it is in and the place in that file."""
+"""Names what verification looks for: a difference, with its file and the place in it."""
 
 from __future__ import annotations
 

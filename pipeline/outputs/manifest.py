@@ -1,4 +1,4 @@
-"""Figures and digests in, `manifest.json` out: the one file whose signature vouches for all others.
+"""Writes `manifest.json`, the one file whose signature vouches for all others, and reads it back.
 
 It names every output with size and SHA-256, the totals, the end of the chain of events, what
 each table of the ledger held, and the manifest before it, so that a missing run shows.

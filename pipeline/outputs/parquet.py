@@ -1,4 +1,4 @@
-"""Blocks of rows in, one Parquet file out: same rows, same bytes, whatever the blocks were.
+"""Writes blocks of rows as one Parquet file: same rows, same bytes, whatever the blocks were.
 
 Row groups are cut by a fixed count and not by block, since the cut shows in the bytes.
 """

@@ -1,4 +1,4 @@
-"""A ledger in, the files that the user asked for out: each whole or absent, the manifest last.
+"""Publishes what the user asked for from a ledger: each file whole or absent, the manifest last.
 
 Every file is a function of the ledger alone, so publishing twice gives the same bytes. The
 manifest's digest is written into the ledger's chain of events before any file takes its name:

@@ -1,4 +1,4 @@
-"""A sound ledger in, what every file should hold out, compared with what stands in the folder.
+"""Makes every file again from a sound ledger and compares it with what stands in the folder.
 
 Each output is a function of the ledger, so writing it again into nowhere shows the first byte
 that somebody changed. That holds only where this version writes the very bytes that were

@@ -1,4 +1,4 @@
-"""Published Parquet files and the ledger's rows in, the first row and column that differs out.
+"""Compares published Parquet files with the ledger's rows, up to the first cell that differs.
 
 Both are read in order, a row group at a time. Only a file whose digest is right is read here:
 a Parquet reader is no place for bytes that somebody has changed.

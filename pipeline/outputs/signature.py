@@ -1,4 +1,4 @@
-"""An Ed25519 key in, signatures that stock `openssl` checks out, and the check itself.
+"""Signs with an Ed25519 key what stock `openssl` can check, and checks it.
 
 The signature file holds the 64 raw bytes of RFC 8032 over the manifest's bytes, which is what
 `openssl pkeyutl -verify -pubin -inkey KEY.pub.pem -rawin` expects. Ed25519 signatures are

@@ -1,4 +1,4 @@
-"""Bytes written in; a size and a digest out, or the first place where a file differs from them."""
+"""Counts and digests the bytes of a file as written, or compares them with another file."""
 
 from __future__ import annotations
 

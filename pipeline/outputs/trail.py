@@ -1,4 +1,4 @@
-"""Events and their hashes in, `trail.jsonl` out, and the same file checked link by link.
+"""Writes `trail.jsonl` from the ledger's events, and checks such a file link by link.
 
 A line is the event itself (who, what, when, success, origin, resource: PCI DSS 10.2.2) with the
 hash of the event before it (`prev`) and its own (`hash`), as canonical JSON. Without those two

@@ -1,4 +1,4 @@
-"""Counts in, the sentences that a reader meets first out: what moved, what did not, and U."""
+"""Sums a migration up in the sentences that a reader meets first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A migration folder in, every difference between its files and its ledger out, offline.
+"""Finds every difference between the files of a migration and its ledger, offline.
 
 Nothing is written: what is being verified is evidence. Without a public key this finds damage
 and every change that does not rewrite ledger, trail and manifest together; with the key, those

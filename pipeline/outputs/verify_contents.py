@@ -1,4 +1,4 @@
-"""Unchanged files and a sound ledger in, the first thing on which they do not agree out.
+"""Compares what unchanged files and a sound ledger say, row by row and total by total.
 
 Digests prove that nothing was changed since publishing. This counts again what was published:
 row by row against the ledger, then the totals, then the balance.

@@ -1,4 +1,4 @@
-"""An export that was opened again and the ledger's rows in, the first row that differs out.
+"""Compares an export that was opened again with the ledger's rows, up to the first that differs.
 
 This is the one check that goes back to the source: whatever ledger, mapping and report say in
 unison, the export's own rows must say it too.

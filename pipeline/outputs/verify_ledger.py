@@ -1,4 +1,4 @@
-"""The ledger and the manifest in, what each can be trusted to say out: verification's first half.
+"""Finds out what ledger and manifest can be trusted to say: the first half of verification.
 
 The ledger names the digest of the manifest that was published last, the manifest holds digests
 of all files and tables, and the trail is in both. So when two of them disagree the third says

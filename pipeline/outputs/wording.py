@@ -1,4 +1,4 @@
-"""Codes and numbers in, the words and figures that readers of the report see out."""
+"""Says codes and numbers in the words and figures that readers of the report see."""
 
 from __future__ import annotations
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pipeline.exports.age_head import is_age, is_age_identity, sealed_by_passphrase
-from pipeline.exports.container import OpenPGPHead, dearmored, looks_like_message, read_head
-from pipeline.exports.container_kind import kind_of
+from pipeline.exports.container import is_age, is_age_identity, kind_of, sealed_by_passphrase
 from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
 from pipeline.exports.verdict import Refused
 
 CONTAINERS = {"seipd1", "seipd2", "aead", "sed", "clear", None}

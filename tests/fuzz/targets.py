@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.exports.container import looks_like_message
+from pipeline.exports.openpgp_head import looks_like_message
 from tests.fuzz import answers, card_numbers, envelopes, readers
 
 if TYPE_CHECKING:

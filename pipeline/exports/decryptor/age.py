@@ -1,4 +1,4 @@
-"""age, in the child: identities or a passphrase and stdin in, plain bytes on stdout out.
+"""Decrypts age files in the child, by identity or by passphrase.
 
 Source: C2SP age specification, https://c2sp.org/age; decryption by X25519 is pyrage's (Rust).
 """
@@ -9,7 +9,7 @@ from typing import Final
 
 import pyrage
 
-from pipeline.exports.age_head import is_age
+from pipeline.exports.container import is_age
 from pipeline.exports.decryptor.protocol import Answer, Request
 from pipeline.exports.verdict import Refused, Verdict
 

@@ -1,4 +1,4 @@
-"""age by passphrase: sealed bytes and a passphrase in, plain bytes out, 64 KiB at a time.
+"""Decrypts age files that are sealed by a passphrase, 64 KiB at a time.
 
 pyrage opens such files only as a whole in memory, which an export may not fit into, so the two
 simple layers of the format are read here: the header (scrypt, HMAC) and the payload (STREAM with
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pipeline.exports.age_head import AGE_ARMOR_LINE, AGE_MAGIC
+from pipeline.exports.container import AGE_ARMOR_LINE, AGE_MAGIC
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:

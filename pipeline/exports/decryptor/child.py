@@ -1,4 +1,4 @@
-"""The process that holds the key: sealed bytes on stdin, plain bytes on stdout, an answer beside.
+"""Runs in the process that holds the key: sealed bytes in, plain ones out, an answer beside.
 
 It is short-lived on purpose. A key or a card number in its memory goes when it goes, which is
 more than any wiping in Python can promise. Imports are few, so that it starts fast.

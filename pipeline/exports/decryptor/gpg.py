@@ -1,4 +1,4 @@
-"""OpenPGP by gpg, in the child: stdin in, plain bytes on stdout and gpg's status lines out.
+"""Runs gpg in the child: stdin in, plain bytes on stdout and gpg's status lines out.
 
 gpg hands out bytes before it knows that they are genuine, so its status lines decide, all of
 them together: one message, one plaintext, decrypted by the key that is meant, integrity proved,
@@ -15,7 +15,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pipeline.exports.age_head import is_age_identity
+from pipeline.exports.container import is_age_identity
 from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
 from pipeline.exports.verdict import Refused, Verdict
 

@@ -1,4 +1,4 @@
-"""gpg's status lines in, a verdict out; pure, so that every way to cheat it can be tried.
+"""Judges a decryption by gpg's status lines; pure, so that every way to cheat it can be tried.
 
 Source: GnuPG's doc/DETAILS, "Format of the --status-fd output"; checked with gpg 2.2.40.
 """

@@ -1,4 +1,4 @@
-"""The decryptor as a process: ciphertext blocks in, plain blocks and an answer out.
+"""Starts the decrypting process, feeds it sealed blocks and takes plain ones from it.
 
 The child holds the key; this side feeds it from a thread, reads what it gives, and ends it.
 Nothing plain touches a disk: request, ciphertext, plain bytes and answer are four pipes. When

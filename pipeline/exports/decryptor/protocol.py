@@ -1,4 +1,4 @@
-"""What the two processes tell each other: a request in, an answer out, both as JSON on pipes.
+"""Defines what the two processes tell each other: a request and an answer, as JSON on pipes.
 
 The child imports this module; it stays free of everything but the standard library.
 """

@@ -1,4 +1,4 @@
-"""OpenPGP by Sequoia, in the child: a secret key and stdin in, plain bytes on stdout out.
+"""Decrypts OpenPGP messages with Sequoia, in the child.
 
 What the binding (pysequoia 0.1.35) does was measured: without `store` a signature is not looked
 at; with it a message must be signed, validly, by one of the certificates that `store` gives;
@@ -13,7 +13,7 @@ from typing import Final
 import pysequoia
 from pysequoia.packet import PacketPile, Tag
 
-from pipeline.exports.age_head import is_age_identity
+from pipeline.exports.container import is_age_identity
 from pipeline.exports.decryptor.protocol import Answer, Request
 from pipeline.exports.verdict import Refused, Verdict
 

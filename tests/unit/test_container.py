@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.exports.container_kind import kind_of
+from pipeline.exports.container import kind_of
 from pipeline.exports.verdict import Refused, Verdict
 
 AGE_ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pysequoia.packet import PacketPile
 
-from pipeline.exports.age_head import is_age_identity, sealed_by_passphrase
-from pipeline.exports.container import OpenPGPHead, dearmored, looks_like_message, read_head
+from pipeline.exports.container import is_age_identity, sealed_by_passphrase
+from pipeline.exports.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
 from tests.support import exports
 from tests.support.exports import keyring
 
