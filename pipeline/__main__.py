@@ -1,5 +1,17 @@
-"""Runs the program as `python -m pipeline`, the same as `cardferry`."""
+"""Begins a command, for `cardferry` and for `python -m pipeline` alike."""
 
-from pipeline.cli import main
+from __future__ import annotations
 
-main()
+from pipeline.startup import prepare
+
+
+def main() -> None:
+    """Prepare the process, load the command line and run it."""
+    prepare()
+    from pipeline.cli import main as run_command  # noqa: PLC0415 - this is what takes time.
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 Python prints an exception's message, and `int()`, `KeyError`, decoders and parsers put the
 value they choked on into it. So every hook that Python calls for an exception nobody caught
 is replaced here: main program, threads, `__del__`, and warnings, whose texts may quote data as
-well. An event loop logs what its callbacks let go; `pipeline.logs` withholds that text. Local
+well and which go into the log at its lowest level. An event loop logs what its callbacks let go; `pipeline.logs` withholds that text. Local
 variables and source lines are not printed either.
 """
 
@@ -14,12 +14,17 @@ import threading
 import traceback
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from pipeline.logs import EventLog, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
     from typing import TextIO
+
+log = EventLog("warnings")
 
 _CHAIN_MAX: Final = 8
 _FRAMES_MAX: Final = 40
@@ -112,5 +117,7 @@ def _show_warning(
     file: TextIO | None = None,  # noqa: ARG001 - the hook's shape is Python's.
     line: str | None = None,  # noqa: ARG001 - the same.
 ) -> None:
+    """Log a library's warning for developers; an operator can do nothing about it."""
     del message
-    _print(f"{category.__qualname__} at {filename}:{lineno} (its text is withheld)")
+    place = Path(f"{Path(filename).name}:{lineno}")
+    log.debug("a library warned", kind=Word(category.__qualname__), place=place)

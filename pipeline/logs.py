@@ -1,4 +1,4 @@
-"""Writes events with typed fields as log lines, and withholds a line that holds a card number.
+"""Writes events with typed fields as log lines, none of which holds a card number.
 
 A field is a number, a truth, a name from our own code, a `Word` or a path that the operator
 gave; free text from an export or an answer has no way in. Of other libraries' records only
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, Self, TextIO, TypeAlias
 
 from pipeline.cards.pan import contains_pan
-from pipeline.errors import LocalStorageFailed
+from pipeline.log_file import open_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,8 @@ _WORD_SHAPE: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,128}")
 _IDENTITIES: Final = re.compile(
     r"\b(?:[0-9a-f]{32,128}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b"
 )
-_OWN_KEYS: Final = frozenset({"at", "level", "log", "event"})
+_OWN_KEYS: Final = frozenset({"at", "level", "log", "event", "run_id", "text"})
+_HEAD_KEYS: Final = frozenset({"at", "level", "log", "event"})
 _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _COLOUR_OFF: Final = "\x1b[0m"
 
@@ -130,6 +131,25 @@ class LogCounts:
 counts: Final = LogCounts()
 
 
+_run: dict[str, _Plain] = {}
+
+
+def bind_run(run_id: str) -> None:
+    """Write this run's id into every later line."""
+    _run["run_id"] = Word(run_id)
+
+
+def tell(level: int, event: str, text: str, **fields: Field) -> None:
+    """Log what the command line says to people in words of its own.
+
+    A form for programs shows it wherever lines go; in text it goes into the log file only, for
+    whoever reads the terminal has read it there.
+    """
+    plain = {"text": text, **{name: _plain(value) for name, value in fields.items()}}
+    extra = {"event": event, "fields": plain, "told": True}
+    logging.getLogger(f"{OUR_LOGGERS}.cli").log(level, "%s", event, extra=extra)
+
+
 def configure(
     level: int = logging.INFO,
     form: Literal["text", "json"] = "text",
@@ -139,25 +159,29 @@ def configure(
     """Send every record of the program through our formatters, and through nothing else.
 
     Args:
-        level: The lowest level of ours that is written; others' begin at WARNING whatever it is.
+        level: The lowest level of ours on the stream; others' begin at WARNING whatever it is,
+            and at ERROR where only our own warnings were asked for.
         form: One line of text a record, or one JSON object.
-        file: Also append to this file, created with mode 0600.
-        stream: Where lines go; standard error if not given.
+        file: Also append to this file: INFO and above, or everything from `level` on.
+        stream: Where lines go; whatever standard error is by then, if not given.
 
     Raises:
-        LocalStorageFailed: The file is a link or cannot be opened.
+        LocalStorageFailed: The file cannot be a log.
     """
-    target = sys.stderr if stream is None else stream
-    streams = [target] if file is None else [target, _open_log(file)]
+    handlers = [_GuardedHandler(stream, form, level)]
+    if file is not None:
+        file_level = min(level, logging.INFO)
+        handlers.append(_GuardedHandler(open_log(file), form, file_level, is_file=True))
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        if isinstance(handler, _GuardedHandler):
-            handler.close()
-    for each in streams:
-        root.addHandler(_GuardedHandler(each, form, owned=each is not target))
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        if isinstance(old, _GuardedHandler):
+            old.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    _run.clear()
     root.setLevel(logging.WARNING)
-    logging.getLogger(OUR_LOGGERS).setLevel(level)
+    logging.getLogger(OUR_LOGGERS).setLevel(min(handler.level for handler in handlers))
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -172,38 +196,50 @@ def wants_colour(stream: IO[str]) -> bool:
 class _GuardedHandler(logging.Handler):
     """Writes records as lines, none of which holds a card number or another library's text."""
 
-    def __init__(self, stream: TextIO, form: Literal["text", "json"], *, owned: bool) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        stream: TextIO | None,
+        form: Literal["text", "json"],
+        level: int,
+        *,
+        is_file: bool = False,
+    ) -> None:
+        super().__init__(level)
         self._stream = stream
-        self._as_line = _json_line if form == "json" else _text_line
-        self._colour = form == "text" and wants_colour(stream)
-        self._owned = owned
+        self._form = form
+        self._is_file = is_file
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Pass ours, and others' from WARNING on, even where a library lowered its level."""
-        return _is_ours(record) or record.levelno >= logging.WARNING
+        if _is_ours(record):
+            return self._is_file or self._form == "json" or not getattr(record, "told", False)
+        # A library's warning is for developers; an operator can do nothing about it.
+        asked = self._is_file or self.level != logging.WARNING
+        return record.levelno >= (logging.WARNING if asked else logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; never raises and never prints the record when writing fails."""
         try:
+            stream = self._stream or sys.stderr
+            as_line = _json_line if self._form == "json" else _text_line
             facts = _facts(record)
-            line = self._as_line(facts)
+            line = as_line(facts)
             if _holds_pan(line):
                 counts.leaks_caught += 1
                 facts = {**_head(record), "level": "error", "event": _LEAK_CAUGHT}
-                line = self._as_line(facts)
+                line = as_line(facts)
             level = str(facts["level"])
-            if self._colour and level in _COLOURS:
+            if self._form == "text" and level in _COLOURS and wants_colour(stream):
                 line = f"{_COLOURS[level]}{line}{_COLOUR_OFF}"
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+            stream.write(f"{line}\n")
+            stream.flush()
         except Exception:  # noqa: BLE001 - a log that cannot be written must not stop a run.
             counts.lines_lost += 1
 
     def close(self) -> None:
         """Close the stream if it was opened here."""
         super().close()
-        if self._owned:
+        if self._is_file and self._stream is not None:
             self._stream.close()
 
 
@@ -220,7 +256,7 @@ def _head(record: logging.LogRecord) -> dict[str, _Plain]:
 def _facts(record: logging.LogRecord) -> dict[str, _Plain]:
     event = getattr(record, "event", None)
     if _is_ours(record) and isinstance(event, str):
-        return {**_head(record), "event": event, **getattr(record, "fields", {})}
+        return {**_head(record), "event": event, **_run, **getattr(record, "fields", {})}
     facts = {**_head(record), "event": "a library spoke"}
     facts["place"] = f"{Path(record.pathname).name}:{record.lineno}"
     if record.exc_info and record.exc_info[0] is not None:
@@ -236,7 +272,7 @@ def _json_line(facts: Mapping[str, _Plain]) -> str:
 
 def _text_line(facts: Mapping[str, _Plain]) -> str:
     fields = "".join(
-        f" {name}={_quoted(value)}" for name, value in facts.items() if name not in _OWN_KEYS
+        f" {name}={_quoted(value)}" for name, value in facts.items() if name not in _HEAD_KEYS
     )
     return f"{facts['at']} {facts['level']:<7} {facts['event']}{fields}"
 
@@ -246,14 +282,3 @@ def _quoted(value: _Plain) -> str:
     if isinstance(value, str) and not _WORD_SHAPE.fullmatch(value):
         return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _open_log(file: Path) -> TextIO:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.fdopen(os.open(file, flags, 0o600), "a", encoding="utf-8")
-    except OSError as trouble:
-        raise LocalStorageFailed(
-            f"cannot open the log file {file}: {os.strerror(trouble.errno or 0)}",
-            next_step="Name another file with --log-file, or leave it out.",
-        ) from None

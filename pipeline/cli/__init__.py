@@ -1,4 +1,4 @@
-"""Turns arguments into an exit code: the command line, and the one place that catches troubles."""
+"""Runs a command line and turns every trouble into an exit code, in one place."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.examples import epilog
-from pipeline.cli.streams import settle_streams
-from pipeline.cli.terminal import Terminal, add_common_options
-from pipeline.errors import CardferryError, exit_status
+from pipeline.cli.local_trouble import lack_of_resources, local_trouble
+from pipeline.cli.options import add_common_options
+from pipeline.cli.streams import flush_results, settle_streams
+from pipeline.cli.terminal import Terminal
+from pipeline.errors import CardferryError, LocalStorageFailed, exit_status
 from pipeline.excepthooks import describe, install_excepthooks
 
 COMMANDS: Final = {
@@ -33,23 +35,25 @@ COMMANDS: Final = {
 }
 """Every command and its one line; a command's module is loaded only when it is called."""
 
+_INTERRUPTED: Final = 130
 _SEARCHES_FOR_CYCLES: Final = (20_000, 20, 200)
 """Python 3.11 looks for unreachable cycles after 700 more containers, and through all that there is
 after 70,000, which took a twelfth of a run's time. Few of ours are in cycles, rows come by the
 thousand, and what was loaded at the start stays to the end."""
 
 EXIT_CODES: Final = {
-    0: "every row settled, nothing held",
+    0: "every row of the given exports is settled, none newly rejected, failed or held",
     1: "a bug (types and places are printed, never values)",
     2: "wrong command line",
-    3: "finished, but some rows were rejected, failed or held",
-    4: "stopped, resumable: vault unavailable, outage, or rows left by --limit",
-    5: "local I/O trouble; nothing lost, run again",
-    6: "export refused: wrong key, damaged, unsigned, security codes, header",
+    3: "finished, but this command rejected, failed or held rows",
+    4: "stopped, resumable: rows wait (vault unavailable, outage, or rows left by --limit)",
+    5: "local trouble: disk, descriptors, memory, unwritable output; nothing lost, run again",
+    6: "export refused: missing, wrong key, damaged, unsigned, security codes, header",
     7: "settings wrong or refused; every problem is listed",
-    8: "ledger, trail or manifest does not verify",
+    8: "ledger, trail or manifest does not verify, or the vault does not hold what the mapping says",
     9: "a card number where none may be",
     11: "another run holds this migration",
+    129: "stopped by SIGHUP after draining; resumable",
     130: "stopped by SIGINT after draining; resumable",
     143: "stopped by SIGTERM after draining; resumable",
 }
@@ -118,35 +122,59 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: The command line without the program's name; default `sys.argv`.
     """
+    install_excepthooks()
     gc.set_threshold(*_SEARCHES_FOR_CYCLES)
     settle_streams()
-    install_excepthooks()
-    code = _exit_code(arguments)
+    terminal = Terminal()
+    code = _exit_code(terminal, arguments)
+    unwritten = terminal.unwritten or flush_results()
+    if unwritten is not None and not code:
+        code = _tell_local_trouble(terminal, unwritten)
     # The system takes all of it back at once; Python's own last search takes a third of a second.
     gc.freeze()
     sys.exit(code)
 
 
-def _exit_code(arguments: list[str] | None) -> int:
-    terminal = Terminal()
+def _exit_code(terminal: Terminal, arguments: list[str] | None) -> int:
     try:
         answer: Any = cardferry.main(
             args=arguments, prog_name="cardferry", standalone_mode=False, obj=terminal
         )
+        return terminal.ending(answer if isinstance(answer, int) else 0)
     except click.ClickException as wrong:
-        wrong.show()
-        return wrong.exit_code
+        return _tell_wrong_command(terminal, wrong, arguments or sys.argv[1:])
     except (click.Abort, KeyboardInterrupt):
         terminal.say("stopped", "Run the same command again to go on.")
-        return 130
+        return terminal.ending(_INTERRUPTED)
     except CardferryError as trouble:
         terminal.tell(trouble)
-        return exit_status(trouble)
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 1
-    except Exception as bug:  # noqa: BLE001 - printed without values, and it is a bug.
+        return terminal.ending(exit_status(trouble))
+    except Exception as bug:  # noqa: BLE001 - printed without values.
+        cause = lack_of_resources(bug)
+        if cause is not None:
+            return terminal.ending(_tell_local_trouble(terminal, cause))
         click.echo(describe(bug, where="(a bug: please report these lines)"), err=True)
-        return 1
-    return terminal.ending(answer if isinstance(answer, int) else 0)
+        return terminal.ending(1)
+
+
+def _tell_wrong_command(
+    terminal: Terminal, wrong: click.ClickException, arguments: list[str]
+) -> int:
+    """Tell what is wrong with a command line, as JSON where that was asked for."""
+    words = " ".join(arguments)
+    if "--log-format json" in words or "--log-format=json" in words:
+        terminal.log_format = "json"
+        terminal.start_logs()
+        next_step = "Look at `cardferry --help`."
+        terminal.tell_error(wrong.format_message(), next_step, wrong.exit_code, "UsageError")
+    else:
+        wrong.show()
+    return wrong.exit_code
+
+
+def _tell_local_trouble(terminal: Terminal, trouble: OSError | MemoryError) -> int:
+    """Tell what this machine refused; whoever read our output and went needs to be told nothing."""
+    code = LocalStorageFailed.exit_code
+    if not isinstance(trouble, BrokenPipeError):
+        terminal.tell(local_trouble(trouble))
+    return code

@@ -12,7 +12,6 @@ import click
 from pipeline import process_guards
 from pipeline.cli.durations import DURATION
 from pipeline.cli.live_progress import Lines
-from pipeline.cli.streams import reader_may_go
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -76,7 +75,7 @@ def carry_and_show(
     facts = facts_of(held_guards, settings.audit.operator)
     job = Job(exports, folder, facts, limit, again, held, wait_s)
     ending = carry(terminal, job, settings, credentials, ask=ask)
-    with reader_may_go():
+    with terminal.results():
         show_ending(terminal, ending, folder)
     say_next(terminal, ending, folder)
     return ending.exit_code

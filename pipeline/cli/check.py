@@ -10,15 +10,14 @@ import click
 
 from pipeline import process_guards
 from pipeline.cli.live_progress import Lines
-from pipeline.cli.summary import duration, show_failures
-from pipeline.cli.terminal import (
-    Terminal,
+from pipeline.cli.options import (
     config_option,
     exports_argument,
     json_option,
     pass_terminal,
     set_option,
 )
+from pipeline.cli.summary import duration, show_failures
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings, meaning_digest
 from pipeline.exports.sealed_export import SealedExport
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.metrics import Listener

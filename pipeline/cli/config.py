@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import tomli_w
 
+from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.cli.shipped import beside
-from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.config.loading import load_settings, masked, meaning_digest
 
 if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
     from pipeline.config.models import Settings
 
 

@@ -13,9 +13,9 @@ import click
 from pipeline import process_guards
 from pipeline.cli.carrying import carry, facts_of
 from pipeline.cli.check import profile
+from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
-from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
@@ -24,6 +24,7 @@ from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
 
 if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
 

@@ -14,13 +14,7 @@ import click
 import orjson
 
 from pipeline.cli.durations import DURATION
-from pipeline.cli.terminal import (
-    Terminal,
-    config_option,
-    json_option,
-    pass_terminal,
-    set_option,
-)
+from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.disk import private_folder
@@ -31,6 +25,8 @@ from pipeline.migration.inbox import Carried, Inbox, InboxRules, Pass
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
+
+    from pipeline.cli.terminal import Terminal
 
 LOCK_NAME: Final = ".inbox.lock"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import __version__, process_guards
+from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.cli.summary import show_balance
-from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import VerificationFailed
@@ -18,6 +19,9 @@ from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.store import is_begun, ledger_url
 from pipeline.outputs.publisher import publish as write_outputs
 from pipeline.outputs.signature import Signer
+
+if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
 
 
 @click.command("publish")

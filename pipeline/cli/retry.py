@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
-from pipeline.cli.terminal import (
-    Terminal,
+from pipeline.cli.options import (
     config_option,
     exports_argument,
     json_option,
@@ -16,6 +16,9 @@ from pipeline.cli.terminal import (
     set_option,
 )
 from pipeline.model import FAILURE_CODES
+
+if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
 
 _RETRYABLE = [code.code for code in FAILURE_CODES.values() if code.retryable]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
-from pipeline.cli.terminal import (
-    Terminal,
+from pipeline.cli.options import (
     config_option,
     exports_argument,
     json_option,
     pass_terminal,
     set_option,
 )
+
+if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
 
 
 @click.command("run")

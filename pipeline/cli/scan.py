@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,12 @@ import click
 
 from pipeline.cards.scan import ScanTotals
 from pipeline.cards.scan import scan as search
+from pipeline.cli.options import json_option, pass_terminal
 from pipeline.errors import CardNumberFound, LocalStorageFailed
 
 if TYPE_CHECKING:
     from pipeline.cards.scan import Finding
+    from pipeline.cli.terminal import Terminal
 
 _ENVELOPE_VERSION = 1
 
@@ -28,8 +29,9 @@ _ENVELOPE_VERSION = 1
     type=click.Path(exists=True, path_type=Path),
     metavar="PATH...",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-def scan(paths: tuple[Path, ...], *, as_json: bool) -> None:
+@json_option
+@pass_terminal
+def scan(terminal: Terminal, paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Look for card numbers in files and folders.
 
     Text, Parquet, SQLite (free pages and journals too) and packed files are searched for
@@ -49,7 +51,7 @@ def scan(paths: tuple[Path, ...], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_envelope(found, totals)))
     else:
-        _summarize(totals)
+        _summarize(terminal, totals)
     _conclude(totals)
 
 
@@ -66,13 +68,12 @@ def _envelope(found: list[Finding], totals: ScanTotals) -> dict[str, object]:
     }
 
 
-def _summarize(totals: ScanTotals) -> None:
+def _summarize(terminal: Terminal, totals: ScanTotals) -> None:
     for path, reason in totals.troubles:
-        click.echo(f"{path}: not searched wholly: {reason}", file=sys.stderr)
-    click.echo(
+        terminal.say(f"{path}: not searched wholly: {reason}", always=True)
+    terminal.say(
         f"{_counted(totals.files, 'file')}, {_counted(totals.bytes, 'byte')}, "
-        f"{totals.skipped:,} skipped, {_counted(totals.findings, 'card number')} found",
-        file=sys.stderr,
+        f"{totals.skipped:,} skipped, {_counted(totals.findings, 'card number')} found"
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.terminal import Terminal, pass_terminal
+from pipeline.cli.options import pass_terminal
 from pipeline.exports.seal import recipients_of, seal_file, sealed_name
+
+if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
 
 _STANDARD_INPUT = Path("/dev/stdin")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.durations import DURATION
+from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.summary import duration, show_failures
-from pipeline.cli.terminal import Terminal, json_option, pass_terminal
 from pipeline.clock import SystemClock, timestamp_of_ms
 from pipeline.errors import VaultUnavailable, VerificationFailed
 from pipeline.ledger.ledger import Ledger
@@ -19,6 +19,7 @@ from pipeline.ledger.sums import pending
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
     from pipeline.ledger.snapshot import Snapshot
 
 _SEEN_MS = 300_000

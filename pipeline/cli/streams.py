@@ -1,15 +1,13 @@
-"""Standard streams that may be gone, made safe: losing whoever reads them must not stop a run."""
+"""Makes standard streams safe to lose: whoever reads them may go, and their disk may fill up."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import IO, Any, cast
 
 
 class _MayBeLost:
@@ -34,7 +32,8 @@ class _MayBeLost:
 def settle_streams() -> None:
     """Open closed descriptors on the null device, and let standard error lose its reader.
 
-    A file that took the place of a closed standard stream would get whatever is printed.
+    A file that took the place of a closed standard stream would get whatever is printed. A sign
+    that a stream's encoding does not have is written as an escape, for a name may hold any.
     """
     for descriptor in range(3):
         try:
@@ -44,15 +43,23 @@ def settle_streams() -> None:
     # Python has no stream where the descriptor was closed.
     nobody = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we live.
     sys.stdout = sys.stdout or nobody
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stderr = cast("Any", _MayBeLost(sys.stderr or nobody))
 
 
-@contextmanager
-def reader_may_go() -> Iterator[None]:
-    """Let results be shown to somebody who may have gone, such as `head`: what is done is done."""
+def flush_results() -> OSError | None:
+    """Write out what standard output still buffers; give what kept it from being written."""
     try:
-        yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would fail again when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as trouble:
+        forget_results()
+        return trouble
+    return None
+
+
+def forget_results() -> None:
+    """Lead standard output nowhere: what is still buffered would fail again at every turn."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)

@@ -68,7 +68,7 @@ def say_next(terminal: Terminal, ending: Ending, folder: Path) -> None:
     if terminal.as_json or ending.trouble is not None or ending.figures is None:
         return
     steps = list(_next_steps(ending.figures, folder))
-    terminal.say("", "next:", *(f"  {step}" for step in steps))
+    terminal.say("", "next:", *(f"  {step}" for step in steps), always=ending.exit_code != 0)
 
 
 def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:

@@ -1,20 +1,26 @@
-"""Gives every command its common options, says where words go, and tells a trouble."""
+"""Holds what every command shares: how words, results and troubles reach people and programs."""
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from pathlib import Path
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
 from rich.console import Console
 
 from pipeline import logs
-from pipeline.errors import CardferryError, KeyUnusable, SettingsRefused, exit_status
-from pipeline.logs import wants_colour
+from pipeline.cli.streams import forget_results
+from pipeline.errors import CardferryError, SettingsRefused, exit_status
+from pipeline.logs import Word, wants_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 ENVELOPE_VERSION: Final = 1
 PIPE_COLUMNS: Final = 160
@@ -35,39 +41,85 @@ class Terminal:
         self.verbosity = 0
         self.log_format = "text"
         self.log_file: Path | None = None
+        self.unwritten: OSError | None = None
+        """Why a result could not be written, if that is so and its reader has not just gone."""
+        self._held = io.TextIOWrapper(
+            io.BytesIO(), sys.stdout.encoding or "utf-8", errors="backslashreplace", newline=""
+        )
 
     def start_logs(self) -> None:
         """Begin to log as the options of this command say."""
         levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
         level = levels.get(max(self.verbosity, -1), logging.DEBUG)
-        logs.configure(level, "json" if self.log_format == "json" else "text", self.log_file)
+        if self.logs_json:
+            # Whoever asks for JSON alone wants the story, not only its troubles.
+            level = logging.INFO if self.verbosity == 0 else level
+            logs.configure(level, "json", self.log_file)
+        else:
+            logs.configure(level, "text", self.log_file)
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether standard error holds JSON lines and nothing else."""
+        return self.log_format == "json"
 
     @property
     def quiet(self) -> bool:
         """Whether only troubles are told."""
         return self.verbosity < 0
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether people follow this command on standard error."""
+        return not (self.quiet or self.logs_json)
+
     def out(self) -> Console:
-        """Give the console for results; in a pipe a line ends where it ends, not at 80."""
+        """Give the console for results; in a pipe a line ends where it ends, not at 80.
+
+        With -q a result is held back until the exit code is known: nothing is said at 0.
+        """
         fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
         return _Results(
-            file=sys.stdout,
+            file=self._held if self.quiet else sys.stdout,
             width=None if fixed else PIPE_COLUMNS,
             no_color=not wants_colour(sys.stdout),
             highlight=False,
             soft_wrap=True,
         )
 
-    def say(self, *lines: str) -> None:
-        """Tell the operator something beside the result."""
-        if not self.quiet:
-            for line in lines:
+    @contextmanager
+    def results(self) -> Iterator[None]:
+        """Show results of what is done, to somebody who may have gone or onto a disk that is full."""
+        try:
+            yield
+            sys.stdout.flush()
+        except BrokenPipeError:
+            forget_results()
+        except OSError as trouble:
+            self.unwritten = trouble
+            forget_results()
+
+    def say(self, *lines: str, always: bool = False) -> None:
+        """Tell the operator something beside the result.
+
+        Args:
+            lines: What to tell, a line each.
+            always: Tell it even with -q.
+        """
+        if self.quiet and not always:
+            return
+        for line in lines:
+            if line:
+                logs.tell(logging.INFO, "message", line.strip())
+            if not self.logs_json:
                 click.echo(line, err=True)
 
     def print_json(self, answer: dict[str, Any]) -> None:
         """Print the one JSON object of a `--json` command."""
         option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-        click.echo(orjson.dumps({"version": ENVELOPE_VERSION, **answer}, option=option).decode())
+        text = orjson.dumps({"version": ENVELOPE_VERSION, **answer}, option=option).decode()
+        with self.results():
+            click.echo(text)
 
     def tell(self, trouble: CardferryError) -> None:
         """Tell a trouble: what happened, and in a second line what to do next."""
@@ -76,7 +128,6 @@ class Terminal:
                 "exit_code": exit_status(trouble),
                 "error": trouble.message,
                 "next_step": trouble.next_step,
-                "key_unusable": isinstance(trouble, KeyUnusable),
             }
             if isinstance(trouble, SettingsRefused):
                 answer["problems"] = list(trouble.problems)
@@ -84,116 +135,37 @@ class Terminal:
         self.tell_stop(trouble)
 
     def tell_stop(self, trouble: CardferryError) -> None:
-        """Tell a trouble in words, on standard error."""
-        red = wants_colour(sys.stderr)
-        head = click.style("cardferry:", fg="red", bold=True) if red else "cardferry:"
-        click.echo(f"{head} {trouble.message}", err=True)
-        click.echo(f"  {trouble.next_step}", err=True)
+        """Tell a trouble in words, on standard error and in the log."""
+        self.tell_error(
+            trouble.message, trouble.next_step, exit_status(trouble), type(trouble).__name__
+        )
+
+    def tell_error(self, message: str, next_step: str, code: int, kind: str) -> None:
+        """Tell what stopped a command, with the exit code that it will end with."""
+        text = f"{message}\n{next_step}"
+        logs.tell(logging.ERROR, "error", text, exit_code=code, kind=Word(kind))
+        if not self.logs_json:
+            red = wants_colour(sys.stderr)
+            head = click.style("cardferry:", fg="red", bold=True) if red else "cardferry:"
+            click.echo(f"{head} {message}", err=True)
+            click.echo(f"  {next_step}", err=True)
 
     def ending(self, code: int) -> int:
-        """Give the exit code, unless the log caught a card number: that outweighs everything."""
+        """Show what -q held back, log the end, and give the exit code.
+
+        A card number that the log caught outweighs every other code.
+        """
         if logs.counts.leaks_caught:
-            click.echo(
-                "cardferry: a log line held a card number and was withheld\n"
-                "  Report this as a bug; keep the log.",
-                err=True,
+            code = _LEAK_EXIT_CODE
+            self.tell_error(
+                "a log line held a card number and was withheld",
+                "Report this as a bug; keep the log.",
+                code,
+                "CardNumberFound",
             )
-            return _LEAK_EXIT_CODE
+        if code:
+            with self.results():
+                self._held.seek(0)
+                click.echo(self._held.read(), nl=False)
+        logs.tell(logging.INFO, "ended", f"exit code {code}", exit_code=code)
         return code
-
-
-def _terminal(context: click.Context) -> Terminal:
-    return context.ensure_object(Terminal)
-
-
-def _set(name: str) -> Any:
-    def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
-        setattr(_terminal(context), name, value)
-
-    return callback
-
-
-def _set_verbosity(sign: int) -> Any:
-    def callback(context: click.Context, _: click.Parameter, value: int) -> None:
-        _terminal(context).verbosity += sign * value
-
-    return callback
-
-
-def add_common_options(command: click.Command) -> click.Command:
-    """Give a command `-v`, `-q`, `--log-format`, `--log-file` and `-h`, once."""
-    if any(parameter.name == "log_format" for parameter in command.params):
-        return command
-    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
-    command.params.extend(
-        [
-            click.Option(
-                ["-v", "--verbose"],
-                count=True,
-                expose_value=False,
-                callback=_set_verbosity(1),
-                help="Say more; twice for developers.",
-            ),
-            click.Option(
-                ["-q", "--quiet"],
-                count=True,
-                expose_value=False,
-                callback=_set_verbosity(-1),
-                help="Say only troubles.",
-            ),
-            click.Option(
-                ["--log-format"],
-                type=click.Choice(["text", "json"]),
-                default="text",
-                show_default=True,
-                expose_value=False,
-                callback=_set("log_format"),
-                help="Form of log lines on standard error.",
-            ),
-            click.Option(
-                ["--log-file"],
-                type=click.Path(dir_okay=False, path_type=Path),
-                expose_value=False,
-                callback=_set("log_file"),
-                help="Append log lines to this file, too.",
-            ),
-        ]
-    )
-    invoked = command.callback
-
-    @click.pass_context
-    def with_logs(context: click.Context, /, *arguments: Any, **options: Any) -> Any:
-        terminal = _terminal(context)
-        terminal.as_json = bool(options.get("as_json", terminal.as_json))
-        terminal.start_logs()
-        return context.invoke(invoked, *arguments, **options) if invoked else None
-
-    command.callback = with_logs
-    return command
-
-
-pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
-)
-config_option = click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file (TOML); default: built-in defaults and CARDFERRY_* variables.",
-)
-set_option = click.option(
-    "--set",
-    "overrides",
-    metavar="SECTION.KEY=VALUE",
-    multiple=True,
-    help="Set one setting, above file and environment; may be repeated.",
-)
-exports_argument = click.argument(
-    "exports",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="EXPORT...",
-)

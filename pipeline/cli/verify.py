@@ -17,7 +17,7 @@ import click
 
 from pipeline import __version__, process_guards
 from pipeline.cards.validator import validate
-from pipeline.cli.terminal import Terminal, config_option, json_option, pass_terminal, set_option
+from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings, meaning_digest
 from pipeline.disk import open_regular_file
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.cards.validator import Rules
+    from pipeline.cli.terminal import Terminal
     from pipeline.exports.sealed_export import PlainBlocks
     from pipeline.migration.plan import Reading
     from pipeline.outputs.differences import Difference

@@ -29,7 +29,7 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.store import ledger_url
 from pipeline.ledger.sums import pending
-from pipeline.logs import EventLog, Word
+from pipeline.logs import EventLog
 from pipeline.metrics import Flow, Listeners
 from pipeline.migration import parts
 from pipeline.migration.plan import prove_and_plan
@@ -171,7 +171,7 @@ class Run:
         """Pass 1 over every export; give those that have rows to send, held open."""
         settings, job = self._settings, self._job
         in_doubt = settle_open_intents(ledger, RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous])
-        log.info("run started", run_id=Word(ledger.run_id), rows_in_doubt=in_doubt)
+        log.info("run started", rows_in_doubt=in_doubt)
         ledger.remember("carry", carried_columns(ledger, settings))
         planning, reading = Planning(ledger), parts.reading(settings)
         keys = parts.envelope_keys(settings, self._credentials)

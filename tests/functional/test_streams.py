@@ -1,5 +1,6 @@
 """Whoever reads what a command says may go at any time; the work goes on."""
 
+import os
 import subprocess
 import sys
 
@@ -28,3 +29,88 @@ def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
 
     assert done.returncode == 0
     assert pq.read_metadata(tmp_path / "out" / "mapping.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_a_result_that_cannot_be_written_is_local_trouble(tmp_path, form):
+    """Onto a full disk a finished run ends with 5, says so in words, and has lost nothing."""
+    export = sealed(tmp_path, rows_csv(5))
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        done = _shell(f"run {export} -c {config} -o {tmp_path / 'out'} {form} >/dev/full")
+
+    assert (5, 5) == (
+        done.returncode,
+        pq.read_metadata(tmp_path / "out" / "mapping.parquet").num_rows,
+    )
+    assert "No space left on device (ENOSPC)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_result_that_cannot_be_written_hides_no_other_ending(tmp_path):
+    """A run that ends with 3 does so onto a full disk as well."""
+    export = sealed(tmp_path, rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n")
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        done = _shell(f"run {export} -c {config} -o {tmp_path / 'out'} >/dev/full")
+
+    assert 3 == done.returncode
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status {}", "config --example", "--help", "status {} --json"])
+def test_every_result_onto_a_full_disk_ends_with_a_code_and_a_word(tmp_path, command):
+    """Nothing that is printed by any command ends in a traceback when the disk is full."""
+    done = _shell(f"{command.format(_finished(tmp_path))} >/dev/full")
+
+    assert 5 == done.returncode
+    assert "ENOSPC" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_stream_that_knows_only_ascii_gets_escapes(tmp_path):
+    """A folder's name beyond ASCII is shown as escapes, and the run ends as ever."""
+    folder = tmp_path / "ส่งออก"
+    export = sealed(tmp_path, rows_csv(3))
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        words = f"run {export} -c {config} -o {folder} --set audit.operator=สมชาย"
+        done = _shell(words, PYTHONIOENCODING="ascii")
+        shown = _shell(f"status {folder}", PYTHONIOENCODING="ascii")
+
+    assert (0, 0) == (done.returncode, shown.returncode), done.stderr + shown.stderr
+    assert "\\u0e2a" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_a_command_without_memory_ends_with_local_trouble(tmp_path):
+    """In too small an address space a command says so in words, whatever failed first."""
+    export = sealed(tmp_path, rows_csv(3))
+    config = settings(tmp_path, "http://127.0.0.1:9")
+    for megabytes in (100, 150, 250, 300):
+        done = _shell(f"check {export} -c {config}", before=f"ulimit -v {megabytes * 1024};")
+
+        assert 5 == done.returncode, (megabytes, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def _finished(tmp_path):
+    export = sealed(tmp_path, rows_csv(3))
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        _shell(f"run {export} -c {config} -o {tmp_path / 'out'} -q")
+    return tmp_path / "out"
+
+
+def _shell(words, *, before="", **environment):
+    return subprocess.run(
+        ["bash", "-c", f"{before} {sys.executable} -m pipeline {words}"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )

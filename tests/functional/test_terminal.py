@@ -82,12 +82,25 @@ def test_yes_and_json_ask_nothing(arguments):
     assert QUESTION not in shown + shown_again
 
 
-def test_quiet_says_nothing_but_the_result(arguments):
-    """With -q standard error stays empty; the result is on standard output all the same."""
-    done = cardferry(*arguments, "-q")
+def test_quiet_says_nothing_when_all_went_well(arguments):
+    """With -q a run that ends with 0 leaves both streams empty; --json prints its object still."""
+    first = cardferry(*arguments, "-q")
+    again = cardferry(*arguments, "-q", "--json")
 
-    assert "" == done.err
-    assert "tokenized" in done.out
+    assert ("", "") == (first.out, first.err)
+    assert 0 == again.json["exit_code"]
+
+
+def test_quiet_tells_what_somebody_has_to_look_at(tmp_path, vault):
+    """With -q a run that ends with 3 shows its summary, and what to do next."""
+    export = sealed(tmp_path, rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n")
+    config = settings(tmp_path, vault.base_url)
+
+    done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "-q", code=3)
+
+    assert "number_length" in done.out
+    assert "failures.csv" in done.err
+    assert "read cards" not in done.err
 
 
 def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(tmp_path, vault):

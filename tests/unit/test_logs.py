@@ -198,6 +198,62 @@ def test_a_log_file_that_is_a_link_is_refused(tmp_path):
         logs.configure(file=tmp_path / "log")
 
 
+def _pipe(path):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("a.log", _pipe, "not a regular file"),
+        ("cards.csv.pgp", lambda p: p.write_bytes(b"\x84\x5e\x03"), "no log of ours"),
+        ("plain.csv", lambda p: p.write_text("legacy_id,name\n"), "no log of ours"),
+        ("notes.txt", lambda p: p.write_text("2026 was a good year\n"), "no log of ours"),
+        ("old.sqlite", lambda p: p.write_bytes(b"SQLite format 3\0"), "no log of ours"),
+        ("ledger.sqlite", lambda p: None, "migration's own file"),
+        ("mapping.parquet", lambda p: None, "migration's own file"),
+    ],
+)
+def test_a_log_goes_into_nothing_that_is_no_log(tmp_path, name, make, reason):
+    """A pipe is not waited for, and an export, a ledger or a text keeps its last byte."""
+    make(tmp_path / name)
+    before = (tmp_path / name).read_bytes() if reason == "no log of ours" else None
+
+    with pytest.raises(LocalStorageFailed, match=reason):
+        logs.configure(file=tmp_path / name)
+
+    assert before is None or before == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_is_known_as_one_and_added_to(tmp_path, form):
+    """What was written in either form is taken for a log the next time."""
+    for _ in range(2):
+        logs.configure(form=form, file=tmp_path / "log", stream=io.StringIO())
+        EventLog("run").info("run started")
+    logs.configure(stream=io.StringIO())
+
+    assert 2 == len((tmp_path / "log").read_text().splitlines())
+
+
+def test_what_people_read_goes_into_the_file_and_not_twice_onto_the_terminal(tmp_path, stream):
+    """In text a sentence for people is left to whoever says it; in JSON it is a line of its own."""
+    logs.configure(file=tmp_path / "log", stream=stream)
+    logs.bind_run("r-1")
+    logs.tell(logging.ERROR, "error", "the vault is away\nRun again.", exit_code=4)
+    logs.configure(form="json", stream=stream)
+    logs.tell(logging.ERROR, "error", "the vault is away", exit_code=4)
+
+    [record] = fields_of(stream)
+    assert ("error", "the vault is away", 4) == (
+        record["event"],
+        record["text"],
+        record["exit_code"],
+    )
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith('error run_id=r-1 text="the vault is away\\nRun again." exit_code=4')
+
+
 @pytest.mark.parametrize(
     ("environment", "coloured"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)],

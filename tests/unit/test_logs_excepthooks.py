@@ -27,7 +27,6 @@ LEAKS = {
     "json": "import json; json.loads(n + '{')",
     "a thread": "import threading\ndef leak(): int('x' + n)\nthreading.Thread(target=leak, name=n).start()",
     "a finalizer": "class A:\n    def __del__(self): int('x' + n)\nA()",
-    "a warning": "import warnings; warnings.warn(n)",
 }
 
 
@@ -52,6 +51,32 @@ def test_an_exception_nobody_caught_keeps_its_text(tmp_path, leak, developing):
     assert NUMBER not in ended.stdout + ended.stderr
     assert "withheld" in ended.stderr
     assert f"{program}:" in ended.stderr
+
+
+def test_a_librarys_warning_reaches_nobody_but_developers(tmp_path):
+    """Standard error stays empty; at the lowest level the log names kind and place, no text."""
+    program = tmp_path / "program.py"
+    head = HEAD + "import logging, warnings\nfrom pipeline import logs\n"
+    program.write_text(f"{head}logs.configure(logging.WARNING)\nwarnings.warn(n)\n")
+    quiet = subprocess.run(
+        [sys.executable, program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    program.write_text(f"{head}logs.configure(logging.DEBUG)\nwarnings.warn(n)\n")
+    told = subprocess.run(
+        [sys.executable, program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+
+    assert "" == quiet.stderr
+    assert "a library warned kind=UserWarning place=program.py:7" in told.stderr
+    assert NUMBER not in told.stderr
 
 
 def test_what_a_task_lets_go_is_logged_by_type_and_place(tmp_path):

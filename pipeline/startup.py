@@ -1,0 +1,51 @@
+"""Prepares the process before anything else is loaded, which is what takes a command's first moment.
+
+Imports nothing but what the interpreter has loaded already, or nearly so: until this has run, an
+interrupt would show a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+ADDRESS_SPACE_MIN = 256 * 1024 * 1024
+"""In less than this no command can be loaded; libraries would end the process in their own ways."""
+
+_LOCAL_TROUBLE = 5
+
+
+def prepare() -> None:
+    """Make this process fit to load a command, or end it in words."""
+    end_quietly_on_interrupt()
+    # We multiply no matrices; for each thread that could, numpy reserves 30 MB of addresses.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE_MIN:
+        os.write(
+            2,
+            b"cardferry: this machine could not go on: Cannot allocate memory (ENOMEM)\n"
+            b"  Raise `ulimit -v` to 1 GB or more, then run the same command again.\n",
+        )
+        sys.exit(_LOCAL_TROUBLE)
+
+
+def end_quietly_on_interrupt() -> None:
+    """Let SIGINT end this process at once with 130: nothing has begun, so nothing is to be said.
+
+    Where SIGINT is ignored (a shell's job in the background) it stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def allow_interrupts() -> None:
+    """Let SIGINT raise `KeyboardInterrupt` again, from where a command can deal with it."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, _frame: object) -> None:
+    os._exit(128 + number)
