@@ -14,6 +14,7 @@ import pytest
 from pipeline.vault.transport.failures import NOT_SENT, proves_not_sent
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.transport import VaultTransport
+from tests.support.crowd import crowd
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
 
@@ -73,7 +74,7 @@ def test_a_name_that_is_resolved_too_late_is_not_sent(monkeypatch):
         result = outcome(asyncio.run, server.url, timeouts=BRISK._replace(connect=0.2))
 
     assert httpx.ConnectTimeout is type(result)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 2 * crowd()
     assert [] == server.conversations
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.bad_containers import packet, sealing
 from tests.support.commands import HEADER, ROOT, settings
+from tests.support.crowd import crowd
 from tests.support.exports import unmeasured
-from tests.support.judged import crowd
 from tests.support.sandbox import running
 
 MEBIBYTE = 2**20

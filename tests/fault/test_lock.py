@@ -15,6 +15,7 @@ from pipeline.ledger.lock import LOCK_NAME, is_locked, migration_lock
 from pipeline.ledger.planning import Planning, SealedFacts
 from pipeline.ledger.store import ledger_url
 from tests.support.crash import wait_until
+from tests.support.crowd import crowd
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
@@ -37,7 +38,7 @@ def test_a_second_run_leaves_with_11_within_a_second_and_changes_nothing(slow_mi
     took = time.monotonic() - began
 
     assert second.code == 11, second.said
-    assert took < 1
+    assert took < 1 * crowd()
     assert "another run holds this migration" in second.said
     assert first.wait().code == 0
     assert {"tokenized": 60} == dict(slow_migration.check().states)
@@ -75,7 +76,7 @@ def test_looking_at_the_lock_does_not_keep_a_run_out(tmp_path):
     began = time.monotonic()
     with pytest.raises(MigrationLocked), migration_lock(tmp_path):
         pass
-    assert 0.1 < time.monotonic() - began < 1
+    assert 0.1 < time.monotonic() - began < 1 * crowd()
     os.close(looking)
 
     with migration_lock(tmp_path):

@@ -19,6 +19,7 @@ from pipeline.model import OutcomeKind, RowState, Token
 from tests.support.cards import card_number
 from tests.support.commands import sealed
 from tests.support.crash import ROOT, wait_until
+from tests.support.crowd import crowd
 from tests.support.exports import keyring
 from tests.support.migrations import HEADER, Migration
 from tests.support.sandbox import read_journal, running
@@ -109,4 +110,4 @@ def test_the_first_new_send_comes_soon_after_the_start(tmp_path):
 
         print(f"{took:.1f} s to the first new send, {settled:,} of {rows:,} settled")
         assert read_journal(vault.journal), said
-        assert took < LIMIT_S
+        assert took < LIMIT_S * crowd()

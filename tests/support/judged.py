@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline import cli, logs, process_guards
 from tests.support.commands import settings
+from tests.support.crowd import crowd
 from tests.support.leaks import Watch
 
 if TYPE_CHECKING:
@@ -105,11 +105,6 @@ def carry(
     logged = ("-vv", "--log-file", work / "run.log", "--log-format", "json")
     folder = work / "out"
     return command(folder, "run", export, "-c", config, "-o", folder, "--json", *sets, *logged)
-
-
-def crowd() -> float:
-    """Give how many times slower than alone we are, by who shares the machine with us."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def require_clean(judged: Judged, numbers: Iterable[str] = ()) -> None:
