@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, Self, TextIO, TypeAlias
 
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 from pipeline.log_file import open_log
 
 if TYPE_CHECKING:

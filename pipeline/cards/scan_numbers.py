@@ -1,6 +1,6 @@
 r"""Finds the places of card numbers in ASCII bytes.
 
-What counts as a card number is `pipeline.cards.pan.contains_pan`'s rule (brand range, length, check
+What counts as a card number is `pipeline.cards.detect.contains_pan`'s rule (brand range, length, check
 digit); this module finds the digits, at disk speed, and knows what only looks like a number.
 A random run of 16 digits passes that rule once in forty times, so a folder full of ids would
 drown a real find. Excluded are therefore:
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from pipeline.cards.brands import DIGITS_MAX, RANGES
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ import struct
 from typing import IO, TYPE_CHECKING, Final
 
 from pipeline.cards.brands import DIGITS_MAX
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 from pipeline.cards.scan_numbers import Sighting
 from pipeline.cards.scan_streams import search_pieces
 

@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cards.countries import COUNTRIES
+from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
-from pipeline.cards.pan import Shape, texts_containing_pan
+from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, Cards, Chunk
 from pipeline.cards.scan_numbers import find_numbers
 from pipeline.cards.scan_streams import search_pieces

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.pan import texts_containing_pan
+from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code

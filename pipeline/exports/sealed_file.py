@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 from pipeline.errors import CardferryError, ExportRefused, LocalStorageFailed
 from pipeline.exports.container import Kind, kind_of
 from pipeline.exports.verdict import WORDS, Refused, Verdict

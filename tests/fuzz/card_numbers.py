@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.cards.pan import PanColumn, Shape, contains_pan, texts_containing_pan
+from pipeline.cards.detect import contains_pan, texts_containing_pan
+from pipeline.cards.pan import PanColumn, Shape
 from pipeline.cards.scan_encodings import search
 from tests.support.cards import check_digit
 from tests.support.slow_rules import slow_brand, slow_contains_pan, slow_length_fits, slow_shape

@@ -7,7 +7,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cards.pan import PanColumn, contains_pan, texts_containing_pan
+from pipeline.cards.detect import contains_pan, texts_containing_pan
+from pipeline.cards.pan import PanColumn
 from tests.support.cards import LENGTHS, card_number, check_digit
 
 numbers = st.text("0123456789", min_size=12, max_size=19)

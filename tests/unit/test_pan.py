@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.cards import published_numbers
 from pipeline.cards.brands import BRANDS, RANGES
-from pipeline.cards.pan import PanColumn, Shape, contains_pan, texts_containing_pan
+from pipeline.cards.detect import contains_pan, texts_containing_pan
+from pipeline.cards.pan import PanColumn, Shape
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number
 
 VISA = "4242424242424242"

@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from pipeline.cards.pan import contains_pan
+from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import Cards
 from pipeline.model import FAILURE_CODES, Stage
 from tests.support.cards import card_number, row
