@@ -201,6 +201,13 @@ FAILURE_CODES: Final = _codes(
         retryable=True,
     ),
     FailureCode(
+        "vault_refused_row",
+        _TOKENIZE,
+        "the vault refuses this row and not the others (403, 404, a redirect, or 429 every time)",
+        "Look for what a firewall may dislike in the row, then run `cardferry retry`.",
+        retryable=True,
+    ),
+    FailureCode(
         "outcome_unknown",
         _TOKENIZE,
         "the card was sent and no answer came; a token may exist that nobody saw",
@@ -236,6 +243,7 @@ class OutcomeKind(StrEnum):
     OK = "ok"
     REJECTED = "rejected"
     DECLINED = "declined"
+    DENIED = "denied"
     FATAL = "fatal"
     AMBIGUOUS = "ambiguous"
     MISMATCH = "mismatch"
@@ -259,8 +267,18 @@ class Token(NamedTuple):
 class Outcome(NamedTuple):
     """How one attempt ended.
 
-    `evidence` is one of our own short phrases ("read timeout", "status 503"), never the
-    vault's text. `retry_after_s` is seconds from the answer's arrival, already clamped.
+    Attributes:
+        kind: The class that the evidence proves.
+        evidence: One of our own short phrases ("read timeout", "status 503"), never the vault's
+            text.
+        token: The token that the answer speaks of, for OK and MISMATCH.
+        vault_code: The vault's code of an error, if it is one by its form.
+        request_id: The vault's id of the request.
+        retry_after_s: Seconds from the answer's arrival, already clamped.
+        setting: For FATAL and DENIED: which setting to look at, in words.
+        is_unseen: Whether a token was made that the ledger will not know (wrong mode).
+        is_of_form: For REJECTED: it speaks of the request's form and not of the card itself, so it
+            may be our doing.
     """
 
     kind: OutcomeKind
@@ -269,4 +287,6 @@ class Outcome(NamedTuple):
     vault_code: str | None = None
     request_id: str | None = None
     retry_after_s: float | None = None
-    latency_s: float = 0.0
+    setting: str | None = None
+    is_unseen: bool = False
+    is_of_form: bool = False

@@ -9,7 +9,7 @@ from pipeline.config.policies import Mode
 from pipeline.errors import SettingsRefused
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.plan import Reading
-from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from pipeline.vault.omise.client import VaultClient
 from pipeline.vault.transport.pool import Timeouts
@@ -17,6 +17,7 @@ from pipeline.vault.transport.tls import verifying_context
 from pipeline.vault.transport.transport import VaultTransport
 
 if TYPE_CHECKING:
+    import asyncio
     from random import Random
 
     from pipeline.clock import Clock
@@ -100,9 +101,16 @@ def client(
 
 
 def flow_control(
-    settings: Settings, clock: Clock, random: Random, flow: Flow, last_good: str | None
+    settings: Settings,
+    *,
+    clock: Clock,
+    random: Random,
+    flow: Flow,
+    stopping: asyncio.Event,
+    last_good: str | None,
 ) -> FlowControl:
-    """Give what stands between a row and the vault, at the rate where the last run ended."""
+    """Give what decides when an attempt may be sent, at the rate where the last run ended."""
     start = float(last_good) if last_good and last_good != "None" else None
     rate = AdaptiveRate(settings.flow.rate_per_s, start_per_s=start)
-    return FlowControl(rate, settings.flow.in_flight_max, clock, random, flow)
+    limit = ConcurrencyLimit(settings.flow.in_flight_max)
+    return FlowControl(rate, limit, clock, random, flow, stopping)

@@ -1,7 +1,4 @@
-"""Reads an export twice: first to prove and plan it, then to give what was planned.
-
-Pass 1 touches no network, pass 2 nothing that pass 1 did not prove.
-"""
+"""Proves an export and plans every row of it in the ledger (pass 1); no network is touched."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.cards.field_formats import MONTHS, YEARS
-from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
+from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.cards.validator import Rules, validate
 from pipeline.errors import (
     CardferryError,
@@ -23,19 +19,15 @@ from pipeline.errors import (
 from pipeline.exports.reader import read
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
-from pipeline.ledger.records import ROW_SPAN, row_id
-from pipeline.migration.transitions import WaitingCard
-from pipeline.vault.omise.request_body import encode_card
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     from pipeline.cards.rows import Cards, Chunk, ReaderOptions
     from pipeline.config.policies import OnExpired
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.planning import KnownExport, Planning
-    from pipeline.ledger.records import Claim
     from pipeline.metrics import Counter
 
 
@@ -144,67 +136,3 @@ def wipe_chunk(chunk: Chunk, cards: Cards) -> None:
     """Overwrite a chunk's card numbers; copies inside the parser are out of reach."""
     chunk.numbers.wipe()
     cards.numbers.wipe()
-
-
-def waiting_cards(
-    sealed: SealedExport,
-    file: ExportFile,
-    export: KnownExport,
-    reading: Reading,
-    claim: Callable[[int, int], list[Claim] | None],
-) -> Iterator[list[WaitingCard]]:
-    """Pass 2: give the cards that the ledger planned and that are still to be sent, in order.
-
-    Args:
-        sealed: The export, held open since pass 1.
-        file: Its digests; every block is compared with them before it is decrypted.
-        export: The export as the ledger knows it.
-        reading: How to read it, as in pass 1.
-        claim: Gives the rows that may be sent in a range of row ids; None once the run stops.
-
-    Raises:
-        VerificationFailed: A planned row does not read as it did when it was planned.
-    """
-    with sealed.reread(file) as blocks:
-        for chunk in read(blocks, reading.options):
-            claims = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
-            try:
-                if claims:
-                    yield _bodies(chunk, claims)
-            finally:
-                chunk.numbers.wipe()
-            if claims is None:
-                return
-
-
-def _bodies(chunk: Chunk, claims: Sequence[Claim]) -> list[WaitingCard]:
-    """Build what is sent for the claimed rows; they were judged in pass 1, from these very bytes."""
-    frame, numbers = chunk.frame, chunk.numbers
-    places = dict(zip(frame.index.tolist(), range(len(frame)), strict=True))
-    last_digits = numbers.last_digits().tolist()
-    months = [MONTHS.get(text) for text in frame["expiration_month"].tolist()]
-    years = [YEARS.get(text) for text in frame["expiration_year"].tolist()]
-    names = ["name", *(name for name in ADDRESS_COLUMNS if name in frame.columns)]
-    texts = list(zip(*(frame[name].tolist() for name in names), strict=True))
-    waiting = []
-    for claim in claims:
-        place = places.get(claim.id % ROW_SPAN)
-        if place is None:
-            raise _read_differently()
-        month, year = months[place], years[place]
-        planned = (claim.last_digits, claim.expiration_month, claim.expiration_year)
-        if month is None or year is None or (last_digits[place], month, year) != planned:
-            raise _read_differently()
-        # An empty text is no address; the vault would store it.
-        fields: dict[str, str | int] = {n: t for n, t in zip(names, texts[place], strict=True) if t}
-        fields["expiration_month"], fields["expiration_year"] = month, year
-        body = encode_card(fields, numbers.reveal(place))
-        waiting.append(WaitingCard(claim, body, claim.attempts, claim.unknowns))
-    return waiting
-
-
-def _read_differently() -> VerificationFailed:
-    return VerificationFailed(
-        "a planned row does not read as it did when it was planned; nothing of it was sent",
-        next_step="Finish with the version and settings that planned it, or use a new folder.",
-    )

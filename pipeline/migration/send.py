@@ -18,11 +18,11 @@ from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import parts
-from pipeline.migration.plan import waiting_cards
-from pipeline.migration.tokenizer import Tokenizer, mixed_up
+from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
+from pipeline.migration.troubles import mixed_up
+from pipeline.migration.waiting_cards import waiting_cards
 from pipeline.signals import STOPPING_SIGNALS
-from pipeline.vault.omise.request_body import wipe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pipeline.metrics import Flow, Listener
     from pipeline.migration.transitions import WaitingCard
     from pipeline.signals import DeferredSignals
+    from pipeline.vault.interface import Vault
 
 RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
@@ -95,8 +96,14 @@ class Sending:
 
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
+        stopping = asyncio.Event()
         flow_control = parts.flow_control(
-            self.settings, self.clock, self.random, flow, self.ledger.recall(LAST_GOOD_RATE)
+            self.settings,
+            clock=self.clock,
+            random=self.random,
+            flow=flow,
+            stopping=stopping,
+            last_good=self.ledger.recall(LAST_GOOD_RATE),
         )
         run_events = RunEvents(
             self.ledger,
@@ -116,19 +123,20 @@ class Sending:
                 lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
             )
+            vault = parts.client(self.settings, self.credentials, line, self.clock)
             tokenizer = Tokenizer(
-                parts.client(self.settings, self.credentials, line, self.clock),
-                commit,
-                flow_control,
-                RetryPolicy(
+                vault=vault,
+                commit=commit,
+                flow_control=flow_control,
+                policy=RetryPolicy(
                     attempts_max=settings.attempts_max,
                     on_ambiguous=settings.on_ambiguous,
                     outage_max_s=settings.outage_max_s,
                     drain_s=settings.drain_s,
                     failures_max=self.failures_max,
                 ),
-                self.clock,
-                flow,
+                clock=self.clock,
+                flow=flow,
             )
 
             def claim(first_id: int, last_id: int) -> list[Claim] | None:
@@ -140,7 +148,7 @@ class Sending:
                     return None
                 return ledger_thread.submit(settling.claimable, first_id, last_id).result()
 
-            cards = self._cards(work, claim)
+            cards = self._cards(work, vault, claim)
 
             def stop(number: int) -> None:
                 tokenizer.stop(Interrupted(number))
@@ -156,18 +164,21 @@ class Sending:
                         ledger_thread.submit(run_events.close).result()
 
     def _cards(
-        self, work: Sequence[PlannedExport], claim: Callable[[int, int], list[Claim] | None]
+        self,
+        work: Sequence[PlannedExport],
+        vault: Vault,
+        claim: Callable[[int, int], list[Claim] | None],
     ) -> Generator[list[WaitingCard]]:
         """Give the waiting cards of all exports, as many as the limit allows."""
         reading = parts.reading(self.settings)
         left = self.limit
         for sealed, file, known in work:
-            for cards in waiting_cards(sealed, file, known, reading, claim):
+            for cards in waiting_cards(sealed, file, known, reading, vault, claim):
                 if left is None:
                     yield cards
                     continue
                 for card in cards[left:]:
-                    wipe(card.body)
+                    card.request.wipe()
                 yield cards[:left]
                 left -= len(cards[:left])
                 if left == 0:

@@ -8,23 +8,15 @@ outcome is durable by then: open intents never exceed the slots.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from pipeline.clock import pause
-from pipeline.errors import CardferryError, VaultRefusedSettings, VaultUnavailable
+from pipeline.errors import CardferryError
 from pipeline.ledger.records import Settlement
-from pipeline.migration.transitions import (
-    FREE,
-    RetryPolicy,
-    Transition,
-    WaitingCard,
-    next_transition,
-)
+from pipeline.migration.card_queue import CardQueue
+from pipeline.migration.transitions import FREE, RetryPolicy, WaitingCard, next_transition
+from pipeline.migration.troubles import outage, too_many_failures, trouble_of
 from pipeline.model import Outcome, OutcomeKind, RowState
-from pipeline.vault.omise.request_body import wipe
-from pipeline.vault.omise.token_answer import WRONG_MODE
-from pipeline.vault.transport.failures import proves_not_sent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,46 +25,49 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import Intent
     from pipeline.metrics import Flow
+    from pipeline.migration.transitions import Transition
     from pipeline.vault.flow.flow_control import FlowControl
-    from pipeline.vault.omise.client import VaultClient
+    from pipeline.vault.flow.row_refusals import Refusal
+    from pipeline.vault.interface import Vault
 
-_REFUSED_SETTINGS: Final = {
-    "certificate refused": "vault.url or vault.ca_file: the vault could not prove who it is",
-    WRONG_MODE: "vault.mode: the vault answers in the other mode",
-}
+_LAST_LOOK_S: Final = 0.2
+"""After a drain that took too long, for answers that lie in the sockets unread."""
+
+_ASIDE_S: Final = 1.0
+"""How long a row that only may be refused for itself lets others go first."""
+
+_STOPPED: Final = Outcome(OutcomeKind.NOT_SENT, "stopped before sending")
 
 
 class Tokenizer:
     """Sends cards through the vault and settles them in the ledger.
 
     Args:
-        client: Makes one attempt a call.
+        vault: Makes one attempt a call.
         commit: Makes intents and outcomes durable.
         flow_control: Decides when each attempt may be sent.
         policy: What becomes of a row, and when the run stops.
-        clock: For waits.
+        clock: For waits and latencies.
         flow: The figures that progress shows.
     """
 
     def __init__(
         self,
-        client: VaultClient,
+        *,
+        vault: Vault,
         commit: GroupCommit,
         flow_control: FlowControl,
         policy: RetryPolicy,
         clock: Clock,
         flow: Flow,
     ) -> None:
-        self._client = client
+        self._vault = vault
         self._commit = commit
         self._flow_control = flow_control
         self._policy = policy
         self._clock = clock
         self._flow = flow
-        self._ready: deque[WaitingCard] = deque()
-        self._refilling = asyncio.Lock()
-        self._exhausted = False
-        self._stopping = asyncio.Event()
+        self._stopping = flow_control.stopping
         self._trouble: CardferryError | None = None
 
     @property
@@ -92,9 +87,8 @@ class Tokenizer:
             CardferryError: Why the run stopped early; everything that was answered is durable.
         """
         self._flow.in_flight_limit = self._flow_control.slots
-        slots = [
-            asyncio.create_task(self._slot(n, source)) for n in range(self._flow_control.slots)
-        ]
+        cards = CardQueue(source, self._clock, self._stopping)
+        slots = [asyncio.create_task(self._slot(n, cards)) for n in range(self._flow_control.slots)]
         stopped = asyncio.create_task(self._stopping.wait())
         all_done = asyncio.create_task(_ended(slots))
         watch = asyncio.create_task(self._watch_outage())
@@ -102,13 +96,14 @@ class Tokenizer:
             await asyncio.wait([all_done, stopped], return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 await asyncio.wait(slots, timeout=self._policy.drain_s)
+                # A process that was paused meanwhile has answers that it has not read yet.
+                await asyncio.wait(slots, timeout=_LAST_LOOK_S)
         finally:
             tasks = (*slots, stopped, all_done, watch)
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-            for card in self._ready:
-                wipe(card.body)
+            cards.wipe()
         await self._commit.drain()
         bugs = [e for e in ended if isinstance(e, Exception)]
         if bugs:
@@ -125,23 +120,22 @@ class Tokenizer:
                 return
             # An outage that began while this slept is shorter than the sleep was.
             left_s = self._policy.outage_max_s - self._flow_control.outage_s()
-        self.stop(
-            VaultUnavailable(
-                "the vault has been out of order for longer than flow.outage_max_s",
-                next_step="Run the same command again when the vault is well.",
-            )
-        )
+        self.stop(outage())
 
-    async def _slot(self, number: int, source: AsyncIterator[list[WaitingCard]]) -> None:
+    async def _slot(self, number: int, cards: CardQueue) -> None:
         try:
-            while await self._flow_control.wait_for_slot(number, self._stopping):
-                card = await self._next(source)
+            while await self._flow_control.wait_for_slot(number):
+                card = await cards.next()
                 if card is None:
                     break
+                aside_s = None
                 try:
-                    await self._tokenize_card(card)
+                    aside_s = await self._tokenize_card(card)
                 finally:
-                    wipe(card.body)
+                    if aside_s is None:
+                        cards.done(card)
+                if aside_s is not None:
+                    cards.set_aside(card, aside_s)
         except CardferryError as trouble:
             self.stop(trouble)
         except Exception:
@@ -151,95 +145,99 @@ class Tokenizer:
         finally:
             self._flow_control.widen()
 
-    async def _next(self, source: AsyncIterator[list[WaitingCard]]) -> WaitingCard | None:
-        while not self._stopping.is_set():
-            if self._ready:
-                return self._ready.popleft()
-            if self._exhausted:
+    async def _tokenize_card(self, card: WaitingCard) -> float | None:
+        """Attempt until the row is settled or the run stops.
+
+        Returns:
+            `None`, or for how many seconds others go first before the row is tried again.
+        """
+        backoff = None
+        while True:
+            attempt = await self._attempt(card)
+            if attempt is None:
                 return None
-            async with self._refilling:
-                if not self._ready and not self._exhausted:
-                    batch = await anext(source, None)
-                    self._exhausted = batch is None
-                    self._ready.extend(batch or ())
-        return None
+            outcome, transition = attempt
+            if not transition.again:
+                return None
+            self._flow.retries += 1
+            if transition.aside:
+                return max(_ASIDE_S, outcome.retry_after_s or 0.0)
+            backoff = backoff or self._flow_control.backoff()
+            if not await backoff.wait(outcome):
+                return None
 
-    async def _tokenize_card(self, card: WaitingCard) -> None:
-        """Attempt until the row is settled or the run stops; the first attempt costs no machinery."""
-        self._flow_control.first_attempt()
-        outcome = await self._attempt(card)
-        if outcome is not None:
-            await self._flow_control.retry(
-                outcome, lambda: self._attempt_again(card), self._stopping
-            )
-
-    async def _attempt_again(self, card: WaitingCard) -> Outcome | None:
-        self._flow.retries += 1
-        return await self._attempt(card)
-
-    async def _attempt(self, card: WaitingCard) -> Outcome | None:
-        """Make one attempt; give its outcome when the row is to be tried again, else None."""
-        turn = await self._flow_control.reserve_turn(self._stopping)
+    async def _attempt(self, card: WaitingCard) -> tuple[Outcome, Transition] | None:
+        """Make one attempt; give what it came to, `None` when the run is to stop."""
+        turn = await self._flow_control.reserve_turn()
         if turn is None:
             return None
         card.number += 1
         intent = await self._commit.intend(card.claim.id, card.number)
-        if not await self._flow_control.wait_for_turn(turn, self._stopping):
-            outcome = Outcome(OutcomeKind.NOT_SENT, "stopped before sending")
-            self._record(card, intent, outcome)
+        sent_at = await self._flow_control.wait_for_turn(turn)
+        if sent_at is None:
+            self._record(card, intent, _STOPPED, 0.0)
             return None
-        outcome = await self._send(card, intent)
-        transition = self._record(card, intent, outcome)
-        self._learn(outcome)
-        return outcome if transition.again else None
+        outcome = await self._send(card, intent, sent_at)
+        now = self._clock.monotonic()
+        refusal = self._flow_control.report(outcome, card.claim.id, sent_at=sent_at, now=now)
+        transition = self._record(card, intent, outcome, now - sent_at, refusal)
+        if outcome.kind is not OutcomeKind.OK:
+            self._stop_where_told(outcome, refusal)
+        return outcome, transition
 
-    async def _send(self, card: WaitingCard, intent: Intent) -> Outcome:
-        claim = card.claim
+    async def _send(self, card: WaitingCard, intent: Intent, sent_at: float) -> Outcome:
         self._flow.sent += 1
         self._flow.in_flight += 1
         try:
-            return await self._client.create_token(
-                card.body,
-                last_digits=claim.last_digits,
-                expiration_month=claim.expiration_month,
-                expiration_year=claim.expiration_year,
-            )
+            return await self._vault.create_token(card.request, card.sent)
         except asyncio.CancelledError as cancelled:
-            kind = OutcomeKind.NOT_SENT if proves_not_sent(cancelled) else OutcomeKind.AMBIGUOUS
-            self._record(card, intent, Outcome(kind, "stopped while waiting for the answer"))
+            took_s = self._clock.monotonic() - sent_at
+            self._record(card, intent, self._vault.outcome_of(cancelled), took_s)
+            raise
+        except CardferryError:
+            self._record(card, intent, _STOPPED, 0.0)
             raise
         finally:
             self._flow.in_flight -= 1
 
-    def _record(self, card: WaitingCard, intent: Intent, outcome: Outcome) -> Transition:
+    def _record(
+        self,
+        card: WaitingCard,
+        intent: Intent,
+        outcome: Outcome,
+        took_s: float,
+        refusal: Refusal | None = None,
+    ) -> Transition:
         """Queue what the attempt came to; it is durable before this slot's next intent."""
-        if outcome.kind not in FREE:
+        if outcome.kind in FREE:
+            card.free += 1
+        else:
             card.counted += 1
-        transition = next_transition(outcome, card, self._policy)
+        transition = next_transition(outcome, card, self._policy, refusal)
         card.unknowns += transition.unknowns
         self._commit.settle(
             Settlement(
-                intent.attempt_id,
-                intent.row_id,
-                outcome.kind,
-                outcome.evidence,
-                transition.state,
-                transition.code,
-                transition.unknowns,
-                outcome.vault_code,
-                outcome.request_id,
-                int(outcome.latency_s * 1_000_000),
-                self._commit.now_ms(),
-                outcome.token if transition.state is RowState.TOKENIZED else None,
+                attempt_id=intent.attempt_id,
+                row_id=intent.row_id,
+                kind=outcome.kind,
+                evidence=outcome.evidence,
+                state=transition.state,
+                code=transition.code,
+                unknowns=transition.unknowns,
+                vault_code=outcome.vault_code,
+                request_id=outcome.request_id,
+                latency_us=int(took_s * 1_000_000),
+                at_ms=self._commit.now_ms(),
+                token=outcome.token if transition.state is RowState.TOKENIZED else None,
             )
         )
-        self._count(transition, outcome)
+        self._count(transition, outcome, took_s)
         return transition
 
-    def _count(self, transition: Transition, outcome: Outcome) -> None:
+    def _count(self, transition: Transition, outcome: Outcome, took_s: float) -> None:
         flow = self._flow
-        if outcome.latency_s:
-            flow.latencies.add(outcome.latency_s)
+        if took_s:
+            flow.latencies.add(took_s)
         if transition.state is RowState.TOKENIZED:
             flow.tokenized += 1
         elif transition.state is RowState.REJECTED:
@@ -253,38 +251,15 @@ class Tokenizer:
         flow.throttled += outcome.kind is OutcomeKind.THROTTLED
         flow.ambiguous += outcome.kind is OutcomeKind.AMBIGUOUS
 
-    def _learn(self, outcome: Outcome) -> None:
-        """Let flow control learn from an answer, and stop the run where it says so."""
-        self._flow_control.report(outcome)
-        if outcome.kind is OutcomeKind.OK:
-            return
-        if outcome.kind is OutcomeKind.FATAL:
-            words = _REFUSED_SETTINGS.get(
-                outcome.evidence, f"vault.url or vault.public_key: refused with {outcome.evidence}"
-            )
-            self.stop(
-                VaultRefusedSettings(
-                    [words], next_step="Correct it, then run the same command again."
-                )
-            )
-        elif outcome.kind is OutcomeKind.MISMATCH:
-            self.stop(mixed_up())
-        elif self._flow.rejected + self._flow.failed + self._flow.held > self._policy.failures_max:
-            self.stop(
-                VaultUnavailable(
-                    "more rows fail than rules.max_failure_rate allows",
-                    next_step="Look at `cardferry status DIR`, then decide whether to go on.",
-                )
-            )
+    def _stop_where_told(self, outcome: Outcome, refusal: Refusal | None) -> None:
+        """Stop the run where an outcome says that going on would be wrong."""
+        flow = self._flow
+        trouble = trouble_of(outcome, refusal)
+        if flow.rejected + flow.failed + flow.held > self._policy.failures_max:
+            trouble = trouble or too_many_failures()
+        if trouble is not None:
+            self.stop(trouble)
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
-
-
-def mixed_up() -> VaultUnavailable:
-    """Give the trouble that an answer for another card, or a token id given twice, means."""
-    return VaultUnavailable(
-        "the vault mixed cards up: an answer spoke of another card; the rows are held",
-        next_step="Talk to the vault before you run again; `failures.csv` lists the rows.",
-    )

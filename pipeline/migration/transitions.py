@@ -7,33 +7,39 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.policies import OnAmbiguous
 from pipeline.model import OutcomeKind, RowState
-from pipeline.vault.omise.token_answer import WRONG_MODE
+from pipeline.vault.flow.row_refusals import Refusal
 
 if TYPE_CHECKING:
     from pipeline.ledger.records import Claim
     from pipeline.model import Outcome
-    from pipeline.vault.omise.request_body import CardBody
+    from pipeline.vault.interface import CardRequest, SentCard
 
 FRAUD_CODES: Final = frozenset({"failed_fraud_check"})
 RETRIES_OF_UNKNOWN: Final = {OnAmbiguous.RETRY: 1, OnAmbiguous.HOLD: 0}
 """How often a row whose outcome is unknown is sent again without an operator's word."""
 
-FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED})
+FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED, OutcomeKind.DENIED})
 """Outcomes that do not count against the row: the vault never looked at its card."""
+
+FREE_ATTEMPTS_MAX: Final = 10_000
+"""Even these come to an end for one row in one run, or its number of attempts would have none."""
 
 
 @dataclass(slots=True)
 class WaitingCard:
-    """A claimed row and the body that will be sent for it; the body is wiped once it is settled."""
+    """A claimed row and the request that will be sent for it, wiped once the row is settled."""
 
     claim: Claim
-    body: CardBody = field(repr=False)
+    sent: SentCard
+    request: CardRequest = field(repr=False)
     number: int
     """Attempts ever made for this row."""
     unknowns: int
     """Attempts ever made whose token may exist unseen."""
     counted: int = 0
     """Attempts of this run that count against the row."""
+    free: int = 0
+    """Attempts of this run that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +62,57 @@ class Transition:
     code: str | None = None
     unknowns: int = 0
     again: bool = False
+    aside: bool = False
+    """Whether others go first: what the vault refuses may be this row alone."""
 
 
 _AGAIN: Final = Transition(RowState.PLANNED, again=True)
+_ASIDE: Final = Transition(RowState.PLANNED, again=True, aside=True)
 _IN_DOUBT: Final = Transition(RowState.AMBIGUOUS, unknowns=1, again=True)
 _UNKNOWN: Final = Transition(RowState.HELD, "outcome_unknown", unknowns=1)
+_WORN_OUT: Final = Transition(RowState.FAILED, "attempts_exhausted")
+_REFUSED_ROW: Final = Transition(RowState.FAILED, "vault_refused_row")
+_STOPPED: Final = Transition(RowState.PLANNED)
 _FIXED: Final = {
     OutcomeKind.OK: Transition(RowState.TOKENIZED),
-    OutcomeKind.NOT_SENT: _AGAIN,
-    OutcomeKind.THROTTLED: _AGAIN,
     OutcomeKind.MISMATCH: Transition(RowState.HELD, "answer_mismatch", unknowns=1),
 }
 """The steps that depend on nothing but the kind of outcome."""
 
 
-def next_transition(outcome: Outcome, card: WaitingCard, policy: RetryPolicy) -> Transition:
+def next_transition(
+    outcome: Outcome, card: WaitingCard, policy: RetryPolicy, refusal: Refusal | None = None
+) -> Transition:
     """Decide a row's next state from one outcome (design, section 4).
 
     Args:
         outcome: What the attempt came to.
-        card: The row; `counted` has this attempt in it already unless it was free.
+        card: The row; `counted` or `free` has this attempt in it already.
         policy: The settings.
+        refusal: Whom a refusal speaks of, as flow control sees it.
     """
     fixed = _FIXED.get(outcome.kind)
     if fixed is not None:
         return fixed
+    if outcome.kind in FREE:
+        return _after_free(outcome, card, refusal)
     if outcome.kind is OutcomeKind.REJECTED:
         fraud = outcome.vault_code in FRAUD_CODES
         return Transition(RowState.REJECTED, "fraud_check_failed" if fraud else "vault_rejected")
     if outcome.kind is OutcomeKind.DECLINED:
-        worn_out = card.counted >= policy.attempts_max
-        return Transition(RowState.FAILED, "attempts_exhausted") if worn_out else _AGAIN
+        return _WORN_OUT if card.counted >= policy.attempts_max else _AGAIN
     if outcome.kind is OutcomeKind.AMBIGUOUS:
         worn_out = card.unknowns >= RETRIES_OF_UNKNOWN[policy.on_ambiguous]
         return _UNKNOWN if worn_out else _IN_DOUBT
     # FATAL blames no row, but a token in the other mode was made all the same.
-    return Transition(RowState.PLANNED, unknowns=int(outcome.evidence == WRONG_MODE))
+    return Transition(RowState.PLANNED, unknowns=int(outcome.is_unseen))
+
+
+def _after_free(outcome: Outcome, card: WaitingCard, refusal: Refusal | None) -> Transition:
+    if refusal is Refusal.OF_THIS_ROW:
+        return _REFUSED_ROW
+    if refusal is Refusal.UNCLEAR:
+        return _ASIDE
+    if outcome.kind is OutcomeKind.DENIED:
+        return _STOPPED
+    return _WORN_OUT if card.free >= FREE_ATTEMPTS_MAX else _AGAIN

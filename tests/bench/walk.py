@@ -85,8 +85,9 @@ def run_traced(rows, package, folder):
 
 
 def _words(folder, rows, url):
-    from tests.support.cards import card_number  # noqa: PLC0415
     from random import Random  # noqa: PLC0415
+
+    from tests.support.cards import card_number  # noqa: PLC0415
 
     random = Random(1)
     lines = ["legacy_id,name,number,expiration_month,expiration_year"]
@@ -110,7 +111,10 @@ def measure(rows, package):
         return {"run_files": len(whole)}
     first, last = tracer.sends[rows // 2], tracer.sends[-1]
     _, path = tracer.walk(first, last)
-    stretches = [tracer.walk(*pair) for pair in zip(tracer.sends[rows // 2 :], tracer.sends[rows // 2 + 1 :], strict=False)]
+    stretches = [
+        tracer.walk(*pair)
+        for pair in zip(tracer.sends[rows // 2 :], tracer.sends[rows // 2 + 1 :], strict=False)
+    ]
     files, one = min(stretches, key=lambda stretch: len(stretch[0]))
     return {
         "changes": len(path) / (len(tracer.sends) - 1 - rows // 2),
@@ -137,7 +141,11 @@ def main():
         words = ["-m", "tests.bench.walk", "--child", "--rows", str(rows)]
         words += ["--source", str(chosen.source)]
         ended = subprocess.run(
-            [sys.executable, *words], stdout=subprocess.PIPE, text=True, cwd=chosen.source, check=True
+            [sys.executable, *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=chosen.source,
+            check=True,
         )
         figures |= json.loads(ended.stdout.splitlines()[-1])
     if chosen.path:

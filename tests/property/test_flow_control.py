@@ -10,7 +10,7 @@ import pytest
 from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.flow.circuit_breaker import BreakerState
-from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_queue import LEAD_S, SendQueue
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.model_vault import ILL, OK, Migration
@@ -80,12 +80,14 @@ def learnt(*kinds):
     """Give a flow control of eight slots at 50 a second that saw requests end so, figures and outage."""
 
     async def main():
-        clock, flow = VirtualClock(), Flow()
-        flow_control = FlowControl(AdaptiveRate(50), 8, clock, Random(1), flow)
-        for kind in kinds:
-            turn = await flow_control.reserve_turn(asyncio.Event())
+        clock, flow, stopping = VirtualClock(), Flow(), asyncio.Event()
+        limit = ConcurrencyLimit(8)
+        flow_control = FlowControl(AdaptiveRate(50), limit, clock, Random(1), flow, stopping)
+        for row, kind in enumerate(kinds):
+            turn = await flow_control.reserve_turn()
             await asyncio.sleep(turn + 0.1 - clock.monotonic())
-            flow_control.report(Outcome(kind, "", latency_s=0.1))
+            now = clock.monotonic()
+            flow_control.report(Outcome(kind, ""), row, sent_at=now - 0.1, now=now)
         return flow_control, flow, flow_control.outage_s()
 
     return run_virtually(main())
@@ -175,14 +177,14 @@ def test_a_stalled_disk_never_bunches_sends(late_s):
 
     async def main():
         clock, stopping, sends = VirtualClock(), asyncio.Event(), []
-        queue = SendQueue(AdaptiveRate(50), clock)
+        queue = SendQueue(AdaptiveRate(50), clock, stopping)
 
         async def row():
-            turn = await queue.reserve(stopping)
+            turn = await queue.reserve()
             now = clock.monotonic()
             # The disk answers only at whole multiples of `late_s`.
             await asyncio.sleep(late_s and late_s - now % late_s)
-            assert await queue.reach(turn, stopping)
+            assert await queue.reach(turn) is not None
             sends.append(clock.monotonic())
 
         await asyncio.gather(*(row() for _ in range(200)))
@@ -201,7 +203,7 @@ def test_a_slow_disk_costs_no_turns(commit_s):
 
     async def main():
         clock, stopping, sends, intents = VirtualClock(), asyncio.Event(), [], []
-        queue = SendQueue(AdaptiveRate(50), clock)
+        queue = SendQueue(AdaptiveRate(50), clock, stopping)
 
         async def disk():
             while True:
@@ -212,11 +214,11 @@ def test_a_slow_disk_costs_no_turns(commit_s):
                     durable.set()
 
         async def slot():
-            while (turn := await queue.reserve(stopping)) is not None:
+            while (turn := await queue.reserve()) is not None:
                 durable = asyncio.Event()
                 intents.append(durable)
                 await durable.wait()
-                if await queue.reach(turn, stopping):
+                if await queue.reach(turn) is not None:
                     sends.append(clock.monotonic())
                     await asyncio.sleep(0.02)
 
@@ -237,13 +239,13 @@ def test_few_turns_are_out_when_the_disk_is_quick_again():
 
     async def main():
         clock, stopping = VirtualClock(), asyncio.Event()
-        queue = SendQueue(AdaptiveRate(2), clock)
+        queue = SendQueue(AdaptiveRate(2), clock, stopping)
         leads = []
         for number in range(600):
-            turn = await queue.reserve(stopping)
+            turn = await queue.reserve()
             await asyncio.sleep(0.3 if number < 5 else 0.001)
             leads.append(turn - clock.monotonic())
-            await queue.reach(turn, stopping)
+            await queue.reach(turn)
         return leads
 
     leads = run_virtually(main())

@@ -54,17 +54,18 @@ def test_no_second_holds_more_than_the_rate_and_two(rate, asks):
     ),
 )
 def test_the_rate_stays_between_floor_and_ceiling_whatever_comes(ceiling, steps):
-    """No run of answers pushes the rate out of its bounds, or a turn before its gate."""
-    pace, now = AdaptiveRate(ceiling), 0.0
+    """No run of answers pushes the rate out of its bounds, or a turn before a Retry-After's end."""
+    pace, now, closed_until = AdaptiveRate(ceiling), 0.0, 0.0
     for what, wait in steps:
         now += wait
         turn = pace.reserve(now)
 
-        assert turn >= pace.gate_until
+        assert turn >= closed_until
         if what == "good":
             pace.succeeded(sent_at=now)
         else:
             pace.throttled(now, wait if what == "told" else None, sent_at=now)
+            closed_until = max(closed_until, now + wait) if what == "told" else closed_until
 
         assert min(0.2, ceiling) <= pace.rate_per_s <= ceiling
 

@@ -34,10 +34,10 @@ def decline_four():
     asked = iter(range(4))
     really = VaultClient.create_token
 
-    async def create_token(self, body, **card):
+    async def create_token(self, request, sent):
         if next(asked, None) is not None:
             return Outcome(OutcomeKind.DECLINED, "status 400", vault_code="backend_error")
-        return await really(self, body, **card)
+        return await really(self, request, sent)
 
     VaultClient.create_token = create_token
 
@@ -124,11 +124,11 @@ def stumble_after():
 def _stumble(*, before):
     asked, really = itertools.count(1), VaultClient.create_token
 
-    async def create_token(self, body, **card):
+    async def create_token(self, request, sent):
         stumbles = next(asked) == 20
         if stumbles and before:
             raise KeyError("a bug")
-        outcome = await really(self, body, **card)
+        outcome = await really(self, request, sent)
         if stumbles:
             raise KeyError("a bug")
         return outcome

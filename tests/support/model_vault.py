@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.metrics import Flow
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.flow.flow_control import FlowControl
+from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.virtual_time import VirtualClock
 
@@ -38,8 +38,10 @@ class Migration:
         self.clock = VirtualClock()
         self.flow = Flow()
         self.pace = AdaptiveRate(rate_per_s)
-        self.flow_control = FlowControl(self.pace, slots, self.clock, Random(seed), self.flow)
         self.stopping = asyncio.Event()
+        self.flow_control = FlowControl(
+            self.pace, ConcurrencyLimit(slots), self.clock, Random(seed), self.flow, self.stopping
+        )
         self.sends: list[float] = []
         self.good: list[float] = []
         self.breakers: list[tuple[float, str]] = []
@@ -56,32 +58,28 @@ class Migration:
         return max(many for at, many in self.crowd if since <= at < until)
 
     async def _slot(self, number: int) -> None:
-        while await self.flow_control.wait_for_slot(number, self.stopping) and self.left:
+        while await self.flow_control.wait_for_slot(number) and self.left:
             self.left -= 1
-            self.flow_control.first_attempt()
-            first = await self._attempt()
-            if first is not None:
-                await self.flow_control.retry(first, self._attempt, self.stopping)
+            row, backoff = self.left, self.flow_control.backoff()
+            while (outcome := await self._attempt(row)) is not None:
+                if not await backoff.wait(outcome):
+                    break
         self.flow_control.widen()
 
-    async def _attempt(self) -> Outcome | None:
-        turn = await self.flow_control.reserve_turn(self.stopping)
-        if turn is None or not await self.flow_control.wait_for_turn(turn, self.stopping):
+    async def _attempt(self, row: int) -> Outcome | None:
+        turn = await self.flow_control.reserve_turn()
+        if turn is None:
             return None
-        sent_at = self.clock.monotonic()
+        sent_at = await self.flow_control.wait_for_turn(turn)
+        if sent_at is None:
+            return None
         self.sends.append(sent_at)
         self.under_way += 1
         self.crowd.append((sent_at, self.under_way))
         await asyncio.sleep(self.latency_s)
         self.under_way -= 1
-        verdict = self.vault(sent_at)
-        outcome = Outcome(
-            verdict.kind,
-            verdict.evidence,
-            retry_after_s=verdict.retry_after_s,
-            latency_s=self.latency_s,
-        )
-        self.flow_control.report(outcome)
+        outcome = self.vault(sent_at)
+        self.flow_control.report(outcome, row, sent_at=sent_at, now=self.clock.monotonic())
         self.outage_s = max(self.outage_s, self.flow_control.outage_s())
         if not self.breakers or self.breakers[-1][1] != self.flow.breaker:
             self.breakers.append((self.clock.monotonic(), self.flow.breaker))

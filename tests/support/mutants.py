@@ -68,8 +68,8 @@ def timeout_taken_as_not_sent():
     """A lost answer is planned again as if nothing had left."""
     create_token = VaultClient.create_token
 
-    async def optimistic(self, body, **card):
-        outcome = await create_token(self, body, **card)
+    async def optimistic(self, request, sent):
+        outcome = await create_token(self, request, sent)
         if outcome.kind is OutcomeKind.AMBIGUOUS:
             return Outcome(OutcomeKind.NOT_SENT, "surely not")
         return outcome

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.omise.answers import classify, request_id_of
-from pipeline.vault.omise.token_answer import WRONG_MODE, SentCard, read_object
+from pipeline.vault.interface import SentCard
+from pipeline.vault.omise.answers import classify
+from pipeline.vault.omise.token_answer import WRONG_MODE, read_object
 from pipeline.vault.transport.answer_reader import Answer
 
 SENT = SentCard("4242", 10, 2030)
@@ -201,7 +202,7 @@ def error(code):
 STATUSES = [
     (201, token(), OutcomeKind.AMBIGUOUS, None),
     (204, b"", OutcomeKind.AMBIGUOUS, None),
-    *((status, b"", OutcomeKind.FATAL, None) for status in (301, 302, 303, 307, 308)),
+    *((status, b"", OutcomeKind.DENIED, None) for status in (301, 302, 303, 307, 308)),
     (400, error("invalid_card"), OutcomeKind.REJECTED, "invalid_card"),
     (402, error("brand_not_supported"), OutcomeKind.REJECTED, "brand_not_supported"),
     (422, error("failed_fraud_check"), OutcomeKind.REJECTED, "failed_fraud_check"),
@@ -212,13 +213,13 @@ STATUSES = [
     (400, error("x" * 65), OutcomeKind.DECLINED, "unrecognised"),
     (400, error(None), OutcomeKind.DECLINED, "unrecognised"),
     (400, error("authentication_failure"), OutcomeKind.FATAL, "authentication_failure"),
-    (400, error("missing_card"), OutcomeKind.FATAL, "missing_card"),
+    (400, error("missing_card"), OutcomeKind.DENIED, "missing_card"),
     (400, {"object": "token"}, OutcomeKind.AMBIGUOUS, None),
     (400, b"<html>", OutcomeKind.AMBIGUOUS, None),
     (401, error("authentication_failure"), OutcomeKind.FATAL, "authentication_failure"),
     (401, b"", OutcomeKind.FATAL, None),
-    (403, b"<html>", OutcomeKind.FATAL, None),
-    (404, error("not_found"), OutcomeKind.FATAL, "not_found"),
+    (403, b"<html>", OutcomeKind.DENIED, None),
+    (404, error("not_found"), OutcomeKind.DENIED, "not_found"),
     (408, b"", OutcomeKind.AMBIGUOUS, None),
     (409, error("invalid_card"), OutcomeKind.AMBIGUOUS, "invalid_card"),
     (429, error("too_many_requests"), OutcomeKind.THROTTLED, "too_many_requests"),
@@ -259,9 +260,9 @@ def test_a_retry_after_is_told_with_refusals_and_outages():
 )
 def test_a_request_id_is_kept_only_if_it_can_be_one(value, expected):
     """Letters, digits and dashes, at most 64, and no run of digits that could be a card."""
-    fields = {} if value is None else {b"x-request-id": value}
+    fields = JSON if value is None else JSON | {b"x-request-id": value}
 
-    assert expected == request_id_of(Answer(200, fields, b""))
+    assert expected == judged(token(), 200, fields).request_id
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

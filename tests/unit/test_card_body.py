@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from pipeline.ledger.records import Claim
 from pipeline.migration.transitions import WaitingCard
-from pipeline.vault.omise.request_body import encode_card, wipe
+from pipeline.vault.interface import SentCard
+from pipeline.vault.omise.request_body import encode_card
 
 NUMBER = b"4242424242424242"
 CLAIM = Claim(1, 0, 0, "4242", 12, 2031)
+SENT = SentCard("4242", 12, 2031)
 
 
 @given(name=st.text().filter(lambda text: text.isprintable()), year=st.integers(2000, 2100))
@@ -26,7 +28,7 @@ def test_the_body_is_the_card_as_json(name, year):
 
     assert {
         "card": {"name": name, "expiration_year": year, "number": NUMBER.decode()}
-    } == json.loads(bytes(body))
+    } == json.loads(bytes(body).partition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("number", [b"", b'4242"}', b"4242 4242", "\uff14\uff12".encode()])
@@ -68,7 +70,7 @@ def test_a_body_is_never_copied_pickled_or_turned_into_json(copied):
 
 def test_a_waiting_card_is_not_taken_apart():
     """`asdict` copies what it finds, so it finds out that it may not."""
-    card = WaitingCard(CLAIM, encode_card({"name": "A"}, NUMBER), 1, 0)
+    card = WaitingCard(CLAIM, SENT, encode_card({"name": "A"}, NUMBER), 1, 0)
 
     with pytest.raises(TypeError):
         asdict(card)
@@ -79,6 +81,6 @@ def test_wiping_leaves_zeros_in_the_same_buffer():
     """After a wipe no digit is left where the number was."""
     body = encode_card({"name": "A"}, NUMBER)
     seen = memoryview(body)
-    wipe(body)
+    body.wipe()
 
     assert bytes(len(body)) == bytes(seen)

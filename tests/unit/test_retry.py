@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.flow.retry import CAP_S, Retry, RetryBudget
+from pipeline.vault.flow.retry import CAP_S, Backoff, RetryBudget
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 DOUBT = Outcome(OutcomeKind.AMBIGUOUS, "status 500")
@@ -27,13 +27,12 @@ def instants(first, outcomes, *, budget=100.0, stop_at=None, seed=1):
         purse = RetryBudget(clock.monotonic())
         purse.draw(0.0, RetryBudget.LEVEL_START - budget)
 
-        async def attempt():
-            at.append(clock.monotonic())
-            return next(rest, None)
-
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stopping.set)
-        await Retry(purse, Random(seed), clock).until_done(first, attempt, stopping)
+        backoff, last = Backoff(purse, Random(seed), clock, stopping), first
+        while last is not None and await backoff.wait(last):
+            at.append(clock.monotonic())
+            last = next(rest, None)
         return at, clock.monotonic()
 
     return run_virtually(main())
@@ -72,12 +71,13 @@ def test_an_empty_budget_spaces_the_retries_of_all_rows(outcome, cost):
         clock, stopping, at = VirtualClock(), asyncio.Event(), []
         purse = RetryBudget(clock.monotonic())
         purse.draw(0.0, RetryBudget.LEVEL_START)
-        retry = Retry(purse, Random(1), clock)
+        random = Random(1)
 
-        async def attempt():
+        async def row():
+            await Backoff(purse, random, clock, stopping).wait(outcome)
             at.append(clock.monotonic())
 
-        await asyncio.gather(*(retry.until_done(outcome, attempt, stopping) for _ in range(20)))
+        await asyncio.gather(*(row() for _ in range(20)))
         return at
 
     at = run_virtually(main())
@@ -104,7 +104,7 @@ def test_the_budget_never_lets_more_through_than_was_paid(steps):
         now += wait
         if what == "first":
             firsts += 1
-            budget.first_attempt()
+            budget.first_attempts += 1
             continue
         cost = 1.0 if what == "one" else 2.0
         now += budget.draw(now, cost)
@@ -118,7 +118,7 @@ def test_what_first_attempts_pay_in_is_a_tenth_and_capped(firsts, free):
     """Ten retries are free at the start, one more with ten rows, and never more than a hundred."""
     budget, drawn = RetryBudget(0.0), 0
     for _ in range(firsts):
-        budget.first_attempt()
+        budget.first_attempts += 1
     # Half a second of credit keeps the sum of many tenths clear of rounding.
     while budget.draw(0.0, 1.0) <= 0.5:
         drawn += 1

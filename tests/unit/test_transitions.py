@@ -3,20 +3,26 @@
 import pytest
 
 from pipeline.ledger.records import Claim
-from pipeline.migration.transitions import RetryPolicy, Transition, WaitingCard, next_transition
-from pipeline.model import Outcome, OutcomeKind, RowState
-from pipeline.vault.omise.request_body import CardBody
-from pipeline.vault.omise.token_answer import WRONG_MODE
+from pipeline.migration.transitions import (
+    FREE_ATTEMPTS_MAX,
+    RetryPolicy,
+    Transition,
+    WaitingCard,
+    next_transition,
+)
+from pipeline.model import FAILURE_CODES, Outcome, OutcomeKind, RowState
+from pipeline.vault.flow.row_refusals import Refusal
+from pipeline.vault.interface import SentCard
+from pipeline.vault.omise.request_body import CardMessage
 
 CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031)
+SENT = SentCard("4242", 12, 2031)
 
 
-def _transition(
-    kind, *, on_ambiguous="retry", unknowns=0, counted=1, evidence="x", vault_code=None
-):
-    card = WaitingCard(CLAIM, CardBody(b"{}"), 1, unknowns, counted)
+def _transition(kind, *, on_ambiguous="retry", unknowns=0, counted=1, free=1, refusal=None, **told):
+    card = WaitingCard(CLAIM, SENT, CardMessage(b"{}"), 1, unknowns, counted, free)
     policy = RetryPolicy(3, on_ambiguous, 60, 1, 10)
-    return next_transition(Outcome(kind, evidence, vault_code=vault_code), card, policy)
+    return next_transition(Outcome(kind, "x", **told), card, policy, refusal)
 
 
 @pytest.mark.parametrize("kind", OutcomeKind)
@@ -29,6 +35,31 @@ def test_every_outcome_leads_somewhere(kind):
 def test_what_was_not_looked_at_is_planned_again(kind):
     """A row that the vault never looked at is tried again, as often as it takes."""
     assert Transition(RowState.PLANNED, again=True) == _transition(kind, counted=99)
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.DENIED, OutcomeKind.THROTTLED])
+def test_a_refusal_of_one_row_fails_that_row_and_may_be_retried(kind):
+    """While it is unclear others go first; once it is the row's own, it is set aside by name."""
+    aside = _transition(kind, refusal=Refusal.UNCLEAR)
+    refused = _transition(kind, refusal=Refusal.OF_THIS_ROW)
+
+    assert (RowState.PLANNED, True, True) == (aside.state, aside.again, aside.aside)
+    assert Transition(RowState.FAILED, "vault_refused_row") == refused
+    assert FAILURE_CODES[refused.code].retryable
+
+
+def test_a_denial_of_all_blames_no_row():
+    """The run stops and the row waits, as if it had never been sent."""
+    stopped = _transition(OutcomeKind.DENIED, refusal=Refusal.OF_ALL)
+
+    assert Transition(RowState.PLANNED) == stopped
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED])
+def test_even_free_attempts_come_to_an_end(kind):
+    """No row is attempted for ever: a number of attempts has to fit where it is written."""
+    assert _transition(kind, free=FREE_ATTEMPTS_MAX - 1).again
+    assert "attempts_exhausted" == _transition(kind, free=FREE_ATTEMPTS_MAX).code
 
 
 def test_an_ambiguous_row_is_tried_once_more_and_then_held():
@@ -66,14 +97,14 @@ def test_a_rejection_for_fraud_has_a_code_of_its_own():
 
 def test_a_fatal_answer_blames_no_row_but_counts_a_token_of_the_wrong_mode():
     """A refused key leaves no doubt; a token made in the other mode is one that nobody wanted."""
-    assert Transition(RowState.PLANNED) == _transition(OutcomeKind.FATAL, evidence="status 401")
+    assert Transition(RowState.PLANNED) == _transition(OutcomeKind.FATAL)
     assert Transition(RowState.PLANNED, unknowns=1) == _transition(
-        OutcomeKind.FATAL, evidence=WRONG_MODE
+        OutcomeKind.FATAL, is_unseen=True
     )
 
 
 def test_a_waiting_card_does_not_show_its_body():
     """The body holds a card number; no printed form of its card shows it."""
-    card = WaitingCard(CLAIM, CardBody(b"secret"), 1, 0)
+    card = WaitingCard(CLAIM, SENT, CardMessage(b"secret"), 1, 0)
 
     assert "secret" not in f"{card} {card!r}"

@@ -48,6 +48,11 @@ class CircuitBreaker:
         self._out_since: float | None = None
         self._probing = False
 
+    @property
+    def is_untroubled(self) -> bool:
+        """Whether no failure is remembered, so that a success changes nothing."""
+        return not self._recent and self._out_since is None and self.state is BreakerState.CLOSED
+
     def permit(self, now: float) -> bool:
         """Say whether one request may leave now.
 
@@ -72,7 +77,7 @@ class CircuitBreaker:
 
     def succeeded(self, *, sent_at: float) -> None:
         """Take in an answer that shows the vault at work, a rejected card included."""
-        if not self._recent and self._out_since is None and self.state is BreakerState.CLOSED:
+        if self.is_untroubled:
             return
         if self._is_stale(sent_at):
             return

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from pipeline.clock import first_of, pause
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.flow.circuit_breaker import BreakerState, CircuitBreaker
-from pipeline.vault.flow.retry import Retry, RetryBudget
+from pipeline.vault.flow.retry import Backoff, RetryBudget
+from pipeline.vault.flow.row_refusals import Refusal, RowRefusals
 from pipeline.vault.flow.send_queue import SendQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from random import Random
 
     from pipeline.clock import Clock
@@ -31,20 +31,28 @@ class ConcurrencyLimit:
     """
 
     def __init__(self, slots_max: int) -> None:
-        self._slots_max = slots_max
+        self.slots_max = slots_max
+        self.opened = asyncio.Event()
+        """Set when a slot was won back."""
         self._answers = 0
         self._cut_at = float("-inf")
         self.limit = slots_max
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is allowed."""
+        return self.limit == self.slots_max
+
     def succeeded(self) -> bool:
         """Take in an answer; say whether it earned a slot more."""
-        if self.limit == self._slots_max:
+        if self.limit == self.slots_max:
             return False
         self._answers += 1
         if self._answers < self.limit:
             return False
         self._answers = 0
         self.limit += 1
+        self.opened.set()
         return True
 
     def failed(self, now: float, *, sent_at: float) -> None:
@@ -57,90 +65,118 @@ class ConcurrencyLimit:
 
 
 class FlowControl:
-    """What stands between a row and the vault.
+    """Decides when each attempt may be sent to one host.
 
     Args:
         rate: Spaces the sends; restored from the last run's good rate where there was one.
-        slots: The most requests under way at once.
-        clock: For every wait and every judgement of time.
+        limit: How many slots may be in use; two hosts that share their slots share it.
+        clock: For every wait.
         random: For the jitter of retries.
         flow: Where rate, slots and breaker are shown.
+        stopping: Set when the run is to stop; it cuts every wait short.
     """
 
     def __init__(
-        self, rate: AdaptiveRate, slots: int, clock: Clock, random: Random, flow: Flow
+        self,
+        rate: AdaptiveRate,
+        limit: ConcurrencyLimit,
+        clock: Clock,
+        random: Random,
+        flow: Flow,
+        stopping: asyncio.Event,
     ) -> None:
-        self.slots = slots
         self._clock = clock
+        self._random = random
         self._flow = flow
+        self.stopping = stopping
+        self.slots = limit.slots_max
         self._rate = rate
-        self._queue = SendQueue(rate, clock)
+        self._queue = SendQueue(rate, clock, stopping)
         self._breaker = CircuitBreaker()
-        self._in_flight = ConcurrencyLimit(slots)
-        self._retry = Retry(RetryBudget(clock.monotonic()), random, clock)
-        self._opened = asyncio.Event()
+        self._limit = limit
+        self._budget = RetryBudget(clock.monotonic())
+        self._refusals = RowRefusals()
+        self._successes = 0
+        self._tokens = 0
         self._wide = False
-        self.first_attempt = self._retry.first_attempt
+        self._undisturbed = False
         self._show()
 
-    async def wait_for_slot(self, slot: int, stopping: asyncio.Event) -> bool:
+    async def wait_for_slot(self, slot: int) -> bool:
         """Wait until this slot, counted from 0, may be used; say whether to go on at all."""
-        while slot >= self._in_flight.limit and not self._wide and not stopping.is_set():
-            self._opened.clear()
-            await first_of(self._opened.wait(), stopping)
-        return not stopping.is_set()
+        while slot >= self._limit.limit and not self._wide and not self.stopping.is_set():
+            self._limit.opened.clear()
+            await first_of(self._limit.opened.wait(), self.stopping)
+        self._budget.first_attempts += 1
+        return not self.stopping.is_set()
 
     def widen(self) -> None:
         """Let every slot through: there are no more rows, and those that wait should learn it."""
         self._wide = True
-        self._opened.set()
+        self._limit.opened.set()
 
-    async def reserve_turn(self, stopping: asyncio.Event) -> float | None:
+    async def reserve_turn(self) -> float | None:
         """Wait for the breaker's permit and a near turn; `None` when the run is to stop."""
         breaker = self._breaker
         if breaker.state is not BreakerState.CLOSED:
             while not breaker.permit(now := self._clock.monotonic()):
-                await pause(self._clock, breaker.wait_s(now), stopping)
-                if stopping.is_set():
+                await pause(self._clock, breaker.wait_s(now), self.stopping)
+                if self.stopping.is_set():
                     return None
             self._show()
-        turn = await self._queue.reserve(stopping)
+        turn = await self._queue.reserve()
         if turn is None:
             breaker.withdrawn()
         return turn
 
-    async def wait_for_turn(self, turn: float, stopping: asyncio.Event) -> bool:
-        """Wait for the turn, or for another if it was missed; say whether to send now."""
-        return await self._queue.reach(turn, stopping)
+    async def wait_for_turn(self, turn: float) -> float | None:
+        """Wait for the turn, or for another if it was missed.
 
-    def report(self, outcome: Outcome) -> None:
-        """Let every part draw its own conclusion from how an attempt ended."""
-        now = self._clock.monotonic()
-        kind, sent_at = outcome.kind, now - outcome.latency_s
+        Returns:
+            The monotonic second at which to send, now; `None` when the run is to stop.
+        """
+        return await self._queue.reach(turn)
+
+    def report(self, outcome: Outcome, row: int, *, sent_at: float, now: float) -> Refusal | None:
+        """Let every part draw its own conclusion from how an attempt ended.
+
+        Args:
+            outcome: What the attempt came to.
+            row: Any number that tells this row from the others.
+            sent_at: When it was sent, in monotonic seconds.
+            now: When the answer came.
+
+        Returns:
+            Whom a refusal speaks of; `None` for what is no refusal. What speaks of one row, or may,
+            teaches rate and breaker nothing.
+        """
+        kind = outcome.kind
         if kind is OutcomeKind.OK or kind is OutcomeKind.REJECTED:
-            self._rate.succeeded(sent_at=sent_at)
-            self._breaker.succeeded(sent_at=sent_at)
-            if self._in_flight.succeeded():
-                self._opened.set()
+            self._successes += 1
+            self._tokens += kind is OutcomeKind.OK
+            if not self._undisturbed:
+                self._succeeded(row, sent_at)
+            return self._refusals.rejected_for_form(self._tokens) if outcome.is_of_form else None
+        self._undisturbed = False
+        refusal = None
+        if kind is OutcomeKind.DENIED:
+            refusal = self._refusals.denied(row, self._successes)
+            self._breaker.withdrawn()
         elif kind is OutcomeKind.THROTTLED:
-            self._rate.throttled(now, outcome.retry_after_s, sent_at=sent_at)
-            self._breaker.throttled(now, sent_at=sent_at)
+            refusal = self._refusals.throttled(row, self._successes)
+            if refusal is Refusal.OF_ALL:
+                self._rate.throttled(now, outcome.retry_after_s, sent_at=sent_at)
+                self._breaker.throttled(now, sent_at=sent_at)
+            else:
+                self._breaker.withdrawn()
         elif kind is not OutcomeKind.FATAL and kind is not OutcomeKind.MISMATCH:
-            self._breaker.failed(now, sent_at=sent_at)
-            if kind is OutcomeKind.AMBIGUOUS:
-                self._in_flight.failed(now, sent_at=sent_at)
-            if outcome.retry_after_s:
-                self._rate.hold_off(now, outcome.retry_after_s)
+            self._failed(outcome, sent_at, now)
         self._show()
+        return refusal
 
-    async def retry(
-        self,
-        outcome: Outcome,
-        attempt: Callable[[], Awaitable[Outcome | None]],
-        stopping: asyncio.Event,
-    ) -> None:
-        """Try a row again until `attempt` gives `None` or the run is to stop."""
-        await self._retry.until_done(outcome, attempt, stopping)
+    def backoff(self) -> Backoff:
+        """Give what waits between the attempts of one row."""
+        return Backoff(self._budget, self._random, self._clock, self.stopping)
 
     def outage_s(self) -> float:
         """Give how long nothing has been done for us although we asked."""
@@ -150,9 +186,31 @@ class FlowControl:
         """Give the rate for the next run to start from; `None` if the ceiling held."""
         return self._rate.good_per_s
 
+    def _succeeded(self, row: int, sent_at: float) -> None:
+        self._rate.succeeded(sent_at=sent_at)
+        self._breaker.succeeded(sent_at=sent_at)
+        self._limit.succeeded()
+        if self._refusals.any_open:
+            self._refusals.forget(row)
+        # Once all is at its best again, the next good answer has nothing to teach.
+        self._undisturbed = (
+            self._rate.good_per_s is None
+            and self._breaker.is_untroubled
+            and self._limit.is_full
+            and not self._refusals.any_open
+        )
+        self._show()
+
+    def _failed(self, outcome: Outcome, sent_at: float, now: float) -> None:
+        self._breaker.failed(now, sent_at=sent_at)
+        if outcome.kind is OutcomeKind.AMBIGUOUS:
+            self._limit.failed(now, sent_at=sent_at)
+        if outcome.retry_after_s:
+            self._rate.hold_off(now, outcome.retry_after_s)
+
     def _show(self) -> None:
         flow, breaker = self._flow, self._breaker
         flow.rate_allowed = self._rate.rate_per_s
-        flow.in_flight_limit = self._in_flight.limit
+        flow.in_flight_limit = self._limit.limit
         flow.breaker = breaker.state.value
         flow.breaker_opened = breaker.opened

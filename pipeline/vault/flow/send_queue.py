@@ -32,18 +32,20 @@ class SendQueue:
     Args:
         rate: Knows the instant of the next send.
         clock: Whose monotonic time the rate runs on.
+        stopping: Set when the run is to stop.
     """
 
-    def __init__(self, rate: AdaptiveRate, clock: Clock) -> None:
+    def __init__(self, rate: AdaptiveRate, clock: Clock, stopping: asyncio.Event) -> None:
         self._rate = rate
         self._clock = clock
+        self._stopping = stopping
         self._line = asyncio.Lock()
         self._lead_s = LEAD_S
         self._handed_out: dict[float, float] = {}
 
-    async def reserve(self, stopping: asyncio.Event) -> float | None:
+    async def reserve(self) -> float | None:
         """Wait until a turn is near and take it; `None` when the run is to stop."""
-        rate, clock = self._rate, self._clock
+        rate, clock, stopping = self._rate, self._clock, self._stopping
         if not self._line.locked() and not stopping.is_set():
             now = clock.monotonic()
             if rate.earliest(now) <= now + self._lead_s:
@@ -57,30 +59,30 @@ class SendQueue:
                 await pause(clock, early_s, stopping)
         return None
 
-    async def reach(self, turn: float, stopping: asyncio.Event) -> bool:
+    async def reach(self, turn: float) -> float | None:
         """Wait for the turn's instant; take another one when it was missed.
 
-        A stalled disk or a gate makes rows late; leaving all at once would bunch the sends.
+        A stalled disk or a Retry-After makes rows late; leaving all at once would bunch the sends.
 
         Returns:
-            Whether to send, now. Not to send means that the run is to stop.
+            When to send, which is now; `None` means that the run is to stop.
         """
         now = self._clock.monotonic()
         self._adapt(now - self._handed_out.pop(turn, now))
-        while not stopping.is_set():
+        while not self._stopping.is_set():
             if turn - now > _PRECISION_S:
-                await pause(self._clock, turn - now, stopping)
+                await pause(self._clock, turn - now, self._stopping)
             elif self._rate.still_valid(turn, now):
                 self._rate.departed(now)
-                return True
+                return now
             else:
-                again = await self.reserve(stopping)
+                again = await self.reserve()
                 if again is None:
                     break
                 self._handed_out.pop(again, None)
                 turn = again
             now = self._clock.monotonic()
-        return False
+        return None
 
     def _hand_out(self, now: float) -> float:
         turn = self._rate.reserve(now)

@@ -55,7 +55,7 @@ class AdaptiveRate:
         self._ceiling = ceiling_per_s
         self._floor = min(FLOOR_PER_S, ceiling_per_s)
         self._set_rate(ceiling_per_s)
-        self._next_at = self._gate_until = self._asked_at = self._cut_at = float("-inf")
+        self._next_at = self._closed_until = self._asked_at = self._cut_at = float("-inf")
         self._plateau: float | None = None
         self._return_s = _RETURN_S
         self._quiet_s = 0.0
@@ -75,20 +75,15 @@ class AdaptiveRate:
         """The level for the next run to start from; `None` while the ceiling was never refused."""
         return None if self._plateau is None else self._rate
 
-    @property
-    def gate_until(self) -> float:
-        """No send before this instant, by the vault's own word."""
-        return self._gate_until
-
     def earliest(self, now: float) -> float:
         """Give the instant that `reserve` would give, without taking it."""
-        return max(now, self._next_at, self._gate_until)
+        return max(now, self._next_at, self._closed_until)
 
     def reserve(self, now: float) -> float:
         """Give the instant at which one send may leave; it is taken from then on."""
         if self._plateau is not None:
             self._win_back(now, self._plateau)
-        turn = max(now, self._next_at, self._gate_until)
+        turn = max(now, self._next_at, self._closed_until)
         self._next_at = turn + self._interval
         return turn
 
@@ -96,10 +91,10 @@ class AdaptiveRate:
         """Say whether a send may leave now in a turn that was reserved before.
 
         One interval late is one send too close to the next, which is the burst of two that a
-        vault must bear; later than that, or behind a gate that fell meanwhile, reserve again.
+        vault must bear; later than that, or after a Retry-After that came meanwhile, reserve again.
         """
         slack = max(_SLACK_S, self._interval)
-        return now - turn <= slack and now >= self._gate_until
+        return now - turn <= slack and now >= self._closed_until
 
     def departed(self, now: float) -> None:
         """Take in that a send left; at a low hidden quota the next keeps its distance from it.
@@ -139,9 +134,9 @@ class AdaptiveRate:
         self._next_at = max(self._next_at, now + self._interval)
 
     def hold_off(self, now: float, seconds: float) -> None:
-        """Close the gate for so many seconds, as a Retry-After demands."""
-        self._gate_until = max(self._gate_until, now + seconds)
-        self._asked_at = max(self._asked_at, self._gate_until)
+        """Send nothing for so many seconds, as a Retry-After demands."""
+        self._closed_until = max(self._closed_until, now + seconds)
+        self._asked_at = max(self._asked_at, self._closed_until)
 
     def _win_back(self, now: float, plateau: float) -> None:
         """Let quiet time raise the rate, counting only time in which the rate held sends back."""

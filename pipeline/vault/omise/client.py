@@ -1,25 +1,28 @@
-"""The Tokens API: a card's body in, the outcome of one attempt out; never a retry.
+"""Makes and retrieves tokens at Omise, one attempt a call and never a retry.
 
 Every way an attempt can end is an `Outcome`; only a cancellation passes through, and says whether
-the last byte had left (`pipeline.vault.transport.failures.proves_not_sent`).
+the last byte had left (`outcome_of`).
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httpx
 
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.omise.answers import classify, request_id_of
-from pipeline.vault.omise.request_body import CardBody, wipe
-from pipeline.vault.omise.token_answer import SentCard
+from pipeline.vault.omise.answers import classify
+from pipeline.vault.omise.request_body import CardMessage, encode_card
 from pipeline.vault.transport.failures import CertificateRefused, proves_not_sent
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
     from pipeline.clock import Clock
+    from pipeline.vault.interface import CardRequest, SentCard
     from pipeline.vault.transport.answer_reader import Answer
 
 _TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}")
@@ -36,6 +39,13 @@ _EVIDENCE: Final = {
     httpx.ReadError: "connection broke after sending",
     httpx.RemoteProtocolError: "no whole answer",
 }
+
+
+_CERTIFICATE_REFUSED: Final = Outcome(
+    OutcomeKind.FATAL,
+    "certificate refused",
+    setting="vault.url or vault.ca_file: the vault could not prove who it is",
+)
 
 
 class Line(Protocol):
@@ -55,7 +65,7 @@ class VaultClient:
         public_key: The account's public key; it is kept only inside the request head.
         api_version: The `Omise-Version` to speak.
         livemode: Whether every answer must be of live mode, or none.
-        clock: For latencies and for a Retry-After without a date.
+        clock: For a Retry-After without a date beside it.
     """
 
     def __init__(
@@ -70,7 +80,6 @@ class VaultClient:
     ) -> None:
         self._line = line
         self._livemode = livemode
-        self._monotonic = clock.monotonic
         self._now = clock.now
         base = httpx.URL(url)
         self._path = base.raw_path.rstrip(b"/") + b"/tokens"
@@ -91,36 +100,40 @@ class VaultClient:
             + b"content-type: application/json\r\ncontent-length: "
         )  # fmt: skip
 
-    async def create_token(
-        self,
-        body: bytes | bytearray,
-        *,
-        last_digits: str,
-        expiration_month: int,
-        expiration_year: int,
-    ) -> Outcome:
+    def card_request(
+        self, fields: Mapping[str, str | int], number: bytes | bytearray | memoryview
+    ) -> CardMessage:
+        """Give the whole `POST /tokens` for one card.
+
+        Args:
+            fields: Canonical column names to values; the Tokens API calls its fields the same.
+            number: The card number's digits in ASCII.
+
+        Raises:
+            ValueError: A field or the number cannot be sent; the message holds neither.
+        """
+        return encode_card(fields, number, self._create_head)
+
+    async def create_token(self, request: CardRequest, sent: SentCard) -> Outcome:
         """Send `POST /tokens` once.
 
         Args:
-            body: JSON from `pipeline.vault.omise.request_body.encode_card`; the caller wipes it.
-            last_digits: The last four digits of the number in it.
-            expiration_month: The month in it, 1 to 12.
-            expiration_year: The year in it, four digits.
+            request: From `card_request`; the caller wipes it.
+            sent: What the answer is compared by.
 
         Returns:
-            The outcome by the tables of `pipeline.vault.omise.answers` and `pipeline.vault.transport.failures`.
+            The outcome by the tables of `pipeline.vault.omise.answers` and
+            `pipeline.vault.transport.failures`.
 
         Raises:
             asyncio.CancelledError: Marked when the last byte had not left.
         """
-        message = CardBody(self._create_head)
-        message += b"%d\r\n\r\n" % len(body)
-        message += body
-        sent = SentCard(last_digits, expiration_month, expiration_year)
-        try:
-            return await self._attempt(message, sent)
-        finally:
-            wipe(message)
+        return await self._attempt(cast("CardMessage", request), sent)
+
+    def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
+        """Give what a cancelled attempt came to, by the transport's mark in the cancellation."""
+        kind = OutcomeKind.NOT_SENT if proves_not_sent(cancelled) else OutcomeKind.AMBIGUOUS
+        return Outcome(kind, "stopped while waiting for the answer")
 
     async def retrieve_token(self, token_id: str, sent: SentCard) -> Outcome:
         """Send `GET /tokens/{id}` once: does this token exist, and is it this card's?
@@ -138,22 +151,16 @@ class VaultClient:
         return await self._attempt(message, sent)
 
     async def _attempt(self, message: bytes | bytearray, sent: SentCard) -> Outcome:
-        started = self._monotonic()
         try:
             answer = await self._line.exchange(message)
         except httpx.TransportError as failure:
-            kind, evidence = kind_of_failure(failure)
-            return Outcome(kind, evidence, latency_s=self._monotonic() - started)
-        kind, evidence, token, code, wait = classify(
-            answer, sent, livemode=self._livemode, now=self._now
-        )
-        latency = self._monotonic() - started
-        return Outcome(kind, evidence, token, code, request_id_of(answer), wait, latency)
+            return outcome_of_failure(failure)
+        return classify(answer, sent, livemode=self._livemode, now=self._now)
 
 
-def kind_of_failure(failure: httpx.TransportError) -> tuple[OutcomeKind, str]:
-    """Give what a transport's exception proves, and our phrase for it."""
+def outcome_of_failure(failure: httpx.TransportError) -> Outcome:
+    """Give what a transport's exception proves, in our phrase for it."""
     if isinstance(failure, CertificateRefused):
-        return OutcomeKind.FATAL, "certificate refused"
+        return _CERTIFICATE_REFUSED
     kind = OutcomeKind.NOT_SENT if proves_not_sent(failure) else OutcomeKind.AMBIGUOUS
-    return kind, _EVIDENCE.get(type(failure), "request refused by our own transport")
+    return Outcome(kind, _EVIDENCE.get(type(failure), "request refused by our own transport"))

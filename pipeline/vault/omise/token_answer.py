@@ -1,15 +1,18 @@
-"""A 200 of the vault: its JSON and what we sent in, a token, a mismatch or a doubt out."""
+"""Reads the body of a 200: a token, another card's token, or nothing that can be believed."""
 
 from __future__ import annotations
 
 import json
 import re
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from pipeline.model import OutcomeKind, Token
+from pipeline.model import Outcome, OutcomeKind, Token
+
+if TYPE_CHECKING:
+    from pipeline.vault.interface import SentCard
 
 _TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}").fullmatch
 _CARD_ID: Final = re.compile(r"card_(test_)?[0-9a-z]{8,64}").fullmatch
@@ -24,28 +27,15 @@ WRONG_MODE: Final = "token of the other mode"
 """The evidence of the one FATAL outcome behind which a token was made."""
 
 
-class SentCard(NamedTuple):
-    """What went out with the card, for comparing it with what came back."""
-
-    last_digits: str
-    expiration_month: int
-    expiration_year: int
-
-
-class Classification(NamedTuple):
-    """What an answer comes to; the client adds who and how long, and makes the outcome of it."""
-
-    kind: OutcomeKind
-    evidence: str
-    token: Token | None = None
-    vault_code: str | None = None
-    retry_after_s: float | None = None
-
-
-_NO_TOKEN: Final = Classification(OutcomeKind.AMBIGUOUS, "status 200 without a token")
-_NO_CARD: Final = Classification(OutcomeKind.AMBIGUOUS, "token without a card")
-_MALFORMED: Final = Classification(OutcomeKind.AMBIGUOUS, "token with a malformed field")
-_OTHER_MODE: Final = Classification(OutcomeKind.FATAL, WRONG_MODE)
+_NO_TOKEN: Final = Outcome(OutcomeKind.AMBIGUOUS, "status 200 without a token")
+_NO_CARD: Final = Outcome(OutcomeKind.AMBIGUOUS, "token without a card")
+_MALFORMED: Final = Outcome(OutcomeKind.AMBIGUOUS, "token with a malformed field")
+_OTHER_MODE: Final = Outcome(
+    OutcomeKind.FATAL,
+    WRONG_MODE,
+    setting="vault.mode: the vault answers in the other mode",
+    is_unseen=True,
+)
 
 
 def read_object(body: bytes) -> dict[str, Any] | None:
@@ -88,7 +78,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def classify_token(body: bytes, sent: SentCard, *, livemode: bool) -> Classification:
+def classify_token(body: bytes, sent: SentCard, *, livemode: bool) -> Outcome:
     """Classify the body of a 200 with a JSON content type.
 
     Args:
@@ -112,8 +102,8 @@ def classify_token(body: bytes, sent: SentCard, *, livemode: bool) -> Classifica
     if token is None:
         return _MALFORMED
     if (token.last_digits, token.expiration_month, token.expiration_year) != sent:
-        return Classification(OutcomeKind.MISMATCH, "token of another card", token)
-    return Classification(OutcomeKind.OK, "token", token)
+        return Outcome(OutcomeKind.MISMATCH, "token of another card", token)
+    return Outcome(OutcomeKind.OK, "token", token)
 
 
 def _token(answer: dict[str, Any], card: dict[str, Any], *, livemode: bool) -> Token | None:

@@ -1,0 +1,138 @@
+"""Gives each slot its next card, and never two at once that an answer could not tell apart.
+
+An answer is compared with its card by last four digits and expiration. Two cards with equal ones
+could be swapped by the vault and nobody would see it, so the second waits until the first is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from pipeline.clock import pause
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pipeline.clock import Clock
+    from pipeline.migration.transitions import WaitingCard
+    from pipeline.vault.interface import SentCard
+
+_WAITING_MAX: Final = 5_000
+"""No more is read while so many cards wait for their like or for their time."""
+
+_OTHERS_FIRST: Final = 4
+"""A card that was set aside lets so many others go before it, while there are any."""
+
+_LOOK_AGAIN_S: Final = 0.05
+
+
+class CardQueue:
+    """Cards that wait for a slot, in order, but for those that have to wait longer.
+
+    Args:
+        source: Gives the next cards to send.
+        clock: For cards that wait for their time.
+        stopping: Set when the run is to stop.
+    """
+
+    def __init__(
+        self, source: AsyncIterator[list[WaitingCard]], clock: Clock, stopping: asyncio.Event
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._stopping = stopping
+        self._ready: deque[WaitingCard] = deque()
+        self._under_way: set[SentCard] = set()
+        self._alike: dict[SentCard, deque[WaitingCard]] = {}
+        self._alike_count = 0
+        self._aside: list[tuple[float, int, int, WaitingCard]] = []
+        self._taken = 0
+        self._order = count()
+        self._refilling = asyncio.Lock()
+        self._exhausted = False
+
+    async def next(self) -> WaitingCard | None:
+        """Give the next card; `None` when there is none or the run is to stop."""
+        while not self._stopping.is_set():
+            card = self._pop()
+            if card is not None:
+                self._taken += 1
+                return card
+            if self._alike_count + len(self._aside) >= _WAITING_MAX:
+                await pause(self._clock, _LOOK_AGAIN_S, self._stopping)
+            elif not self._exhausted:
+                await self._refill()
+            elif self._aside:
+                wait_s = self._aside[0][0] - self._clock.monotonic()
+                await pause(self._clock, max(wait_s, _LOOK_AGAIN_S), self._stopping)
+            else:
+                # Cards that wait for their like are taken by the slot that has it.
+                return None
+        return None
+
+    def done(self, card: WaitingCard) -> None:
+        """Take in that a card needs its slot no more; wipe it and let its like go next."""
+        card.request.wipe()
+        self._release(card)
+
+    def set_aside(self, card: WaitingCard, seconds: float) -> None:
+        """Keep a card for later: after so many seconds, and after some others."""
+        entry = (
+            self._clock.monotonic() + seconds,
+            self._taken + _OTHERS_FIRST,
+            next(self._order),
+            card,
+        )
+        heapq.heappush(self._aside, entry)
+        self._release(card)
+
+    def wipe(self) -> None:
+        """Overwrite every card that still waits."""
+        waiting = (*self._ready, *(card for *_, card in self._aside))
+        for card in (*waiting, *(card for cards in self._alike.values() for card in cards)):
+            card.request.wipe()
+
+    def _pop(self) -> WaitingCard | None:
+        while True:
+            card = self._pop_aside()
+            if card is None and self._ready:
+                card = self._ready.popleft()
+            if card is None:
+                return None
+            if card.sent not in self._under_way:
+                self._under_way.add(card.sent)
+                return card
+            self._alike.setdefault(card.sent, deque()).append(card)
+            self._alike_count += 1
+
+    def _pop_aside(self) -> WaitingCard | None:
+        if not self._aside:
+            return None
+        due, after, _, card = self._aside[0]
+        if due > self._clock.monotonic():
+            return None
+        others_left = bool(self._ready) or not self._exhausted
+        if self._taken < after and others_left:
+            return None
+        heapq.heappop(self._aside)
+        return card
+
+    def _release(self, card: WaitingCard) -> None:
+        self._under_way.discard(card.sent)
+        alike = self._alike.get(card.sent)
+        if alike:
+            self._ready.appendleft(alike.popleft())
+            self._alike_count -= 1
+            if not alike:
+                del self._alike[card.sent]
+
+    async def _refill(self) -> None:
+        async with self._refilling:
+            if not self._ready and not self._exhausted:
+                batch = await anext(self._source, None)
+                self._exhausted = batch is None
+                self._ready.extend(batch or ())

@@ -1,0 +1,71 @@
+"""Says which outcomes end a run, and with which trouble."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.errors import (
+    CardferryError,
+    CardNumberFound,
+    VaultRefusedSettings,
+    VaultUnavailable,
+)
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.flow.row_refusals import Refusal
+from pipeline.vault.interface import ECHOED
+
+_FORM: Final = (
+    "[export.columns] or vault.api_version: the vault rejects the form of every request so far"
+)
+
+
+def trouble_of(outcome: Outcome, refusal: Refusal | None) -> CardferryError | None:
+    """Give the trouble that an outcome ends the run with, `None` when the run goes on.
+
+    Args:
+        outcome: What an attempt came to.
+        refusal: Whom it speaks of, if it refuses.
+    """
+    if outcome.kind is OutcomeKind.MISMATCH:
+        return _echoed() if outcome.evidence == ECHOED else mixed_up()
+    for_all = outcome.kind is OutcomeKind.DENIED and refusal is Refusal.OF_ALL
+    if for_all or outcome.kind is OutcomeKind.FATAL:
+        return _refused(outcome.setting or outcome.evidence)
+    if outcome.is_of_form and refusal is Refusal.OF_ALL:
+        return _refused(_FORM)
+    return None
+
+
+def mixed_up() -> VaultUnavailable:
+    """Give the trouble that an answer for another card, or a token id given twice, means."""
+    return VaultUnavailable(
+        "the vault mixed cards up: an answer spoke of another card; the rows are held",
+        next_step="Talk to the vault before you run again; `failures.csv` lists the rows.",
+    )
+
+
+def too_many_failures() -> VaultUnavailable:
+    """Give the trouble that more failing rows than the settings allow mean."""
+    return VaultUnavailable(
+        "more rows fail than rules.max_failure_rate allows",
+        next_step="Look at `cardferry status DIR`, then decide whether to go on.",
+    )
+
+
+def outage() -> VaultUnavailable:
+    """Give the trouble that a vault out of order for too long means."""
+    return VaultUnavailable(
+        "the vault has been out of order for longer than flow.outage_max_s",
+        next_step="Run the same command again when the vault is well.",
+    )
+
+
+def _echoed() -> CardNumberFound:
+    return CardNumberFound(
+        "the vault's answer repeats the card number in a field that is kept; the row is held",
+        next_step="Talk to the vault; nothing of that answer was written down.",
+    )
+
+
+def _refused(setting: str) -> VaultRefusedSettings:
+    return VaultRefusedSettings([setting], next_step="Correct it, then run the same command again.")

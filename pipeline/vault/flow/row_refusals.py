@@ -1,0 +1,118 @@
+"""Tells a vault that refuses everybody from a vault that refuses one row.
+
+A 403, 404, redirect or 429 may speak of all rows (a wrong key, a limit) or of the one that drew it
+(a firewall that dislikes a name). What the other rows get decides: a refusal is the row's own once
+others succeed between its tries. Pure: rows are numbers, successes are counted by the caller.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+DENIED_ROWS_MAX: Final = 3
+"""So many rows denied with no success between are the vault's word for all."""
+
+DENIALS_MAX: Final = 3
+"""So often one row is tried before its denial is believed to be its own."""
+
+FORMS_MAX: Final = 20
+"""When the first so many cards are all rejected for their form, the form is our doing."""
+
+_WINDOW: Final = 256
+_UNLIKELY: Final = 1e-3
+_IMPOSSIBLE: Final = 1e-9
+"""How likely it is that a limit for all hits one row so often by chance: below the first the row is
+suspect and the shared rate learns nothing from it, below the second it is refused for itself."""
+
+_THROTTLES_MIN: Final = 5
+_LONELY_MAX: Final = 20
+"""Tries after which the last row of all, with nobody left to compare it with, is set aside."""
+
+
+class Refusal(Enum):
+    """Whom a refusal speaks of."""
+
+    OF_ALL = "of all"
+    UNCLEAR = "unclear"
+    OF_THIS_ROW = "of this row"
+
+
+class RowRefusals:
+    """Remembers which rows are refused at the moment, and what became of the others meanwhile."""
+
+    def __init__(self) -> None:
+        self._denied: dict[int, int] = {}
+        self._throttled: dict[int, tuple[int, int]] = {}
+        self._in_a_row: set[int] = set()
+        self._in_a_row_at = 0
+        self._fresh: list[int] = []
+        self._forms = 0
+        self._rows_own = False
+
+    @property
+    def any_open(self) -> bool:
+        """Whether some row is being refused."""
+        return bool(self._denied or self._throttled)
+
+    def forget(self, row: int) -> None:
+        """Take in that a row was not refused this time."""
+        self._denied.pop(row, None)
+        self._throttled.pop(row, None)
+
+    def denied(self, row: int, successes: int) -> Refusal:
+        """Take in a 403, 404 or redirect.
+
+        Args:
+            row: The row's id.
+            successes: Answers of this run so far that show the vault at work.
+        """
+        times = self._denied[row] = self._denied.get(row, 0) + 1
+        if self._others_too(row, successes, DENIED_ROWS_MAX):
+            return Refusal.OF_ALL
+        if times < DENIALS_MAX:
+            return Refusal.UNCLEAR
+        self.forget(row)
+        return Refusal.OF_THIS_ROW if successes else Refusal.OF_ALL
+
+    def throttled(self, row: int, successes: int) -> Refusal:
+        """Take in a 429; arguments as for `denied`."""
+        times, since = self._throttled.get(row, (0, successes))
+        times += 1
+        self._throttled[row] = times, since
+        if times == 1:
+            self._fresh = [at for at in self._fresh if at > successes - _WINDOW] + [successes]
+        alone = not self._others_too(row, successes, 2)
+        chance = self._share(successes) ** times
+        others_succeed = successes - since >= times
+        if times >= _LONELY_MAX and alone and successes:
+            return self._own(row)
+        if others_succeed and times >= _THROTTLES_MIN and chance < _IMPOSSIBLE:
+            return self._own(row)
+        if (others_succeed and chance < _UNLIKELY) or (self._rows_own and alone and successes):
+            return Refusal.UNCLEAR
+        return Refusal.OF_ALL
+
+    def rejected_for_form(self, tokens: int) -> Refusal:
+        """Take in that a card was rejected for its form; `tokens` were made in this run so far."""
+        self._forms += 1
+        return Refusal.OF_ALL if not tokens and self._forms >= FORMS_MAX else Refusal.OF_THIS_ROW
+
+    def _own(self, row: int) -> Refusal:
+        """From the first such row on, a lone 429 is no news of the vault's limit."""
+        self._rows_own = True
+        self.forget(row)
+        return Refusal.OF_THIS_ROW
+
+    def _others_too(self, row: int, successes: int, rows: int) -> bool:
+        """Whether so many rows, this one among them, were refused with no success between."""
+        if successes != self._in_a_row_at:
+            self._in_a_row.clear()
+            self._in_a_row_at = successes
+        self._in_a_row.add(row)
+        return len(self._in_a_row) >= rows
+
+    def _share(self, successes: int) -> float:
+        """Give the share of rows that were throttled at their first try, from above."""
+        many = len(self._fresh)
+        return (many + 1) / (min(successes, _WINDOW) + many + 1)
