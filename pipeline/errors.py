@@ -7,6 +7,7 @@ the data, so both may be printed anywhere.
     CardferryError                 1   a bug, if it is ever raised bare
     ├── VaultUnavailable           4   outage, retry budget spent, an answer that cannot be trusted
     ├── LocalStorageFailed         5   disk full, failing sync, unwritable folder
+    ├── LocalResourcesExhausted    5   no descriptor, no memory, no port left on this machine
     ├── ExportRefused              6   wrong key, damaged, unsigned, security codes, bad header
     │   └── KeyUnusable            6   our key is missing, unreadable or locked; no export is to blame
     ├── SettingsRefused            7   every problem of the settings at once
@@ -14,11 +15,13 @@ the data, so both may be printed anywhere.
     ├── VerificationFailed         8   ledger, trail, manifest or an output does not verify
     ├── CardNumberFound            9   a card number where none may be
     ├── MigrationLocked           11   another run holds this migration
-    └── Interrupted          130/143   SIGINT or SIGTERM, after draining
+    └── Interrupted      129/130/143   SIGHUP, SIGINT or SIGTERM, after draining
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -51,6 +54,24 @@ class LocalStorageFailed(CardferryError):
     """This machine's disk refused; nothing is lost and the same command goes on."""
 
     exit_code = 5
+
+
+class LocalResourcesExhausted(CardferryError):
+    """This machine gives no more descriptors, memory or ports; nothing is lost.
+
+    Args:
+        trouble: What the operating system said.
+    """
+
+    exit_code = 5
+
+    def __init__(self, trouble: OSError) -> None:
+        number = trouble.errno or 0
+        super().__init__(
+            f"this machine refused a connection: {os.strerror(number)} "
+            f"({errno.errorcode.get(number, number)})",
+            next_step="Lower flow.in_flight_max or raise the limit (`ulimit -n`), then run again.",
+        )
 
 
 class ExportRefused(CardferryError):
@@ -116,7 +137,7 @@ class Interrupted(CardferryError):
     """A signal asked the run to stop and it did, with everything settled or counted.
 
     Args:
-        signal_number: The signal, SIGINT (2) or SIGTERM (15).
+        signal_number: The signal: SIGHUP (1), SIGINT (2) or SIGTERM (15).
     """
 
     def __init__(self, signal_number: int) -> None:

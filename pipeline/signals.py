@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """Give the signals that stop a run.
+
+    SIGHUP, a closed terminal, is none of them where the process was started to ignore it (nohup).
+    """
+    return tuple(
+        number
+        for number in _STOPPING_SIGNALS
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    )
 
 
 class DeferredSignals:
@@ -36,8 +48,8 @@ class DeferredSignals:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for as long as the context lasts."""
-        before = {number: signal.signal(number, self._take) for number in STOPPING_SIGNALS}
+        """Take every stopping signal for as long as the context lasts."""
+        before = {number: signal.signal(number, self._take) for number in stopping_signals()}
         try:
             yield
         finally:

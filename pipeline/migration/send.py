@@ -22,7 +22,7 @@ from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.troubles import mixed_up
 from pipeline.migration.waiting_cards import waiting_cards
-from pipeline.signals import STOPPING_SIGNALS
+from pipeline.signals import stopping_signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -214,8 +214,8 @@ def _stopped_by_signals(first: Callable[[int], None], signals: DeferredSignals) 
         seen.append(number)
         first(number)
 
-    before = {number: signal.getsignal(number) for number in STOPPING_SIGNALS}
-    for number in STOPPING_SIGNALS:
+    before = {number: signal.getsignal(number) for number in stopping_signals()}
+    for number in before:
         loop.add_signal_handler(number, stop, int(number))
     if signals.waiting is not None:
         stop(signals.waiting)

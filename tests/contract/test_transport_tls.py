@@ -82,16 +82,13 @@ def test_a_certificate_of_the_private_authority_is_believed(run, ca_file):
 
     async def attempt(url):
         async with VaultTransport(url, tls=verifying_context(ca_file)) as transport:
-            answers = [await transport.exchange(MESSAGE) for _ in range(3)]
-            return answers, transport.peer
+            return [await transport.exchange(MESSAGE) for _ in range(3)]
 
     with RawServer(answer_all, tls=server_context()) as server:
-        answers, peer = run(attempt(server.url))
+        answers = run(attempt(server.url))
 
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert len(server.conversations) == 1
-    assert peer.tls_version in {"TLSv1.2", "TLSv1.3"}
-    assert len(peer.certificate_sha256) == 64
 
 
 STRANGERS = {

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pipeline.errors import Interrupted
-from pipeline.signals import STOPPING_SIGNALS, DeferredSignals
+from pipeline.signals import DeferredSignals, stopping_signals
 
 
 def strike(number):
@@ -17,7 +17,7 @@ def strike(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", STOPPING_SIGNALS)
+@pytest.mark.parametrize("number", stopping_signals())
 def test_outside_of_a_commit_a_signal_interrupts_at_once(number):
     """With the signal's number, for the exit code."""
     signals = DeferredSignals()
@@ -76,11 +76,11 @@ def test_in_another_thread_there_is_nothing_to_hold():
 
 def test_handlers_of_before_are_put_back():
     """A library that calls a run keeps its own."""
-    before = [signal.getsignal(number) for number in STOPPING_SIGNALS]
+    before = [signal.getsignal(number) for number in stopping_signals()]
     with DeferredSignals().interrupting():
-        assert before != [signal.getsignal(number) for number in STOPPING_SIGNALS]
+        assert before != [signal.getsignal(number) for number in stopping_signals()]
 
-    assert before == [signal.getsignal(number) for number in STOPPING_SIGNALS]
+    assert before == [signal.getsignal(number) for number in stopping_signals()]
 
 
 def test_the_second_signal_ends_the_process_at_once():

@@ -18,6 +18,9 @@ from pipeline.vault.transport.answer_reader import Answer, AnswerReader, Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LOOKS_MAX: Final = 4
+"""So often an overdue answer is waited for because bytes of it lie in the socket."""
+
 _POLL_EVENTS: Final = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
 
@@ -36,10 +39,12 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_loop",
         "_lost",
+        "_overdue",
         "_poller",
         "_read_s",
         "_reader",
         "_sealed",
+        "_silence",
         "_total_at",
         "_transport",
         "_unsent",
@@ -56,6 +61,8 @@ class Connection(asyncio.Protocol):
         self._lost: Callable[[Connection], None] | None = lost
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
+        self._silence: asyncio.Future[bool] | None = None
+        self._overdue = 0
         self._unsent = False
         self._reader = AnswerReader()
         self.deadline = float("inf")
@@ -114,6 +121,7 @@ class Connection(asyncio.Protocol):
         assert transport is not None  # noqa: S101 - the pool never hands out an unconnected one.
         self._waiter = waiter = self._loop.create_future()
         self._total_at, self._read_s = total_at, read_s
+        self._overdue = 0
         closed = transport.is_closing()
         if not closed:
             transport.write(message)
@@ -135,8 +143,39 @@ class Connection(asyncio.Protocol):
         self.idle_since = now
         return True
 
+    async def is_silent(self, seconds: float) -> bool:
+        """Wait whether bytes follow an answer, then close; say whether none did.
+
+        An end of our own is sent where it can be, so that a peer with nothing more to say hangs up
+        and need not be waited for.
+        """
+        transport = self._transport
+        if transport is None:
+            return True
+        self._silence = silence = self._loop.create_future()
+        if not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+        timer = self._loop.call_later(seconds, self._end_silence, True)  # noqa: FBT003
+        try:
+            return bool(await silence)
+        finally:
+            timer.cancel()
+            self._silence = None
+            self.abort()
+
+    def _end_silence(self, silent: bool) -> None:  # noqa: FBT001 - a future's result.
+        if self._silence is not None and not self._silence.done():
+            self._silence.set_result(silent)
+
     def expire(self) -> None:
-        """Give up waiting, in the class of timeout that the evidence allows."""
+        """Give up waiting, in the class of timeout that the evidence allows, but not at once.
+
+        A process that was paused finds its timers due before it has read its sockets: the first
+        call only notes that time is up, and as long as there is something to read the next few do.
+        """
+        self._overdue += 1
+        if self._overdue == 1 or (self._overdue < _LOOKS_MAX and self._poller.poll(0)):
+            return
         if self._unsent:
             self._fail(httpx.WriteTimeout("the request could not be written in time"))
         else:
@@ -202,6 +241,7 @@ class Connection(asyncio.Protocol):
         """Take a piece of the answer."""
         waiter = self._waiter
         if waiter is None:
+            self._end_silence(False)  # noqa: FBT003
             self.abort()
             return
         try:
@@ -220,6 +260,7 @@ class Connection(asyncio.Protocol):
         """Turn the end of the connection into the truth about the request under way."""
         waiter = self._waiter
         if waiter is None:
+            self._end_silence(True)  # noqa: FBT003
             self._report_lost()
             return
         answer = self._reader.end() if exc is None else None

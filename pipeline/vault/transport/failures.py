@@ -13,6 +13,7 @@
 | `httpx.ReadTimeout` | no whole answer in time | may have arrived |
 | `httpx.ReadError` | the connection broke after the last byte | may have arrived |
 | `httpx.RemoteProtocolError` | half an answer, junk, too long, more than one, hung up | may have arrived |
+| `LocalResourcesExhausted` (ends the run) | this machine gives no descriptor, memory or port | never left |
 | anything else | a bug of ours, a cancellation after the last byte | may have arrived |
 
 Behind TLS the kernel's side cannot be seen: a request counts as sent once the TLS layer has it.
@@ -21,6 +22,7 @@ Behind TLS the kernel's side cannot be seen: a request counts as sent once the T
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Final
 
 import httpx
@@ -40,6 +42,12 @@ NOT_SENT: Final = (
     httpx.WriteTimeout,
 )
 """The exceptions that prove that the last byte of the request never left this process."""
+
+LOCAL_ERRNOS: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EADDRNOTAVAIL}
+)
+"""What the operating system says when it is this machine that has no connection to give; trying
+again would only make the vault's outage of it."""
 
 _CANCELLED_UNSENT: Final = "cancelled before the last byte left"
 

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from pipeline.errors import LocalResourcesExhausted
 from pipeline.vault.transport.connection import Connection
-from pipeline.vault.transport.failures import CertificateRefused
-from pipeline.vault.transport.tls import Peer, peer_of
+from pipeline.vault.transport.failures import LOCAL_ERRNOS, CertificateRefused
 
 _SWEEP_S: Final = 0.05
 """Seconds between two looks at the deadlines: their precision, and cheaper than a timer each."""
@@ -61,7 +61,6 @@ class ConnectionPool:
         self._connections: set[Connection] = set()
         self._queue: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
-        self.peer: Peer | None = None
 
     def take_idle(self, now: float) -> Connection | None:
         """Give the connection used last, if one is fit for another request."""
@@ -79,6 +78,7 @@ class ConnectionPool:
             httpx.PoolTimeout: None became free in time.
             httpx.ConnectTimeout: Name, TCP or TLS took too long.
             httpx.ConnectError: The vault cannot be reached (`CertificateRefused`: or believed).
+            LocalResourcesExhausted: This machine has no connection to give.
         """
         loop = asyncio.get_running_loop()
         while self._slots >= self._limit:
@@ -151,7 +151,7 @@ class ConnectionPool:
     ) -> Connection:
         try:
             async with asyncio.timeout_at(_instant(loop.time() + bounds.connect, total_at)):
-                transport, connection = await loop.create_connection(
+                _, connection = await loop.create_connection(
                     lambda: Connection(loop, sealed=self._tls is not None, lost=self._on_lost),
                     self._host,
                     self._port,
@@ -166,8 +166,6 @@ class ConnectionPool:
         if connection.closed:
             self._free_slot()
             raise httpx.ConnectError("the vault hung up at once")
-        if self.peer is None and self._tls is not None:
-            self.peer = peer_of(transport)
         self._connections.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP_S, self._sweep, loop)
@@ -198,8 +196,12 @@ def _instant(first: float, second: float) -> float | None:
     return earlier if earlier < float("inf") else None
 
 
-def _connect_failure(failure: OSError | UnicodeError) -> httpx.TransportError:
+def _connect_failure(
+    failure: OSError | UnicodeError,
+) -> httpx.TransportError | LocalResourcesExhausted:
     """Name what kept the connection from being made; the original may quote names and paths."""
+    if isinstance(failure, OSError) and failure.errno in LOCAL_ERRNOS:
+        return LocalResourcesExhausted(failure)
     if isinstance(failure, TimeoutError):
         return httpx.ConnectTimeout("the vault could not be reached in time")
     if isinstance(failure, ssl.SSLCertVerificationError):

@@ -10,6 +10,7 @@ nothing is ever resent, redirected or proxied, and the environment is not read.
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 import httpx
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pipeline.vault.transport.answer_reader import Answer
-    from pipeline.vault.transport.tls import Peer
+    from pipeline.vault.transport.connection import Connection
+
+SILENCE_S: Final = 0.05
+"""A refusal is believed when nothing follows it on its line for so long; and no line that refused
+carries another request, because a refusal told twice would be taken for the next card's."""
 
 _IDENTITY: Final = frozenset({b"", b"identity"})
 _OWN_FIELDS: Final = frozenset({b"transfer-encoding", b"content-length", b"connection"})
@@ -66,11 +71,6 @@ class VaultTransport(httpx.AsyncBaseTransport):
             keepalive_s=keepalive_s,
         )
 
-    @property
-    def peer(self) -> Peer | None:
-        """Who answered over TLS, for the audit; `None` over plain http or before a connection."""
-        return self._pool.peer
-
     async def exchange(
         self, message: bytes | bytearray, timeouts: Timeouts | None = None
     ) -> Answer:
@@ -101,7 +101,9 @@ class VaultTransport(httpx.AsyncBaseTransport):
             if not connection.abandon():
                 mark_unsent(cancelled)
             raise
-        if connection.finish(loop.time()):
+        if answer.status != HTTPStatus.OK:
+            await _require_silence(connection)
+        elif connection.finish(loop.time()):
             self._pool.release(connection)
         if answer.fields.get(b"content-encoding", b"") not in _IDENTITY:
             raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
@@ -147,6 +149,11 @@ class VaultTransport(httpx.AsyncBaseTransport):
     ) -> None:
         """Close every connection."""
         await self.aclose()
+
+
+async def _require_silence(connection: Connection) -> None:
+    if not await connection.is_silent(SILENCE_S):
+        raise httpx.RemoteProtocolError("bytes that nobody asked for followed a refusal")
 
 
 def _message(request: httpx.Request, body: bytes) -> bytes:
