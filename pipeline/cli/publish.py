@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import __version__, process_guards
+from pipeline import process_guards
 from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.cli.summary import show_balance
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
-from pipeline.errors import VerificationFailed
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.store import is_begun, ledger_url
-from pipeline.outputs.publisher import publish as write_outputs
+from pipeline.migration.publish import publish_again
 from pipeline.outputs.signature import Signer
 
 if TYPE_CHECKING:
@@ -51,18 +47,9 @@ def publish(
         operator = settings.audit.operator or operator
         if credentials.signing_key is not None:
             signer = Signer.from_pem(credentials.signing_key, credentials.signing_passphrase)
-    if not is_begun(folder):
-        raise VerificationFailed(
-            "there is no ledger in this folder",
-            next_step="Name the folder that `cardferry run -o` made.",
-        )
-    with migration_lock(folder):
-        ledger = Ledger(ledger_url(folder), SystemClock())
-        try:
-            ledger.attend(operator, f"{system.host}:{system.pid}")
-            figures = write_outputs(ledger, folder, __version__, signer)
-        finally:
-            ledger.close()
+    figures = publish_again(
+        folder, SystemClock(), signer, (operator, f"{system.host}:{system.pid}")
+    )
     if as_json:
         terminal.print_json(
             {

@@ -1,48 +1,27 @@
-"""Runs `cardferry verify DIR`: names what was changed in a migration folder, offline.
-
-No published file is touched. That somebody looked, and what they found, goes into the ledger's
-chain of events: from there the next run's trail has it.
-"""
+"""Runs `cardferry verify DIR`: names what was changed in a migration folder, offline."""
 
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline import __version__, process_guards
-from pipeline.cards.validator import validate
+from pipeline import process_guards
 from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
 from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.config.loading import load_settings
 from pipeline.disk import open_regular_file
-from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
-from pipeline.exports.reader import read
-from pipeline.exports.sealed_export import SealedExport
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.lock import is_locked, migration_lock
-from pipeline.ledger.planning import Planning
-from pipeline.ledger.publications import VERIFICATION
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
-from pipeline.migration import parts
-from pipeline.migration.plan import planned_cards, wipe_chunk
-from pipeline.outputs.manifest import MANIFEST_NAME
-from pipeline.outputs.verify import verify as verify_folder
-from pipeline.outputs.verify_export import JudgedRows, compare_export
+from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.ledger.lock import is_locked
+from pipeline.migration.verify import verify_migration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from pipeline.cards.validator import Rules
     from pipeline.cli.terminal import Terminal
-    from pipeline.exports.sealed_export import PlainBlocks
-    from pipeline.migration.plan import Reading
-    from pipeline.outputs.differences import Difference
     from pipeline.outputs.verify import Verification
 
 _NEXT_STEP: Final = (
@@ -93,11 +72,16 @@ def verify(
     Exit code 8, with the file and the place, on any difference.
     """
     process_guards.harden()
-    pem = None if public_key is None else _read_key(public_key)
-    found = verify_folder(folder, SystemClock(), __version__, pem)
-    if exports and not any(difference.file == LEDGER_NAME for difference in found.differences):
-        found.differences += _compare_exports(folder, exports, config_file, overrides)
-    not_noted = _note(folder, exports, found)
+    system = process_guards.system_facts()
+    verified = verify_migration(
+        folder,
+        SystemClock(),
+        public_key=None if public_key is None else _read_key(public_key),
+        exports=exports,
+        settings=load_settings(config_file, os.environ, overrides) if exports else None,
+        who=(system.login_user or system.user, f"{system.host}:{system.pid}"),
+    )
+    found, not_noted = verified.found, verified.not_noted
     if as_json:
         terminal.print_json(_tree(folder, exports, found) | {"noted": not_noted is None})
         return VerificationFailed.exit_code if found.differences else 0
@@ -121,75 +105,6 @@ def _read_key(path: Path) -> bytes:
     except OSError as error:
         problem = f"--public-key: {path.name}: cannot be read ({error.strerror})"
         raise SettingsRefused([problem], next_step="Give the PEM file of the key.") from None
-
-
-def _note(folder: Path, exports: Sequence[Path], found: Verification) -> str | None:
-    """Write the verification into the chain of events; give the reason where that may not be."""
-    ledger_path, system = folder / LEDGER_NAME, process_guards.system_facts()
-    if any(difference.file == LEDGER_NAME for difference in found.differences):
-        # What has been tampered with is evidence, to the last byte.
-        return "the ledger itself does not verify"
-    if ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
-        return "the ledger belongs to somebody else, or may not be written"
-    try:
-        manifest = sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
-    except OSError:
-        manifest = None
-    try:
-        with migration_lock(folder), closing(Ledger(ledger_url(folder), SystemClock())) as ledger:
-            origin = f"{system.host}:{system.pid}"
-            ledger.attend(system.login_user or system.user, origin)
-            ledger.note(
-                VERIFICATION,
-                resource=MANIFEST_NAME,
-                success=not found.differences,
-                differences=len(found.differences),
-                first_file=found.differences[0].file if found.differences else None,
-                exports=len(exports),
-                signature=found.signature,
-                manifest=manifest,
-            )
-    except CardferryError as trouble:
-        return trouble.message
-    return None
-
-
-def _compare_exports(
-    folder: Path, paths: Sequence[Path], config_file: Path | None, overrides: Sequence[str]
-) -> list[Difference]:
-    settings, credentials = load_settings(config_file, os.environ, overrides)
-    keys, limits = (
-        parts.envelope_keys(settings, credentials),
-        parts.envelope_limits(settings),
-    )
-    reading = parts.reading(settings)
-    with closing(Ledger(ledger_url(folder), SystemClock(), read_only=True)) as ledger:
-        if ledger.recall("settings_digest") != meaning_digest(settings):
-            raise SettingsRefused(
-                ["vault, export columns or rules differ from those of this migration"],
-                next_step="Name the settings file that the run was started with.",
-            )
-        differences: list[Difference] = []
-        for path in paths:
-            with SealedExport(path, keys, limits) as sealed:
-                sha256 = sealed.digest().sha256
-                known = Planning(ledger).find(sha256)
-                rules = reading.rules(known.as_of) if known else None
-                with sealed.prove() as blocks, ledger.look() as look:
-                    judged = _judged(blocks, reading, rules) if rules else iter(())
-                    differences += compare_export(look, sha256, path.name, judged)
-        return differences
-
-
-def _judged(blocks: PlainBlocks, reading: Reading, rules: Rules) -> Iterator[JudgedRows]:
-    """Read and judge an export as pass 1 does, to its last byte, so that it is proved too."""
-    for chunk in read(blocks, reading.options):
-        verdict = validate(chunk, rules)
-        rejections = [*chunk.rejections, *verdict.rejections]
-        yield JudgedRows(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
-        wipe_chunk(chunk, verdict.cards)
-    for _ in blocks:
-        pass
 
 
 def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pipeline.ledger.listings import FAILED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.timeline import timeline
-from pipeline.outputs.verdict import judge
+from pipeline.outputs.wording import verdict_of
 
 if TYPE_CHECKING:
     from pipeline.ledger.records import ExportRecord, RunRecord
@@ -70,7 +70,7 @@ def gather(look: Snapshot, version: str) -> dict[str, Any]:
     return {
         "version": FIGURES_VERSION,
         "cardferry": version,
-        "verdict": judge(sums, unseen),
+        "verdict": verdict_of(sums, unseen),
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,

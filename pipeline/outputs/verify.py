@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CardferryError
-from pipeline.outputs.differences import WHOLE, Difference
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.rebuild import Rebuilding
@@ -20,7 +19,9 @@ from pipeline.outputs.signature import is_signed, load_public_key
 from pipeline.outputs.sinks import digest_of
 from pipeline.outputs.verify_contents import content_differences
 from pipeline.outputs.verify_ledger import (
+    WHOLE,
     WRITTEN_BY_NOBODY,
+    Difference,
     SoundLedger,
     judge_manifest,
     ledger_witness,

@@ -13,7 +13,7 @@ from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import JUDGED
 from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import FAILURE_CODES, RowState, Stage
-from pipeline.outputs.differences import WHOLE, Difference
+from pipeline.outputs.verify_ledger import WHOLE, Difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

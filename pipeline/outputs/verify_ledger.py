@@ -18,17 +18,19 @@ from pipeline import hashing
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
-from pipeline.outputs.differences import WHOLE, Difference
 from pipeline.outputs.manifest import MANIFEST_NAME, parse_manifest
-from pipeline.outputs.trail import TRAIL_NAME, ChainEnd, check_trail
+from pipeline.outputs.trail import TRAIL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pipeline.clock import Clock
     from pipeline.ledger.publications import Account
     from pipeline.ledger.snapshot import Snapshot
+
+WHOLE: Final = "whole file"
+"""The place of a difference that is not in one place."""
 
 WRITTEN_BY_NOBODY: Final = (
     ValueError,
@@ -38,6 +40,32 @@ WRITTEN_BY_NOBODY: Final = (
     ArithmeticError,
 )
 """What reading a row raises when it holds something that Cardferry never writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that no longer says what it said.
+
+    Attributes:
+        file: The file's name in the migration folder.
+        place: Where in the file: a byte, a line, a row and column, an event, or `WHOLE`.
+        problem: What is wrong there, without any value from the data.
+    """
+
+    file: str
+    place: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.place}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """Where a chain of events stops: the last hash and the number of events."""
+
+    head: str = hashing.GENESIS
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +203,38 @@ def _speaks_of_more(manifest: dict[str, Any], folder: Path, account: Account) ->
 
 def _distrusted(content: bytes, place: str, problem: str) -> ManifestVerdict:
     return ManifestVerdict(content, None, Difference(MANIFEST_NAME, place, problem))
+
+
+def check_trail(lines: Iterable[bytes]) -> ChainEnd | Difference:
+    """Follow the chain through a trail.
+
+    Args:
+        lines: The file's lines with their line ends.
+
+    Returns:
+        Where the chain ends, or the first line that does not hold.
+    """
+    end = ChainEnd()
+    for number, line in enumerate(lines, 1):
+        own = _own_hash(line, end)
+        if own is None:
+            return Difference(
+                TRAIL_NAME, f"line {number}", "the line does not follow from the one before it"
+            )
+        end = ChainEnd(own, number)
+    return end
+
+
+def _own_hash(line: bytes, before: ChainEnd) -> str | None:
+    """Give the line's hash if the line is canonical, in its turn, and linked; None if not."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        event = orjson.loads(line)
+        if hashing.canonical(event) + b"\n" != line:
+            return None
+        own, previous = event.pop("hash"), event.pop("prev")
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+    in_turn = event.get("seq") == before.length + 1 and previous == before.head
+    return str(own) if in_turn and hashing.link(before.head, event) == own else None

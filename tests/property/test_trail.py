@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import hashing
-from pipeline.outputs.trail import ChainEnd, check_trail, trail_lines
+from pipeline.outputs.trail import trail_lines
+from pipeline.outputs.verify_ledger import ChainEnd, check_trail
 
 DETAILS = st.dictionaries(
     st.text(max_size=8), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()

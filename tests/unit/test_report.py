@@ -10,8 +10,7 @@ import pytest
 
 from pipeline.outputs import charts
 from pipeline.outputs.report import render_report
-from pipeline.outputs.verdict import judge
-from pipeline.outputs.wording import milliseconds, number, share, visible
+from pipeline.outputs.wording import milliseconds, number, share, verdict_of, visible
 from tests.support.folders import HOSTILE, among_others, migrations, small_migration
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -205,7 +204,7 @@ BALANCE = {
 )
 def test_the_verdict_says_in_one_sentence_how_it_ended(changes, outcome, words):
     """The worst thing that is true comes first."""
-    verdict = judge(BALANCE | changes, 0)
+    verdict = verdict_of(BALANCE | changes, 0)
 
     assert outcome == verdict["outcome"]
     assert words in verdict["sentence"]
@@ -213,8 +212,8 @@ def test_the_verdict_says_in_one_sentence_how_it_ended(changes, outcome, words):
 
 def test_u_is_never_called_a_count():
     """U is an upper bound, and the words say so."""
-    assert "upper bound and not a count" in judge(BALANCE, 3)["unseen"]
-    assert "no token exists that this report does not know of" in judge(BALANCE, 0)["unseen"]
+    assert "upper bound and not a count" in verdict_of(BALANCE, 3)["unseen"]
+    assert "no token exists that this report does not know of" in verdict_of(BALANCE, 0)["unseen"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Publishes a migration's outputs again, from its ledger alone."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from pipeline import __version__
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.outputs.publisher import publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.clock import Clock
+    from pipeline.outputs.signature import Signer
+
+
+def publish_again(
+    folder: Path, clock: Clock, signer: Signer | None, who: tuple[str, str]
+) -> dict[str, Any]:
+    """Write every output of a folder again; the same bytes if nothing changed.
+
+    Args:
+        folder: The migration folder.
+        clock: For the moment of the event.
+        signer: Who vouches for the manifest; None keeps a signature that still fits.
+        who: Who publishes, and from which host and process, for the trail.
+
+    Returns:
+        The report's figures.
+
+    Raises:
+        VerificationFailed: There is no ledger, or it is damaged.
+        MigrationLocked: A run holds the folder.
+        LocalStorageFailed: The disk refused; each file is still whole, old or new.
+    """
+    if not is_begun(folder):
+        raise VerificationFailed(
+            "there is no ledger in this folder",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+        ledger.attend(*who)
+        return publish(ledger, folder, __version__, signer)

@@ -1,0 +1,154 @@
+"""Verifies a migration folder, with its exports where they are given, and notes who looked.
+
+No published file is touched. That somebody looked, and what they found, goes into the ledger's
+chain of events: from there the next run's trail has it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.cards.validator import validate
+from pipeline.config.loading import meaning_digest
+from pipeline.errors import CardferryError, SettingsRefused
+from pipeline.exports.reader import read
+from pipeline.exports.sealed_export import SealedExport
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.planning import Planning
+from pipeline.ledger.publications import VERIFICATION
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
+from pipeline.migration import parts
+from pipeline.migration.plan import planned_cards, wipe_chunk
+from pipeline.outputs.manifest import MANIFEST_NAME
+from pipeline.outputs.verify import Verification, verify
+from pipeline.outputs.verify_export import JudgedRows, compare_export
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pipeline.cards.validator import Rules
+    from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
+    from pipeline.exports.sealed_export import PlainBlocks
+    from pipeline.migration.plan import Reading
+    from pipeline.outputs.verify_ledger import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found, and why it is not in the trail where it is not."""
+
+    found: Verification
+    not_noted: str | None
+
+
+def verify_migration(
+    folder: Path,
+    clock: Clock,
+    *,
+    public_key: bytes | None,
+    exports: Sequence[Path],
+    settings: tuple[Settings, Credentials] | None,
+    who: tuple[str, str],
+) -> Verified:
+    """Check a folder's files, ledger and chain, and exports row by row; then note it.
+
+    Args:
+        folder: The migration folder.
+        clock: For the moment of the note.
+        public_key: PEM of the key that must have signed the manifest, or None.
+        exports: Exports to open again and to compare with the ledger.
+        settings: What the exports are read with; needed where there are any.
+        who: Who looks, and from which host and process, for the trail.
+
+    Raises:
+        SettingsRefused: The public key is none, or these settings are not the migration's.
+        ExportRefused: An export cannot be opened again.
+        LocalStorageFailed: The ledger is there but cannot be read.
+    """
+    found = verify(folder, clock, __version__, public_key)
+    if exports and settings and not _ledger_differs(found):
+        found.differences += _compare_exports(folder, exports, *settings, clock)
+    return Verified(found, _note(folder, clock, len(exports), found, who))
+
+
+def _ledger_differs(found: Verification) -> bool:
+    return any(difference.file == LEDGER_NAME for difference in found.differences)
+
+
+def _note(
+    folder: Path, clock: Clock, exports: int, found: Verification, who: tuple[str, str]
+) -> str | None:
+    """Write the verification into the chain of events; give the reason where that may not be."""
+    ledger_path = folder / LEDGER_NAME
+    if _ledger_differs(found):
+        # What has been tampered with is evidence, to the last byte.
+        return "the ledger itself does not verify"
+    if ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
+        return "the ledger belongs to somebody else, or may not be written"
+    try:
+        manifest = sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+    except OSError:
+        manifest = None
+    try:
+        with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+            ledger.attend(*who)
+            ledger.note(
+                VERIFICATION,
+                resource=MANIFEST_NAME,
+                success=not found.differences,
+                differences=len(found.differences),
+                first_file=found.differences[0].file if found.differences else None,
+                exports=exports,
+                signature=found.signature,
+                manifest=manifest,
+            )
+    except CardferryError as trouble:
+        return trouble.message
+    return None
+
+
+def _compare_exports(
+    folder: Path,
+    paths: Sequence[Path],
+    settings: Settings,
+    credentials: Credentials,
+    clock: Clock,
+) -> list[Difference]:
+    keys, limits = parts.envelope_keys(settings, credentials), parts.envelope_limits(settings)
+    reading = parts.reading(settings)
+    with closing(Ledger(ledger_url(folder), clock, read_only=True)) as ledger:
+        if ledger.recall("settings_digest") != meaning_digest(settings):
+            raise SettingsRefused(
+                ["vault, export columns or rules differ from those of this migration"],
+                next_step="Name the settings file that the run was started with.",
+            )
+        differences: list[Difference] = []
+        for path in paths:
+            with SealedExport(path, keys, limits) as sealed:
+                digest = sealed.digest().sha256
+                known = Planning(ledger).find(digest)
+                rules = reading.rules(known.as_of) if known else None
+                with sealed.prove() as blocks, ledger.look() as look:
+                    judged = _judged(blocks, reading, rules) if rules else iter(())
+                    differences += compare_export(look, digest, path.name, judged)
+        return differences
+
+
+def _judged(blocks: PlainBlocks, reading: Reading, rules: Rules) -> Iterator[JudgedRows]:
+    """Read and judge an export as pass 1 does, to its last byte, so that it is proved too."""
+    for chunk in read(blocks, reading.options):
+        verdict = validate(chunk, rules)
+        rejections = [*chunk.rejections, *verdict.rejections]
+        yield JudgedRows(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
+        wipe_chunk(chunk, verdict.cards)
+    for _ in blocks:
+        pass
