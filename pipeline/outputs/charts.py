@@ -103,7 +103,7 @@ def throughput(timeline: Mapping[str, Any]) -> TimeChart:
     """Stack the answers a second by what they were."""
     step_s, steps = timeline["step_s"], timeline["steps"]
     rates = [[step["answers"].get(kind, 0) / step_s for kind in OUTCOME_ROLES] for step in steps]
-    top = _HEADROOM * max(map(sum, rates))
+    top = _HEADROOM * (max(map(sum, rates)) or 1)
     bars = [
         bar
         for place, stack in enumerate(rates)
@@ -116,7 +116,7 @@ def latency(timeline: Mapping[str, Any]) -> TimeChart:
     """Draw the median and the 95th percentile of the latency, in milliseconds."""
     steps = timeline["steps"]
     told = [step["latency_us"] for step in steps if step["latency_us"]]
-    top = _HEADROOM * max((each["p95"] for each in told), default=1) / 1000
+    top = _HEADROOM * (max((each["p95"] for each in told), default=0) or 1_000) / 1000
     spans = list(pairwise([0, *idle_before(timeline), len(steps)]))
     lines = [
         _line(role, (_points(steps, name, span, top) for span in spans))

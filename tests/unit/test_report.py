@@ -311,3 +311,16 @@ def test_the_longest_bar_of_a_mix_fills_its_cell():
     """Shares are drawn against the largest one; nothing at all draws nothing."""
     assert {"a": 100.0, "b": 25.0} == charts.shares({"a": 8, "b": 2})
     assert {"a": 0.0} == charts.shares({"a": 0})
+
+
+@pytest.mark.parametrize("lay_out", [charts.throughput, charts.latency])
+def test_steps_without_any_answer_still_make_a_chart(lay_out):
+    """A vault that could not be reached leaves steps without an answer: an empty plot, no fault."""
+    timeline = steps_at(0, 1)
+    for step in timeline["steps"]:
+        step["answers"], step["latency_us"] = {"not_sent": 3}, {}
+    chart = lay_out(timeline)
+
+    assert [] == [*chart.bars]
+    assert "" == "".join(line.path for line in chart.lines)
+    assert "0" == chart.grid[0].text
