@@ -54,7 +54,6 @@ EXIT_CODES: Final = {
     9: "a card number where none may be",
     11: "another run holds this migration",
     129: "stopped by SIGHUP after draining; resumable",
-    129: "stopped by SIGHUP (unless ignored at the start) after draining; resumable",
     130: "stopped by SIGINT after draining; resumable",
     143: "stopped by SIGTERM after draining; resumable",
 }
