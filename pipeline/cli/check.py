@@ -19,25 +19,14 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.summary import duration, show_failures
 from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings, meaning_digest
-from pipeline.exports.sealed_export import SealedExport
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.planning import Planning
-from pipeline.ledger.store import TEMPORARY
+from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
-from pipeline.migration import parts
-from pipeline.migration.plan import prove_and_plan
-from pipeline.migration.run import plan_of
+from pipeline.migration.check import profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.config.credentials import Credentials
-    from pipeline.config.models import Settings
-    from pipeline.metrics import Listener
-    from pipeline.migration.plan import Reading
 
 
 @click.command("check")
@@ -61,55 +50,12 @@ def check(
     process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
     listener = Listeners() if terminal.quiet else Lines(sys.stderr)
-    plan = profile(exports, settings, credentials, listener)
+    plan = profile(exports, settings, credentials, SystemClock(), listener)
     if as_json:
         terminal.print_json({"exit_code": 3 if plan["failures"] else 0, **plan})
     else:
         _show(terminal, plan)
     return 3 if plan["failures"] else 0
-
-
-def profile(
-    exports: Sequence[Path],
-    settings: Settings,
-    credentials: Credentials,
-    listener: Listener,
-    reading: Reading | None = None,
-) -> dict[str, Any]:
-    """Plan exports in a ledger that leaves nothing behind, and give the plan and the origins.
-
-    Args:
-        exports: Their paths.
-        settings: The settings in force.
-        credentials: The secrets they name.
-        listener: Shows rows as they are read.
-        reading: How to read and judge them; default: as the settings say.
-
-    Raises:
-        ExportRefused: An export cannot be accepted.
-    """
-    clock = SystemClock()
-    ledger = Ledger(TEMPORARY, clock)
-    try:
-        ledger.begin_run("check", {}, meaning_digest(settings))
-        planning = Planning(ledger)
-        reading = reading or parts.reading(settings)
-        keys, limits = (
-            parts.envelope_keys(settings, credentials),
-            parts.envelope_limits(settings),
-        )
-        today = settings.rules.as_of or clock.now().date()
-        opened = []
-        for path in exports:
-            with (
-                SealedExport(path, keys, limits) as sealed,
-                listener.reading(sealed.name) as counter,
-            ):
-                file, _ = prove_and_plan(sealed, planning, reading, today, counter)
-                opened.append({"name": file.name, "size": file.size, "sha256": file.sha256})
-        return {"exports": opened, **plan_of(ledger, settings)}
-    finally:
-        ledger.close()
 
 
 def _show(terminal: Terminal, plan: dict[str, Any]) -> None:

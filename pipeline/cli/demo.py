@@ -12,13 +12,14 @@ import click
 
 from pipeline import process_guards
 from pipeline.cli.carrying import carry, facts_of
-from pipeline.cli.check import profile
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
+from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
+from pipeline.migration.check import profile
 from pipeline.migration.run import Job
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
@@ -80,6 +81,6 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
         ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
     ):
         sample = beside("sample_data") / MODES_NAME
-        plan = profile([sample], settings, credentials, Listeners(), changed)
+        plan = profile([sample], settings, credentials, SystemClock(), Listeners(), changed)
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)

@@ -41,6 +41,23 @@ class PlannedCard(NamedTuple):
     carry: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedChunk:
+    """Consecutive rows of an export, each of them a card that may be sent or a rejection.
+
+    Attributes:
+        first_row: Number of the first row; 1 is the first record after the header.
+        last_row: Number of the last one.
+        cards: What the ledger keeps of the valid ones.
+        rejections: Why the others cannot be sent, those that could not be read among them.
+    """
+
+    first_row: int
+    last_row: int
+    cards: Sequence[PlannedCard]
+    rejections: Sequence[Rejection]
+
+
 _PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:])
 
 

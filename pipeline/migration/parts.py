@@ -8,7 +8,7 @@ from pipeline.cards.rows import ReaderOptions
 from pipeline.config.policies import Mode
 from pipeline.errors import SettingsRefused
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
-from pipeline.migration.plan import Reading
+from pipeline.migration.judging import Reading
 from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from pipeline.vault.omise.client import VaultClient

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-
-from pipeline.cards.rows import CARRY_PREFIX
-from pipeline.cards.validator import Rules, validate
 from pipeline.errors import (
     CardferryError,
     ExportRefused,
@@ -16,40 +11,17 @@ from pipeline.errors import (
     LocalStorageFailed,
     VerificationFailed,
 )
-from pipeline.exports.reader import read
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.planning import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.planning import ProvedFacts, SealedFacts
+from pipeline.migration.judging import judged_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import date
 
-    from pipeline.cards.rows import Cards, Chunk, ReaderOptions
-    from pipeline.config.policies import OnExpired
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.planning import KnownExport, Planning
     from pipeline.metrics import Counter
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How exports are read and judged in this run."""
-
-    options: ReaderOptions
-    expired: OnExpired
-    brands: frozenset[str]
-    livemode: bool
-    loopback_vault: bool
-
-    def rules(self, as_of: date) -> Rules:
-        """Give the rules for an export that is judged on that day."""
-        return Rules(
-            as_of=as_of,
-            expired=self.expired,
-            brands=self.brands,
-            livemode=self.livemode,
-            loopback_vault=self.loopback_vault,
-        )
+    from pipeline.migration.judging import Reading
 
 
 def prove_and_plan(
@@ -90,22 +62,16 @@ def _plan_rows(
     reading: Reading,
     counter: Counter,
 ) -> ProvedFacts:
-    rules = reading.rules(export.as_of)
     total, last_row = 0, 0
     with sealed.prove() as blocks:
-        for chunk in read(blocks, reading.options):
-            verdict = validate(chunk, rules)
-            rejections = [*chunk.rejections, *verdict.rejections]
-            cards = planned_cards(verdict.cards)
-            planning.add(export, cards, rejections)
-            total = hash_total(total, (card.legacy_id for card in cards))
-            total = hash_total(total, (item.legacy_id for item in rejections if item.legacy_id))
+        for chunk in judged_chunks(blocks, reading, export.as_of):
+            planning.add(export, chunk.cards, chunk.rejections)
+            total = hash_total(total, (card.legacy_id for card in chunk.cards))
+            total = hash_total(
+                total, (item.legacy_id for item in chunk.rejections if item.legacy_id)
+            )
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
-            wipe_chunk(chunk, verdict.cards)
-        # A reader that needs no more bytes leaves some; the proof needs every one.
-        for _ in blocks:
-            pass
         if blocks.file.sha256 != export.sha256:
             raise VerificationFailed(
                 "the export changed while it was read",
@@ -113,26 +79,3 @@ def _plan_rows(
             )
         origin = blocks.origin
     return ProvedFacts(origin.engine, origin.key_fingerprint, origin.signer, last_row, shown(total))
-
-
-def planned_cards(cards: Cards) -> list[PlannedCard]:
-    """Give what the ledger keeps of valid cards."""
-    frame = cards.frame
-    carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
-    carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
-    columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
-    lists = [frame[name].tolist() for name in columns]
-    values = zip(frame.index.tolist(), *lists, carries, strict=True)
-    return list(map(PlannedCard._make, values))
-
-
-def _carry_texts(frame: Any, carried: Sequence[str]) -> list[str | None]:
-    names = [name.removeprefix(CARRY_PREFIX) for name in carried]
-    rows = zip(*(frame[name].tolist() for name in carried), strict=True)
-    return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
-
-
-def wipe_chunk(chunk: Chunk, cards: Cards) -> None:
-    """Overwrite a chunk's card numbers; copies inside the parser are out of reach."""
-    chunk.numbers.wipe()
-    cards.numbers.wipe()

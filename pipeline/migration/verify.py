@@ -13,10 +13,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.cards.validator import validate
 from pipeline.config.loading import meaning_digest
 from pipeline.errors import CardferryError, SettingsRefused
-from pipeline.exports.reader import read
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
@@ -24,21 +22,18 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import VERIFICATION
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.migration import parts
-from pipeline.migration.plan import planned_cards, wipe_chunk
+from pipeline.migration.judging import judged_chunks
 from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.verify import Verification, verify
-from pipeline.outputs.verify_export import JudgedRows, compare_export
+from pipeline.outputs.verify_export import compare_export
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.cards.validator import Rules
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.exports.sealed_export import PlainBlocks
-    from pipeline.migration.plan import Reading
     from pipeline.outputs.verify_ledger import Difference
 
 
@@ -136,19 +131,7 @@ def _compare_exports(
             with SealedExport(path, keys, limits) as sealed:
                 digest = sealed.digest().sha256
                 known = Planning(ledger).find(digest)
-                rules = reading.rules(known.as_of) if known else None
                 with sealed.prove() as blocks, ledger.look() as look:
-                    judged = _judged(blocks, reading, rules) if rules else iter(())
+                    judged = judged_chunks(blocks, reading, known.as_of) if known else iter(())
                     differences += compare_export(look, digest, path.name, judged)
         return differences
-
-
-def _judged(blocks: PlainBlocks, reading: Reading, rules: Rules) -> Iterator[JudgedRows]:
-    """Read and judge an export as pass 1 does, to its last byte, so that it is proved too."""
-    for chunk in read(blocks, reading.options):
-        verdict = validate(chunk, rules)
-        rejections = [*chunk.rejections, *verdict.rejections]
-        yield JudgedRows(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
-        wipe_chunk(chunk, verdict.cards)
-    for _ in blocks:
-        pass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.planning import KnownExport
     from pipeline.ledger.records import Claim
-    from pipeline.migration.plan import Reading
+    from pipeline.migration.judging import Reading
     from pipeline.vault.interface import Vault
 
 

@@ -6,7 +6,6 @@ unison, the export's own rows must say it too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.hashing import hash_total, shown
@@ -16,29 +15,18 @@ from pipeline.model import FAILURE_CODES, RowState, Stage
 from pipeline.outputs.verify_ledger import WHOLE, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from pipeline.ledger.planning import PlannedCard
+    from pipeline.ledger.planning import JudgedChunk
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.model import Rejection
 
 _DUPLICATE: Final = "legacy_id_duplicate"
 _CARD: Final = JUDGED[:5]
 _REJECTION: Final = ("legacy_id", "last_digits", "state", "code", "field")
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedRows:
-    """Consecutive rows of an export as reader and validator see them today."""
-
-    first_row: int
-    last_row: int
-    cards: Sequence[PlannedCard]
-    rejections: Sequence[Rejection]
-
-
 def compare_export(
-    look: Snapshot, sha256: str, name: str, judged: Iterable[JudgedRows]
+    look: Snapshot, sha256: str, name: str, judged: Iterable[JudgedChunk]
 ) -> list[Difference]:
     """Compare an export with what the ledger says of it, row by row and in total.
 
@@ -69,7 +57,7 @@ def compare_export(
 
 
 def _chunk_difference(
-    look: Snapshot, export_id: int, name: str, chunk: JudgedRows
+    look: Snapshot, export_id: int, name: str, chunk: JudgedChunk
 ) -> Difference | None:
     found = look.judged_rows(export_id, chunk.first_row, chunk.last_row)
     wanted = _wanted(chunk)
@@ -81,7 +69,7 @@ def _chunk_difference(
     return None
 
 
-def _wanted(chunk: JudgedRows) -> dict[int, dict[str, Any]]:
+def _wanted(chunk: JudgedChunk) -> dict[int, dict[str, Any]]:
     wanted: dict[int, dict[str, Any]] = {
         card.row: {column: getattr(card, column) for column in _CARD} for card in chunk.cards
     }

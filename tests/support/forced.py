@@ -136,9 +136,9 @@ def _in_a_task(number: str) -> None:
 
 def _spoken(number: str) -> None:
     """Libraries that warn and log with the number in their words."""
-    from pipeline.migration import plan  # noqa: PLC0415 - as late as a library would.
+    from pipeline.migration import judging  # noqa: PLC0415 - as late as a library would.
 
-    validate = plan.validate
+    validate = judging.validate
 
     def loud(*arguments: Any) -> Any:
         warnings.warn(f"looks like {number}", UserWarning, stacklevel=2)
@@ -149,7 +149,7 @@ def _spoken(number: str) -> None:
             logger.error("failed", exc_info=ValueError(number))
         return validate(*arguments)
 
-    plan.validate = loud
+    judging.validate = loud
 
 
 SPECIAL = {"thread": _in_a_thread, "finalizer": _Ending, "loop": _in_a_task, "talk": _spoken}

@@ -1,0 +1,85 @@
+"""Reads a proved stream of plain bytes and judges its rows, chunk by chunk, numbers wiped behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pipeline.cards.rows import CARRY_PREFIX
+from pipeline.cards.validator import Rules, validate
+from pipeline.exports.reader import read
+from pipeline.ledger.planning import JudgedChunk, PlannedCard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    import pandas as pd
+
+    from pipeline.cards.rows import Cards, ReaderOptions
+    from pipeline.config.policies import OnExpired
+    from pipeline.exports.sealed_export import PlainBlocks
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How exports are read and judged in this run."""
+
+    options: ReaderOptions
+    expired: OnExpired
+    brands: frozenset[str]
+    livemode: bool
+    loopback_vault: bool
+
+    def rules(self, as_of: date) -> Rules:
+        """Give the rules for an export that is judged on that day."""
+        return Rules(
+            as_of=as_of,
+            expired=self.expired,
+            brands=self.brands,
+            livemode=self.livemode,
+            loopback_vault=self.loopback_vault,
+        )
+
+
+def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterator[JudgedChunk]:
+    """Read and judge an export to its last byte, so that it is proved when this ends.
+
+    Args:
+        blocks: One pass over the export's plain bytes.
+        reading: How to read and judge them.
+        as_of: The day on which expirations are judged.
+
+    Raises:
+        ExportRefused: The export cannot be opened or read, or was changed.
+    """
+    rules = reading.rules(as_of)
+    for chunk in read(blocks, reading.options):
+        verdict = validate(chunk, rules)
+        rejections = [*chunk.rejections, *verdict.rejections]
+        yield JudgedChunk(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
+        # Copies inside the parser are out of reach.
+        chunk.numbers.wipe()
+        verdict.cards.numbers.wipe()
+    # A reader that needs no more bytes leaves some; the proof needs every one.
+    for _ in blocks:
+        pass
+
+
+def planned_cards(cards: Cards) -> list[PlannedCard]:
+    """Give what the ledger keeps of valid cards."""
+    frame = cards.frame
+    carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
+    carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
+    columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
+    lists = [frame[name].tolist() for name in columns]
+    values = zip(frame.index.tolist(), *lists, carries, strict=True)
+    return list(map(PlannedCard._make, values))
+
+
+def _carry_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:
+    names = [name.removeprefix(CARRY_PREFIX) for name in carried]
+    rows = zip(*(frame[name].tolist() for name in carried), strict=True)
+    return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
