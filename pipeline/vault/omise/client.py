@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httpx
 
+from pipeline.cards.own_number import repeats_number
 from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.interface import ECHOED
 from pipeline.vault.omise.answers import classify
 from pipeline.vault.omise.request_body import CardMessage, encode_card
 from pipeline.vault.transport.failures import CertificateRefused, proves_not_sent
@@ -41,6 +43,7 @@ _EVIDENCE: Final = {
 }
 
 
+_ECHOED: Final = Outcome(OutcomeKind.MISMATCH, ECHOED)
 _CERTIFICATE_REFUSED: Final = Outcome(
     OutcomeKind.FATAL,
     "certificate refused",
@@ -128,7 +131,11 @@ class VaultClient:
         Raises:
             asyncio.CancelledError: Marked when the last byte had not left.
         """
-        return await self._attempt(cast("CardMessage", request), sent)
+        message = cast("CardMessage", request)
+        outcome = await self._attempt(message, sent)
+        token = outcome.token
+        kept = (outcome.request_id, *(token[:2] if token else ()), token and token.fingerprint)
+        return _ECHOED if repeats_number(kept, message.number) else outcome
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled attempt came to, by the transport's mark in the cancellation."""

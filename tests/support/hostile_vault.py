@@ -1,0 +1,117 @@
+"""A vault that hates single cards: what it answers depends on the cardholder's name.
+
+A name that ends with `poison-403`, `-404`, `-302`, `-429` (with a Retry-After of a second),
+`-echo` (the number in the fingerprint) or `-bad` (400 bad_request) is answered so, every time;
+`-brand` gets a token with a brand of the vault's own spelling; all others a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httptools
+
+from tests.bench.stub import ANSWER, CARD, MONTH, YEAR
+
+POISON = re.compile(rb"poison-([a-z0-9]+)")
+ERROR = b'{"object":"error","code":"%s","message":"no"}'
+PAUSE = {b"retry-after": b"1"}
+
+
+@dataclass
+class Seen:
+    """What came, by what it was: `good`, or the poison's name; and the digits under way."""
+
+    url: str = ""
+    requests: Counter = field(default_factory=Counter)
+    under_way: Counter = field(default_factory=Counter)
+    most_alike: int = 0
+
+
+class Hostile(asyncio.Protocol):
+    """One connection."""
+
+    serials = itertools.count(1)
+
+    def __init__(self, seen: Seen, latency_s: float) -> None:
+        self._seen = seen
+        self._latency_s = latency_s
+        self._body = b""
+
+    def connection_made(self, transport):
+        self._transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+
+    def data_received(self, data):
+        self._parser.feed_data(data)
+
+    def on_message_begin(self):
+        self._body = b""
+
+    def on_body(self, body):
+        self._body += body
+
+    def on_message_complete(self):
+        poison = POISON.search(self._body)
+        what = poison[1].decode() if poison else "good"
+        self._seen.requests[what] += 1
+        number = CARD.search(self._body)[1]
+        alike = number[-4:], MONTH.search(self._body)[1], YEAR.search(self._body)[1]
+        self._seen.under_way[alike] += 1
+        self._seen.most_alike = max(self._seen.most_alike, self._seen.under_way[alike])
+        asyncio.get_running_loop().call_later(self._latency_s, self._answer, what, number, alike)
+
+    def _answer(self, what, number, alike):
+        self._seen.under_way[alike] -= 1
+        status, body, fields = self._decide(what, number, alike)
+        head = b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\n" % status
+        head += b"".join(b"%s: %s\r\n" % pair for pair in fields.items())
+        if not self._transport.is_closing():
+            self._transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+    def _decide(self, what, number, alike):
+        if what == "bad":
+            return 400, ERROR % b"bad_request", {}
+        if what.isdigit():
+            return int(what), ERROR % b"no", PAUSE if what == "429" else {b"location": b"/"}
+        serial = next(self.serials)
+        digits, month, year = alike
+        answer = json.loads(ANSWER % (serial, serial, digits, int(month), int(year)))
+        if what == "echo":
+            answer["card"]["fingerprint"] = f"fingerprint-{number.decode()}"
+        if what == "brand":
+            answer["card"]["brand"] = "House Brand"
+        return 200, json.dumps(answer).encode(), {}
+
+
+@contextmanager
+def hostile_vault(latency_s=0.005):
+    """Run the vault in a thread; give what it has seen."""
+    seen, loop, over = Seen(), asyncio.new_event_loop(), threading.Event()
+
+    async def main():
+        server = await loop.create_server(
+            lambda: Hostile(seen, latency_s), "127.0.0.1", 0, backlog=512
+        )
+        seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        over.set()
+        await stop.wait()
+        server.close()
+
+    stop = asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
+    thread.start()
+    over.wait(10)
+    try:
+        yield seen
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()

@@ -1,0 +1,37 @@
+"""A row's own number, found however it is written."""
+
+import pytest
+
+from pipeline.cards.own_number import repeats_number
+
+MIR, WRONG = b"2200123456789019", b"4242424242424241"
+
+
+@pytest.mark.parametrize("number", [MIR, WRONG, b"589657000000000000", b"123456789012"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        "{}".format,
+        "x{}y".format,
+        "00{}99".format,
+        lambda n: n[::-1],
+        lambda n: ":".join(n),
+        lambda n: "|".join([n[:4], n[4:8], n[8:]]),
+        lambda n: "*".join([n[:6], n[6:]]),
+        lambda n: "a".join([n[:4], n[4:]]),
+        lambda n: "\u2003, ".join([n[:4], n[4:]]),
+        lambda n: n.translate({48 + d: 0xFF10 + d for d in range(10)}),
+        lambda n: n.translate({48 + d: 0x0E50 + d for d in range(10)}),
+    ],
+)
+def test_a_number_is_found_in_any_writing(number, write):
+    """No brand, no check digit, no separator and no direction hides it."""
+    assert repeats_number([None, "", write(number.decode())], number)
+
+
+@pytest.mark.parametrize(
+    "text", ["", None, "424242424242424", "tokn_test_5fzbq1jz9a4c2k0lq8w", "4242 4242 4242 4240"]
+)
+def test_what_is_not_the_number_is_not_found(text):
+    """Its first digits, or an id that happens to hold some, are not the number."""
+    assert not repeats_number([text], WRONG)
