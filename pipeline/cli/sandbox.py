@@ -19,7 +19,7 @@ from pipeline.sandbox.cards import FRAUD_WORDS
 from pipeline.sandbox.description import NEWEST, VERSIONS
 from pipeline.sandbox.faults import LETTERS, ScriptRefused, read_script
 from pipeline.sandbox.options import DEFAULT_PORT, DEFAULT_TOKENS_MAX, Options
-from pipeline.sandbox.state import StoreRefused
+from pipeline.sandbox.state import StateRefused
 from pipeline.sandbox.versions import markdown
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _run(options: Options) -> None:
         raise _Stopped(
             str(refused), "Choose another with --port, or --port 0 for a free one."
         ) from None
-    except StoreRefused as refused:
+    except StateRefused as refused:
         raise _Stopped(
             str(refused), "Stop the other sandbox, or give --db a file you may write to."
         ) from None

@@ -1,1 +1,1 @@
-"""An Omise-compatible vault that runs on this machine, to rehearse a migration and to test against."""
+"""Runs an Omise-compatible vault on this machine, to rehearse a migration and to test against."""

@@ -1,4 +1,4 @@
-"""Keys in, accounts out: who asks, with which kind of key, in which mode."""
+"""Pairs keys into accounts, and tells who asks with which kind of key in which mode."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Account:
 
     @property
     def name(self) -> str:
-        """A short name for the store, from which no key can be read back."""
+        """A short name for the state, from which no key can be read back."""
         return hashlib.sha256(self.public_key.encode()).hexdigest()[:16]
 
     @property
@@ -78,7 +78,7 @@ def pair_keys(public_keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> tup
     return tuple(accounts)
 
 
-class Gate:
+class KeyCheck:
     """Tells from an `Authorization` header who asks."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:

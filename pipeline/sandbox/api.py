@@ -1,4 +1,4 @@
-"""ASGI in and out: reads a request, lets the desk answer it, misbehaves when the script says so."""
+"""Speaks ASGI: reads a request, lets the router answer it, misbehaves by the script."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.sandbox.desk import Request, refused
 from pipeline.sandbox.fault_answers import altered, encoded, instead_of_work
+from pipeline.sandbox.http_protocol import drop, reset, transport_of
 from pipeline.sandbox.refusals import body_too_large, internal_error
-from pipeline.sandbox.wire import drop, reset, transport_of
+from pipeline.sandbox.router import Request, refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pipeline.sandbox.desk import Desk, Reply
     from pipeline.sandbox.faults import Script
+    from pipeline.sandbox.router import Reply, Router
 
 Message = dict[str, Any]
 _DRAINED_BYTES_MAX: Final = 64 * 1024 * 1024
 _REASONS: Final = {
     status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus
 }
-_ALWAYS: Final = [(b"server", b"cardferry-sandbox"), (b"cache-control", b"no-cache, no-store")]
+_ALWAYS: Final = [(b"server", b"cardferry-sandbox"), (b"cache-control", b"no-cache, no-state")]
 _ON_SUCCESS: Final = [
     (b"strict-transport-security", b"max-age=31536000; includeSubdomains; preload"),
     (b"vary", b"Accept-Encoding"),
@@ -48,14 +48,16 @@ class Application:
     """The sandbox as an ASGI application.
 
     Args:
-        desk: What answers.
+        router: What answers.
         script: The faults.
         latency_s: Seconds that every answer takes at least.
         body_bytes_max: Bytes that a body may have.
     """
 
-    def __init__(self, desk: Desk, script: Script, latency_s: float, body_bytes_max: int) -> None:
-        self._desk = desk
+    def __init__(
+        self, router: Router, script: Script, latency_s: float, body_bytes_max: int
+    ) -> None:
+        self._router = router
         self._script = script
         self._latency_s = latency_s
         self._body_bytes_max = body_bytes_max
@@ -110,9 +112,9 @@ class Application:
         if body is None:
             return refused(body_too_large(), is_vaults=is_vaults)
         try:
-            return self._desk.answer(_request(scope, body))
+            return self._router.answer(_request(scope, body))
         except Exception as error:  # noqa: BLE001 - a bug must not show what the request held.
-            _confess(error)
+            _print_bug(error)
             return refused(internal_error(), is_vaults=is_vaults)
 
     async def _read(
@@ -205,7 +207,7 @@ def _headers(
     return headers
 
 
-def _confess(error: Exception) -> None:
+def _print_bug(error: Exception) -> None:
     """Say on stderr what kind of bug it was and where; its message could hold a card number."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     sys.stderr.write(f"sandbox: {type(error).__name__} in {place.name}, line {place.lineno}\n")

@@ -1,4 +1,4 @@
-"""Words like `metadata_on_update=merge` in, what the vault does where nobody knows the real one out.
+"""Chooses, by `metadata_on_update=merge`, what happens where nobody knows the real vault.
 
 Every open question of the wire notes that changes an answer is a setting here, with a documented
 default, so that a rehearsal can be run against either guess.

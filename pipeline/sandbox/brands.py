@@ -1,4 +1,4 @@
-"""A card number in, its brand, its checksum's verdict and its issuer out.
+"""Tells a card number's brand, whether its check digit is right, and its issuer.
 
 Brands are spelled as the API spells them. Ranges and lengths are those of the official mobile
 client (the server's own are unknown), except that a 19-digit Discover is a published test card.

@@ -1,4 +1,4 @@
-"""Card parameters in, a card or every problem with them in one sentence out.
+"""Reads card parameters as a card, or as every problem with them in one sentence.
 
 Problems come in the recorded order (month, name, year, date, number, brand) and are joined as the
 real vault joins them: "a", "a and b", "a, b, and c". No sentence repeats what was sent.

@@ -1,4 +1,4 @@
-"""Charges: a token, a customer or a customer's card in, a charge out.
+"""Makes charges with a token, a customer, or a customer's card.
 
 There is no money and no 3-D Secure here. The published test cards fail with their codes, every
 other card succeeds; a failed charge is an answer (200), not an error.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.sandbox.books import utc
 from pipeline.sandbox.cards import text_of, whole_number
+from pipeline.sandbox.context import utc
 from pipeline.sandbox.customers import optional_text, read_metadata
 from pipeline.sandbox.lists import list_object, read_window
 from pipeline.sandbox.payments import Money, new_charge, state_of
@@ -24,7 +24,7 @@ from pipeline.sandbox.testcards import MESSAGES
 
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
-    from pipeline.sandbox.books import Books, Params, Shown
+    from pipeline.sandbox.context import Context, Params, Shown
 
 _MINIMA: Final = {
     "THB": 2000,
@@ -66,8 +66,8 @@ def _said(params: Params) -> Shown:
 class Charges:
     """`/charges`, asked with the secret key."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def create(self, account: Account, params: Params) -> Shown:
         """Charge a card, once for a token.
@@ -75,21 +75,21 @@ class Charges:
         Raises:
             Refusal: What is wrong with the token, the customer or the money; nothing is made.
         """
-        books = self._books
+        context = self._context
         money, said = _read_money(params), _said(params)
         card, failure_code, customer, token = self._source(account, params)
         status = "failed" if failure_code else "successful" if said["capture"] else "pending"
-        made = new_charge(books, account, money)
+        made = new_charge(context, account, money)
         shown = {**made, **said, **self._state(account, status)}
         shown["card"], shown["customer"] = card, customer
         if failure_code:
             shown["failure_code"] = failure_code
             shown["failure_message"] = MESSAGES[failure_code]
-        with books.store.transaction():
-            books.store.add(account.name, token or "", {}, shown)
+        with context.state.transaction():
+            context.state.add(account.name, token or "", {}, shown)
             if token:
-                uses = status != "failed" or books.assume.failed_charge == "uses_token"
-                books.store.mark_token(token, status, used=uses)
+                uses = status != "failed" or context.assume.failed_charge == "uses_token"
+                context.state.mark_token(token, status, used=uses)
         return shown
 
     def retrieve(self, account: Account, ident: str) -> Shown:
@@ -98,12 +98,12 @@ class Charges:
         Raises:
             Refusal: `not_found`.
         """
-        return self._books.known(account, "charge", ident).shown
+        return self._context.known(account, "charge", ident).shown
 
     def listed(self, account: Account, params: Params) -> Shown:
         """Give a part of the charges."""
-        window = read_window(params, utc(self._books.now()))
-        rows, total = self._books.store.window(account.name, "charge", None, window)
+        window = read_window(params, utc(self._context.now()))
+        rows, total = self._context.state.window(account.name, "charge", None, window)
         return list_object([row.shown for row in rows], total, window, "/charges")
 
     def update(self, account: Account, ident: str, params: Params) -> Shown:
@@ -112,14 +112,14 @@ class Charges:
         Raises:
             Refusal: `not_found`, `bad_request`.
         """
-        shown = dict(self._books.known(account, "charge", ident).shown)
+        shown = dict(self._context.known(account, "charge", ident).shown)
         if "description" in params:
             shown["description"] = optional_text(params["description"])
         if "metadata" in params:
             new = read_metadata(params["metadata"])
-            merges = self._books.assume.metadata_on_update == "merge"
+            merges = self._context.assume.metadata_on_update == "merge"
             shown["metadata"] = {**shown["metadata"], **new} if merges else new
-        self._books.store.change(shown)
+        self._context.state.change(shown)
         return shown
 
     def capture(self, account: Account, ident: str, _params: Params) -> Shown:
@@ -139,34 +139,34 @@ class Charges:
         return self._settle(account, ident, "reversed")
 
     def _settle(self, account: Account, ident: str, status: str) -> Shown:
-        row = self._books.known(account, "charge", ident)
+        row = self._context.known(account, "charge", ident)
         if row.shown["status"] != "pending":
             verb = "capture" if status == "successful" else "reverse"
             raise Refusal(400, f"failed_{verb}", f"charge cannot be {verb}d")
         shown = {**row.shown, **self._state(account, status)}
-        with self._books.store.transaction():
-            self._books.store.change(shown)
+        with self._context.state.transaction():
+            self._context.state.change(shown)
             if row.parent:
-                self._books.store.mark_token(row.parent, status, used=True)
+                self._context.state.mark_token(row.parent, status, used=True)
         return shown
 
     def _state(self, account: Account, status: str) -> Shown:
-        books = self._books
-        transaction = books.ident(account, "trxn", books.mint.one())
-        return state_of(status, utc(books.now()), transaction)
+        context = self._context
+        transaction = context.ident(account, "trxn", context.id_generator.one())
+        return state_of(status, utc(context.now()), transaction)
 
     def _source(self, account: Account, params: Params) -> Source:
         customer, card = params.get("customer"), params.get("card")
         if not customer and not card:
             raise missing_card()
         if not customer:
-            token = self._books.fresh_token(account, card)
+            token = self._context.fresh_token(account, card)
             return token.card, token.failure_code, None, token.ident
-        owner = self._books.known(account, "customer", customer)
+        owner = self._context.known(account, "customer", customer)
         wanted = card or owner.shown["default_card"]
         if not wanted:
             raise missing_card()
-        row = self._books.known(account, "card", wanted)
+        row = self._context.known(account, "card", wanted)
         if row.parent != owner.ident:
             raise not_found("card", str(wanted))
         return row.shown, row.hidden["failure_code"], owner.ident, None

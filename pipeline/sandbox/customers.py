@@ -1,10 +1,9 @@
-"""Customers and their cards: what makes a token's card last, and where single use becomes real."""
+"""Keeps customers and their cards: what makes a token's card last, and where single use is real."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.sandbox.books import utc
 from pipeline.sandbox.cards import (
     ADDRESS_FIELDS,
     holder_problems,
@@ -15,12 +14,13 @@ from pipeline.sandbox.cards import (
     whole_number,
     without_own_number,
 )
+from pipeline.sandbox.context import utc
 from pipeline.sandbox.lists import empty_list, list_object, read_window
 from pipeline.sandbox.refusals import bad_request, invalid_card, not_found
 
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
-    from pipeline.sandbox.books import Books, Params, Shown
+    from pipeline.sandbox.context import Context, Params, Shown
     from pipeline.sandbox.state import ObjectRow
 
 _HOLDER_FIELDS: Final = ("name", "expiration_month", "expiration_year")
@@ -47,8 +47,8 @@ def optional_text(value: object) -> str | None:
 class Customers:
     """`/customers` and `/customers/{id}/cards`, asked with the secret key."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def create(self, account: Account, params: Params) -> Shown:
         """Make a customer, with a token's card when one is given.
@@ -56,8 +56,8 @@ class Customers:
         Raises:
             Refusal: What is wrong with the token or the parameters; nothing is made.
         """
-        books = self._books
-        ident = books.ident(account, "cust", books.mint.one())
+        context = self._context
+        ident = context.ident(account, "cust", context.id_generator.one())
         shown: Shown = {
             "object": "customer",
             "id": ident,
@@ -68,10 +68,10 @@ class Customers:
             "default_card": None,
             "description": optional_text(params.get("description")),
             "email": optional_text(params.get("email")),
-            "created_at": utc(books.now()),
+            "created_at": utc(context.now()),
         }
-        with books.store.transaction():
-            books.store.add(account.name, "", {}, shown)
+        with context.state.transaction():
+            context.state.add(account.name, "", {}, shown)
             self._attach(account, shown, params.get("card"))
         return self.whole(account, shown)
 
@@ -81,21 +81,21 @@ class Customers:
         Raises:
             Refusal: What is wrong; nothing is changed.
         """
-        books = self._books
-        shown = dict(books.known(account, "customer", ident).shown)
+        context = self._context
+        shown = dict(context.known(account, "customer", ident).shown)
         for name in ("description", "email"):
             if name in params:
                 shown[name] = optional_text(params[name])
         if "metadata" in params:
             new = read_metadata(params["metadata"])
-            merges = books.assume.metadata_on_update == "merge"
+            merges = context.assume.metadata_on_update == "merge"
             shown["metadata"] = {**shown["metadata"], **new} if merges else new
         default = params.get("default_card")
-        with books.store.transaction():
+        with context.state.transaction():
             self._attach(account, shown, params.get("card"))
             if default is not None and default != "":
                 shown["default_card"] = self._own_card(account, ident, str(default)).ident
-            books.store.change(shown)
+            context.state.change(shown)
         return self.whole(account, shown)
 
     def retrieve(self, account: Account, ident: str) -> Shown:
@@ -104,12 +104,12 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        return self.whole(account, self._books.seen(account, "customer", ident).shown)
+        return self.whole(account, self._context.seen(account, "customer", ident).shown)
 
     def listed(self, account: Account, params: Params) -> Shown:
         """Give a part of the customers."""
-        window = read_window(params, utc(self._books.now()))
-        rows, total = self._books.store.window(account.name, "customer", None, window)
+        window = read_window(params, utc(self._context.now()))
+        rows, total = self._context.state.window(account.name, "customer", None, window)
         shown = [self.whole(account, row.shown) for row in rows]
         return list_object(shown, total, window, "/customers")
 
@@ -119,11 +119,11 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        shown = dict(self._books.known(account, "customer", ident).shown)
+        shown = dict(self._context.known(account, "customer", ident).shown)
         shown["deleted"], shown["default_card"] = True, None
-        with self._books.store.transaction():
-            self._books.store.change(shown, deleted=True)
-            self._books.store.delete_children(account.name, ident)
+        with self._context.state.transaction():
+            self._context.state.change(shown, deleted=True)
+            self._context.state.delete_children(account.name, ident)
         return self.whole(account, shown)
 
     def cards(self, account: Account, ident: str, params: Params) -> Shown:
@@ -132,7 +132,7 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        self._books.known(account, "customer", ident)
+        self._context.known(account, "customer", ident)
         return self._cards(account, ident, params)
 
     def card(self, account: Account, ident: str, card: str) -> Shown:
@@ -141,8 +141,8 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        self._books.seen(account, "customer", ident)
-        row = self._books.seen(account, "card", card)
+        self._context.seen(account, "customer", ident)
+        row = self._context.seen(account, "card", card)
         if row.parent != ident:
             raise not_found("card", card)
         return row.shown
@@ -153,11 +153,11 @@ class Customers:
         Raises:
             Refusal: `not_found`, or `invalid_card` with every problem.
         """
-        self._books.known(account, "customer", ident)
+        self._context.known(account, "customer", ident)
         shown = dict(self._own_card(account, ident, card).shown)
         wanted = {name: params.get(name, shown[name]) for name in _HOLDER_FIELDS}
         shown["country"], problems = read_country(params.get("country"), shown["country"])
-        if problems := holder_problems(wanted, self._books.rules()) + problems:
+        if problems := holder_problems(wanted, self._context.rules()) + problems:
             raise invalid_card(join(problems))
         last_digits = shown["last_digits"]
         shown["name"] = without_own_number(text_of(wanted["name"]), last_digits)
@@ -167,7 +167,7 @@ class Customers:
             if name in params:
                 text = without_own_number(text_of(params[name]), last_digits)
                 shown[name] = text or None
-        self._books.store.change(shown)
+        self._context.state.change(shown)
         return shown
 
     def destroy_card(self, account: Account, ident: str, card: str) -> Shown:
@@ -176,20 +176,20 @@ class Customers:
         Raises:
             Refusal: `not_found`.
         """
-        books = self._books
-        customer = dict(books.known(account, "customer", ident).shown)
+        context = self._context
+        customer = dict(context.known(account, "customer", ident).shown)
         shown = {**self._own_card(account, ident, card).shown, "deleted": True}
-        with books.store.transaction():
-            books.store.change(shown, deleted=True)
+        with context.state.transaction():
+            context.state.change(shown, deleted=True)
             if customer["default_card"] == card:
                 latest = {"order": "reverse_chronological", "limit": 1}
                 left = self._cards(account, ident, latest)["data"]
                 customer["default_card"] = left[0]["id"] if left else None
-                books.store.change(customer)
+                context.state.change(customer)
         return shown
 
     def _own_card(self, account: Account, ident: str, card: str) -> ObjectRow:
-        row = self._books.known(account, "card", card)
+        row = self._context.known(account, "card", card)
         if row.parent != ident:
             raise not_found("card", card)
         return row
@@ -198,25 +198,25 @@ class Customers:
         """Move a token's card, if one is given, to a customer, inside the caller's transaction."""
         if token is None or token == "":
             return
-        store = self._books.store
-        row = self._books.fresh_token(account, token)
+        state = self._context.state
+        row = self._context.fresh_token(account, token)
         location = f"{customer['location']}/cards/{row.card['id']}"
-        store.mark_token(row.ident, None, used=True)
+        state.mark_token(row.ident, None, used=True)
         hidden = {"failure_code": row.failure_code}
-        store.add(account.name, customer["id"], hidden, {**row.card, "location": location})
+        state.add(account.name, customer["id"], hidden, {**row.card, "location": location})
         if customer["default_card"] is None:
             customer["default_card"] = row.card["id"]
-        store.change(customer)
+        state.change(customer)
 
     def _cards(self, account: Account, ident: str, params: Params) -> Shown:
-        window = read_window(params, utc(self._books.now()))
-        rows, total = self._books.store.window(account.name, "card", ident, window)
+        window = read_window(params, utc(self._context.now()))
+        rows, total = self._context.state.window(account.name, "card", ident, window)
         location = f"/customers/{ident}/cards"
         return list_object([row.shown for row in rows], total, window, location)
 
     def whole(self, account: Account, shown: Shown) -> Shown:
         """Give a customer with its lists, in the recorded order of keys."""
-        location, now = shown["location"], utc(self._books.now())
+        location, now = shown["location"], utc(self._context.now())
         lists = {
             "metadata": shown["metadata"],
             "cards": self._cards(account, shown["id"], {}),

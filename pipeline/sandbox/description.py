@@ -1,4 +1,4 @@
-"""The one description of the API's objects: every attribute, its type, its meaning, its versions.
+"""Describes the API's objects once: every attribute, its type, its meaning, its versions.
 
 Answers are cut to an older version by it (`as_of`), the tests check every answer against the JSON
 Schema made from it (`schema`), and the documentation is printed from it (`markdown`). Objects are

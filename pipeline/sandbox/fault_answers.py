@@ -1,4 +1,4 @@
-"""A letter and a reply in, the bytes to send out: the faults that need no socket."""
+"""Makes the bytes of faults that need no socket, by a letter and the honest answer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from pipeline.sandbox.desk import Reply, refused
 from pipeline.sandbox.refusals import (
     authentication_failure,
     internal_error,
     service_unavailable,
     too_many_requests,
 )
+from pipeline.sandbox.router import Reply, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.sandbox.books import Shown
+    from pipeline.sandbox.context import Shown
     from pipeline.sandbox.refusals import Refusal
 
 PAGE: Final = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>\n"

@@ -1,4 +1,4 @@
-"""A script in, one letter a request out: how the sandbox misbehaves on purpose.
+"""Reads a fault script, and gives each request its letter: how the sandbox misbehaves on purpose.
 
 A script is made of words. A word of letters is taken one letter a request, in order of arrival;
 `seed=N` and `LETTER=CHANCE` words draw a letter for every request after those (and `.` for the

@@ -1,8 +1,8 @@
-"""A moment in, 19-character ids out, that never repeat.
+"""Generates 19-character ids that never repeat.
 
 An id's first ten characters count microseconds since 1970 in base 36 and only ever grow, the
 other nine are random. So two ids differ within one process whatever the random source does, and
-after a restart too, because the mint starts above the last id that the store remembers. The real
+after a restart too, because the id_generator starts above the last id that the state remembers. The real
 vault's ids look time-ordered as well: a token and its card share their first characters.
 """
 
@@ -26,7 +26,7 @@ def _moment_text(number: int) -> str:
     return "".join(reversed(parts))
 
 
-class Mint:
+class IdGenerator:
     """Makes the part of an id that follows its prefix.
 
     Args:

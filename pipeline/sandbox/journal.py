@@ -1,4 +1,4 @@
-"""A token in, one line of JSON appended to a file: what a checker counts creations by."""
+"""Appends one line of JSON for every token made: what a checker counts creations by."""
 
 from __future__ import annotations
 

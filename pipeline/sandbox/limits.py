@@ -1,4 +1,4 @@
-"""A moment in, a verdict out: requests a second, by account and address, with a burst."""
+"""Limits requests a second, by account and address, with a burst."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List parameters in, a window and the list object out."""
+"""Reads list parameters, and makes the list object of a window."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sandbox.refusals import bad_request
 from pipeline.sandbox.state import Window
 
 if TYPE_CHECKING:
-    from pipeline.sandbox.books import Params, Shown
+    from pipeline.sandbox.context import Params, Shown
 
 _EPOCH: Final = "1970-01-01T00:00:00Z"
 _LIMIT: Final = 20

@@ -1,4 +1,4 @@
-"""What a sandbox is started with."""
+"""Names what a sandbox is started with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A body and a query in, nested parameters out: JSON, or forms with `a[b]=c` names."""
+"""Reads a body and a query as nested parameters: JSON, or forms with `a[b]=c` names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from pipeline.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:
-    from pipeline.sandbox.books import Params
+    from pipeline.sandbox.context import Params
 
 _FIELDS_MAX: Final = 1_000
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")

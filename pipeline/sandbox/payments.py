@@ -1,17 +1,17 @@
-"""An amount and a status in, a charge object in the newest shape out."""
+"""Makes a charge object of an amount and a status, in the newest shape."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.sandbox.books import utc
+from pipeline.sandbox.context import utc
 from pipeline.sandbox.description import CHARGE_NULLS
 from pipeline.sandbox.lists import empty_list
 
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
-    from pipeline.sandbox.books import Books, Shown
+    from pipeline.sandbox.context import Context, Shown
 
 _FEE_PERCENT: Final = 3.65
 _VAT_PERCENT: Final = 7.0
@@ -45,10 +45,10 @@ class Money:
     currency: str
 
 
-def new_charge(books: Books, account: Account, money: Money) -> Shown:
+def new_charge(context: Context, account: Account, money: Money) -> Shown:
     """Give a new charge, but for its card, its status and what the client said about it."""
-    ident = books.ident(account, "chrg", books.mint.one())
-    now = books.now()
+    ident = context.ident(account, "chrg", context.id_generator.one())
+    now = context.now()
     fee = round(money.amount * _FEE_PERCENT / 100)
     fee_vat = round(fee * _VAT_PERCENT / 100)
     return {

@@ -1,4 +1,4 @@
-"""What the vault says no to: an HTTP status, a stable code and an English sentence.
+"""Names what the vault says no to: an HTTP status, a stable code and an English sentence.
 
 Codes and sentences as recorded or documented in the wire notes; those that nobody has seen
 (500, 503, 429, a body that does not parse) are marked inferred.

@@ -1,4 +1,4 @@
-"""`GET /search`: words in, the customers or charges that hold them out, page by page.
+"""Searches customers and charges by words, page by page (`GET /search`).
 
 It is how a migration looks for a customer whose answer got lost. The answer's shape is recorded;
 what the real index looks at is not, so ids, e-mail addresses and descriptions are looked at here,
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.sandbox.books import utc
 from pipeline.sandbox.cards import text_of, whole_number
+from pipeline.sandbox.context import utc
 from pipeline.sandbox.lists import read_window
 from pipeline.sandbox.refusals import Refusal
 
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
-    from pipeline.sandbox.books import Books, Params, Shown
+    from pipeline.sandbox.context import Context, Params, Shown
     from pipeline.sandbox.customers import Customers
 
 _SCOPES: Final = ("customer", "charge")
@@ -27,8 +27,8 @@ _PAGE_MAX: Final = 1_000_000_000
 class Searches:
     """`/search`, asked with the secret key."""
 
-    def __init__(self, books: Books, customers: Customers) -> None:
-        self._books = books
+    def __init__(self, context: Context, customers: Customers) -> None:
+        self._context = context
         self._customers = customers
 
     def find(self, account: Account, params: Params) -> Shown:
@@ -50,8 +50,8 @@ class Searches:
             "limit": _PER_PAGE,
             "offset": (page - 1) * _PER_PAGE,
         }
-        window = read_window(wanted, utc(self._books.now()))
-        rows, total = self._books.store.window(account.name, scope, None, window, query)
+        window = read_window(wanted, utc(self._context.now()))
+        rows, total = self._context.state.window(account.name, scope, None, window, query)
         found = [row.shown for row in rows]
         if scope == "customer":
             found = [self._customers.whole(account, shown) for shown in found]

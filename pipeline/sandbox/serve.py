@@ -1,4 +1,4 @@
-"""Options in, a listening sandbox out: in the foreground, or in a thread of its own."""
+"""Serves a sandbox on a socket, in the foreground or in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 import uvloop
 
-from pipeline.sandbox.building import open_application
-from pipeline.sandbox.wire import SandboxProtocol
+from pipeline.sandbox.http_protocol import SandboxProtocol
+from pipeline.sandbox.opening import open_application
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -103,7 +103,7 @@ def serve(options: Options, announce: Callable[[str], None]) -> None:
     Raises:
         CannotListen: The address cannot be listened on.
         ScriptRefused: The fault script cannot be read.
-        StoreRefused: The state's file cannot be used.
+        StateRefused: The state's file cannot be used.
         OSError: The journal cannot be opened.
     """
     with open_application(options) as application, listen(options.host, options.port) as listener:
@@ -130,7 +130,7 @@ def background(options: Options) -> Iterator[str]:
     Raises:
         CannotListen: The address cannot be listened on.
         ScriptRefused: The fault script cannot be read.
-        StoreRefused: The state's file cannot be used.
+        StateRefused: The state's file cannot be used.
         OSError: The journal cannot be opened.
     """
     with open_application(options) as application, listen(options.host, options.port) as listener:

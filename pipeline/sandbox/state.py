@@ -1,4 +1,4 @@
-"""Tokens, customers, cards and charges in, the same out: the sandbox's state, in SQLite.
+"""Keeps tokens, customers, cards and charges in SQLite: the sandbox's state.
 
 Without a file the database lives in memory and remembers a bounded number of tokens; with one,
 every change is committed before its answer leaves, so that killing the process loses nothing that
@@ -40,7 +40,7 @@ _TEXTS: Final = "id || ' ' || " + " || ' ' || ".join(
 )
 
 
-class StoreRefused(Exception):
+class StateRefused(Exception):
     """The state's file cannot be used; the message says why."""
 
 
@@ -93,7 +93,7 @@ class Window:
     offset: int
 
 
-class Store:
+class State:
     """The state of every account.
 
     Args:
@@ -101,7 +101,7 @@ class Store:
         tokens_max: How many tokens the memory keeps, oldest forgotten first; unbounded in a file.
 
     Raises:
-        StoreRefused: The file is no store of ours, or another sandbox holds it.
+        StateRefused: The file is no state of ours, or another sandbox holds it.
     """
 
     def __init__(self, path: Path | None, tokens_max: int) -> None:
@@ -116,7 +116,7 @@ class Store:
             self._open()
         except sqlite3.Error:
             self._db.close()
-            raise StoreRefused(
+            raise StateRefused(
                 "the state's file is held by another sandbox or is no SQLite database"
             ) from None
 
@@ -256,12 +256,12 @@ def _touch(path: Path) -> None:
     """Make the file, readable by its owner only, when it is not there.
 
     Raises:
-        StoreRefused: It cannot be made or opened.
+        StateRefused: It cannot be made or opened.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError:
-        raise StoreRefused("the state's file cannot be opened") from None
+        raise StateRefused("the state's file cannot be opened") from None
 
 
 def _object_row(row: tuple[str, str, int, bytes, bytes]) -> ObjectRow:

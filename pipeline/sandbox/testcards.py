@@ -1,4 +1,4 @@
-"""A card number in, what the sandbox does with its charges out: the published test cards.
+"""Tells what the sandbox does with the charges of each published test card.
 
 All of them tokenize; the effect comes at charge time, as `failure_code`. The list is the API's own
 (api-testing), with its older rows; it is the only place outside tests and samples where whole

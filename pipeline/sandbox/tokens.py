@@ -1,4 +1,4 @@
-"""A card in, a token out; a token's id in, the token out."""
+"""Makes a token of a card, and retrieves it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import hmac
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.sandbox.books import utc
 from pipeline.sandbox.cards import read_card
+from pipeline.sandbox.context import utc
 from pipeline.sandbox.refusals import missing_card
 
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
-    from pipeline.sandbox.books import Books, Params, Shown
     from pipeline.sandbox.cards import SoundCard
+    from pipeline.sandbox.context import Context, Params, Shown
     from pipeline.sandbox.state import TokenRow
 
 _VAULT: Final = "https://vault.omise.co/tokens/"
@@ -24,8 +24,8 @@ _VAULT: Final = "https://vault.omise.co/tokens/"
 class Tokens:
     """The vault's own half of the API, asked with the public key."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def create(self, account: Account, params: Params) -> Shown:
         """Make a token, write it down in the journal, and only then give it.
@@ -37,16 +37,16 @@ class Tokens:
         card = params.get("card")
         if not isinstance(card, dict) or not card:
             raise missing_card()
-        sound = read_card(card, self._books.rules())
-        now = self._books.now()
-        token_body, card_body = self._books.mint.pair()
+        sound = read_card(card, self._context.rules())
+        now = self._context.now()
+        token_body, card_body = self._context.id_generator.pair()
         shown = self._shown_card(account, sound, card_body, utc(now))
-        ident = self._books.ident(account, "tokn", token_body)
-        with self._books.store.transaction():
-            self._books.store.add_token(account.name, ident, shown, sound.failure_code)
+        ident = self._context.ident(account, "tokn", token_body)
+        with self._context.state.transaction():
+            self._context.state.add_token(account.name, ident, shown, sound.failure_code)
             # Inside, so that a journal that takes no line leaves no token behind its 500.
-            if self._books.journal:
-                self._books.journal.note(ident, shown["last_digits"], sound.name, _at(now))
+            if self._context.journal:
+                self._context.journal.note(ident, shown["last_digits"], sound.name, _at(now))
         return _shown_token(ident, shown, used=False, charge_status="unknown")
 
     def retrieve(self, account: Account, ident: str) -> Shown:
@@ -55,11 +55,11 @@ class Tokens:
         Raises:
             Refusal: `not_found`.
         """
-        return self._shown(self._books.known_token(account, ident))
+        return self._shown(self._context.known_token(account, ident))
 
     def _shown(self, row: TokenRow) -> Shown:
         shown = _shown_token(row.ident, row.card, used=row.used, charge_status=row.charge_status)
-        if row.used and self._books.assume.card_after_use == "null":
+        if row.used and self._context.assume.card_after_use == "null":
             shown["card"] = None
         return shown
 
@@ -67,7 +67,7 @@ class Tokens:
         print_ = hmac.digest(account.fingerprint_key, card.number.encode(), "sha256")
         shown: dict[str, Any] = {
             "object": "card",
-            "id": self._books.ident(account, "card", body),
+            "id": self._context.ident(account, "card", body),
             "livemode": account.livemode,
             "location": None,
             "deleted": False,
@@ -86,7 +86,7 @@ class Tokens:
             "tokenization_method": None,
             "created_at": created_at,
         }
-        if self._books.assume.email_on_card == "shown":
+        if self._context.assume.email_on_card == "shown":
             shown["email"] = card.email
         return shown
 

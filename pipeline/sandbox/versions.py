@@ -1,4 +1,4 @@
-"""An object of the newest version in, the same object as an older version shows it out.
+"""Shows an object of the newest API version as an older version shows it.
 
 Also the JSON Schema and the Markdown tables of a version, from the same description.
 """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sandbox.id_generator import Mint
+from pipeline.sandbox.id_generator import IdGenerator
 from pipeline.sandbox.params import read_form
 from tests.support.sandbox import CARD, asked
 
@@ -114,8 +114,10 @@ def test_ids_grow_and_never_repeat_whatever_the_clock_does(moments):
     clock = iter(moments)
     made = []
     for _ in moments:
-        mint = Mint(lambda: next(clock), bytes, f"tokn_test_{made[-1]}" if made else None)
-        made.append(mint.one())
+        generator = IdGenerator(
+            lambda: next(clock), bytes, f"tokn_test_{made[-1]}" if made else None
+        )
+        made.append(generator.one())
 
     assert made == sorted(set(made))
     assert {len(ident) for ident in made} == {19}

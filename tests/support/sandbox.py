@@ -16,9 +16,9 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from pipeline.sandbox.accounts import DEFAULT_PUBLIC_KEY, DEFAULT_SECRET_KEY
-from pipeline.sandbox.building import open_desk
-from pipeline.sandbox.desk import Request
+from pipeline.sandbox.opening import open_router
 from pipeline.sandbox.options import Options
+from pipeline.sandbox.router import Request
 from pipeline.sandbox.serve import background
 from pipeline.sandbox.versions import schema
 
@@ -126,11 +126,11 @@ def spawned(*arguments, journal=None, port=0, errors=None):
                 process.kill()
 
 
-class DeskClient:
-    """Asks a desk without any socket, and checks every answer against the description."""
+class RouterClient:
+    """Asks a router without any socket, and checks every answer against the description."""
 
-    def __init__(self, desk, version="2019-05-29"):
-        self.desk = desk
+    def __init__(self, router, version="2019-05-29"):
+        self.router = router
         self.version = version
 
     def ask(self, method, path, params=None, key=None, **parts):
@@ -147,7 +147,7 @@ class DeskClient:
             "version": self.version.encode(),
             "address": "127.0.0.1",
         }
-        reply = self.desk.answer(Request(**{**request, **parts}))
+        reply = self.router.answer(Request(**{**request, **parts}))
         SCHEMAS[reply.version or "2019-05-29"].validate(reply.shown)
         return reply.status, reply.shown
 
@@ -161,7 +161,7 @@ class DeskClient:
 
 @contextmanager
 def asked(header="2019-05-29", now=None, **options):
-    """Open a desk and give a client of it that sends this Omise-Version header."""
+    """Open a router and give a client of it that sends this Omise-Version header."""
     clock = {} if now is None else {"now": now}
-    with open_desk(Options(**options), **clock) as desk:
-        yield DeskClient(desk, header)
+    with open_router(Options(**options), **clock) as router:
+        yield RouterClient(router, header)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with two more abilities: to reset a connection and to drop it.
+"""Gives uvicorn's HTTP protocol two more abilities: to reset a connection and to drop it.
 
 ASGI has no word for either, so the connection's transport rides in the scope as an extension.
 """

@@ -1,4 +1,4 @@
-"""A request in, a reply out, without any I/O of its own: routes, keys, limits, versions."""
+"""Answers a request without any I/O of its own: routes, keys, limits, versions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipeline.sandbox.versions import as_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.sandbox.accounts import Account, Gate, KeyKind
-    from pipeline.sandbox.books import Books, Params, Shown
+    from pipeline.sandbox.accounts import Account, KeyCheck, KeyKind
+    from pipeline.sandbox.context import Context, Params, Shown
     from pipeline.sandbox.limits import Limiter
 
 
@@ -64,9 +64,9 @@ Operation = tuple["KeyKind", "Callable[[Account, list[str], Params], Shown]"]
 """Which kind of key an operation takes, and what it does with the ids of its path."""
 
 
-def _operations(books: Books) -> dict[tuple[str, str], Operation]:
-    tokens, customers, charges = Tokens(books), Customers(books), Charges(books)
-    searches = Searches(books, customers)
+def _operations(context: Context) -> dict[tuple[str, str], Operation]:
+    tokens, customers, charges = Tokens(context), Customers(context), Charges(context)
+    searches = Searches(context, customers)
     one, card, charge = "/customers/*", "/customers/*/cards/*", "/charges/*"
     return {
         ("POST", "/tokens"): ("public", lambda a, _, p: tokens.create(a, p)),
@@ -93,22 +93,24 @@ def _operations(books: Books) -> dict[tuple[str, str], Operation]:
 _READS_PARAMS: Final = {"POST", "PATCH"}
 
 
-class Desk:
+class Router:
     """Answers requests, one at a time and each at once.
 
     Args:
-        books: The vault's state and surroundings.
-        gate: Who may ask.
+        context: The vault's state and surroundings.
+        key_check: Who may ask.
         limiter: How often; None for no limit.
         version: The API version of requests that name none.
     """
 
-    def __init__(self, books: Books, gate: Gate, limiter: Limiter | None, version: str) -> None:
-        self._books = books
-        self._gate = gate
+    def __init__(
+        self, context: Context, key_check: KeyCheck, limiter: Limiter | None, version: str
+    ) -> None:
+        self._context = context
+        self._key_check = key_check
         self._limiter = limiter
         self._version = version
-        self._operations = _operations(books)
+        self._operations = _operations(context)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked; a refusal is an answer too."""
@@ -116,7 +118,7 @@ class Desk:
         is_vaults = parts[:1] == ["tokens"]
         try:
             kind, operation = self._find(request.method, parts)
-            account = self._gate.admit(request.authorization, kind)
+            account = self._key_check.admit(request.authorization, kind)
             if self._limiter:
                 self._limiter.admit(account.name, request.address)
             version = self._version_of(request.version)
@@ -142,7 +144,7 @@ class Desk:
         version = header.decode("latin-1").strip()
         if version in VERSIONS:
             return version
-        if version and self._books.assume.unknown_version == "refused":
+        if version and self._context.assume.unknown_version == "refused":
             raise bad_request("API version does not exist")
         return self._version
 

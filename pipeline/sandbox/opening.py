@@ -1,4 +1,4 @@
-"""Options in, an application out, with everything that must be closed after it."""
+"""Builds an application from options, with everything that must be closed after it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox.accounts import Gate
+from pipeline.sandbox.accounts import KeyCheck
 from pipeline.sandbox.api import Application
-from pipeline.sandbox.books import Books
-from pipeline.sandbox.desk import Desk
+from pipeline.sandbox.context import Context
 from pipeline.sandbox.faults import read_script
-from pipeline.sandbox.id_generator import Mint
+from pipeline.sandbox.id_generator import IdGenerator
 from pipeline.sandbox.journal import Journal
 from pipeline.sandbox.limits import Limiter
-from pipeline.sandbox.state import Store
+from pipeline.sandbox.router import Router
+from pipeline.sandbox.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_desk(options: Options, now: Callable[[], float] = time.time) -> Iterator[Desk]:
-    """Open a desk that answers without a socket, and close its files at the end.
+def open_router(options: Options, now: Callable[[], float] = time.time) -> Iterator[Router]:
+    """Open a router that answers without a socket, and close its files at the end.
 
     Args:
         options: Its options; address, latency and faults do not concern it.
         now: The wall clock, seconds since 1970.
 
     Raises:
-        StoreRefused: The state's file cannot be used.
+        StateRefused: The state's file cannot be used.
         OSError: The journal cannot be opened.
     """
     with ExitStack() as stack:
-        store = Store(options.db, options.tokens_max)
-        stack.callback(store.close)
+        state = State(options.db, options.tokens_max)
+        stack.callback(state.close)
         journal = None
         if options.journal:
             journal = Journal(options.journal)
             stack.callback(journal.close)
-        mint = Mint(now, os.urandom, store.last_id())
-        books = Books(store, mint, now, options.assume, options.brands, journal)
-        yield Desk(books, Gate(options.accounts), _limiter(options), options.version)
+        id_generator = IdGenerator(now, os.urandom, state.last_id())
+        context = Context(state, id_generator, now, options.assume, options.brands, journal)
+        yield Router(context, KeyCheck(options.accounts), _limiter(options), options.version)
 
 
 @contextmanager
@@ -53,12 +53,12 @@ def open_application(options: Options) -> Iterator[Application]:
 
     Raises:
         ScriptRefused: The fault script cannot be read.
-        StoreRefused: The state's file cannot be used.
+        StateRefused: The state's file cannot be used.
         OSError: The journal cannot be opened.
     """
     script = read_script(options.faults)
-    with open_desk(options) as desk:
-        yield Application(desk, script, options.latency_s, options.assume.body_bytes_max)
+    with open_router(options) as router:
+        yield Application(router, script, options.latency_s, options.assume.body_bytes_max)
 
 
 def _limiter(options: Options) -> Limiter | None:

@@ -1,4 +1,4 @@
-"""What every operation of the vault works with: the state, the ids, the time, the rules."""
+"""Holds what every operation of the vault works with: the state, the ids, the time, the rules."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.assumptions import Assumptions
-    from pipeline.sandbox.id_generator import Mint
+    from pipeline.sandbox.id_generator import IdGenerator
     from pipeline.sandbox.journal import Journal
-    from pipeline.sandbox.state import ObjectRow, Store, TokenRow
+    from pipeline.sandbox.state import ObjectRow, State, TokenRow
 
 Params = dict[str, Any]
 Shown = dict[str, Any]
@@ -28,20 +28,20 @@ def utc(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Context:
     """The vault's state and surroundings.
 
     Attributes:
-        store: Where everything is kept.
-        mint: Where ids come from.
+        state: Where everything is kept.
+        id_generator: Where ids come from.
         now: The wall clock, seconds since 1970.
         assume: What to do where the real vault is unknown.
         brands: The brands that the accounts may take.
         journal: Where every token made is written down, or None.
     """
 
-    store: Store
-    mint: Mint
+    state: State
+    id_generator: IdGenerator
     now: Callable[[], float]
     assume: Assumptions
     brands: frozenset[str]
@@ -62,7 +62,7 @@ class Books:
         Raises:
             Refusal: `not_found`, also for a token whose life is over.
         """
-        row = self.store.token(account.name, ident)
+        row = self.state.token(account.name, ident)
         life = self.assume.token_life_s
         if row and life and not row.used and row.card["created_at"] <= utc(self.now() - life):
             row = None
@@ -89,7 +89,7 @@ class Books:
         Raises:
             Refusal: `not_found`.
         """
-        row = self.store.get(account.name, kind, str(ident))
+        row = self.state.get(account.name, kind, str(ident))
         if row is None or row.deleted:
             raise not_found(kind, str(ident))
         return row
@@ -100,7 +100,7 @@ class Books:
         Raises:
             Refusal: `not_found`.
         """
-        row = self.store.get(account.name, kind, ident)
+        row = self.state.get(account.name, kind, ident)
         if row is None or (row.deleted and self.assume.deleted_object == "not_found"):
             raise not_found(kind, ident)
         return row

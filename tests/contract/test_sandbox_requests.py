@@ -1,4 +1,4 @@
-"""The wire: request shapes that real clients send, on raw sockets and kept-alive connections."""
+"""Request shapes that real clients send, on raw sockets and kept-alive connections."""
 
 import json
 import socket
