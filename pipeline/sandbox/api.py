@@ -26,7 +26,7 @@ _DRAINED_BYTES_MAX: Final = 64 * 1024 * 1024
 _REASONS: Final = {
     status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus
 }
-_ALWAYS: Final = [(b"server", b"cardferry-sandbox"), (b"cache-control", b"no-cache, no-state")]
+_ALWAYS: Final = [(b"server", b"cardferry-sandbox"), (b"cache-control", b"no-cache, no-store")]
 _ON_SUCCESS: Final = [
     (b"strict-transport-security", b"max-age=31536000; includeSubdomains; preload"),
     (b"vary", b"Accept-Encoding"),
