@@ -25,6 +25,7 @@ class RowState(StrEnum):
     FAILED = "failed"
     HELD = "held"
     ALREADY_TOKENIZED = "already_tokenized"
+    SKIPPED = "skipped"
 
 
 OPEN_STATES: Final = (RowState.PLANNED, RowState.SENT, RowState.AMBIGUOUS)
@@ -224,15 +225,25 @@ FAILURE_CODES: Final = _codes(
 """Every code a row can fail with (the contract's *Codes of failures*), in the order of the walk."""
 
 
+SKIP_CODES: Final = {
+    "no_card": "the record is a customer without a card",
+    "not_a_card": "the record is another payment method than a card",
+    "filtered": "the row is not in the cohort that this run was given",
+}
+"""Why a row is skipped, which is no failure (the contract's *Codes of failures*)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A row that a stage refused: where, why, and in which field, never with which value."""
+    """A row that a stage refused or skipped: where, why, in which field, never with which value."""
 
     row: int
     code: str
     field: str | None = None
     legacy_id: str | None = None
     last_digits: str | None = None
+    hint: str | None = None
+    """What is known beyond the code ("card expired 11/2024"); a phrase of ours, never a value."""
 
 
 class OutcomeKind(StrEnum):

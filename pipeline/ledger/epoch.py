@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import orjson
+from sqlalchemy import func, insert, select
+
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.schema import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
 OVERTAKEN: Final = "a later run has taken this ledger over"
@@ -18,8 +24,22 @@ def require_epoch(connection: Connection, epoch: int) -> None:
     Raises:
         VerificationFailed: One has.
     """
-    if (connection.exec_driver_sql("SELECT max(epoch) FROM runs").scalar() or 0) != epoch:
+    if (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0) != epoch:
         raise overtaken()
+
+
+def take_over(connection: Connection, run_id: str, now_ms: int, facts: Mapping[str, object]) -> int:
+    """Begin a run: give it the next epoch, with which every earlier run is overtaken."""
+    epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
+    connection.execute(
+        insert(runs).values(
+            epoch=epoch,
+            run_id=run_id,
+            started_ms=now_ms,
+            facts=orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS).decode(),
+        )
+    )
+    return int(epoch)
 
 
 def overtaken() -> VerificationFailed:

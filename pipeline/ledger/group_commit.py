@@ -11,14 +11,25 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pipeline.ledger.records import AttemptStep
 from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
-    from pipeline.ledger.records import Intent, Settlement
+    from pipeline.ledger.records import (
+        AttachIntent,
+        AttachSettlement,
+        CustomerFound,
+        Entry,
+        Intent,
+        Retirement,
+        Settlement,
+    )
     from pipeline.ledger.settling import Settling
+
+    Settled = Settlement | AttachSettlement | CustomerFound | Retirement
 
 _WORTH_A_COMMIT: Final = 64
 """A commit's syncs take as long as writing about this many entries; smaller batches do not pay."""
@@ -57,15 +68,18 @@ class GroupCommit:
         self._on_frozen = on_frozen
         self._on_failed = on_failed
         self._entries_max = min(max(in_flight_max, _WORTH_A_COMMIT), ROWS_AT_ONCE)
-        self._queue: deque[tuple[Intent | Settlement, asyncio.Future[None] | None]] = deque()
+        self._queue: deque[tuple[tuple[Entry, ...], asyncio.Future[None] | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._drained: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
 
-    def settle(self, settlement: Settlement) -> None:
-        """Queue an outcome; it is durable before any intent that is queued after it."""
-        self._queue.append((settlement, None))
+    def settle(self, *entries: Settled) -> None:
+        """Queue what became of something; it is durable before any intent that is queued after it.
+
+        Several entries of one call become durable in one commit.
+        """
+        self._queue.append((entries, None))
         self._wake()
 
     def now_ms(self) -> int:
@@ -79,14 +93,46 @@ class GroupCommit:
             LocalStorageFailed: The disk refused, now or before; the row must not be sent.
         """
         intent = self._settling.intent(row_id, number)
+        await self._durable(intent)
+        return intent
+
+    async def intend_attach(
+        self,
+        row_id: int,
+        customer: int,
+        number: int,
+        *,
+        after: Sequence[Settled] = (),
+        step: AttemptStep = AttemptStep.ATTACH,
+        makes_customer: bool = False,
+    ) -> AttachIntent:
+        """Write the next request about a row's card down and wait until that is on the disk.
+
+        Args:
+            row_id: The row.
+            customer: The customer's number in the ledger.
+            number: The how manieth request of this step it is, from 1.
+            after: What is to become durable in the same commit, such as the token's outcome.
+            step: What the request is for.
+            makes_customer: Whether the request makes the customer, too.
+
+        Raises:
+            LocalStorageFailed: The disk refused, now or before; nothing may be sent.
+        """
+        intent = self._settling.attach_intent(
+            row_id, customer, number, step=step, makes_customer=makes_customer
+        )
+        await self._durable(*after, intent)
+        return intent
+
+    async def _durable(self, *entries: Entry) -> None:
         waiter = (self._loop or self._bind()).create_future()
-        self._queue.append((intent, waiter))
+        self._queue.append((entries, waiter))
         self._wake()
         await waiter
         if self._failure is not None:
             # A later batch failed before this slot had its turn: nothing more may be sent.
             raise self._failure
-        return intent
 
     async def drain(self) -> None:
         """Wait until everything queued is durable.
@@ -145,13 +191,13 @@ class GroupCommit:
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
 
-    def _next_batch(self) -> tuple[list[Intent | Settlement], list[asyncio.Future[None]]]:
+    def _next_batch(self) -> tuple[list[Entry], list[asyncio.Future[None]]]:
         """Take what waits longest, with those who wait for it."""
-        batch: list[Intent | Settlement] = []
+        batch: list[Entry] = []
         waiters: list[asyncio.Future[None]] = []
         while self._queue and len(batch) < self._entries_max:
-            item, waiter = self._queue.popleft()
-            batch.append(item)
+            entries, waiter = self._queue.popleft()
+            batch += entries
             if waiter is not None:
                 waiters.append(waiter)
         return batch, waiters

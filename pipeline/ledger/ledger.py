@@ -10,27 +10,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import select, update
 
-from pipeline import hashing
 from pipeline.clock import timestamp
 from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import (
-    bring_up_to_date,
     create_if_empty,
-    follow_trail,
-    put,
-    require_known_version,
     require_newest,
     require_same_meaning,
     require_same_mode,
     require_untouched,
 )
-from pipeline.ledger.epoch import require_epoch
-from pipeline.ledger.schema import events, runs
+from pipeline.ledger.epoch import require_epoch, take_over
+from pipeline.ledger.facts import put
+from pipeline.ledger.schema import runs
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
 from pipeline.ledger.store import path_of
+from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline import hashing
     from pipeline.clock import Clock
 
 
@@ -71,19 +70,19 @@ class Ledger:
         self.run_id = ""
         self._actor = ""
         self._origin = ""
-        self._head = hashing.GENESIS
-        self._events = 0
+        self._chain = Chain()
         self._path = path
         self._signals = signals or DeferredSignals()
         self._failure: LocalStorageFailed | None = None
+        self._upgraded: tuple[int, int] | None = None
         with ledger_trouble():
             try:
                 if not read_only:
                     with self._signals.held(), self.engine.begin() as connection:
                         create_if_empty(connection, path)
-                        bring_up_to_date(connection)
+                        self._upgraded = bring_up_to_date(connection)
                 with self.engine.connect() as connection:
-                    require_known_version(connection)
+                    require_own_schema(connection)
                     self._driver: sqlite3.Connection = driver_of(connection)
             except BaseException:
                 self.engine.dispose()
@@ -102,16 +101,16 @@ class Ledger:
                 nobody knows what the disk holds, so this process writes nothing more.
             VerificationFailed: A later run has taken over, or a rule of the schema was broken.
         """
-        head, count = self._head, self._events
+        before = self._chain
         try:
             with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
                     require_epoch(connection, self.epoch)
                     yield connection
                 # From here on it is durable, whatever signal waits outside.
-                head, count = self._head, self._events
+                before = self._chain
         except BaseException:
-            self._head, self._events = head, count
+            self._chain = before
             raise
 
     @contextmanager
@@ -167,11 +166,11 @@ class Ledger:
                     "the ledger's database is damaged",
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
-            head, count = follow_trail(connection)
+            chain = follow_trail(connection)
             if self._path is not None:
                 require_newest(connection, self._path.parent)
                 require_untouched(connection, self._path.parent)
-        self._head, self._events = head, count
+        self._chain = chain
 
     def begin_run(
         self,
@@ -195,20 +194,17 @@ class Ledger:
         """
         self.verify()
         with self._signals.held(), ledger_trouble(), self.engine.begin() as connection:
-            self.epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
             self.run_id = run_id
             self._actor = str(facts.get("operator", ""))
             self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
             require_same_mode(connection, livemode=livemode)
             require_same_meaning(connection, settings_digest)
-            connection.execute(
-                insert(runs).values(
-                    epoch=self.epoch,
-                    run_id=run_id,
-                    started_ms=self.now_ms(),
-                    facts=orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS).decode(),
+            self.epoch = take_over(connection, run_id, self.now_ms(), facts)
+            if self._upgraded is not None:
+                before, after = self._upgraded
+                self.record(
+                    connection, "ledger_upgraded", resource=run_id, before=before, after=after
                 )
-            )
             self.record(connection, "run_started", resource=run_id, settings=settings_digest)
         # The first commit has made the journal; the later ones only write into it.
         if self._path is not None:
@@ -266,24 +262,17 @@ class Ledger:
 
         The fields are those of PCI DSS 10.2.2: who, what, when, success, origin, resource.
         """
-        self._events += 1
-        body = hashing.canonical(
-            {
-                "seq": self._events,
-                "at": timestamp(self.clock.now()),
-                "run_id": self.run_id,
-                "actor": self._actor,
-                "origin": self._origin,
-                "event": kind,
-                "resource": resource,
-                "success": success,
-                "detail": detail,
-            }
-        )
-        self._head = hashing.link_bytes(self._head, body)
-        connection.execute(
-            insert(events).values(seq=self._events, body=body.decode(), hash=self._head)
-        )
+        event = {
+            "at": timestamp(self.clock.now()),
+            "run_id": self.run_id,
+            "actor": self._actor,
+            "origin": self._origin,
+            "event": kind,
+            "resource": resource,
+            "success": success,
+            "detail": detail,
+        }
+        self._chain = self._chain.appended(connection, event)
 
     def note(
         self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Scalar

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, case, func, null, select, union_all
 
 from pipeline.ledger.asking import Asking
-from pipeline.ledger.records import ROW_SPAN, ExportRecord, ExportState, RunRecord, row_id
-from pipeline.ledger.schema import exports, outcomes, rows, runs, tokens
+from pipeline.ledger.records import (
+    ROW_SPAN,
+    AttachState,
+    ExportRecord,
+    ExportState,
+    RunRecord,
+    row_id,
+)
+from pipeline.ledger.schema import attachments, customers, exports, outcomes, rows, runs, tokens
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ _MAPPED: Final[dict[str, ColumnElement[Any]]] = {
     "legacy_id": rows.c.legacy_id,
     "token_id": tokens.c.token_id,
     "card_id": tokens.c.card_id,
-    "customer_id": tokens.c.customer_id,
+    "customer_id": customers.c.customer_id,
     "brand": tokens.c.brand,
     "last_digits": rows.c.last_digits,
     "expiration_month": rows.c.expiration_month,
@@ -33,6 +40,8 @@ _MAPPED: Final[dict[str, ColumnElement[Any]]] = {
     "source_file": exports.c.name,
     "source_row": rows.c.id % ROW_SPAN,
     "run_id": runs.c.run_id,
+    "customer_origin": case((customers.c.customer_id.is_not(None), customers.c.state)),
+    "is_default": attachments.c.is_default,
     "carry": rows.c.carry,
 }
 MAPPED: Final = tuple(_MAPPED)
@@ -49,7 +58,23 @@ _FAILED: Final[dict[str, ColumnElement[Any]]] = {
     "last_digits": rows.c.last_digits,
     "vault_code": rows.c.vault_code,
     "request_id": rows.c.request_id,
+    "customer_id": null(),
+    "card_id": null(),
+    "hint": rows.c.hint,
 }
+_FAILED_ON_THE_WAY: Final[dict[str, ColumnElement[Any]]] = {
+    **_FAILED,
+    "code": attachments.c.code,
+    "field": null(),
+    "state": case((attachments.c.state == AttachState.HELD, "held"), else_="failed"),
+    "attempts": attachments.c.attempts,
+    "vault_code": attachments.c.vault_code,
+    "request_id": attachments.c.request_id,
+    "customer_id": customers.c.customer_id,
+    "card_id": func.coalesce(attachments.c.card_id, tokens.c.card_id),
+}
+"""The same columns for a row that has its token, but whose card came on no customer."""
+
 FAILED: Final = tuple(_FAILED)
 """What `failed_rows` gives of a row, in order."""
 
@@ -66,7 +91,12 @@ JUDGED: Final = (
 """What `judged_rows` gives of a row, by name."""
 
 _EXPORT: Final = tuple(exports.c[name] for name in ExportRecord._fields)
+_ON_A_CUSTOMER: Final = (AttachState.ATTACHED.value, AttachState.REUSED.value)
 _IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
+
+
+def _named(columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    return [column.label(name) for name, column in columns.items()]
 
 
 class Listings(Asking):
@@ -106,11 +136,20 @@ class Listings(Asking):
             for run_id, started, ended, code, facts, told in found
         ]
 
-    def mapped_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Give the mapping by export and row, a block at a time: each id once, its newest token."""
+    def mapped_rows(self, *, attached_only: bool = False) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the mapping by export and row, a block at a time: each id once, its newest token.
+
+        Args:
+            attached_only: Leave out tokens whose card is on no customer yet.
+        """
+        on_customer = and_(
+            attachments.c.row_id == rows.c.id, attachments.c.state.in_(_ON_A_CUSTOMER)
+        )
         return self._blocks(
             select(*_MAPPED.values())
             .join(tokens, tokens.c.row_id == rows.c.id)
+            .join(attachments, on_customer, isouter=not attached_only)
+            .join(customers, customers.c.id == attachments.c.customer, isouter=not attached_only)
             .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
             .join(runs, runs.c.epoch == tokens.c.epoch)
             .where(*_IS_IN_FORCE)
@@ -122,12 +161,33 @@ class Listings(Asking):
         of_planned = and_(
             exports.c.id == rows.c.id // ROW_SPAN, exports.c.state == ExportState.PLANNED
         )
-        return self._blocks(
+        failed = (
             select(*_FAILED.values())
             .join(exports, of_planned)
             .where(rows.c.state.in_(FAILURE_STATES))
             .order_by(rows.c.id)
         )
+        if not self._number(select(select(attachments.c.row_id).exists())):
+            return self._blocks(failed)
+        on_the_way = (
+            select(*_named(_FAILED_ON_THE_WAY), rows.c.id.label("row_id"))
+            .join(exports, of_planned)
+            .join(attachments, attachments.c.row_id == rows.c.id)
+            .join(customers, customers.c.id == attachments.c.customer)
+            .outerjoin(tokens, tokens.c.row_id == rows.c.id)
+            .where(
+                attachments.c.state.in_([AttachState.FAILED, AttachState.HELD]),
+                rows.c.state == RowState.TOKENIZED,
+                rows.c.superseded_by.is_(None),
+            )
+        )
+        both = union_all(
+            failed.order_by(None).with_only_columns(
+                *_named(_FAILED), rows.c.id.label("row_id"), maintain_column_froms=True
+            ),
+            on_the_way,
+        ).subquery()
+        return self._blocks(select(*(both.c[name] for name in FAILED)).order_by(both.c.row_id))
 
     def judged_rows(self, export_id: int, first: int, last: int) -> dict[int, dict[str, Any]]:
         """Give what is known of some rows of an export, by row and by the names of `JUDGED`."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.sqlite.connection import Prepared
-from pipeline.model import FAILURE_CODES, RowState
+from pipeline.model import FAILURE_CODES, SKIP_CODES, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.model import Rejection
 
-_REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits")
+_REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
 
 class PlannedCard(NamedTuple):
@@ -39,6 +40,11 @@ class PlannedCard(NamedTuple):
     expiration_month: int
     expiration_year: int
     carry: str | None = None
+    customer: str | None = None
+    """The legacy key of the customer that the card belongs to."""
+    customer_id: str | None = None
+    """An existing customer at the vault, where the export names one."""
+    is_default: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,8 @@ class JudgedChunk:
     rejections: Sequence[Rejection]
 
 
-_PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:])
+_PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:7])
+_OWNED_COLUMNS: Final = (*_PLANNED_COLUMNS, "customer", "is_default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,8 @@ class Planning:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._insert_planned = _insert_of(ledger, _PLANNED_COLUMNS)
+        self._insert_owned = _insert_of(ledger, _OWNED_COLUMNS)
+        self._in_conflict: set[int] = set()
         self._insert_rejected = _insert_of(ledger, _REJECTED_COLUMNS)
 
     def find(self, sha256: str) -> KnownExport | None:
@@ -127,6 +136,7 @@ class Planning:
         """Enter an export as `proving`; what an earlier broken pass 1 left is thrown away."""
         with self._ledger.transaction() as connection:
             _discard(connection, facts.sha256)
+            self._in_conflict.clear()
             export_id = 1 + (connection.execute(select(func.max(exports.c.id))).scalar() or 0)
             connection.execute(
                 insert(exports).values(
@@ -174,26 +184,46 @@ class Planning:
     ) -> None:
         """Write one chunk's verdicts in one commit."""
         first, state = export.first_id, RowState.PLANNED.value
-        planned = [(first + row, legacy_id, state, *rest) for row, legacy_id, *rest in cards]
+        planned = [(first + c.row, c.legacy_id, state, *c[2:7]) for c in cards if not c.customer]
         rejected = [
             (
                 first + item.row,
                 item.legacy_id,
-                RowState.REJECTED.value,
-                FAILURE_CODES[item.code].code,
+                _state_of(item.code).value,
+                item.code,
                 item.field,
                 item.last_digits,
+                item.hint,
             )
             for item in rejections
         ]
         with self._ledger.transaction() as connection:
             self._insert_planned.many(connection, planned)
+            if len(planned) < len(cards):
+                self._add_owned(connection, first, cards)
             self._insert_rejected.many(connection, rejected)
+
+    def _add_owned(self, connection: Connection, first: int, cards: Sequence[PlannedCard]) -> None:
+        """Write the cards that belong to customers, and the customers where they are new."""
+        owners = [(card.customer, card.customer_id) for card in cards if card.customer]
+        ids, in_conflict = enter_customers(connection, owners)
+        self._in_conflict |= in_conflict
+        owned = [
+            (
+                *(first + card.row, card.legacy_id, RowState.PLANNED.value, *card[2:7]),
+                ids[card.customer],
+                None if card.is_default is None else int(card.is_default),
+            )
+            for card in cards
+            if card.customer
+        ]
+        self._insert_owned.many(connection, owned)
 
     def finish(self, export: KnownExport, facts: ProvedFacts) -> None:
         """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
         with self._ledger.transaction() as connection:
             reject_duplicates(connection, export.first_id, export.last_id)
+            reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
             # Rows of exports that came before may be sent first, in this very run.
             resolve_known(connection, export.first_id, export.last_id, rivals_may_settle=True)
             connection.execute(
@@ -232,6 +262,19 @@ class Planning:
             )
 
 
+def _state_of(code: str) -> RowState:
+    """Give the state of a row that is not sent.
+
+    Raises:
+        LookupError: The code is none that the contract lists.
+    """
+    if code in SKIP_CODES:
+        return RowState.SKIPPED
+    if code not in FAILURE_CODES:
+        raise LookupError("a row was refused with a code that no list has")
+    return RowState.REJECTED
+
+
 def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:
     statement = insert(rows).values({name: bindparam(name) for name in names})
     return Prepared(ledger.engine, statement, names)
@@ -245,9 +288,10 @@ def _discard(connection: Connection, sha256: str) -> None:
     ).scalar()
     if found is None:
         return
-    connection.execute(
-        delete(rows).where(rows.c.id.between(row_id(found, 0), row_id(found + 1, 0) - 1))
-    )
+    here = rows.c.id.between(row_id(found, 0), row_id(found + 1, 0) - 1)
+    owners = set(connection.execute(select(rows.c.customer).where(here)).scalars()) - {None}
+    connection.execute(delete(rows).where(here))
+    forget_named(connection, owners)
     connection.execute(delete(exports).where(exports.c.id == found))
 
 

@@ -27,6 +27,54 @@ class ExportState(StrEnum):
     PLANNED = "planned"
 
 
+class CustomerState(StrEnum):
+    """Where a customer at the vault stands; one that is `unlocated` is held for an operator."""
+
+    WANTED = "wanted"
+    MAKING = "making"
+    MADE = "made"
+    GIVEN = "given"
+    LOCATED = "located"
+    UNLOCATED = "unlocated"
+    REFUSED = "refused"
+
+
+class AttachState(StrEnum):
+    """Where a row's card stands on its way to a customer.
+
+    A row that nobody has begun to attach has no attachment yet and counts as unattached.
+    `doubted` means that the last answer was lost: the same request goes out again.
+    """
+
+    UNATTACHED = "unattached"
+    ATTACHING = "attaching"
+    DOUBTED = "doubted"
+    ATTACHED = "attached"
+    REUSED = "reused"
+    FAILED = "attach_failed"
+    HELD = "attach_held"
+
+
+class AttemptStep(StrEnum):
+    """What one attempt at the vault was for."""
+
+    TOKENIZE = "tokenize"
+    ATTACH = "attach"
+    MOVE_DEFAULT = "move_default"
+    DELETE_CARD = "delete_card"
+
+
+class CustomerRecord(NamedTuple):
+    """A customer as the ledger has it; `customer_id` is the vault's, once it is known."""
+
+    id: int
+    legacy_customer_id: str
+    given_id: str | None
+    customer_id: str | None
+    state: CustomerState
+    code: str | None
+
+
 class ExportRecord(NamedTuple):
     """A planned export as the ledger has it; `as_of` is a date as text, digests are hexadecimal."""
 
@@ -89,3 +137,90 @@ class Settlement(NamedTuple):
     latency_us: int
     at_ms: int
     token: Token | None = None
+
+
+class AttachClaim(NamedTuple):
+    """A row whose card is to be on a customer and is not yet, and what it has been through.
+
+    `token_id`, `card_id` and `token_created_s` (the vault's `created_at`) are None for a row that
+    has no token yet. `attempts` and `unknowns` are those of attaching.
+    """
+
+    row_id: int
+    customer: int
+    is_default: bool | None
+    token_id: str | None
+    card_id: str | None
+    token_created_s: int | None
+    last_digits: str
+    expiration_month: int
+    expiration_year: int
+    state: AttachState
+    attempts: int
+    unknowns: int
+
+
+class AttachIntent(NamedTuple):
+    """The word that a request about a row's card is about to go to the API host.
+
+    `makes_customer` says that the request makes the customer (POST), whose own row moves to
+    `making` in the same commit.
+    """
+
+    attempt_id: int
+    row_id: int
+    number: int
+    at_ms: int
+    customer: int
+    step: AttemptStep = AttemptStep.ATTACH
+    makes_customer: bool = False
+
+
+class CustomerFound(NamedTuple):
+    """What became of a customer: made, given, located, or why it cannot take cards."""
+
+    id: int
+    state: CustomerState
+    customer_id: str | None = None
+    code: str | None = None
+    livemode: bool | None = None
+    created_s: int | None = None
+
+
+class AttachSettlement(NamedTuple):
+    """What became of a card on its way to a customer.
+
+    Without `attempt_id` it rests on no request of its own: a card that was located, or a row whose
+    customer takes none. `unknowns` is added to the row's: 1 for an answer that was lost, minus as
+    many as were cleared up. A card that `is_default` takes that from its customer's other cards;
+    one that was `deleted` is no longer on its customer, by this ledger's request.
+    """
+
+    attempt_id: int | None
+    row_id: int
+    customer: int
+    kind: OutcomeKind
+    evidence: str
+    state: AttachState
+    code: str | None
+    unknowns: int
+    vault_code: str | None
+    request_id: str | None
+    latency_us: int
+    at_ms: int
+    card_id: str | None = None
+    is_default: bool | None = None
+    found: CustomerFound | None = None
+    deleted: bool = False
+
+
+class Retirement(NamedTuple):
+    """The word that a row's token is proved gone: the row is planned again, for a new one."""
+
+    row_id: int
+    reason: str
+    at_ms: int
+
+
+Entry = Intent | Settlement | AttachIntent | AttachSettlement | CustomerFound | Retirement
+"""Whatever may stand in a batch."""

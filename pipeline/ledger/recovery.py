@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
-from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.attaching import doubt_open_attachments
+from pipeline.ledger.records import ROW_SPAN, AttemptStep
 from pipeline.ledger.schema import attempts, outcomes, rows, tokens
 from pipeline.model import OutcomeKind, RowState
 
@@ -26,12 +27,15 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
         retries_of_unknown: How often a row may be sent again after an unknown outcome.
 
     Returns:
-        How many rows the earlier run had left in doubt.
+        How many questions the earlier run had left: rows in doubt, and cards under way.
     """
     with ledger.transaction() as connection:
         last = (
             select(attempts.c.row_id, func.max(attempts.c.id).label("attempt_id"))
-            .where(attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)))
+            .where(
+                attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)),
+                attempts.c.step == AttemptStep.TOKENIZE,
+            )
             .group_by(attempts.c.row_id)
             .subquery()
         )
@@ -52,21 +56,23 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
             .where(rows.c.state == RowState.SENT)
             .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
         ).rowcount
+        cards_in_doubt = doubt_open_attachments(connection, ledger.now_ms(), NO_ANSWER)
         worn_out = rows.c.unknowns > retries_of_unknown
         held = connection.execute(
             update(rows)
             .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
             .values(state=RowState.HELD, code="outcome_unknown")
         ).rowcount
-        if in_doubt or held:
+        if in_doubt or held or cards_in_doubt:
             ledger.record(
                 connection,
                 "open_intents_settled",
                 resource=ledger.run_id,
                 in_doubt=in_doubt,
                 held=held,
+                cards_in_doubt=cards_in_doubt,
             )
-    return int(in_doubt)
+    return int(in_doubt) + cards_in_doubt
 
 
 def plan_again(

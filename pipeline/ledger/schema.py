@@ -1,7 +1,9 @@
-"""Defines the ledger's tables and the rules that the database itself keeps.
+"""Defines the ledger's tables; the rules that the database keeps on them stand in `rules`.
 
     exports ── rows ── attempts ── outcomes      runs, events (hash chain), meta
-                 └──── tokens
+                │ └─── tokens, retired_tokens    <life>_states, <life>_steps
+                ├───── attachments
+    customers ──┘
 
 A row's id is `export id * ROW_SPAN + row`, so a range of ids is an export or a chunk, and an
 auditor reads both numbers off the id. Moments are whole milliseconds since 1970 (UTC).
@@ -10,9 +12,10 @@ Nothing here is derived from a card number but its last four digits, brand and e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -26,25 +29,54 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.model import RowState
+from pipeline.ledger.states import LIVES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION: Final = 1
-
-
-def _is_one_of(column: str, values: Iterable[str]) -> str:
-    """Give the condition in SQL; for `IN` SQLite would fill a table anew for every row it checks."""
-    return " OR ".join(f"{column} = '{value}'" for value in values)
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    return CheckConstraint(_is_one_of(column, values), name=f"{column}_is_known")
-
+SCHEMA_VERSION: Final = 2
+"""Version 1 was never released; a ledger of it is refused in words."""
 
 metadata = MetaData()
+
+BIG: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer, "sqlite")
+"""Ids and moments: eight bytes in every store; SQLite's strict tables know one integer only."""
+
+
+def _big(name: str, *rest: Any, **options: Any) -> Column[Any]:
+    return Column(name, BIG, *rest, **options)
+
+
+def _id(name: str = "id", *rest: Any) -> Column[Any]:
+    return _big(name, *rest, primary_key=True, autoincrement=False)
+
+
+def _states_of(life: str) -> tuple[Table, Table]:
+    """Give the table of a life's states and the table of the steps between them."""
+    states = Table(
+        f"{life}_states",
+        metadata,
+        Column("state", Text, primary_key=True),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    steps = Table(
+        f"{life}_steps",
+        metadata,
+        Column("from_state", Text, ForeignKey(f"{life}_states.state"), primary_key=True),
+        Column("to_state", Text, ForeignKey(f"{life}_states.state"), primary_key=True),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    return states, steps
+
+
+STATE_TABLES: Final = {life.name: _states_of(life.name) for life in LIVES}
+
+
+def _state(life: str) -> Column[Any]:
+    return Column("state", Text, ForeignKey(f"{life}_states.state"), nullable=False)
+
 
 meta = Table(
     "meta",
@@ -58,10 +90,10 @@ meta = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    _id("epoch"),
     Column("run_id", Text, nullable=False, unique=True),
-    Column("started_ms", Integer, nullable=False),
-    Column("ended_ms", Integer),
+    _big("started_ms", nullable=False),
+    _big("ended_ms"),
     Column("exit_code", Integer),
     Column("facts", Text, nullable=False, comment="JSON: who, where, version, settings, guards"),
     Column("statistics", Text, comment="JSON: retries, 429s, rates and latencies seen"),
@@ -71,9 +103,9 @@ runs = Table(
 exports = Table(
     "exports",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    _id(),
     Column("name", Text, nullable=False),
-    Column("size", Integer, nullable=False),
+    _big("size", nullable=False),
     Column("sha256", Text, nullable=False, unique=True),
     Column("block_digests", LargeBinary, nullable=False, comment="SHA-256 of each sealed block"),
     Column("kind", Text, nullable=False),
@@ -81,20 +113,34 @@ exports = Table(
     Column("key_fingerprint", Text),
     Column("signer", Text),
     Column("as_of", Text, nullable=False, comment="the day expirations are judged on"),
-    Column("rows", Integer),
+    _big("rows"),
     Column("legacy_id_sum", Text, comment="hash total over the legacy ids read"),
-    Column("state", Text, nullable=False),
-    Column("epoch", Integer, ForeignKey("runs.epoch"), nullable=False),
-    _one_of("state", tuple(ExportState)),
+    _state("export"),
+    _big("epoch", ForeignKey("runs.epoch"), nullable=False),
+    sqlite_strict=True,
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    _id(),
+    Column("legacy_customer_id", Text, nullable=False, unique=True),
+    Column("given_id", Text, comment="an existing customer that the export named"),
+    Column("customer_id", Text, unique=True, comment="the vault's, once it is known"),
+    _state("customer"),
+    Column("code", Text),
+    Column("livemode", Integer),
+    _big("created_s", comment="the vault's created_at"),
+    _big("epoch"),
     sqlite_strict=True,
 )
 
 rows = Table(
     "rows",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    _id(),
     Column("legacy_id", Text),
-    Column("state", Text, nullable=False),
+    _state("row"),
     Column("code", Text),
     Column("field", Text),
     Column("last_digits", Text),
@@ -111,126 +157,125 @@ rows = Table(
     ),
     Column("vault_code", Text),
     Column("request_id", Text),
-    Column("supersedes", Integer, comment="the row whose token this one replaces"),
-    Column("superseded_by", Integer),
+    Column("hint", Text, comment="what is known of a failure beyond its code"),
+    _big("supersedes", comment="the row whose token this one replaces"),
+    _big("superseded_by"),
     Column("carry", Text, comment="JSON: columns copied into the mapping"),
-    _one_of("state", tuple(RowState)),
+    _big("customer", ForeignKey("customers.id")),
+    Column("is_default", Integer),
     CheckConstraint("last_digits IS NULL OR length(last_digits) <= 4", name="no_more_digits"),
     sqlite_strict=True,
 )
 Index("rows_by_legacy_id", rows.c.legacy_id)
-Index(
-    "one_token_for_each_legacy_id",
-    rows.c.legacy_id,
-    unique=True,
-    sqlite_where=text("state = 'tokenized' AND superseded_by IS NULL"),
-    postgresql_where=text("state = 'tokenized' AND superseded_by IS NULL"),
-)
 
 attempts = Table(
     "attempts",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("row_id", Integer, ForeignKey("rows.id"), nullable=False),
+    _id(),
+    _big("row_id", ForeignKey("rows.id"), nullable=False),
+    Column("step", Text, nullable=False, server_default=text("'tokenize'")),
     Column("number", Integer, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("at_ms", Integer, nullable=False),
-    UniqueConstraint("row_id", "number"),
+    _big("epoch", nullable=False),
+    _big("at_ms", nullable=False),
+    UniqueConstraint("row_id", "step", "number"),
     sqlite_strict=True,
+)
+
+NOT_FOR_TOKENS: Final = text("attempts.step <> 'tokenize'")
+"""What the index below is for, word by word, or the database would not take it."""
+Index(
+    "attempts_about_cards",
+    attempts.c.id,
+    sqlite_where=text("step <> 'tokenize'"),
+    postgresql_where=text("step <> 'tokenize'"),
 )
 
 outcomes = Table(
     "outcomes",
     metadata,
-    Column("attempt_id", Integer, ForeignKey("attempts.id"), primary_key=True, autoincrement=False),
+    _id("attempt_id", ForeignKey("attempts.id")),
     Column("kind", Text, nullable=False),
     Column("evidence", Text, nullable=False),
     Column("vault_code", Text),
     Column("request_id", Text),
-    Column("latency_us", Integer, nullable=False),
-    Column("at_ms", Integer, nullable=False),
+    _big("latency_us", nullable=False),
+    _big("at_ms", nullable=False),
     sqlite_strict=True,
 )
+
+
+def _token_columns() -> list[Column[Any]]:
+    return [
+        Column("card_id", Text, nullable=False),
+        Column("brand", Text, nullable=False),
+        Column("fingerprint", Text),
+        Column("country", Text),
+        Column("livemode", Integer, nullable=False),
+        _big("created_s", nullable=False, comment="the vault's created_at"),
+        _big("epoch", nullable=False),
+    ]
+
 
 tokens = Table(
     "tokens",
     metadata,
-    Column("row_id", Integer, ForeignKey("rows.id"), primary_key=True, autoincrement=False),
+    _id("row_id", ForeignKey("rows.id")),
     Column("token_id", Text, nullable=False, unique=True),
-    Column("card_id", Text, nullable=False),
-    Column("customer_id", Text),
-    Column("brand", Text, nullable=False),
-    Column("fingerprint", Text),
-    Column("country", Text),
-    Column("livemode", Integer, nullable=False),
-    Column("created_s", Integer, nullable=False, comment="the vault's created_at"),
-    Column("epoch", Integer, nullable=False),
+    *_token_columns(),
+    comment="the one live token of a row",
     sqlite_strict=True,
 )
+
+retired_tokens = Table(
+    "retired_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    _big("row_id", ForeignKey("rows.id"), nullable=False),
+    *_token_columns(),
+    Column("reason", Text, nullable=False),
+    _big("retired_ms", nullable=False),
+    comment="tokens that a row had before its live one",
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    _id("row_id", ForeignKey("rows.id")),
+    _big("customer", ForeignKey("customers.id"), nullable=False),
+    _state("attachment"),
+    Column("code", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "unknowns",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="attempts whose card may exist unseen; their sum is V",
+    ),
+    Column("card_id", Text, comment="the card on the customer, once it was seen there"),
+    Column("is_default", Integer, comment="whether it is the customer's default card"),
+    Column("vault_code", Text),
+    Column("request_id", Text),
+    _big("attached_ms"),
+    _big("deleted_ms", comment="when this ledger had the card deleted, after another took over"),
+    CheckConstraint("unknowns >= 0", name="no_doubt_below_none"),
+    sqlite_strict=True,
+)
+Index("attachments_by_customer", attachments.c.customer)
 
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _id("seq"),
     Column("body", Text, nullable=False, comment="canonical JSON"),
     Column("hash", Text, nullable=False),
     sqlite_strict=True,
 )
 
-_APPEND_ONLY = ("attempts", "outcomes", "events")
-
-_STEPS: Final[dict[RowState, tuple[RowState, ...]]] = {
-    RowState.PLANNED: (
-        RowState.SENT,
-        RowState.REJECTED,
-        RowState.ALREADY_TOKENIZED,
-        RowState.HELD,
-    ),
-    RowState.SENT: (
-        RowState.TOKENIZED,
-        RowState.REJECTED,
-        RowState.FAILED,
-        RowState.PLANNED,
-        RowState.AMBIGUOUS,
-        RowState.HELD,
-    ),
-    RowState.AMBIGUOUS: (RowState.SENT, RowState.HELD, RowState.ALREADY_TOKENIZED),
-    # A token whose identity is in doubt is frozen; there is no other way out of tokenized.
-    RowState.TOKENIZED: (RowState.HELD,),
-    RowState.REJECTED: (),
-    RowState.FAILED: (RowState.PLANNED,),
-    RowState.HELD: (RowState.PLANNED,),
-    RowState.ALREADY_TOKENIZED: (),
-}
-"""The steps that a row may take; whatever is not listed the database refuses."""
-
-
-def sqlite_triggers() -> list[str]:
-    """Give the triggers that make SQLite keep the rules by itself."""
-    allowed = " OR ".join(
-        f"(old.state = '{state}' AND ({_is_one_of('new.state', steps)}))"
-        for state, steps in _STEPS.items()
-        if steps
-    )
-    doubted = "old.state <> 'tokenized' OR coalesce(new.code, '') = 'answer_mismatch'"
-    proving = f"SELECT state = 'proving' FROM exports WHERE id = old.id / {ROW_SPAN}"  # noqa: S608
-    kept = ("row_id", "token_id", "card_id", "brand", "fingerprint", "country", "livemode")
-    return [
-        *(_refuse(f"{verb} ON {table}") for table in _APPEND_ONLY for verb in ("UPDATE", "DELETE")),
-        _refuse(
-            "UPDATE OF state ON rows",
-            f"old.state <> new.state AND NOT (({allowed}) AND ({doubted}))",
-        ),
-        _refuse("DELETE ON rows", f"NOT coalesce(({proving}), 1)"),
-        _refuse("DELETE ON exports", "old.state <> 'proving'"),
-        _refuse("DELETE ON tokens"),
-        _refuse(f"UPDATE OF {', '.join(kept)}, created_s, epoch ON tokens"),
-    ]
-
-
-def _refuse(change: str, condition: str = "1") -> str:
-    name = "refuse_" + "".join(c if c.isalnum() else "_" for c in change.lower())
-    return (
-        f"CREATE TRIGGER {name} BEFORE {change} WHEN {condition} "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger refuses this change'); END"
-    )
+DIGESTED: Final = (
+    *(meta, runs, exports, customers, rows, attempts, outcomes, tokens, retired_tokens),
+    attachments,
+)
+"""Every table but the events, which carry their own chain, and the states, which are the schema's."""

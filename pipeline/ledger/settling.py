@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
+from pipeline.ledger.attaching import net_open, write_attaching
 from pipeline.ledger.duplicates import resolve_known
-from pipeline.ledger.records import Claim, Intent, Settlement
-from pipeline.ledger.schema import attempts, exports, rows, tokens
+from pipeline.ledger.records import AttachIntent, AttemptStep, Claim, Intent, Settlement
+from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
 from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE
 from pipeline.ledger.sqlite.batches import Batches, TokenDoubled
 from pipeline.ledger.sqlite.streaming import selected
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.attaching import AttachEntry
     from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.records import Entry
     from pipeline.ledger.run_events import RunEvents
 
 
@@ -95,12 +98,32 @@ class Settling:
         self._next_attempt += 1
         return Intent(attempt_id, row_id, number, self._ledger.now_ms())
 
+    def attach_intent(
+        self,
+        row_id: int,
+        customer: int,
+        number: int,
+        *,
+        step: AttemptStep = AttemptStep.ATTACH,
+        makes_customer: bool = False,
+    ) -> AttachIntent:
+        """Make the intent for a request about a row's card; it counts once it is applied."""
+        attempt_id = self._next_attempt
+        self._next_attempt += 1
+        return AttachIntent(
+            attempt_id, row_id, number, self._ledger.now_ms(), customer, step, makes_customer
+        )
+
     def now_ms(self) -> int:
         """Give the ledger's wall clock in milliseconds."""
         return self._ledger.now_ms()
 
-    def apply(self, batch: Sequence[Intent | Settlement]) -> list[int]:
+    def apply(self, batch: Sequence[Entry]) -> list[int]:
         """Make a batch durable in one commit.
+
+        Outcomes of tokens count before what is said of cards and customers, and that before new
+        intents, whatever their order in the batch: so a token's outcome and the first intent to
+        attach it may share a commit.
 
         Returns:
             The rows that were frozen because a token id was given twice; the run must stop.
@@ -112,16 +135,17 @@ class Settling:
         """
         intents = [item for item in batch if isinstance(item, Intent)]
         settled = [item for item in batch if isinstance(item, Settlement)]
-        still_open = self._open + len(intents) - len(settled)
+        others = [item for item in batch if not isinstance(item, Intent | Settlement)]
+        still_open = self._open + len(intents) - len(settled) + net_open(others)
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
         frozen: list[int] = []
         try:
-            self._write(settled, intents)
+            self._write(settled, others, intents)
         except TokenDoubled:
             with self._ledger.transaction() as connection:
                 settled, frozen = _freeze_doubled(self._ledger, connection, settled)
-                self._batches.write(settled, intents)
+                self._write_in(connection, settled, others, intents)
         self._open = still_open
         if self._events is not None:
             self._events.count(settled)
@@ -129,19 +153,37 @@ class Settling:
             self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen
 
-    def _write(self, settled: list[Settlement], intents: list[Intent]) -> None:
+    def _write(
+        self, settled: list[Settlement], others: list[AttachEntry], intents: list[Intent]
+    ) -> None:
         """Write a batch as one statement, or in a transaction where it needs company."""
         run_events = self._events
         entry = None if run_events is None else run_events.due()
-        if entry is None and len(settled) + len(intents) <= ROWS_AT_ONCE:
+        if entry is None and not others and len(settled) + len(intents) <= ROWS_AT_ONCE:
             self._batches.commit(settled, intents)
             return
         with self._ledger.transaction() as connection:
             if run_events is not None and entry is not None:
                 run_events.enter(connection, entry)
-            self._batches.write(settled, intents)
+            self._write_in(connection, settled, others, intents)
         if run_events is not None and entry is not None:
             run_events.entered(entry)
+
+    def _write_in(
+        self,
+        connection: Connection,
+        settled: Sequence[Settlement],
+        others: Sequence[AttachEntry],
+        intents: Sequence[Intent],
+    ) -> None:
+        if not others:
+            self._batches.write(settled, intents)
+            return
+        if settled:
+            self._batches.write(settled, [])
+        write_attaching(connection, others, self._ledger.epoch)
+        if intents:
+            self._batches.write([], intents)
 
 
 def _freeze_doubled(
@@ -155,6 +197,7 @@ def _freeze_doubled(
     given = Counter(item.token.token_id for item in settled if item.token is not None)
     owners = _owners(connection, list(given)) if given else {}
     doubled = {token_id for token_id, times in given.items() if times > 1} | owners.keys()
+    doubled |= _retired(connection, list(given))
     if not doubled:
         return list(settled), []
     kept = [_frozen(item) if _token_id(item) in doubled else item for item in settled]
@@ -175,6 +218,12 @@ def _owners(connection: Connection, token_ids: list[str]) -> dict[str, int]:
         select(tokens.c.token_id, tokens.c.row_id).where(tokens.c.token_id.in_(token_ids))
     )
     return {str(token_id): int(row) for token_id, row in found}
+
+
+def _retired(connection: Connection, token_ids: list[str]) -> set[str]:
+    """Give the ids that a row had before; that row has another token by now, or none."""
+    known = retired_tokens.c.token_id
+    return set(connection.execute(select(known).where(known.in_(token_ids))).scalars())
 
 
 def _token_id(item: Settlement) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from pipeline.ledger import digests, publications
+from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.schema import meta
 from pipeline.ledger.sqlite.connection import ledger_trouble
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _SOUND: Final = "ok"
 
 
-class Snapshot(Sums, Listings):
+class Snapshot(Sums, Listings, CardQuestions):
     """One look at a ledger; every answer is of the same state.
 
     Args:

@@ -35,6 +35,7 @@ _ENDINGS: Final = {
     RowState.TOKENIZED.value: "mapping",
     _SUPERSEDED: _SUPERSEDED,
     RowState.ALREADY_TOKENIZED.value: "already_tokenized",
+    RowState.SKIPPED.value: "skipped",
     **dict.fromkeys([state.value for state in FAILURE_STATES], "failures"),
     **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
 }
@@ -102,6 +103,7 @@ def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:
         "rejected": states[RowState.REJECTED],
         "failed": states[RowState.FAILED],
         "held": states[RowState.HELD],
+        "skipped": states[RowState.SKIPPED],
         "already_tokenized": states[RowState.ALREADY_TOKENIZED],
         "pending": pending(states),
     }

@@ -45,10 +45,12 @@ MAPPING_SCHEMA: Final = pa.schema(
         pa.field("fingerprint", pa.string()),
         pa.field("livemode", pa.bool_(), nullable=False),
         pa.field("created_at", pa.timestamp("s", tz="UTC"), nullable=False),
-        pa.field("attempts", pa.int16(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_row", pa.int64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
+        pa.field("customer_origin", pa.string()),
+        pa.field("is_default", pa.bool_()),
     ]
 )
 """The mapping's columns (the contract's *Migration folder*); carried columns follow."""
@@ -63,15 +65,18 @@ FAILURES_SCHEMA: Final = pa.schema(
         pa.field("field", pa.string()),
         pa.field("retryable", pa.bool_(), nullable=False),
         pa.field("state", pa.string(), nullable=False),
-        pa.field("attempts", pa.int16(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
         pa.field("last_digits", pa.string()),
         pa.field("vault_code", pa.string()),
         pa.field("request_id", pa.string()),
+        pa.field("customer_id", pa.string()),
+        pa.field("card_id", pa.string()),
+        pa.field("hint", pa.string()),
     ]
 )
 """The failure report's columns."""
 
-_LIVEMODE = MAPPED.index("livemode")
+_LIVEMODE, _IS_DEFAULT = MAPPED.index("livemode"), MAPPED.index("is_default")
 _RUNS_IN_SHEETS: Final = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
 """First characters that make a spreadsheet run a cell (OWASP ASVS 1.2.10).
 
@@ -187,6 +192,7 @@ def _mapping_tuples(
     # Column by column, as row by row it takes twice as long.
     *columns, carries = zip(*block, strict=True)
     columns[_LIVEMODE] = tuple(value == 1 for value in columns[_LIVEMODE])
+    columns[_IS_DEFAULT] = tuple(v if v is None else v == 1 for v in columns[_IS_DEFAULT])
     if carried:
         known = [orjson.loads(carry) if carry else {} for carry in carries]
         columns += (tuple(values.get(name) for values in known) for name in carried)

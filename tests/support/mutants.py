@@ -26,7 +26,7 @@ def intent_not_awaited():
 
     async def intend(self, row_id, number):
         intent = self._settling.intent(row_id, number)
-        self._queue.append((intent, None))
+        self._queue.append(((intent,), None))
         self._wake()
         return intent
 
@@ -44,7 +44,7 @@ def commit_after_send():
     def settle_both(self, settlement):
         number = settlement.attempt_id
         intent = settling.Intent(number, settlement.row_id, 1, settlement.at_ms)
-        self._queue.append((intent, None))
+        self._queue.append(((intent,), None))
         self._wake()
         asyncio.get_running_loop().call_later(0.05, settle, self, settlement)
 

@@ -203,7 +203,7 @@ def test_whoever_wants_to_read_gets_a_turn_after_a_few_batches(run):
         def apply_and_queue_more(batch):
             asked.wait(10)
             if len(recorder.batches) < 49:
-                commit._queue.append(("more", None))
+                commit._queue.append((("more",), None))
             return apply(batch)
 
         recorder.apply = apply_and_queue_more
@@ -226,7 +226,7 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
         apply = recorder.apply
 
         def apply_and_close(batch):
-            commit._queue.append((len(recorder.batches), None))
+            commit._queue.append(((len(recorder.batches),), None))
             commit._executor.shutdown(wait=False)
             return apply(batch)
 

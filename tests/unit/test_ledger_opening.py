@@ -7,7 +7,6 @@ from datetime import date
 import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
-from pipeline.ledger.checks import bring_up_to_date
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
@@ -61,46 +60,6 @@ def test_a_folder_keeps_the_mode_of_its_tokens(tmp_path):
     builder.ledger.close()
 
     assert "vault.mode" in caught.value.problems[0]
-
-
-def test_an_older_ledger_is_brought_up_to_date_step_by_step(tmp_path):
-    """Version 1 to 3 in one transaction."""
-    ledger = opened(tmp_path)
-    steps = {1: ("CREATE TABLE two (a TEXT)",), 2: ("ALTER TABLE two ADD COLUMN b TEXT",)}
-    with ledger.engine.begin() as connection:
-        bring_up_to_date(connection, steps, 3)
-        bring_up_to_date(connection, steps, 3)
-        found = connection.exec_driver_sql("SELECT a, b FROM two").all()
-    assert found == []
-    ledger.close()
-
-    with pytest.raises(VerificationFailed, match="newer Cardferry"):
-        opened(tmp_path)
-
-
-def test_a_step_that_fails_leaves_the_older_ledger_as_it_was(tmp_path):
-    """All steps or none."""
-    ledger = opened(tmp_path)
-    steps = {1: ("CREATE TABLE two (a TEXT)",), 2: ("ALTER TABLE nowhere ADD COLUMN b TEXT",)}
-    with pytest.raises(Exception, match="nowhere"), ledger.engine.begin() as connection:
-        bring_up_to_date(connection, steps, 3)
-    ledger.close()
-
-    opened(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
-        names = database.execute("SELECT name FROM sqlite_master WHERE name = 'two'").fetchall()
-    assert names == []
-
-
-def test_a_ledger_that_nothing_leads_on_from_is_refused(tmp_path):
-    """Too old is said as such."""
-    ledger = opened(tmp_path)
-    with (
-        pytest.raises(VerificationFailed, match="too old"),
-        ledger.engine.begin() as connection,
-    ):
-        bring_up_to_date(connection, {}, 2)
-    ledger.close()
 
 
 def test_whoever_only_looks_cannot_write(tmp_path):

@@ -3,11 +3,13 @@
 import itertools
 import sqlite3
 from contextlib import closing
+from datetime import date
 
 import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import metadata
 from pipeline.ledger.store import LEDGER_NAME
@@ -30,6 +32,11 @@ ALLOWED = {
     ("ambiguous", "already_tokenized"),
     ("failed", "planned"),
     ("held", "planned"),
+    # A customer that takes no cards fails its rows before any token is made for them.
+    ("planned", "failed"),
+    # These two under a condition only, which the next tests are about.
+    ("tokenized", "planned"),
+    ("rejected", "planned"),
 }
 
 
@@ -48,12 +55,13 @@ def refused(database, statement, *values):
 
 
 def test_every_step_of_a_row_that_is_not_listed_is_refused(database):
-    """The whole table of eight states against eight, as an independent list has it."""
+    """The whole table of nine states against nine, as an independent list has it."""
     states = [state.value for state in RowState]
     possible = set()
     for number, (old, new) in enumerate(itertools.permutations(states, 2)):
         row = 7 * ROW_SPAN + number
-        database.execute("INSERT INTO rows (id, state) VALUES (?, ?)", (row, old))
+        code = "vault_rejected" if old == "rejected" else None
+        database.execute("INSERT INTO rows (id, state, code) VALUES (?, ?, ?)", (row, old, code))
         try:
             database.execute("UPDATE rows SET state = ? WHERE id = ?", (new, row))
         except sqlite3.IntegrityError:
@@ -67,7 +75,8 @@ def test_there_is_no_way_back_from_tokenized_but_into_doubt(database):
     """Only an answer that spoke of another card may freeze a tokenized row."""
     (row,) = database.execute("SELECT min(id) FROM rows WHERE state = 'tokenized'").fetchone()
     change = "UPDATE rows SET state = ?, code = ? WHERE id = ?"
-    for state in ("planned", "sent", "failed", "rejected", "ambiguous", "already_tokenized"):
+    others = {state.value for state in RowState} - {"tokenized", "held"}
+    for state in others:
         refused(database, change, state, "answer_mismatch", row)
     refused(database, change, "held", "outcome_unknown", row)
     refused(database, change, "held", None, row)
@@ -92,6 +101,9 @@ def test_there_is_no_way_back_from_tokenized_but_into_doubt(database):
         "UPDATE rows SET last_digits = '12345' WHERE state = 'planned' OR 1",
         "UPDATE rows SET state = 'lost'",
         "UPDATE exports SET state = 'forgotten'",
+        "UPDATE exports SET state = 'proving'",
+        "INSERT INTO rows (id, state) VALUES (1, 'lost')",
+        "DELETE FROM row_states",
     ],
 )
 def test_what_was_written_cannot_be_lost_or_bent(database, statement):
@@ -126,7 +138,7 @@ def test_a_legacy_id_has_one_token_that_counts(database):
 
 def test_an_attempt_needs_its_row_and_an_outcome_its_attempt(database):
     """Foreign keys are on."""
-    refused(database, "INSERT INTO attempts VALUES (99999, 1, 1, 1, 1)")
+    refused(database, "INSERT INTO attempts VALUES (99999, 1, 'tokenize', 1, 1, 1)")
     refused(database, "INSERT INTO outcomes VALUES (99999, 'ok', 'x', NULL, NULL, 1, 1)")
 
 
@@ -135,12 +147,66 @@ def test_rows_of_an_export_that_was_not_proved_may_be_thrown_away(tmp_path):
     builder = new_builder(tmp_path)
     builder.begin("run-1")
     builder.plan("cards.csv", 3)
+    planning = Planning(builder.ledger)
+    facts = SealedFacts("late.csv", 10, "ab" * 32, bytes(32), "plain")
+    export = planning.begin(facts, date(2026, 11, 20))
+    planning.add(
+        export, [PlannedCard(row, f"late-{row}", "4242", "Visa", 12, 2031) for row in (1, 2)], []
+    )
     builder.ledger.close()
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
         refused(database, "DELETE FROM rows")
-        database.execute("UPDATE exports SET state = 'proving'")
+        refused(database, "UPDATE exports SET state = 'proving'")
 
-        assert database.execute("DELETE FROM rows").rowcount == 3
+        first, last = export.first_id, export.last_id
+        thrown = database.execute("DELETE FROM rows WHERE id BETWEEN ? AND ?", (first, last))
+        assert thrown.rowcount == 2
+
+
+def test_a_tokenized_row_is_planned_again_only_without_its_token(database):
+    """The token has to be among the retired ones first, and those stay."""
+    (row,) = database.execute("SELECT min(id) FROM rows WHERE state = 'tokenized'").fetchone()
+    again = "UPDATE rows SET state = 'planned' WHERE id = ?"
+    refused(database, again, row)
+    refused(database, "DELETE FROM tokens WHERE row_id = ?", row)
+    columns = "token_id, row_id, card_id, brand, fingerprint, country, livemode, created_s, epoch"
+    database.execute(
+        f"INSERT INTO retired_tokens ({columns}, reason, retired_ms) "  # noqa: S608
+        f"SELECT {columns}, 'gone', 1 FROM tokens WHERE row_id = ?",
+        (row,),
+    )
+    refused(database, "UPDATE retired_tokens SET reason = 'other'")
+    refused(database, "DELETE FROM retired_tokens")
+    database.execute("DELETE FROM tokens WHERE row_id = ?", (row,))
+
+    assert database.execute(again, (row,)).rowcount == 1
+
+
+def test_a_rejected_row_is_planned_again_only_when_the_vault_had_rejected_it(database):
+    """What never left this house stays rejected."""
+    insert = "INSERT INTO rows (id, state, code) VALUES (?, 'rejected', ?)"
+    for row, code in ((1, "vault_rejected"), (2, "number_checksum"), (3, None)):
+        database.execute(insert, (row, code))
+    again = "UPDATE rows SET state = 'planned' WHERE id = ?"
+    refused(database, again, 2)
+    refused(database, again, 3)
+
+    assert database.execute(again, (1,)).rowcount == 1
+
+
+def test_more_attempts_than_two_bytes_hold_fit_every_store():
+    """Counts are at least four bytes wide, ids and moments eight."""
+    types = {
+        (table.name, column.name): str(column.type.compile(dialect=postgresql.dialect()))
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if "INT" in str(column.type.compile(dialect=postgresql.dialect()))
+    }
+
+    assert "SMALLINT" not in types.values()
+    assert types["rows", "attempts"] == types["attempts", "number"] == "INTEGER"
+    wide = [name for name in types if name[1].endswith(("id", "_ms", "_us", "_s"))]
+    assert {types[name] for name in wide} == {"BIGINT"}
 
 
 def test_tables_can_be_written_for_postgresql_too():

@@ -86,7 +86,8 @@ _TRIGGERS: Final = {
     VALUES (new.row_id, new.token_id, new.card_id, new.brand, nullif(new.fingerprint, 0),
             nullif(new.country, 0), new.livemode, new.created_s, new.epoch)
     ON CONFLICT (token_id) DO NOTHING;
-    SELECT RAISE(ABORT, '{DOUBLED}') WHERE changes() <> 1;""",
+    SELECT RAISE(ABORT, '{DOUBLED}') WHERE changes() <> 1
+        OR EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = new.token_id);""",
     ),
     "settle": (
         f"new.entry = {_OUTCOME_ONLY}",

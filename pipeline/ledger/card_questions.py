@@ -1,0 +1,214 @@
+"""Tells which cards are on which customers, which are not yet, and what may exist unseen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, case, func, select
+
+from pipeline.ledger.asking import Asking
+from pipeline.ledger.records import (
+    ROW_SPAN,
+    AttachClaim,
+    AttachState,
+    CustomerRecord,
+    CustomerState,
+)
+from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
+from pipeline.model import OPEN_STATES, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+_AT_ONCE: Final = 500
+_NOT_YET: Final = (
+    AttachState.UNATTACHED.value,
+    AttachState.ATTACHING.value,
+    AttachState.DOUBTED.value,
+)
+_KNOWN: Final = (
+    CustomerState.MADE.value,
+    CustomerState.GIVEN.value,
+    CustomerState.LOCATED.value,
+)
+_TOKENIZED: Final = rows.c.state == RowState.TOKENIZED
+_STATE: Final = func.coalesce(attachments.c.state, AttachState.UNATTACHED.value)
+
+CUSTOMERS: Final = (
+    *("legacy_customer_id", "customer_id", "origin", "cards", "default_card", "livemode"),
+    *("created_s", "run_id"),
+)
+"""What `customer_rows` gives of a customer, in order."""
+
+SUPERSEDED: Final = (
+    *("legacy_id", "token_id", "card_id", "customer_id", "replaced_by_row", "kept", "at_ms"),
+    "run_id",
+)
+"""What `superseded_cards` gives of a row, in order; `kept` is 1 while the vault has the card."""
+
+ATTACHED: Final = (
+    *("row_id", "legacy_id", "customer_id", "card_id", "last_digits", "expiration_month"),
+    *("expiration_year", "brand", "fingerprint", "is_default", "livemode", "origin", "created_s"),
+)
+"""What `attached_cards` gives of a card, in order; `created_s` is its customer's."""
+
+
+class CardQuestions(Asking):
+    """Questions about customers and the cards on them."""
+
+    def attach_balance(self) -> dict[str, int]:
+        """Give what became of the tokens: `tokenized` is the sum of all others.
+
+        `attached`, `reused`, `superseded`, `attach_failed`, `attach_held`, `unattached`.
+        """
+        ended = ("attached", "reused", "attach_failed", "attach_held")
+        in_force = rows.c.superseded_by.is_(None)
+        sums = [
+            func.sum(case((and_(in_force, attachments.c.state == s), 1), else_=0)) for s in ended
+        ]
+        replaced = func.sum(case((in_force, 0), else_=1))
+        found = self._all(
+            select(func.count(), replaced, *sums)
+            .select_from(rows)
+            .outerjoin(attachments, attachments.c.row_id == rows.c.id)
+            .where(_TOKENIZED)
+        )[0]
+        tokenized, superseded, *counted = (int(number or 0) for number in found)
+        known = dict(zip(ended, counted, strict=True))
+        rest = tokenized - superseded - sum(counted)
+        return {"tokenized": tokenized, "superseded": superseded, **known, "unattached": rest}
+
+    def unseen_cards_max(self) -> int:
+        """Give V: how many cards may be at the vault that nobody saw, open requests included."""
+        under_way = case((attachments.c.state == AttachState.ATTACHING, 1), else_=0)
+        both = func.sum(attachments.c.unknowns) + func.sum(under_way)
+        return self._number(select(func.coalesce(both, 0)).select_from(attachments))
+
+    def attachable(self, first_id: int, last_id: int) -> list[AttachClaim]:
+        """Give the rows of a range of ids that belong to a customer and are not on it yet.
+
+        Rows that have no token yet are among them, as long as they may still get one.
+        """
+        waits = rows.c.state.in_(OPEN_STATES) | (_TOKENIZED & rows.c.superseded_by.is_(None))
+        found = self._all(
+            select(
+                rows.c.id,
+                rows.c.customer,
+                rows.c.is_default,
+                tokens.c.token_id,
+                tokens.c.card_id,
+                tokens.c.created_s,
+                rows.c.last_digits,
+                rows.c.expiration_month,
+                rows.c.expiration_year,
+                _STATE,
+                func.coalesce(attachments.c.attempts, 0),
+                func.coalesce(attachments.c.unknowns, 0),
+            )
+            .outerjoin(tokens, tokens.c.row_id == rows.c.id)
+            .outerjoin(attachments, attachments.c.row_id == rows.c.id)
+            .where(
+                rows.c.id.between(first_id, last_id),
+                rows.c.customer.is_not(None),
+                waits,
+                _STATE.in_(_NOT_YET),
+            )
+            .order_by(rows.c.id)
+        )
+        claims = map(AttachClaim._make, found)
+        return [
+            claim._replace(
+                is_default=None if claim.is_default is None else bool(claim.is_default),
+                state=AttachState(claim.state),
+            )
+            for claim in claims
+        ]
+
+    def customers_of(self, customer_ids: Collection[int]) -> dict[int, CustomerRecord]:
+        """Give customers by their number in the ledger."""
+        wanted, known = sorted(customer_ids), {}
+        columns = [customers.c[name] for name in CustomerRecord._fields]
+        for start in range(0, len(wanted), _AT_ONCE):
+            here = customers.c.id.in_(wanted[start : start + _AT_ONCE])
+            for found in self._all(select(*columns).where(here)):
+                record = CustomerRecord._make(found)
+                known[record.id] = record._replace(state=CustomerState(record.state))
+        return known
+
+    def customer_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the customers that are at the vault, by legacy key, in blocks (`CUSTOMERS`)."""
+        is_on = and_(
+            attachments.c.customer == customers.c.id,
+            attachments.c.state == AttachState.ATTACHED,
+            attachments.c.deleted_ms.is_(None),
+        )
+        cards = select(func.count()).where(is_on).scalar_subquery()
+        default = (
+            select(func.max(attachments.c.card_id))
+            .where(is_on, attachments.c.is_default == 1)
+            .scalar_subquery()
+        )
+        return self._blocks(
+            select(
+                customers.c.legacy_customer_id,
+                customers.c.customer_id,
+                customers.c.state,
+                cards,
+                default,
+                customers.c.livemode,
+                customers.c.created_s,
+                runs.c.run_id,
+            )
+            .join(runs, runs.c.epoch == customers.c.epoch)
+            .where(customers.c.state.in_(_KNOWN), customers.c.customer_id.is_not(None))
+            .order_by(customers.c.legacy_customer_id)
+        )
+
+    def superseded_cards(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the rows whose card another one replaced, by row, in blocks (`SUPERSEDED`)."""
+        newer = tokens.alias("newer")
+        return self._blocks(
+            select(
+                rows.c.legacy_id,
+                tokens.c.token_id,
+                tokens.c.card_id,
+                customers.c.customer_id,
+                rows.c.superseded_by % ROW_SPAN,
+                case((attachments.c.deleted_ms.is_(None), 1), else_=0),
+                newer.c.created_s * 1000,
+                runs.c.run_id,
+            )
+            .join(tokens, tokens.c.row_id == rows.c.id)
+            .join(newer, newer.c.row_id == rows.c.superseded_by)
+            .join(runs, runs.c.epoch == newer.c.epoch)
+            .outerjoin(attachments, attachments.c.row_id == rows.c.id)
+            .outerjoin(customers, customers.c.id == attachments.c.customer)
+            .where(rows.c.superseded_by.is_not(None))
+            .order_by(rows.c.id)
+        )
+
+    def attached_cards(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give the cards that are on customers, by customer and row, in blocks (`ATTACHED`)."""
+        return self._blocks(
+            select(
+                rows.c.id,
+                rows.c.legacy_id,
+                customers.c.customer_id,
+                attachments.c.card_id,
+                rows.c.last_digits,
+                rows.c.expiration_month,
+                rows.c.expiration_year,
+                tokens.c.brand,
+                tokens.c.fingerprint,
+                attachments.c.is_default,
+                tokens.c.livemode,
+                customers.c.state,
+                customers.c.created_s,
+            )
+            .join(attachments, attachments.c.row_id == rows.c.id)
+            .join(customers, customers.c.id == attachments.c.customer)
+            .join(tokens, tokens.c.row_id == rows.c.id)
+            .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
+            .where(attachments.c.state == AttachState.ATTACHED, attachments.c.deleted_ms.is_(None))
+            .order_by(customers.c.id, rows.c.id)
+        )

@@ -1,0 +1,84 @@
+"""Writes the rules that SQLite keeps on the ledger by itself, whatever program changes it.
+
+Attempts, outcomes, events and retired tokens only grow; a row, export, customer or attachment
+takes only the steps that its table of steps allows; an id has one token in force.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.states import LIVES
+
+_APPEND_ONLY: Final = ("attempts", "outcomes", "events", "retired_tokens")
+_KEPT: Final = (
+    *("row_id", "token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
+    "epoch",
+)
+"""What a token is, which nobody may change."""
+
+_IN_FORCE: Final = "new.state = 'tokenized' AND new.superseded_by IS NULL"
+# The index on legacy ids finds the rival; a second index would have to be written for every token.
+_RIVAL: Final = (
+    "EXISTS (SELECT 1 FROM rows WHERE legacy_id = new.legacy_id AND id <> new.id "
+    "AND state = 'tokenized' AND superseded_by IS NULL)"
+)
+
+
+def triggers() -> list[str]:
+    """Give the statements that make the rules."""
+    proving = f"SELECT state = 'proving' FROM exports WHERE id = old.id / {ROW_SPAN}"  # noqa: S608
+    unretired = "EXISTS (SELECT 1 FROM tokens WHERE row_id = old.id)"
+    retired = "EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = old.token_id)"
+    return [
+        *(_refuse(f"{verb} ON {table}") for table in _APPEND_ONLY for verb in ("UPDATE", "DELETE")),
+        *(_steps(life.name, life.table) for life in LIVES),
+        # Frozen for another card's answer, or planned again without the token that was retired.
+        _refuse(
+            "UPDATE OF state ON rows",
+            "old.state = 'tokenized' AND "
+            "((new.state = 'held' AND coalesce(new.code, '') <> 'answer_mismatch') OR "
+            f"(new.state = 'planned' AND {unretired}))",
+            name="refuse_unproved_way_back",
+        ),
+        _refuse(
+            "UPDATE OF state ON rows",
+            "old.state = 'rejected' AND new.state = 'planned' AND "
+            "coalesce(old.code, '') <> 'vault_rejected'",
+            name="refuse_new_look_at_unsent",
+        ),
+        _refuse(
+            "UPDATE OF state, superseded_by, legacy_id ON rows",
+            f"{_IN_FORCE} AND {_RIVAL}",
+            name="refuse_second_token_in_force",
+        ),
+        _refuse("INSERT ON rows", f"{_IN_FORCE} AND {_RIVAL}", name="refuse_second_row_in_force"),
+        _refuse("DELETE ON rows", f"NOT coalesce(({proving}), 1)"),
+        _refuse("DELETE ON exports", "old.state <> 'proving'"),
+        _refuse("DELETE ON tokens", f"NOT {retired}"),
+        _refuse("DELETE ON attachments"),
+        _refuse("DELETE ON customers", "old.state <> 'wanted'"),
+        _refuse(f"UPDATE OF {', '.join(_KEPT)} ON tokens"),
+        _refuse("UPDATE OF legacy_customer_id ON customers"),
+        _refuse(
+            "UPDATE OF customer_id ON customers",
+            "old.customer_id IS NOT NULL AND old.customer_id IS NOT new.customer_id",
+        ),
+    ]
+
+
+def _steps(life: str, table: str) -> str:
+    step = "from_state = old.state AND to_state = new.state"
+    allowed = f"SELECT 1 FROM {life}_steps WHERE {step}"  # noqa: S608 - our own names.
+    return _refuse(
+        f"UPDATE OF state ON {table}", f"old.state <> new.state AND NOT EXISTS ({allowed})"
+    )
+
+
+def _refuse(change: str, condition: str = "1", name: str = "") -> str:
+    name = name or "refuse_" + "".join(c if c.isalnum() else "_" for c in change.lower())
+    return (
+        f"CREATE TRIGGER {name} BEFORE {change} WHEN {condition} "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger refuses this change'); END"
+    )
