@@ -113,7 +113,9 @@ def show_balance(out: Console, figures: dict[str, Any]) -> None:
     """Show the balance as a sum that visibly adds up, the failures by code, and the verdict."""
     balance = figures["balance"]
     table = _table("what became of the rows")
-    for name in ("tokenized", "rejected", "failed", "held", "already_tokenized", "pending"):
+    for name in (
+        *("tokenized", "rejected", "failed", "held", "skipped", "already_tokenized", "pending"),
+    ):
         table.add_row(name.replace("_", " "), f"{balance[name]:,}")
     table.add_section()
     table.add_row("rows in the exports", f"{balance['rows']:,}")

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
 
+_STATES: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED) | dict.fromkeys(
+    SKIP_CODES, RowState.SKIPPED
+)
+"""The state of a row that is not sent, by its code; with another code it is not written."""
+
+
 class PlannedCard(NamedTuple):
     """What the ledger keeps of a card that will be sent; a tuple, as there is one for each row."""
 
@@ -189,7 +195,7 @@ class Planning:
             (
                 first + item.row,
                 item.legacy_id,
-                _state_of(item.code).value,
+                _STATES[item.code].value,
                 item.code,
                 item.field,
                 item.last_digits,
@@ -260,19 +266,6 @@ class Planning:
                 sha256=export.sha256,
                 reason=reason,
             )
-
-
-def _state_of(code: str) -> RowState:
-    """Give the state of a row that is not sent.
-
-    Raises:
-        LookupError: The code is none that the contract lists.
-    """
-    if code in SKIP_CODES:
-        return RowState.SKIPPED
-    if code not in FAILURE_CODES:
-        raise LookupError("a row was refused with a code that no list has")
-    return RowState.REJECTED
 
 
 def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 import orjson
@@ -76,7 +77,7 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
     values = zip(frame.index.tolist(), *lists, carries, strict=True)
-    return list(map(PlannedCard._make, values))
+    return list(starmap(PlannedCard, values))
 
 
 def _carry_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:

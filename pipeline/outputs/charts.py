@@ -25,7 +25,9 @@ OUTCOME_ROLES: Final = {
 }
 """Kinds of answers in the order in which they are stacked, and the colour that each has."""
 
-_ENDINGS: Final = ("tokenized", "already_tokenized", "rejected", "failed", "held", "pending")
+_ENDINGS: Final = (
+    *("tokenized", "already_tokenized", "skipped", "rejected", "failed", "held", "pending"),
+)
 _COLUMNS_MIN: Final = 16
 """A chart is at least this many steps wide, so that one second of work is no wall of colour."""
 _IDLE_STEPS: Final = 20

@@ -13,6 +13,7 @@ NOTHING: Final = "\u2013"
 ENDING_WORDS: Final = {
     "tokenized": "tokenized in this migration",
     "already_tokenized": "already tokenized, same card",
+    "skipped": "skipped, no card to move",
     "rejected": "rejected",
     "failed": "failed, can be retried",
     "held": "held for a decision",
@@ -36,6 +37,7 @@ HASH_WORDS: Final = {
     "mapping": "In the mapping",
     "superseded": "Replaced by a newer card",
     "already_tokenized": "Already tokenized",
+    "skipped": "Skipped",
     "failures": "In the failure report",
     "pending": "Still waiting",
 }

@@ -129,11 +129,13 @@ def test_a_newer_programs_ledger_is_refused(migration):
     ids=["changed", "deleted", "hash copied", "renumbered"],
 )
 def test_a_forged_trail_is_refused(migration, forgery):
-    """Even by someone who knows how to drop the rules first."""
+    """Even by someone who knows how to drop the rules first and puts them back."""
     ledger = migration.out / "ledger.sqlite"
     with closing(sqlite3.connect(ledger)) as database:
-        names = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    change(ledger, *(f"DROP TRIGGER {name}" for (name,) in names), *forgery)
+        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        rules = database.execute(query).fetchall()
+    dropped = [f"DROP TRIGGER {name}" for name, _ in rules]
+    change(ledger, *dropped, *forgery, *(statement for _, statement in rules))
 
     assert "trail of events was changed" in refused(migration)
 
@@ -163,7 +165,6 @@ def test_an_older_ledger_beside_newer_outputs_is_refused(tmp_path, vault):
         "UPDATE rows SET last_digits = '0000' WHERE state = 'tokenized'",
         "UPDATE rows SET unknowns = 0, legacy_id = 'id-0' WHERE id % 1000 = 7",
         "UPDATE meta SET value = '[\"note\"]' WHERE key = 'carry'",
-        "DROP TRIGGER refuse_delete_on_tokens",
     ],
 )
 def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migration, edit):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+ESCAPES = {ord(c): "\\" + e for c, e in zip("\\\b\t\n\v\f\r", "\\btnvfr", strict=True)}
+
 
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
@@ -21,10 +23,9 @@ def sha256(content):
 def chain_end(events):
     """Follow (event, its hash): hash = SHA-256(1, hash before, event as canonical JSON)."""
     head, length = "0" * 64, 0
-    for event, own in events:
+    for length, (event, own) in enumerate(events, 1):
         text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         head = sha256(b"\1" + bytes.fromhex(head) + text.encode())
-        length += 1
         if own != head or event["seq"] != length:
             return f"broken at event {length}", length
     return head, length
@@ -32,8 +33,7 @@ def chain_end(events):
 
 def id_sum(ids):
     """Add up SHA-256 over the ids that are there, modulo 2^256."""
-    total = sum(int(sha256(i.encode()), 16) for i in ids if i is not None)
-    return f"{total % (1 << 256):064x}"
+    return f"{sum(int(sha256(i.encode()), 16) for i in ids if i is not None) % (1 << 256):064x}"
 
 
 def check_signature(folder, key):
@@ -49,19 +49,22 @@ def check_outputs(folder, manifest):
     events = [({k: v for k, v in e.items() if k not in ("hash", "prev")}, e["hash"]) for e in lines]
     if chain_end(events) != (manifest["chain"]["head"], manifest["chain"]["length"]):
         yield "trail.jsonl: the chain does not end where the manifest says"
-    mapping = pq.read_table(folder / "mapping.parquet").to_pydict()
-    failures = pq.read_table(folder / "failures.parquet").to_pydict()
+    names = ("mapping.parquet", "failures.parquet")
+    mapping, failures = (pq.read_table(folder / name).to_pydict() for name in names)
     if any(len(set(mapping[name])) != manifest["mapped"] for name in ("legacy_id", "token_id")):
         yield "mapping.parquet: a legacy id or a token is missing or stands twice"
-    if (id_sum(mapping["legacy_id"]), id_sum(failures["legacy_id"])) != (
-        sums["mapping"],
-        sums["failures"],
-    ):
+    if [id_sum(f["legacy_id"]) for f in (mapping, failures)] != [sums["mapping"], sums["failures"]]:
         yield "mapping.parquet, failures.parquet: other legacy ids"
     if any(failures["state"].count(s) != totals[s] for s in ("rejected", "failed", "held")):
         yield "failures.parquet: the rows do not add up"
     if totals["rows"] * 2 != sum(totals.values()) or totals["difference"]:
         yield "manifest.json: the balance is not zero"
+
+
+def copy_text(value):
+    """Write a value as PostgreSQL's COPY does in its text format."""
+    text = "\\x" + value.hex() if isinstance(value, bytes) else str(value)
+    return "\\N" if value is None else text.translate(ESCAPES)
 
 
 def check_ledger(folder, manifest, digest):
@@ -73,12 +76,9 @@ def check_ledger(folder, manifest, digest):
     if named[-1:] != [digest]:
         yield "manifest.json: the ledger names another manifest"
     for table in set(manifest["ledger"]) - {"schema"}:
-        described = ledger.execute(f"PRAGMA table_info({table})").fetchall()
-        columns = [f"hex({c[1]})" if c[2] == "BLOB" else c[1] for c in described]
-        key = next(c[1] for c in described if c[5])
-        query = f"SELECT json_array({','.join(columns)}) FROM {table} ORDER BY {key}"  # noqa: S608
-        found = sha256("".join(f"{line}\n" for (line,) in ledger.execute(query)).encode())
-        if found != manifest["ledger"][table]["sha256"]:
+        rows = ledger.execute(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - by its key.
+        found = "".join("\t".join(map(copy_text, row)) + "\n" for row in rows)
+        if sha256(found.encode()) != manifest["ledger"][table]["sha256"]:
             yield f"ledger.sqlite: table {table} is not what was published"
 
 
@@ -90,7 +90,7 @@ def check(folder, key=None):
     changed = [name for name in digests if sha256((folder / name).read_bytes()) != digests[name]]
     found = [*check_signature(folder, key), *(f"{n}: the digest is another" for n in changed)]
     found += [] if changed else check_outputs(folder, manifest)
-    return found + list(check_ledger(folder, manifest, sha256(content)))
+    return [*found, *check_ledger(folder, manifest, sha256(content))]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The rules that the database keeps by itself, whatever the program does."""
 
+import hashlib
 import itertools
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import metadata
 from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import RowState
+from tests.support.independent_check import copy_text
 from tests.support.ledgers import new_builder, settled_builder
 
 ALLOWED = {
@@ -213,3 +215,29 @@ def test_tables_can_be_written_for_postgresql_too():
     """The schema uses nothing that only SQLite knows, triggers aside."""
     for table in metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
+def test_a_tables_digest_is_over_bytes_that_any_store_can_write(tmp_path):
+    """As PostgreSQL's COPY writes them: awkward texts, bytes and nothing included."""
+    names = [
+        "tab\there",
+        "back\\slash",
+        "\\N",
+        "line\nfeed",
+        "bell\b\v\f\r",
+        "nul\0l\tate",
+        "ชื่อ",
+        "''",
+    ]
+    builder = new_builder(tmp_path, names=names)
+    builder.begin("run-1")
+    builder.plan("cards.csv", len(names))
+    with builder.ledger.look() as look:
+        digests = look.table_digests()
+    builder.ledger.close()
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
+        for table in ("rows", "exports", "meta", "customers"):
+            found = database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608
+            lines = ["\t".join(map(copy_text, row)) + "\n" for row in found]
+            wanted = hashlib.sha256("".join(lines).encode()).hexdigest()
+            assert digests[table] == {"rows": len(found), "sha256": wanted}
