@@ -6,11 +6,13 @@ prefixes, headers, field names, and what proves its other mode) stays in that va
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pipeline.model import Outcome
 
@@ -62,4 +64,113 @@ class Vault(Protocol):
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled `create_token` came to: not sent, or in doubt."""
+        ...
+
+
+class Finding(StrEnum):
+    """What a refusal of the API host says beyond its class; both have the kind REJECTED."""
+
+    NOT_FOUND = "not_found"
+    USED = "used"
+
+
+class CustomerCard(NamedTuple):
+    """A card on a customer, as the vault shows it."""
+
+    card_id: str
+    brand: str
+    last_digits: str
+    expiration_month: int
+    expiration_year: int
+    fingerprint: str | None
+    livemode: bool
+    is_deleted: bool
+
+
+class Customer(NamedTuple):
+    """A customer as the vault shows it; `cards` may be cut, `cards_total` says how many there are."""
+
+    customer_id: str
+    livemode: bool
+    is_deleted: bool
+    default_card: str | None
+    cards: tuple[CustomerCard, ...]
+    cards_total: int
+    metadata: Mapping[str, Any]
+    created_at: datetime
+
+
+class Account(NamedTuple):
+    """Whose account the secret key opens."""
+
+    account_id: str
+    livemode: bool
+    webhook_url: str | None
+
+
+class CustomerAnswer(NamedTuple):
+    """What one request to the API host came to.
+
+    Attributes:
+        outcome: Its class, evidence, code and waits; for `FlowControl.report` and `Backoff.wait`.
+        finding: What a refusal says beyond its class.
+        customer: The customer that the answer shows.
+        card: The card that it shows.
+        customers: The page of a list.
+        total: How many the whole list holds.
+        account: The account that it shows.
+    """
+
+    outcome: Outcome
+    finding: Finding | None = None
+    customer: Customer | None = None
+    card: CustomerCard | None = None
+    customers: tuple[Customer, ...] = ()
+    total: int = 0
+    account: Account | None = None
+
+
+class CustomerVault(Protocol):
+    """Keeps cards on customers, one attempt a call and never a second by itself.
+
+    An AMBIGUOUS outcome of a call that changes something leaves open whether it did; of one that
+    only reads it means that nothing was learnt.
+    """
+
+    async def account(self) -> CustomerAnswer:
+        """Show the account that the key belongs to."""
+        ...
+
+    async def make_customer(self, token_id: str, fields: Mapping[str, Any]) -> CustomerAnswer:
+        """Make a customer with a token's card; `fields`: `email`, `description`, `metadata`."""
+        ...
+
+    async def add_card(self, customer_id: str, token_id: str) -> CustomerAnswer:
+        """Put a token's card on a customer; nothing else of the customer is written."""
+        ...
+
+    async def set_default_card(self, customer_id: str, card_id: str) -> CustomerAnswer:
+        """Make a customer's card the default one."""
+        ...
+
+    async def delete_card(self, customer_id: str, card_id: str) -> CustomerAnswer:
+        """Delete a card of a customer."""
+        ...
+
+    async def customer(self, customer_id: str) -> CustomerAnswer:
+        """Show a customer."""
+        ...
+
+    async def card(self, customer_id: str, card_id: str) -> CustomerAnswer:
+        """Show a card of a customer."""
+        ...
+
+    async def customers(
+        self, since: datetime, *, offset: int = 0, limit: int = 100, newest_first: bool = False
+    ) -> CustomerAnswer:
+        """Show a page of the customers made from that moment on, whole seconds, with their cards."""
+        ...
+
+    def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
+        """Give what a cancelled call came to: not sent, or in doubt."""
         ...

@@ -81,16 +81,16 @@ def classify(
     """
     status, fields, body = answer
     if status != HTTPStatus.OK:
-        outcome = _classify_error(answer, now)
-    elif not _is_json(fields.get(b"content-type", b"")):
+        outcome = classify_error(answer, now)
+    elif not is_json(fields.get(b"content-type", b"")):
         outcome = _NOT_JSON
     else:
         outcome = classify_token(body, sent, livemode=livemode)
-    request_id = _request_id(fields)
+    request_id = request_id_of(fields)
     return outcome if request_id is None else outcome._replace(request_id=request_id)
 
 
-def _request_id(fields: Mapping[bytes, bytes]) -> str | None:
+def request_id_of(fields: Mapping[bytes, bytes]) -> str | None:
     """Give the vault's id of the request, for talking to its people; `None` if it is no id."""
     value = fields.get(b"x-request-id")
     if value is None or not _REQUEST_ID(value) or _DIGITS_IN_A_ROW(value):
@@ -98,11 +98,13 @@ def _request_id(fields: Mapping[bytes, bytes]) -> str | None:
     return value.decode("ascii")
 
 
-def _is_json(content_type: bytes) -> bool:
+def is_json(content_type: bytes) -> bool:
+    """Say whether a content type is JSON."""
     return content_type == _JSON or content_type.partition(b";")[0].strip().lower() == _JSON
 
 
-def _classify_error(answer: Answer, now: Callable[[], datetime]) -> Outcome:
+def classify_error(answer: Answer, now: Callable[[], datetime]) -> Outcome:
+    """Classify an answer that is no 200, from either host, by the table above."""
     status, fields, _ = answer
     evidence = f"status {status}" if status in _STATUSES else "a status that does not exist"
     if status < HTTPStatus.MULTIPLE_CHOICES:
@@ -145,7 +147,7 @@ def _kind_of_4xx(status: int, code: str | None) -> OutcomeKind:
 
 def _code(answer: Answer) -> str | None:
     """Give the code of an error object, `UNRECOGNISED` for a malformed one, `None` without any."""
-    if not _is_json(answer.fields.get(b"content-type", b"")):
+    if not is_json(answer.fields.get(b"content-type", b"")):
         return None
     error = read_object(answer.body)
     if error is None or error.get("object") != "error":

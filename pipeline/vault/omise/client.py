@@ -6,9 +6,8 @@ the last byte had left (`outcome_of`).
 
 from __future__ import annotations
 
-import base64
 import re
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 
@@ -16,8 +15,13 @@ from pipeline.cards.own_number import repeats_number
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import ECHOED
 from pipeline.vault.omise.answers import classify
+from pipeline.vault.omise.exchange import (
+    Line,
+    head_fields,
+    outcome_of_cancellation,
+    outcome_of_failure,
+)
 from pipeline.vault.omise.request_body import CardMessage, encode_card
-from pipeline.vault.transport.failures import CertificateRefused, proves_not_sent
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,38 +29,10 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.vault.interface import CardRequest, SentCard
-    from pipeline.vault.transport.answer_reader import Answer
 
 _TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}")
 
-_USER_AGENT: Final = b"cardferry"
-
-_EVIDENCE: Final = {
-    httpx.PoolTimeout: "no connection free in time",
-    httpx.ConnectTimeout: "connect timeout",
-    httpx.ConnectError: "connect failed",
-    httpx.WriteError: "connection broke while sending",
-    httpx.WriteTimeout: "write timeout",
-    httpx.ReadTimeout: "read timeout",
-    httpx.ReadError: "connection broke after sending",
-    httpx.RemoteProtocolError: "no whole answer",
-}
-
-
 _ECHOED: Final = Outcome(OutcomeKind.MISMATCH, ECHOED)
-_CERTIFICATE_REFUSED: Final = Outcome(
-    OutcomeKind.FATAL,
-    "certificate refused",
-    setting="vault.url or vault.ca_file: the vault could not prove who it is",
-)
-
-
-class Line(Protocol):
-    """What carries a request to the vault: `VaultTransport`, or a model of it in tests."""
-
-    async def exchange(self, message: bytes | bytearray) -> Answer:
-        """Send one whole HTTP/1.1 request once and give the answer."""
-        ...
 
 
 class VaultClient:
@@ -84,20 +60,8 @@ class VaultClient:
         self._line = line
         self._livemode = livemode
         self._now = clock.now
-        base = httpx.URL(url)
-        self._path = base.raw_path.rstrip(b"/") + b"/tokens"
-        credentials = base64.b64encode(f"{public_key}:".encode())
-        self._fields = b"".join(
-            name + b": " + value + b"\r\n"
-            for name, value in (
-                (b"host", base.netloc),
-                (b"authorization", b"Basic " + credentials),
-                (b"user-agent", _USER_AGENT),
-                (b"omise-version", api_version.encode("ascii")),
-                (b"accept", b"application/json"),
-                (b"accept-encoding", b"identity"),
-            )
-        )
+        path, self._fields = head_fields(url, public_key, api_version)
+        self._path = path + b"/tokens"
         self._create_head = (
             b"POST " + self._path + b" HTTP/1.1\r\n" + self._fields
             + b"content-type: application/json\r\ncontent-length: "
@@ -139,8 +103,7 @@ class VaultClient:
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled attempt came to, by the transport's mark in the cancellation."""
-        kind = OutcomeKind.NOT_SENT if proves_not_sent(cancelled) else OutcomeKind.AMBIGUOUS
-        return Outcome(kind, "stopped while waiting for the answer")
+        return outcome_of_cancellation(cancelled)
 
     async def retrieve_token(self, token_id: str, sent: SentCard) -> Outcome:
         """Send `GET /tokens/{id}` once: does this token exist, and is it this card's?
@@ -163,11 +126,3 @@ class VaultClient:
         except httpx.TransportError as failure:
             return outcome_of_failure(failure)
         return classify(answer, sent, livemode=self._livemode, now=self._now)
-
-
-def outcome_of_failure(failure: httpx.TransportError) -> Outcome:
-    """Give what a transport's exception proves, in our phrase for it."""
-    if isinstance(failure, CertificateRefused):
-        return _CERTIFICATE_REFUSED
-    kind = OutcomeKind.NOT_SENT if proves_not_sent(failure) else OutcomeKind.AMBIGUOUS
-    return Outcome(kind, _EVIDENCE.get(type(failure), "request refused by our own transport"))

@@ -14,10 +14,10 @@ from pipeline.model import Outcome, OutcomeKind, Token
 if TYPE_CHECKING:
     from pipeline.vault.interface import SentCard
 
-_TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}").fullmatch
-_CARD_ID: Final = re.compile(r"card_(test_)?[0-9a-z]{8,64}").fullmatch
-_BRAND: Final = re.compile(r"[A-Za-z][A-Za-z .&'-]{0,39}").fullmatch
-_FINGERPRINT: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,128}").fullmatch
+TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}").fullmatch
+CARD_ID: Final = re.compile(r"card_(test_)?[0-9a-z]{8,64}").fullmatch
+BRAND: Final = re.compile(r"[A-Za-z][A-Za-z .&'-]{0,39}").fullmatch
+FINGERPRINT: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,128}").fullmatch
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}").fullmatch
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
 _BLANK_BEFORE_COLON: Final = re.compile(rb'"[ \t\r\n]+:').search
@@ -111,13 +111,13 @@ def _token(answer: dict[str, Any], card: dict[str, Any], *, livemode: bool) -> T
     token_id, card_id, brand = answer.get("id"), card.get("id"), card.get("brand")
     last_digits = card.get("last_digits")
     month, year = card.get("expiration_month"), card.get("expiration_year")
-    created_at = _moment(answer.get("created_at") or answer.get("created"))
+    created_at = read_moment(answer.get("created_at") or answer.get("created"))
     if not (type(token_id) is type(card_id) is type(brand) is type(last_digits) is str):
         return None
     if type(month) is not int or type(year) is not int or created_at is None:
         return None
-    shape, card_shape = _TOKEN_ID(token_id), _CARD_ID(card_id)
-    if shape is None or card_shape is None or _BRAND(brand) is None:
+    shape, card_shape = TOKEN_ID(token_id), CARD_ID(card_id)
+    if shape is None or card_shape is None or BRAND(brand) is None:
         return None
     # The id says its mode too; one that contradicts the `livemode` beside it is not believed.
     if answer.get("livemode") is not livemode or (shape[1] is None) is not livemode:
@@ -130,14 +130,14 @@ def _token(answer: dict[str, Any], card: dict[str, Any], *, livemode: bool) -> T
         last_digits,
         month,
         year,
-        fingerprint if type(fingerprint) is str and _FINGERPRINT(fingerprint) else None,
+        fingerprint if type(fingerprint) is str and FINGERPRINT(fingerprint) else None,
         livemode,
         created_at,
         country if type(country) is str and _COUNTRY(country) else None,
     )
 
 
-def _moment(text: object) -> datetime | None:
+def read_moment(text: object) -> datetime | None:
     """Read `YYYY-MM-DDThh:mm:ssZ`, the only form that the vault writes."""
     if type(text) is not str or _MOMENT(text) is None:
         return None

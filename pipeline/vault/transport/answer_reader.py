@@ -9,8 +9,8 @@ import httptools
 HEADER_BYTES_MAX: Final = 64 * 1024
 """No answer's header is longer; past it the answer is refused."""
 
-ANSWER_BYTES_MAX: Final = 1024 * 1024
-"""The vault's answers are under 64 KiB; past this the answer is refused."""
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A page of a hundred customers with twenty cards each takes 1.5 MB; past this it is refused."""
 
 INTERIM_ANSWERS_MAX: Final = 8
 """1xx answers that may precede the real one."""
