@@ -59,6 +59,8 @@ class Flow:
     throttled: int = 0
     retries: int = 0
     ambiguous: int = 0
+    other_brands: int = 0
+    """Tokens whose brand the vault calls otherwise than we do: a warning, for names differ."""
     in_flight: int = 0
     in_flight_limit: int = 0
     rate_allowed: float = 0.0
@@ -85,6 +87,7 @@ class Flow:
             "retries": self.retries,
             "throttled": self.throttled,
             "ambiguous": self.ambiguous,
+            "other_brands": self.other_brands,
             "breaker_opened": self.breaker_opened,
             "rate_last_good": round(self.rate_allowed, 3),
             "seconds": round(seconds, 3),

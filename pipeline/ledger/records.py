@@ -111,6 +111,7 @@ class Claim(NamedTuple):
     last_digits: str
     expiration_month: int
     expiration_year: int
+    brand: str
 
 
 class Intent(NamedTuple):

@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
 from pipeline.config.policies import Mode
+from pipeline.descriptors import require_descriptors
 from pipeline.disk import private_folder
 from pipeline.errors import (
     CardferryError,
@@ -125,6 +126,7 @@ class Run:
         Raises:
             CardferryError: The run could not begin, or its end could not be written down.
         """
+        require_descriptors(self._settings.flow.in_flight_max)
         private_folder(self._job.folder)
         with ExitStack() as stack:
             stack.enter_context(self._signals.interrupting())

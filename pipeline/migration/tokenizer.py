@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.clock import pause
 from pipeline.errors import CardferryError
 from pipeline.ledger.records import Settlement
+from pipeline.logs import EventLog
 from pipeline.migration.card_queue import CardQueue
 from pipeline.migration.transitions import FREE, RetryPolicy, WaitingCard, next_transition
 from pipeline.migration.troubles import outage, too_many_failures, trouble_of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.flow.row_refusals import Refusal
     from pipeline.vault.interface import Vault
+
+log = EventLog("tokenizer")
 
 _LAST_LOOK_S: Final = 0.2
 """After a drain that took too long, for answers that lie in the sockets unread."""
@@ -104,6 +107,8 @@ class Tokenizer:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             cards.wipe()
+        if self._flow.other_brands:
+            log.warning("the vault calls some brands otherwise", tokens=self._flow.other_brands)
         await self._commit.drain()
         bugs = [e for e in ended if isinstance(e, Exception)]
         if bugs:
@@ -231,15 +236,17 @@ class Tokenizer:
                 token=outcome.token if transition.state is RowState.TOKENIZED else None,
             )
         )
-        self._count(transition, outcome, took_s)
+        self._count(transition, outcome, took_s, card.claim.brand)
         return transition
 
-    def _count(self, transition: Transition, outcome: Outcome, took_s: float) -> None:
+    def _count(self, transition: Transition, outcome: Outcome, took_s: float, brand: str) -> None:
         flow = self._flow
         if took_s:
             flow.latencies.add(took_s)
         if transition.state is RowState.TOKENIZED:
             flow.tokenized += 1
+            token = outcome.token
+            flow.other_brands += token is not None and not _is_same_brand(token.brand, brand)
         elif transition.state is RowState.REJECTED:
             flow.rejected += 1
         elif transition.state is RowState.FAILED:
@@ -259,6 +266,15 @@ class Tokenizer:
             trouble = trouble or too_many_failures()
         if trouble is not None:
             self.stop(trouble)
+
+
+def _is_same_brand(theirs: str, ours: str) -> bool:
+    """Compare names of brands as far as vaults write them alike: letters, whatever their case."""
+    return theirs == ours or _letters(theirs) == _letters(ours)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name)).casefold()
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

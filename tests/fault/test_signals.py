@@ -2,16 +2,19 @@
 
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
+from tests.support.commands import ROOT
 from tests.support.crash import wait_until
 from tests.support.crowd import crowd
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -55,6 +58,24 @@ def test_two_signals_leave_at_once_and_what_was_in_flight_is_counted(tmp_path, n
         assert ended.code == CODES[number], ended.said
         assert took < 2 * crowd()
         assert 8 == facts.open_intents == facts.unseen_max
+
+
+def test_a_hang_up_that_was_ignored_from_the_start_stays_ignored(tmp_path):
+    """Under nohup a closed terminal is no reason to stop; the run goes on to its end."""
+    with running(journal=tmp_path / "journal", latency_s=0.2) as vault:
+        migration = Migration(tmp_path / "m", vault)
+        migration.add(new_rows(30))
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            words = [sys.executable, "-m", "pipeline", *map(str, migration.words())]
+            started = subprocess.Popen(words, cwd=ROOT)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        wait_until(lambda: migration.journal)
+        started.send_signal(signal.SIGHUP)
+
+        assert 0 == started.wait(60)
+        assert {"tokenized": 30} == dict(migration.check().states)
 
 
 def test_a_vault_that_answers_nothing_is_not_waited_for_beyond_drain_s(tmp_path):

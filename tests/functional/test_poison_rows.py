@@ -117,6 +117,18 @@ def test_an_answer_that_repeats_the_number_is_held_and_stops_with_nine(tmp_path)
     assert number.encode() not in written
 
 
+def test_another_brand_in_an_answer_is_a_counted_warning(tmp_path):
+    """Vaults name brands their own way; the token is the card's by its digits, and kept."""
+    run = Carried(tmp_path, [f"row {n} poison-brand" for n in range(3)] + ["row"])
+    with hostile_vault() as vault:
+        assert 0 == run.run(vault, "--json")
+    report = json.loads((run.out / "report.json").read_text("utf-8"))
+
+    assert {"tokenized": 4} == run.states()
+    assert 3 <= report["runs"][0]["statistics"]["other_brands"]
+    assert "the vault calls some brands otherwise" in run.ended.said
+
+
 def test_cards_that_an_answer_cannot_tell_apart_are_never_in_flight_together(tmp_path):
     """Equal last four digits and expiration: the second waits for the first to be done."""
     run = Carried(tmp_path, [f"row {n}" for n in range(40)], number="4242424242424242")

@@ -17,7 +17,7 @@ from pipeline.vault.interface import SentCard
 from pipeline.vault.omise.request_body import encode_card
 
 NUMBER = b"4242424242424242"
-CLAIM = Claim(1, 0, 0, "4242", 12, 2031)
+CLAIM = Claim(1, 0, 0, "4242", 12, 2031, "Visa")
 SENT = SentCard("4242", 12, 2031)
 
 

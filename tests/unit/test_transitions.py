@@ -15,7 +15,7 @@ from pipeline.vault.flow.row_refusals import Refusal
 from pipeline.vault.interface import SentCard
 from pipeline.vault.omise.request_body import CardMessage
 
-CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031)
+CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031, "Visa")
 SENT = SentCard("4242", 12, 2031)
 
 
