@@ -21,7 +21,6 @@ GENESIS: Final = "0" * 64
 _SPACE: Final = 1 << 256
 
 Scalar = str | int | bool | None
-Event = dict[str, "Scalar | list[Scalar] | dict[str, Scalar]"]
 
 
 def canonical(event: Mapping[str, object]) -> bytes:

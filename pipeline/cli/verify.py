@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.lock import is_locked
 from pipeline.migration.verify import verify_migration
+from pipeline.outputs.verify import Trusted
+from pipeline.outputs.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +32,20 @@ _NEXT_STEP: Final = (
     "otherwise keep the folder as it is and ask who touched it."
 )
 _KEY_BYTES_MAX: Final = 64 * 1024
+_EVENTS_SHOWN: Final = 10
+_HASH: Final = re.compile("[0-9a-f]{64}")
 _SIGNATURES: Final = {
     "valid": "the signature is valid",
     "invalid": "the signature is not valid",
     "not checked": "the signature was not checked: give --public-key to check it",
     "none": "there is no signature",
 }
+
+
+def _is_hash(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _HASH.fullmatch(value):
+        raise click.BadParameter("is no hash: 64 hexadecimal digits in lower case")
+    return value
 
 
 @click.command("verify")
@@ -52,6 +63,14 @@ _SIGNATURES: Final = {
     metavar="PEM",
     help="The key that must have signed the manifest.",
 )
+@click.option(
+    "--expect-head",
+    metavar="HASH",
+    callback=_is_hash,
+    help="The chain of events must have come by this hash, which an earlier run printed. Only this, "
+    "with the hash kept somewhere else, can tell that a whole folder was put back to an earlier "
+    "state with all of its files; it says nothing of what came after the hash.",
+)
 @config_option
 @set_option
 @json_option
@@ -64,6 +83,7 @@ def verify(
     config_file: Path | None,
     overrides: tuple[str, ...],
     *,
+    expect_head: str | None,
     as_json: bool,
 ) -> int:
     """Recompute every digest, total, hash chain and signature of FOLDER, offline.
@@ -76,7 +96,7 @@ def verify(
     verified = verify_migration(
         folder,
         SystemClock(),
-        public_key=None if public_key is None else _read_key(public_key),
+        trusted=Trusted(None if public_key is None else _read_key(public_key), expect_head),
         exports=exports,
         settings=load_settings(config_file, os.environ, overrides) if exports else None,
         who=(system.login_user or system.user, f"{system.host}:{system.pid}"),
@@ -87,10 +107,10 @@ def verify(
         return VerificationFailed.exit_code if found.differences else 0
     if found.differences:
         for difference in found.differences[1:]:
-            terminal.say(str(difference))
+            terminal.say(visible(str(difference)))
         alive = "A run is under way in this folder: verify it again when that has ended."
         raise VerificationFailed(
-            str(found.differences[0]), next_step=alive if is_locked(folder) else _NEXT_STEP
+            visible(str(found.differences[0])), next_step=alive if is_locked(folder) else _NEXT_STEP
         )
     _show(terminal, exports, found)
     if not_noted is not None:
@@ -107,28 +127,46 @@ def _read_key(path: Path) -> bytes:
         raise SettingsRefused([problem], next_step="Give the PEM file of the key.") from None
 
 
+def _not_covered(found: Verification) -> list[str]:
+    """Tell of the events that came after the last publication, and who says to have written them."""
+    later = found.not_covered
+    shown = [
+        f"  event {event.seq}: {visible(event.event)} by {visible(event.actor)}, "
+        f"process {visible(event.origin)}"
+        for event in later[:_EVENTS_SHOWN]
+    ]
+    if not later:
+        return []
+    more = [f"  and {len(later) - len(shown):,} more"] if len(later) > len(shown) else []
+    return ["not yet covered by a manifest, as they came after it:", *shown, *more]
+
+
 def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[str, Any]:
-    manifest = found.manifest or {}
+    manifest = found.manifest
     return {
         "exit_code": VerificationFailed.exit_code if found.differences else 0,
         "folder": str(folder),
         "verified": not found.differences,
         "signature": found.signature,
         "exports_compared": [path.name for path in exports],
-        "totals": manifest.get("totals"),
-        "chain": manifest.get("chain"),
+        "not_covered": [asdict(event) for event in found.not_covered],
+        "totals": manifest.totals if manifest else None,
+        "chain": manifest.chain.model_dump() if manifest else None,
         "differences": [asdict(difference) for difference in found.differences],
     }
 
 
 def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> None:
     out = terminal.out()
-    manifest = found.manifest or {}
-    rows, mapped = manifest["totals"]["rows"], manifest["mapped"]
+    manifest = found.manifest
+    if manifest is None:
+        return
     for line in (
         "everything verifies: files, totals, ledger and chain of events",
-        f"{rows:,} rows, {mapped:,} in the mapping, {manifest['chain']['length']:,} events",
+        f"{manifest.totals['rows']:,} rows, {manifest.mapped:,} in the mapping",
+        f"{manifest.chain.length:,} events; the last has the hash {manifest.chain.head}",
         _SIGNATURES[found.signature],
-        *(f"{path.name}: every row compared with the export" for path in exports),
+        *_not_covered(found),
+        *(f"{visible(path.name)}: every row compared with the export" for path in exports),
     ):
         out.print(line, markup=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import orjson
 from sqlalchemy import inspect, select
 
 from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.folder_files import read_in_folder, trouble_with_own_file, why_not
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.facts import put
 from pipeline.ledger.publications import account
@@ -24,9 +24,28 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+_LEDGER_FILES: Final = ("", "-journal", "-wal", "-shm")
+"""What SQLite opens beside the ledger, if it is there."""
 _MANIFEST: Final = "manifest.json"
 _PUBLISHED: Final = ("mapping.parquet", _MANIFEST, "trail.jsonl")
 """Outputs that only a ledger can have written."""
+
+
+def require_own_files(path: Path | None) -> None:
+    """Make sure that what has the ledger's names are files that nobody else may write.
+
+    Raises:
+        VerificationFailed: One is a link, a pipe, a device, or open to others.
+    """
+    if path is None:
+        return
+    for ending in _LEDGER_FILES:
+        file = path.with_name(path.name + ending)
+        if wrong := trouble_with_own_file(file):
+            raise VerificationFailed(
+                f"{file.name} {wrong}",
+                next_step="Keep the folder as it is and ask who put it there.",
+            )
 
 
 def create_if_empty(connection: Connection, path: Path | None) -> None:
@@ -53,7 +72,7 @@ def require_newest(connection: Connection, folder: Path) -> None:
         VerificationFailed: The manifest names an event that this ledger does not have.
     """
     try:
-        named = orjson.loads((folder / _MANIFEST).read_bytes())["chain"]
+        named = orjson.loads(read_in_folder(folder / _MANIFEST))["chain"]
         length, head = min(int(named["length"]), ROW_SPAN), named["head"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         # None yet, or one that was damaged: `cardferry verify` tells, the ledger is no worse.
@@ -66,23 +85,36 @@ def require_newest(connection: Connection, folder: Path) -> None:
 
 
 def require_untouched(connection: Connection, folder: Path) -> None:
-    """Make sure that nobody changed a ledger since its outputs were published.
+    """Make sure that nobody changed a ledger since its outputs were published, nor the manifest.
 
-    A run that went on from such a ledger would publish the change as its own.
+    A run that went on from there would publish the change as its own. The ledger itself says
+    what it held, so that taking the manifest away hides nothing. A manifest that is missing, or
+    the one before, may be a publication that was cut short.
 
     Raises:
-        VerificationFailed: A table no longer holds what the manifest says.
+        VerificationFailed: A table no longer holds what was published, or the manifest is none
+            that was ever published from this ledger.
     """
-    latest = account(connection).latest
-    with suppress(OSError):
-        manifest = (folder / _MANIFEST).read_bytes()
-        if latest is None or hashlib.sha256(manifest).hexdigest() != latest.manifest:
-            return
-        if orjson.loads(manifest)["ledger"] != table_digests(connection):
+    known = account(connection)
+    if known.latest is not None:
+        held = {name: told["sha256"] for name, told in table_digests(connection).items()}
+        if held != known.latest.tables:
             raise VerificationFailed(
                 "the ledger was changed by another program since its outputs were published",
                 next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
             )
+    try:
+        manifest = hashlib.sha256(read_in_folder(folder / _MANIFEST)).hexdigest()
+    except FileNotFoundError:
+        return
+    except OSError as trouble:
+        manifest = why_not(trouble)
+    if all(manifest != published.manifest for published in known.publications):
+        raise VerificationFailed(
+            f"{_MANIFEST} was changed since it was published from this ledger",
+            next_step="Ask who touched it; keep it elsewhere, then `cardferry publish DIR` "
+            "writes it again.",
+        )
 
 
 def require_same_mode(connection: Connection, *, livemode: bool) -> None:

@@ -18,6 +18,7 @@ from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import (
     create_if_empty,
     require_newest,
+    require_own_files,
     require_same_meaning,
     require_same_mode,
     require_untouched,
@@ -64,6 +65,7 @@ class Ledger:
         signals: DeferredSignals | None = None,
     ) -> None:
         path = path_of(url)
+        require_own_files(path)
         self.engine = open_engine(path, read_only=read_only)
         self.clock = clock
         self.epoch = 0
@@ -256,7 +258,7 @@ class Ledger:
         *,
         resource: str,
         success: bool = True,
-        **detail: hashing.Scalar,
+        **detail: hashing.Scalar | Mapping[str, str],
     ) -> None:
         """Append an event to the chain, in the caller's transaction.
 
@@ -275,7 +277,12 @@ class Ledger:
         self._chain = self._chain.appended(connection, event)
 
     def note(
-        self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Scalar
+        self,
+        kind: str,
+        *,
+        resource: str,
+        success: bool = True,
+        **detail: hashing.Scalar | Mapping[str, str],
     ) -> None:
         """Append an event in a transaction of its own."""
         with self.transaction() as connection:

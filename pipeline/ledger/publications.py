@@ -13,24 +13,35 @@ from pipeline.ledger.schema import events
 from pipeline.ledger.sqlite.streaming import FETCHED_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import ColumnElement, Connection
 
 PUBLICATION: Final = "outputs_published"
-"""The event that a publication leaves; it names the manifest's digest and the signing key's."""
+"""The event that a publication leaves: digests of manifest, signature, key, files and tables."""
 VERIFICATION: Final = "outputs_verified"
 """The event that a verification leaves; it names the manifest's digest and what was found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication that the ledger knows of: its event's number and what it said."""
+    """A publication that the ledger knows of: its event's number, and the digests it named.
+
+    Attributes:
+        seq: The number of its event.
+        manifest: SHA-256 of the manifest.
+        signature: SHA-256 of the signature, if it was signed.
+        signing_key: The signing key's fingerprint, if it was signed.
+        files: SHA-256 of each file, by its name.
+        tables: SHA-256 of what each table of the ledger held, by its name.
+    """
 
     seq: int
     manifest: str
     signature: str | None
     signing_key: str | None
+    files: Mapping[str, str]
+    tables: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,12 @@ def _is(kind: str) -> ColumnElement[bool]:
 def _publication(seq: int, body: str) -> Publication:
     detail = orjson.loads(body)["detail"]
     return Publication(
-        int(seq), str(detail["manifest"]), detail.get("signature"), detail.get("signing_key")
+        int(seq),
+        str(detail["manifest"]),
+        detail.get("signature"),
+        detail.get("signing_key"),
+        detail.get("files") or {},
+        detail.get("tables") or {},
     )
 
 

@@ -16,6 +16,7 @@ from pipeline import __version__
 from pipeline.config.loading import meaning_digest
 from pipeline.errors import CardferryError, SettingsRefused
 from pipeline.exports.sealed_export import SealedExport
+from pipeline.folder_files import read_in_folder
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
@@ -24,7 +25,7 @@ from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.migration import parts
 from pipeline.migration.judging import judged_chunks
 from pipeline.outputs.manifest import MANIFEST_NAME
-from pipeline.outputs.verify import Verification, verify
+from pipeline.outputs.verify import Trusted, Verification, verify
 from pipeline.outputs.verify_export import compare_export
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def verify_migration(
     folder: Path,
     clock: Clock,
     *,
-    public_key: bytes | None,
+    trusted: Trusted,
     exports: Sequence[Path],
     settings: tuple[Settings, Credentials] | None,
     who: tuple[str, str],
@@ -59,7 +60,7 @@ def verify_migration(
     Args:
         folder: The migration folder.
         clock: For the moment of the note.
-        public_key: PEM of the key that must have signed the manifest, or None.
+        trusted: What the verifier knows from elsewhere.
         exports: Exports to open again and to compare with the ledger.
         settings: What the exports are read with; needed where there are any.
         who: Who looks, and from which host and process, for the trail.
@@ -69,7 +70,7 @@ def verify_migration(
         ExportRefused: An export cannot be opened again.
         LocalStorageFailed: The ledger is there but cannot be read.
     """
-    found = verify(folder, clock, __version__, public_key)
+    found = verify(folder, clock, __version__, trusted)
     if exports and settings and not _ledger_differs(found):
         found.differences += _compare_exports(folder, exports, *settings, clock)
     return Verified(found, _note(folder, clock, len(exports), found, who))
@@ -90,7 +91,7 @@ def _note(
     if ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
         return "the ledger belongs to somebody else, or may not be written"
     try:
-        manifest = sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+        manifest = sha256(read_in_folder(folder / MANIFEST_NAME)).hexdigest()
     except OSError:
         manifest = None
     try:

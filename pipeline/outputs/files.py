@@ -112,6 +112,11 @@ class Outputs:
         """The report's figures."""
         return gather(self._look, self._version)
 
+    @cached_property
+    def tables(self) -> dict[str, dict[str, int | str]]:
+        """Rows and SHA-256 of the ledger's tables."""
+        return self._look.table_digests()
+
     @property
     def mapping_schema(self) -> pa.Schema:
         """The mapping's columns with the carried ones."""
@@ -134,7 +139,7 @@ class Outputs:
         return manifest_bytes(
             self.figures,
             files,
-            tables=self._look.table_digests(),
+            tables=self.tables,
             settings_digest=self._look.recall("settings_digest"),
             previous_manifest=self.account.previous_manifest,
         )

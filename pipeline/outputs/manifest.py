@@ -6,9 +6,10 @@ each table of the ledger held, and the manifest before it, so that a missing run
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,15 +18,73 @@ MANIFEST_NAME: Final = "manifest.json"
 SIGNATURE_NAME: Final = "manifest.json.sig"
 MANIFEST_VERSION: Final = 1
 
-_WANTED: Final = {
-    "version": int,
-    "cardferry": str,
-    "files": list,
-    "totals": dict,
-    "hash_totals": dict,
-    "chain": dict,
-    "ledger": dict,
-}
+_Members = TypeVar("_Members", bound=dict[str, Any])
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=2**63)]
+_Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Totals: TypeAlias = Annotated[
+    dict[str, Annotated[int, Field(ge=-(2**63), le=2**63)]],
+    AfterValidator(lambda totals: _with("rows difference rejected failed held", totals)),
+]
+_HashTotals: TypeAlias = Annotated[
+    dict[str, _Digest], AfterValidator(lambda sums: _with("read ledger mapping failures", sums))
+]
+_Text: TypeAlias = Annotated[str, Field(max_length=4096)]
+
+
+def _with(names: str, members: _Members) -> _Members:
+    if not members.keys() >= set(names.split()):
+        raise ValueError("a member is missing")
+    return members
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class PublishedFile(_Part):
+    """A file that the manifest answers for."""
+
+    name: _Text
+    size: _Count
+    sha256: _Digest
+
+
+class ReadExport(_Part):
+    """An export whose rows are in the ledger."""
+
+    name: _Text
+    size: _Count
+    sha256: _Digest
+    rows: _Count
+
+
+class TableDigest(_Part):
+    """What a table of the ledger held."""
+
+    rows: _Count
+    sha256: _Digest
+
+
+class Chain(_Part):
+    """The last event that the files speak of."""
+
+    head: _Digest
+    length: _Count
+
+
+class Manifest(_Part):
+    """A manifest as it was read, every member of the type that Cardferry writes."""
+
+    version: Literal[1]
+    cardferry: _Text
+    files: Annotated[list[PublishedFile], Field(min_length=1, max_length=100)]
+    totals: _Totals
+    mapped: _Count
+    unseen_tokens_max: _Count
+    hash_totals: _HashTotals
+    exports: list[ReadExport]
+    chain: Chain
+    ledger: dict[str, TableDigest]
 
 
 def manifest_bytes(
@@ -68,18 +127,9 @@ def manifest_bytes(
     return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def parse_manifest(content: bytes) -> dict[str, Any] | None:
+def parse_manifest(content: bytes) -> Manifest | None:
     """Read a manifest; None if it is none, or not one that this version understands."""
     try:
-        manifest = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        return Manifest.model_validate_json(content)
+    except ValueError:
         return None
-    if not isinstance(manifest, dict) or manifest.get("version") != MANIFEST_VERSION:
-        return None
-    shaped = all(isinstance(manifest.get(name), kind) for name, kind in _WANTED.items())
-    entries = all(
-        isinstance(entry, dict) and entry.keys() >= {"name", "size", "sha256"}
-        for entry in manifest.get("files") or [None]
-    )
-    chained = shaped and manifest["chain"].keys() >= {"head", "length"}
-    return manifest if entries and chained else None

@@ -9,10 +9,12 @@ names the ledger knows which files should stand there.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.disk import write_together
-from pipeline.ledger.publications import PUBLICATION
+from pipeline.folder_files import read_in_folder
+from pipeline.ledger.publications import PUBLICATION, Publication
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.sinks import MeasuredFile
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.publications import Publication
     from pipeline.outputs.signature import Signer
 
 
@@ -54,14 +55,25 @@ def publish(
                 written[name] = (file.size, file.sha256)
             manifest = outputs.manifest(written)
         latest = outputs.account.latest
+        signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
             staged.new_file(SIGNATURE_NAME).write(signature)
-            _note(ledger, latest, manifest, _sha256(signature), signer.fingerprint)
+            signed_as = _sha256(signature), signer.fingerprint
         elif latest is not None and _signature_fits(folder, manifest, latest):
-            _note(ledger, latest, manifest, latest.signature, latest.signing_key)
-        else:
-            _note(ledger, latest, manifest, None, None)
+            signed_as = latest.signature, latest.signing_key
+        _note(
+            ledger,
+            latest,
+            Publication(
+                0,
+                _sha256(manifest),
+                *signed_as,
+                files={name: sha256 for name, (_, sha256) in written.items()},
+                tables={name: str(told["sha256"]) for name, told in outputs.tables.items()},
+            ),
+        )
+        if signed_as == (None, None):
             # The stage syncs the folder, and with it this name's end.
             (folder / SIGNATURE_NAME).unlink(missing_ok=True)
         staged.new_file(MANIFEST_NAME).write(manifest)
@@ -71,28 +83,23 @@ def publish(
 def _signature_fits(folder: Path, manifest: bytes, latest: Publication) -> bool:
     """Tell whether the signature in the folder is the one that was made over this manifest."""
     try:
-        found = _sha256((folder / SIGNATURE_NAME).read_bytes())
-    except FileNotFoundError:
+        found = _sha256(read_in_folder(folder / SIGNATURE_NAME))
+    except OSError:
         return False
     return (latest.manifest, latest.signature) == (_sha256(manifest), found)
 
 
-def _note(
-    ledger: Ledger,
-    latest: Publication | None,
-    manifest: bytes,
-    signature: str | None,
-    signing_key: str | None,
-) -> None:
+def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
     """Write the publication into the chain of events, unless it says so already."""
-    known = latest and (latest.manifest, latest.signature, latest.signing_key)
-    if known != (_sha256(manifest), signature, signing_key):
+    if latest is None or replace(latest, seq=now.seq) != now:
         ledger.note(
             PUBLICATION,
             resource=MANIFEST_NAME,
-            manifest=_sha256(manifest),
-            signature=signature,
-            signing_key=signing_key,
+            manifest=now.manifest,
+            signature=now.signature,
+            signing_key=now.signing_key,
+            files=now.files,
+            tables=now.tables,
         )
 
 

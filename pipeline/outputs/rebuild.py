@@ -11,6 +11,7 @@ import io
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from pipeline.folder_files import open_in_folder
 from pipeline.outputs.files import OUTPUT_NAMES, Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.sinks import ComparedFile, MeasuredFile
@@ -61,7 +62,7 @@ class Rebuilding:
 
     def _compare(self, name: str, write: Callable[[Sink], object]) -> Rebuilt:
         try:
-            source: IO[bytes] = (self._folder / name).open("rb")
+            source: IO[bytes] = open_in_folder(self._folder / name)
         except OSError:
             source = io.BytesIO()
         with source:

@@ -8,10 +8,16 @@ too.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import CardferryError
+import orjson
+
+from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.folder_files import open_in_folder, read_in_folder, why_not
+from pipeline.ledger.store import LEDGER_NAME
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.rebuild import Rebuilding
@@ -28,14 +34,45 @@ from pipeline.outputs.verify_ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from pipeline.clock import Clock
+    from pipeline.outputs.manifest import Manifest
     from pipeline.outputs.rebuild import Rebuilt
     from pipeline.outputs.verify_ledger import ManifestVerdict
+
+
+_SIGNATURE_BYTES_MAX: Final = 4096
+_ROLLED_BACK: Final = (
+    "does not come by the expected hash: the folder was put back to an earlier state, "
+    "or is another migration's"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """What a verifier knows from another place than the folder.
+
+    Attributes:
+        public_key: PEM of the key that must have signed the manifest, or None.
+        head: A hash that the chain of events must have come by, or None.
+    """
+
+    public_key: bytes | None = None
+    head: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaterEvent:
+    """An event that came after the last publication, so that no digest of a manifest covers it."""
+
+    seq: int
+    event: str
+    actor: str
+    origin: str
 
 
 @dataclass(slots=True)
@@ -46,46 +83,81 @@ class Verification:
         differences: Every difference, the one to look at first in front.
         signature: `valid`, `invalid`, `not checked` (no public key given) or `none`.
         manifest: What the manifest says, where it could be read.
+        not_covered: Events after the last publication, which the next one will cover.
     """
 
     differences: list[Difference] = field(default_factory=list)
     signature: str = "none"
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
+    not_covered: list[LaterEvent] = field(default_factory=list)
 
 
-def verify(folder: Path, clock: Clock, version: str, public_key: bytes | None) -> Verification:
+def verify(
+    folder: Path,
+    clock: Clock,
+    version: str,
+    trusted: Trusted = Trusted(),
+) -> Verification:
     """Check every file of a migration against the manifest, the ledger and each other.
 
     Args:
         folder: The migration folder.
         clock: For opening the ledger; nothing is dated.
         version: Cardferry's version; of another one's files only the digests are compared.
-        public_key: PEM of the key that must have signed the manifest, or None.
+        trusted: What the verifier knows from elsewhere.
 
     Raises:
         SettingsRefused: The public key is none.
         LocalStorageFailed: The ledger is there but cannot be read.
     """
-    key = None if public_key is None else load_public_key(public_key)
-    with ledger_witness(folder, clock) as witness:
+    key = load_public_key(trusted.public_key) if trusted.public_key is not None else None
+    with ledger_witness(folder, clock, trusted.head) as witness:
         ledger = witness if isinstance(witness, SoundLedger) else None
         verdict = judge_manifest(folder, witness)
         found = Verification(manifest=verdict.manifest)
         if isinstance(witness, Difference):
             found.differences.append(witness)
+        elif not witness.head_reached:
+            found.differences.append(Difference(LEDGER_NAME, "chain of events", _ROLLED_BACK))
         if ledger is not None and ledger.account.latest is None and not verdict.content:
             unpublished = "is not there: nothing was published from this ledger yet"
             found.differences.append(Difference(MANIFEST_NAME, WHOLE, unpublished))
             return found
         checks = _Checks(folder, ledger, verdict, version)
         found.signature, unsigned = checks.signature(key)
-        found.differences += [*checks.manifest(), *unsigned]
-        files = list(checks.files())
+        found.differences += [*_judged(MANIFEST_NAME, checks.manifest), *unsigned]
+        files = _judged(MANIFEST_NAME, checks.files)
         found.differences += files
-        if ledger is not None and verdict.manifest is not None and verdict.difference is None:
+        manifest = verdict.manifest
+        if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
-            found.differences += content_differences(folder, ledger, verdict.manifest, changed)
+            found.not_covered = _not_covered(ledger, manifest)
+            found.differences += _judged(
+                LEDGER_NAME, lambda: content_differences(folder, ledger, manifest, changed)
+            )
     return found
+
+
+def _judged(name: str, check: Callable[[], Iterable[Difference]]) -> list[Difference]:
+    """Make a check; whatever bytes from elsewhere make it stumble over is a difference, too."""
+    try:
+        return list(check())
+    except LocalStorageFailed:
+        raise
+    except Exception as trouble:  # noqa: BLE001 - what is judged may be anything.
+        return [Difference(name, WHOLE, f"cannot be judged ({type(trouble).__name__})")]
+
+
+def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:
+    """Give the events after those of the manifest, but for the one that names the manifest."""
+    latest = ledger.account.latest
+    later = []
+    for body, _ in islice(ledger.look.event_lines(), manifest.chain.length, None):
+        event = orjson.loads(body)
+        if latest is None or event["seq"] != latest.seq:
+            words = (str(event.get(name)) for name in ("event", "actor", "origin"))
+            later.append(LaterEvent(event["seq"], *words))
+    return later
 
 
 class _Checks:
@@ -125,10 +197,11 @@ class _Checks:
         # A ledger that is older than the files knows nothing of their signature.
         promised = None if latest is None or behind else latest.signature
         try:
-            signature = (self._folder / SIGNATURE_NAME).read_bytes()
+            signature = read_in_folder(self._folder / SIGNATURE_NAME, _SIGNATURE_BYTES_MAX)
         except OSError:
-            missing = key is not None or promised is not None
-            return "none", [Difference(SIGNATURE_NAME, WHOLE, "is missing")] if missing else []
+            if promised is None and key is None:
+                return "none", []
+            return "none", [Difference(SIGNATURE_NAME, WHOLE, self._unsigned(promised))]
         state = "not checked"
         if key is not None:
             signed = is_signed(key, self._verdict.content, signature)
@@ -141,23 +214,36 @@ class _Checks:
             return state, [Difference(SIGNATURE_NAME, WHOLE, problem)]
         return state, []
 
+    def _unsigned(self, promised: str | None) -> str:
+        """Say why there is no signature, without accusing anybody who never had a key."""
+        if promised is not None or self._ledger is None:
+            return "is missing"
+        if any(known.signature for known in self._ledger.account.publications):
+            return "was not made for the last publication: it was published without a signing key"
+        return "was never made: this migration is not signed (no audit.signing_key was set)"
+
     def files(self) -> Iterator[Difference]:
         """Compare every file with what the manifest says, or else with what the ledger gives."""
         expected = self._digests()
         for name in OUTPUT_NAMES:
             try:
-                with (self._folder / name).open("rb") as source:
-                    actual = digest_of(source)
-            except OSError:
-                yield Difference(name, WHOLE, "is missing or cannot be read")
+                same = self._is(name, expected.get(name))
+            except OSError as trouble:
+                yield Difference(name, WHOLE, why_not(trouble))
                 continue
             wanted = expected.get(name)
-            if wanted is not None and actual != wanted:
+            if wanted is not None and not same:
                 yield Difference(name, self._place(name, wanted), "is not what was published")
+
+    def _is(self, name: str, wanted: tuple[int, str] | None) -> bool:
+        """Tell whether a file has this size and digest; one of another size is not read."""
+        with open_in_folder(self._folder / name) as source:
+            size = os.fstat(source.fileno()).st_size
+            return wanted is not None and size == wanted[0] and digest_of(source) == wanted
 
     def _digests(self) -> dict[str, tuple[int, str]]:
         if self._verdict.manifest is not None:
-            return {e["name"]: (e["size"], e["sha256"]) for e in self._verdict.manifest["files"]}
+            return {e.name: (e.size, e.sha256) for e in self._verdict.manifest.files}
         if self._trusted_rebuilt() is None or self._rebuilding is None:
             return {}
         rebuilt = {name: self._rebuilding.output(name) for name in OUTPUT_NAMES}

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CardferryError
+from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import FAILURE_STATES
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.outputs.manifest import Manifest
     from pipeline.outputs.verify_ledger import SoundLedger
 
 _SPACE: Final = 1 << 256
@@ -42,7 +44,7 @@ _NOT_PUBLISHED: Final = "is not what was published"
 
 
 def content_differences(
-    folder: Path, ledger: SoundLedger, manifest: dict[str, Any], changed: set[str]
+    folder: Path, ledger: SoundLedger, manifest: Manifest, changed: set[str]
 ) -> Iterator[Difference]:
     """Compare what the ledger, the manifest and the files say.
 
@@ -54,10 +56,10 @@ def content_differences(
     """
     read = {name: ParquetTotals() for name in (MAPPING_NAME, FAILURES_NAME) if name not in changed}
     try:
-        outputs = Outputs(ledger.look, manifest["cardferry"])
+        outputs = Outputs(ledger.look, manifest.cardferry)
         places = [_first_row_that_differs(folder / n, n, outputs, t) for n, t in read.items()]
         places.extend(_changed_tables(ledger, manifest))
-    except (CardferryError, *WRITTEN_BY_NOBODY) as trouble:
+    except (CardferryError, OSError, pa.ArrowException, *WRITTEN_BY_NOBODY) as trouble:
         problem = f"holds what Cardferry never writes ({type(trouble).__name__})"
         yield Difference(LEDGER_NAME, WHOLE, problem)
         return
@@ -81,40 +83,40 @@ def _first_row_that_differs(
     return compare_rows(path, FAILURES_SCHEMA, outputs.failure_blocks(), totals)
 
 
-def _changed_tables(ledger: SoundLedger, manifest: dict[str, Any]) -> list[str]:
-    told = manifest["ledger"]
+def _changed_tables(ledger: SoundLedger, manifest: Manifest) -> list[str]:
+    told = {name: table.model_dump() for name, table in manifest.ledger.items()}
     found = ledger.look.table_digests()
     return [f"table {name}" for name in found if found[name] != told.get(name)]
 
 
-def _adds_up(name: str, totals: ParquetTotals, manifest: dict[str, Any]) -> bool:
-    counted, hashed = manifest["totals"], manifest["hash_totals"]
+def _adds_up(name: str, totals: ParquetTotals, manifest: Manifest) -> bool:
+    counted, hashed = manifest.totals, manifest.hash_totals
     if name == MAPPING_NAME:
-        return (totals.legacy_ids, totals.rows) == (hashed["mapping"], manifest["mapped"])
+        return (totals.legacy_ids, totals.rows) == (hashed["mapping"], manifest.mapped)
     if any(totals.by_state[state] != counted[state] for state in FAILURE_STATES):
         return False
     return bool(totals.legacy_ids == hashed["failures"])
 
 
-def _balances(manifest: dict[str, Any]) -> bool:
+def _balances(manifest: Manifest) -> bool:
     """Work the balance out again: rows, and legacy ids as sums of hashes."""
-    counted = {**manifest["totals"]}
+    counted = {**manifest.totals}
     rows, difference = counted.pop("rows"), counted.pop("difference")
-    hashed = {name: int(text, 16) for name, text in manifest["hash_totals"].items()}
+    hashed = {name: int(text, 16) for name, text in manifest.hash_totals.items()}
     read, ledger = hashed.pop("read"), hashed.pop("ledger")
     ids_balance = read == ledger == sum(hashed.values()) % _SPACE
-    read_rows = sum(export["rows"] for export in manifest["exports"])
+    read_rows = sum(export.rows for export in manifest.exports)
     return ids_balance and difference == 0 and rows == read_rows == sum(counted.values())
 
 
-def _reported(folder: Path, manifest: dict[str, Any]) -> bool:
-    figures = orjson.loads((folder / REPORT_NAME).read_bytes())
+def _reported(folder: Path, manifest: Manifest) -> bool:
+    figures = orjson.loads(read_in_folder(folder / REPORT_NAME))
     names = {
         "balance": "totals",
         "hash_totals": "hash_totals",
         "unseen_tokens_max": "unseen_tokens_max",
     }
-    return all(figures[here] == manifest[there] for here, there in names.items())
+    return all(figures[here] == getattr(manifest, there) for here, there in names.items())
 
 
 class ParquetTotals:
@@ -157,7 +159,7 @@ def compare_rows(
     Returns:
         The place of the first difference, or None.
     """
-    with pq.ParquetFile(path) as file:
+    with open_in_folder(path) as source, pq.ParquetFile(source) as file:
         place = None if file.schema_arrow.equals(_as_stored(schema)) else "the columns"
         wanted = row_groups(schema, blocks)
         for number in range(file.num_row_groups):

@@ -8,17 +8,25 @@ which of them was changed.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from pipeline import hashing
 from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.folder_files import (
+    bounded_lines,
+    open_in_folder,
+    read_in_folder,
+    trouble_with_own_file,
+    why_not,
+)
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
-from pipeline.outputs.manifest import MANIFEST_NAME, parse_manifest
+from pipeline.outputs.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME
 
 if TYPE_CHECKING:
@@ -70,22 +78,26 @@ class ChainEnd:
 
 @dataclass(frozen=True, slots=True)
 class SoundLedger:
-    """A ledger whose structure and chain of events hold."""
+    """A ledger whose structure and chain of events hold, and whether that chain has a given hash."""
 
     look: Snapshot
     account: Account
+    head_reached: bool
 
 
 @contextmanager
-def ledger_witness(folder: Path, clock: Clock) -> Iterator[SoundLedger | Difference]:
+def ledger_witness(
+    folder: Path, clock: Clock, expect_head: str | None = None
+) -> Iterator[SoundLedger | Difference]:
     """Open a ledger for looking and check its structure and its chain of events.
 
     Raises:
         LocalStorageFailed: The file is there but cannot be read.
     """
     path = folder / LEDGER_NAME
-    if not path.is_file():
-        yield Difference(LEDGER_NAME, WHOLE, "is missing")
+    wrong = trouble_with_own_file(path) if os.path.lexists(path) else "is missing"
+    if wrong:
+        yield Difference(LEDGER_NAME, WHOLE, wrong)
         return
     _require_readable(path)
     try:
@@ -95,7 +107,7 @@ def ledger_witness(folder: Path, clock: Clock) -> Iterator[SoundLedger | Differe
         return
     try:
         with ledger.look(sparingly=True) as look:
-            yield _examined(look)
+            yield _examined(look, expect_head)
     finally:
         ledger.close()
 
@@ -106,32 +118,34 @@ def _opening_trouble(trouble: Exception) -> str:
     return f"cannot be opened ({type(trouble).__name__})"
 
 
-def _examined(look: Snapshot) -> SoundLedger | Difference:
+def _examined(look: Snapshot, expect_head: str | None) -> SoundLedger | Difference:
     try:
         if not look.is_sound():
             return Difference(LEDGER_NAME, "database structure", "the database is damaged")
-        broken = _first_broken_event(look)
+        broken, reached = _follow_chain(look, expect_head)
         if broken:
             problem = "does not follow from the event before it"
             return Difference(LEDGER_NAME, f"event {broken}", problem)
-        return SoundLedger(look, look.account())
+        return SoundLedger(look, look.account(), reached)
     except Exception as trouble:  # noqa: BLE001 - whatever a damaged database makes SQLite say.
         return Difference(LEDGER_NAME, WHOLE, f"cannot be read ({type(trouble).__name__})")
 
 
-def _first_broken_event(look: Snapshot) -> int | None:
-    head = hashing.GENESIS
+def _follow_chain(look: Snapshot, expect_head: str | None) -> tuple[int | None, bool]:
+    """Give the first event that does not follow, or None; and whether the hash was come by."""
+    head, reached = hashing.GENESIS, expect_head in {None, hashing.GENESIS}
     for number, (body, own) in enumerate(look.event_lines(), 1):
         event = orjson.loads(body)
         head = hashing.link_bytes(head, body.encode())
         if own != head or event.get("seq") != number or hashing.canonical(event) != body.encode():
-            return number
-    return None
+            return number, False
+        reached = reached or head == expect_head
+    return None, reached
 
 
 def _require_readable(path: Path) -> None:
     try:
-        with path.open("rb") as file:
+        with open_in_folder(path) as file:
             file.read(1)
     except OSError as trouble:
         raise LocalStorageFailed(
@@ -148,16 +162,16 @@ class ManifestVerdict:
     """
 
     content: bytes
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
     difference: Difference | None = None
 
 
 def judge_manifest(folder: Path, ledger: SoundLedger | Difference) -> ManifestVerdict:
     """Compare the manifest with what the ledger says of the last publication."""
     try:
-        content = (folder / MANIFEST_NAME).read_bytes()
-    except OSError:
-        return _distrusted(b"", WHOLE, "is missing or cannot be read")
+        content = read_in_folder(folder / MANIFEST_NAME)
+    except OSError as trouble:
+        return _distrusted(b"", WHOLE, why_not(trouble))
     manifest = parse_manifest(content)
     if isinstance(ledger, Difference):
         if manifest is None:
@@ -167,7 +181,7 @@ def judge_manifest(folder: Path, ledger: SoundLedger | Difference) -> ManifestVe
 
 
 def _judged_by_ledger(
-    folder: Path, content: bytes, manifest: dict[str, Any] | None, account: Account
+    folder: Path, content: bytes, manifest: Manifest | None, account: Account
 ) -> ManifestVerdict:
     digest = hashlib.sha256(content).hexdigest()
     if account.latest is not None and account.latest.manifest == digest and manifest:
@@ -191,13 +205,14 @@ def _older(account: Account, seq: int) -> str:
     return f"is an older manifest, the one of event {seq}"
 
 
-def _speaks_of_more(manifest: dict[str, Any], folder: Path, account: Account) -> bool:
+def _speaks_of_more(manifest: Manifest, folder: Path, account: Account) -> bool:
     """Tell whether manifest and trail agree on a longer chain than the ledger has."""
-    told = ChainEnd(manifest["chain"]["head"], manifest["chain"]["length"])
+    told = ChainEnd(manifest.chain.head, manifest.chain.length)
     try:
-        with (folder / TRAIL_NAME).open("rb") as lines:
+        with open_in_folder(folder / TRAIL_NAME) as file:
+            lines = bounded_lines(file)
             return check_trail(lines) == told and told.length > account.length
-    except (OSError, TypeError):
+    except OSError:
         return False
 
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import ledger_url
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
-from pipeline.outputs.verify import verify
+from pipeline.outputs.verify import Trusted, verify
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 from tests.support.leftovers import folder_until_the_end
 
@@ -119,6 +122,17 @@ def among_others(legacy_ids):
     return [given for at, own in enumerate(legacy_ids) for given in (own, f"cus_{at:03d}")]
 
 
-def found_in(folder, *, key=None):
+def publish_as_forger(folder, *, key=None):
+    """Publish with our own writer as somebody would who took the checks of its ledger out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.ledger.ledger.require_untouched", lambda *_: None)
+        patch.setattr("pipeline.ledger.ledger.require_newest", lambda *_: None)
+        ledger = Ledger(ledger_url(folder), StepClock())
+        ledger.attend("forger", "elsewhere:1")
+        publish(ledger, folder, VERSION, key)
+        ledger.close()
+
+
+def found_in(folder, *, key=None, head=None):
     """Verify a folder and give its differences."""
-    return verify(folder, StepClock(), VERSION, key).differences
+    return verify(folder, StepClock(), VERSION, Trusted(key, head)).differences
