@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select, update
 
 from pipeline.ledger.schema import meta
+
+SETTINGS_KEY: Final = "settings_digest"
+"""Under this name the ledger keeps what results mean (`config.loading.meaning_digest`)."""
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

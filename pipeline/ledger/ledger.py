@@ -25,6 +25,7 @@ from pipeline.ledger.checks import (
 )
 from pipeline.ledger.epoch import require_epoch, take_over
 from pipeline.ledger.facts import put
+from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.schema import runs
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
@@ -169,6 +170,7 @@ class Ledger:
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
             chain = follow_trail(connection)
+            require_one_story(connection)
             if self._path is not None:
                 require_newest(connection, self._path.parent)
                 require_untouched(connection, self._path.parent)

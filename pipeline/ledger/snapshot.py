@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from pipeline.ledger import digests, publications
+from pipeline.ledger import digests, proof, publications
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.schema import meta
@@ -60,6 +60,11 @@ class Snapshot(Sums, Listings, CardQuestions):
         """Give `rows` and `sha256` of every table, and of the schema with its rules."""
         with ledger_trouble():
             return digests.table_digests(self._connection)
+
+    def contradiction(self) -> str | None:
+        """Give the first thing that two tables tell differently, in words; None if none."""
+        with ledger_trouble():
+            return proof.contradiction(self._connection)
 
     def is_sound(self) -> bool:
         """Tell whether the database's own structure holds, every page and index of it."""

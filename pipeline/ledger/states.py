@@ -22,6 +22,7 @@ _ROW: Final[Mapping[StrEnum, Sequence[StrEnum]]] = {
         RowState.ALREADY_TOKENIZED,
         RowState.HELD,
         RowState.FAILED,
+        RowState.SKIPPED,
     ),
     RowState.SENT: (
         RowState.TOKENIZED,
@@ -38,7 +39,8 @@ _ROW: Final[Mapping[StrEnum, Sequence[StrEnum]]] = {
     RowState.FAILED: (RowState.PLANNED,),
     RowState.HELD: (RowState.PLANNED,),
     RowState.ALREADY_TOKENIZED: (),
-    RowState.SKIPPED: (),
+    # Left out of one cohort, in the next one.
+    RowState.SKIPPED: (RowState.PLANNED,),
 }
 
 _EXPORT: Final[Mapping[StrEnum, Sequence[StrEnum]]] = {

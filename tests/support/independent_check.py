@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-ESCAPES = {ord(c): "\\" + e for c, e in zip("\\\b\t\n\v\f\r", "\\btnvfr", strict=True)}
-
 
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
@@ -61,10 +59,9 @@ def check_outputs(folder, manifest):
         yield "manifest.json: the balance is not zero"
 
 
-def copy_text(value):
-    """Write a value as PostgreSQL's COPY does in its text format."""
-    text = "\\x" + value.hex() if isinstance(value, bytes) else str(value)
-    return "\\N" if value is None else text.translate(ESCAPES)
+def canonical(value):
+    """Write a value as canonical JSON, bytes as hexadecimal text."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=bytes.hex)
 
 
 def check_ledger(folder, manifest, digest):
@@ -77,8 +74,7 @@ def check_ledger(folder, manifest, digest):
         yield "manifest.json: the ledger names another manifest"
     for table in set(manifest["ledger"]) - {"schema"}:
         rows = ledger.execute(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - by its key.
-        found = "".join("\t".join(map(copy_text, row)) + "\n" for row in rows)
-        if sha256(found.encode()) != manifest["ledger"][table]["sha256"]:
+        if sha256(canonical(rows.fetchall()).encode()) != manifest["ledger"][table]["sha256"]:
             yield f"ledger.sqlite: table {table} is not what was published"
 
 

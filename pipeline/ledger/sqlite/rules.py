@@ -49,6 +49,11 @@ def triggers() -> list[str]:
             name="refuse_new_look_at_unsent",
         ),
         _refuse(
+            "UPDATE OF state ON rows",
+            "old.state = 'skipped' AND coalesce(old.code, '') <> 'filtered'",
+            name="refuse_what_is_no_card",
+        ),
+        _refuse(
             "UPDATE OF state, superseded_by, legacy_id ON rows",
             f"{_IN_FORCE} AND {_RIVAL}",
             name="refuse_second_token_in_force",

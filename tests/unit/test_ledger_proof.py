@@ -1,0 +1,253 @@
+"""A commit torn in two without its journal: told as exit 8, or nothing of it is to be seen.
+
+SQLite writes the pages of a commit in their order. A process that is killed among them leaves the
+first ones new and the others old; the journal puts the old ones back. Without it the file is a
+mixture, which is accepted only where it says just what it said before the commit, or after it.
+"""
+
+import random
+import sqlite3
+from contextlib import closing, contextmanager
+
+import pytest
+
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.planning import PlannedCard
+from pipeline.ledger.records import (
+    AttachSettlement,
+    AttachState,
+    CustomerFound,
+    CustomerState,
+    Retirement,
+)
+from pipeline.ledger.schema import metadata
+from pipeline.ledger.settling import Settling
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
+from pipeline.model import OutcomeKind
+from tests.support.ledgers import StepClock, card, new_builder
+
+PAGE = 4096
+ROWS = 120
+
+
+class Commits:
+    """The file before and after each commit of a story."""
+
+    def __init__(self, folder):
+        self.path = folder / LEDGER_NAME
+        self.pairs = []
+        self._last = None
+
+    def take(self, name):
+        """Remember what the last commit made of the file."""
+        content = self.path.read_bytes()
+        if self._last is not None and content != self._last:
+            self.pairs.append((name, self._last, content))
+        self._last = content
+
+    def follow(self, ledger):
+        """Take every commit of a ledger's transactions, also those within one step of the story."""
+        transaction = ledger.transaction
+
+        @contextmanager
+        def followed():
+            with transaction() as connection:
+                yield connection
+            self.take("part of a step")
+
+        ledger.transaction = followed
+
+
+def told(folder):
+    """Give what every table says that a run would go by.
+
+    Rows of an export that is being proved are thrown away at its next planning, customers without
+    a row are nobody's, and what other exports tell of a row is asked anew when it is claimed.
+    """
+    with closing(sqlite3.connect(folder / LEDGER_NAME)) as database:
+        database.execute(
+            "CREATE TEMP VIEW rows AS SELECT rows.* FROM main.rows JOIN main.exports ON "
+            "exports.id = rows.id / 10000000000 WHERE exports.state = 'planned'"
+        )
+        database.execute(
+            "CREATE TEMP VIEW customers AS SELECT * FROM main.customers WHERE state <> 'wanted' "
+            "OR id IN (SELECT customer FROM temp.rows)"
+        )
+        found = {
+            table.name: database.execute(f"SELECT * FROM {table.name} ORDER BY 1").fetchall()  # noqa: S608
+            for table in metadata.sorted_tables
+        }
+        asked_anew = (
+            "SELECT id FROM rows WHERE attempts = 0 "
+            "AND state IN ('planned', 'already_tokenized', 'held')"
+        )
+        claimed = {number for (number,) in database.execute(asked_anew)}
+    found["rows"] = [row[:2] if row[0] in claimed else row for row in found["rows"]]
+    return found
+
+
+def pages_of(before, after):
+    """Give the numbers of the pages that a commit changed, in order."""
+    count = max(len(before), len(after)) // PAGE
+    cut = [slice(n * PAGE, (n + 1) * PAGE) for n in range(count)]
+    return [n for n, here in enumerate(cut) if before[here] != after[here]]
+
+
+def mixed(before, after, new):
+    """Give the file with some pages of the commit written."""
+    content = bytearray(before)
+    for number in new:
+        end = (number + 1) * PAGE
+        content.extend(bytes(max(0, end - len(content))))
+        content[end - PAGE : end] = after[end - PAGE : end]
+    return bytes(content)
+
+
+def accepted(folder, content):
+    """Put a file in place without a journal and open it as a run does."""
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / LEDGER_NAME).write_bytes(content)
+    try:
+        with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+            ledger.verify()
+    except VerificationFailed:
+        return False
+    return True
+
+
+def story(folder):
+    """Plan, send, settle, supersede, attach and retire, one commit after another."""
+    builder = new_builder(folder)
+    commits = Commits(folder)
+    commits.follow(builder.ledger)
+    commits.take("made")
+    builder.begin("run-1")
+    commits.take("run begun")
+    export = builder.plan("cards.csv", ROWS, reject_every=11)
+    commits.take("planned")
+    settling = Settling(builder.ledger, 64)
+    claims = settling.claimable(export.first_id, export.last_id)
+    previous = []
+    for start in range(0, len(claims), 32):
+        block = claims[start : start + 32]
+        intents = [settling.intent(claim.id, claim.attempts + 1) for claim in block]
+        settling.apply([*previous, *intents])
+        commits.take("intents and outcomes")
+        previous = [
+            builder._settlement(claim, intent, 13, 17, 19)
+            for claim, intent in zip(block, intents, strict=True)
+        ]
+    settling.apply(previous)
+    commits.take("outcomes")
+    later = builder.plan("later.csv", 24, changed_every=2)
+    commits.take("top-up planned")
+    settling = Settling(builder.ledger, 64)
+    claims = settling.claimable(later.first_id, later.last_id)
+    commits.take("resolved")
+    intents = [settling.intent(claim.id, 1) for claim in claims]
+    settling.apply(intents)
+    commits.take("intents of changed cards")
+    settling.apply(
+        [builder._settlement(c, i, 0, 0, 0) for c, i in zip(claims, intents, strict=True)]
+    )
+    commits.take("superseded")
+    attach(builder, settling, commits)
+    builder.end(3)
+    commits.take("run ended")
+    builder.ledger.close()
+    return commits
+
+
+def attach(builder, settling, commits):
+    """Give every fourth of some cards a customer, and lose a token."""
+    from pipeline.ledger.planning import Planning, ProvedFacts, SealedFacts  # noqa: PLC0415
+
+    planning = Planning(builder.ledger)
+    facts = SealedFacts("owned.csv", 10, "cd" * 32, bytes(32), "plain")
+    export = planning.begin(facts, builder.clock.now().date())
+    cards = [
+        PlannedCard(*card(n, f"own-{n}", n, False, None)[:7], f"customer-{n // 2}")  # noqa: FBT003
+        for n in range(1, 33)
+    ]
+    planning.add(export, cards, [])
+    planning.finish(export, ProvedFacts("sequoia", None, None, 32, "00" * 32))
+    commits.take("owned planned")
+    claims = settling.claimable(export.first_id, export.last_id)
+    intents = [settling.intent(claim.id, 1) for claim in claims]
+    settling.apply(intents)
+    tokens = [builder._settlement(c, i, 0, 0, 0) for c, i in zip(claims, intents, strict=True)]
+    with builder.ledger.look() as look:
+        owners = {c.row_id: c.customer for c in look.attachable(export.first_id, export.last_id)}
+    requests = [
+        settling.attach_intent(c.id, owners[c.id], 1, makes_customer=c.id % 2 == 0) for c in claims
+    ]
+    commits.take("owned sent")
+    settling.apply([*tokens, *requests])
+    commits.take("tokens and requests")
+    settling.apply([attached(builder, request) for request in requests])
+    commits.take("attached")
+    with builder.ledger.look() as look:
+        left = look.attachable(export.first_id, export.last_id)
+    settling.apply([Retirement(c.row_id, "gone", 1) for c in left])
+    commits.take("retired")
+
+
+def attached(builder, request):
+    gone = request.row_id % 8 == 1
+    found = CustomerFound(request.customer, CustomerState.MADE, f"cust_test_{request.customer}")
+    return AttachSettlement(
+        attempt_id=request.attempt_id,
+        row_id=request.row_id,
+        customer=request.customer,
+        kind=OutcomeKind.DECLINED if gone else OutcomeKind.OK,
+        evidence="status 404" if gone else "card on customer",
+        state=AttachState.UNATTACHED if gone else AttachState.ATTACHED,
+        code=None,
+        unknowns=0,
+        vault_code=None,
+        request_id=None,
+        latency_us=1,
+        at_ms=builder.ledger.now_ms(),
+        card_id=None if gone else f"card_test_{request.row_id}",
+        found=found if request.makes_customer else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def commits(tmp_path_factory):
+    return story(tmp_path_factory.mktemp("story"))
+
+
+def test_a_whole_ledger_contradicts_itself_at_no_commit(tmp_path, commits):
+    """Neither before nor after any of them, and also with its journal gone between two."""
+    for name, before, after in commits.pairs:
+        assert accepted(tmp_path, before), name
+        assert accepted(tmp_path, after), name
+
+
+def test_a_torn_commit_is_refused_or_nothing_of_it_is_to_be_seen(tmp_path, commits):
+    """Every commit, torn after every page, and at random pages as a disk may write them."""
+    seeded, tried, refused, wrong = random.Random(17), 0, 0, []
+    for name, before, after in commits.pairs:
+        pages = pages_of(before, after)
+        tears = [pages[:n] for n in range(1, len(pages))]
+        tears += [[n for n in pages if seeded.random() < 0.5] for _ in range(6)]
+        whole = []
+        for content in (before, after):
+            assert accepted(tmp_path, content)
+            whole.append(told(tmp_path))
+        for new in tears:
+            tried += 1
+            if accepted(tmp_path, mixed(before, after, new)):
+                now = told(tmp_path)
+                if now not in whole:
+                    wrong.append((name, *(sorted(t for t in now if now[t] != w[t]) for w in whole)))
+            else:
+                refused += 1
+    print(f"{len(commits.pairs)} commits, {tried} tears, {refused} refused")
+
+    assert [] == wrong
+    assert tried > 100
+    assert refused > 50
