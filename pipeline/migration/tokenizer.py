@@ -36,9 +36,6 @@ log = EventLog("tokenizer")
 _LAST_LOOK_S: Final = 0.2
 """After a drain that took too long, for answers that lie in the sockets unread."""
 
-_ASIDE_S: Final = 1.0
-"""How long a row that only may be refused for itself lets others go first."""
-
 _STOPPED: Final = Outcome(OutcomeKind.NOT_SENT, "stopped before sending")
 
 
@@ -165,8 +162,8 @@ class Tokenizer:
             if not transition.again:
                 return None
             self._flow.retries += 1
-            if transition.aside:
-                return max(_ASIDE_S, outcome.retry_after_s or 0.0)
+            if transition.others_first_s is not None:
+                return max(transition.others_first_s, outcome.retry_after_s or 0.0)
             backoff = backoff or self._flow_control.backoff()
             if not await backoff.wait(outcome):
                 return None

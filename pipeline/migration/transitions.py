@@ -62,12 +62,14 @@ class Transition:
     code: str | None = None
     unknowns: int = 0
     again: bool = False
-    aside: bool = False
-    """Whether others go first: what the vault refuses may be this row alone."""
+    others_first_s: float | None = None
+    """For how long at least some others go first, or that nobody has to. A row that is tried again
+    behind others shows whether it is refused for itself."""
 
 
 _AGAIN: Final = Transition(RowState.PLANNED, again=True)
-_ASIDE: Final = Transition(RowState.PLANNED, again=True, aside=True)
+_ASIDE: Final = Transition(RowState.PLANNED, again=True, others_first_s=1.0)
+_BEHIND: Final = Transition(RowState.PLANNED, again=True, others_first_s=0.0)
 _IN_DOUBT: Final = Transition(RowState.AMBIGUOUS, unknowns=1, again=True)
 _UNKNOWN: Final = Transition(RowState.HELD, "outcome_unknown", unknowns=1)
 _WORN_OUT: Final = Transition(RowState.FAILED, "attempts_exhausted")
@@ -115,4 +117,6 @@ def _after_free(outcome: Outcome, card: WaitingCard, refusal: Refusal | None) ->
         return _ASIDE
     if outcome.kind is OutcomeKind.DENIED:
         return _STOPPED
-    return _WORN_OUT if card.free >= FREE_ATTEMPTS_MAX else _AGAIN
+    if card.free >= FREE_ATTEMPTS_MAX:
+        return _WORN_OUT
+    return _BEHIND if outcome.kind is OutcomeKind.THROTTLED else _AGAIN

@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Seen:
     requests: Counter = field(default_factory=Counter)
     under_way: Counter = field(default_factory=Counter)
     most_alike: int = 0
+    good_since: float | None = None
+    good_until: float = 0.0
 
 
 class Hostile(asyncio.Protocol):
@@ -62,6 +65,9 @@ class Hostile(asyncio.Protocol):
         poison = POISON.search(self._body)
         what = poison[1].decode() if poison else "good"
         self._seen.requests[what] += 1
+        if what == "good":
+            self._seen.good_until = time.monotonic()
+            self._seen.good_since = self._seen.good_since or self._seen.good_until
         number = CARD.search(self._body)[1]
         alike = number[-4:], MONTH.search(self._body)[1], YEAR.search(self._body)[1]
         self._seen.under_way[alike] += 1

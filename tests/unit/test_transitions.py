@@ -34,7 +34,10 @@ def test_every_outcome_leads_somewhere(kind):
 @pytest.mark.parametrize("kind", [OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED])
 def test_what_was_not_looked_at_is_planned_again(kind):
     """A row that the vault never looked at is tried again, as often as it takes."""
-    assert Transition(RowState.PLANNED, again=True) == _transition(kind, counted=99)
+    behind = 0.0 if kind is OutcomeKind.THROTTLED else None
+    planned = Transition(RowState.PLANNED, again=True, others_first_s=behind)
+
+    assert planned == _transition(kind, counted=99)
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.DENIED, OutcomeKind.THROTTLED])
@@ -43,7 +46,7 @@ def test_a_refusal_of_one_row_fails_that_row_and_may_be_retried(kind):
     aside = _transition(kind, refusal=Refusal.UNCLEAR)
     refused = _transition(kind, refusal=Refusal.OF_THIS_ROW)
 
-    assert (RowState.PLANNED, True, True) == (aside.state, aside.again, aside.aside)
+    assert (RowState.PLANNED, True, 1.0) == (aside.state, aside.again, aside.others_first_s)
     assert Transition(RowState.FAILED, "vault_refused_row") == refused
     assert FAILURE_CODES[refused.code].retryable
 

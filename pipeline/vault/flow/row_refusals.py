@@ -38,14 +38,34 @@ class Refusal(Enum):
     OF_THIS_ROW = "of this row"
 
 
+class _InARow:
+    """The rows whose first try was refused since the last success of any row.
+
+    Later tries do not count: rows that were set aside come back in company.
+    """
+
+    def __init__(self) -> None:
+        self._rows: set[int] = set()
+        self._successes = 0
+
+    def others(self, row: int, successes: int, *, first_try: bool) -> int:
+        """Count the rows beside this one."""
+        if successes != self._successes:
+            self._rows.clear()
+            self._successes = successes
+        if first_try:
+            self._rows.add(row)
+        return len(self._rows - {row})
+
+
 class RowRefusals:
     """Remembers which rows are refused at the moment, and what became of the others meanwhile."""
 
     def __init__(self) -> None:
         self._denied: dict[int, int] = {}
         self._throttled: dict[int, tuple[int, int]] = {}
-        self._in_a_row: set[int] = set()
-        self._in_a_row_at = 0
+        self._denied_in_a_row = _InARow()
+        self._throttled_in_a_row = _InARow()
         self._fresh: list[int] = []
         self._forms = 0
         self._rows_own = False
@@ -68,7 +88,8 @@ class RowRefusals:
             successes: Answers of this run so far that show the vault at work.
         """
         times = self._denied[row] = self._denied.get(row, 0) + 1
-        if self._others_too(row, successes, DENIED_ROWS_MAX):
+        others = self._denied_in_a_row.others(row, successes, first_try=times == 1)
+        if others + 1 >= DENIED_ROWS_MAX:
             return Refusal.OF_ALL
         if times < DENIALS_MAX:
             return Refusal.UNCLEAR
@@ -82,7 +103,7 @@ class RowRefusals:
         self._throttled[row] = times, since
         if times == 1:
             self._fresh = [at for at in self._fresh if at > successes - _WINDOW] + [successes]
-        alone = not self._others_too(row, successes, 2)
+        alone = not self._throttled_in_a_row.others(row, successes, first_try=times == 1)
         chance = self._share(successes) ** times
         others_succeed = successes - since >= times
         if times >= _LONELY_MAX and alone and successes:
@@ -104,15 +125,9 @@ class RowRefusals:
         self.forget(row)
         return Refusal.OF_THIS_ROW
 
-    def _others_too(self, row: int, successes: int, rows: int) -> bool:
-        """Whether so many rows, this one among them, were refused with no success between."""
-        if successes != self._in_a_row_at:
-            self._in_a_row.clear()
-            self._in_a_row_at = successes
-        self._in_a_row.add(row)
-        return len(self._in_a_row) >= rows
-
     def _share(self, successes: int) -> float:
-        """Give the share of rows that were throttled at their first try, from above."""
-        many = len(self._fresh)
-        return (many + 1) / (min(successes, _WINDOW) + many + 1)
+        """Give the share of rows that were throttled at their first try, from above.
+
+        Nearly every row succeeds in the end, so successes stand for rows.
+        """
+        return min(1.0, (len(self._fresh) + 1) / (min(successes, _WINDOW) + 1))
