@@ -73,9 +73,12 @@ def _read_assume(
         raise click.BadParameter(str(refused)) from None
 
 
-def _check_faults(_context: click.Context, _option: click.Parameter, script: str) -> str:
+def _check_faults(
+    _context: click.Context, _option: click.Parameter, script: str | None
+) -> str | None:
     try:
-        read_script(script)
+        if script is not None:
+            read_script(script)
     except ScriptRefused as refused:
         raise click.BadParameter(str(refused)) from None
     return script
@@ -137,6 +140,11 @@ def _run(options: Options) -> None:
     help="Requests a second for each account and address; the others get 429.",
 )
 @click.option(
+    "--api-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="The same for everything but /tokens.  [default: --rate limits both together]",
+)
+@click.option(
     "--burst",
     type=click.FloatRange(1),
     help="Requests that may come at once.  [default: a tenth of --rate, at least 2]",
@@ -159,12 +167,26 @@ def _run(options: Options) -> None:
     default=".",
     metavar="SCRIPT",
     callback=_check_faults,
-    help="How to misbehave, see below.",
+    help="Which requests to answer wrongly, see below.",
+)
+@click.option(
+    "--faults-api",
+    "api_faults",
+    metavar="SCRIPT",
+    callback=_check_faults,
+    help="The same for everything but /tokens.  [default: --faults serves both]",
+)
+@click.option(
+    "--late-s",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Seconds until the fault Z does its work.",
 )
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File that gets a JSON line for every token, before it is answered.",
+    help="File that gets a JSON line for all that is made or deleted, before it is answered.",
 )
 @click.option(
     "--db",
@@ -192,6 +214,7 @@ def _run(options: Options) -> None:
     show_default=True,
     help="Omise-Version of requests that name none.",
 )
+@click.option("--webhook-uri", help="Where GET /account says that events are sent.")
 @click.option(
     "--assume",
     multiple=True,
@@ -214,15 +237,19 @@ def sandbox(
     public_keys: tuple[str, ...],
     secret_keys: tuple[str, ...],
     rate: float | None,
+    api_rate: float | None,
     burst: float | None,
     retry_after: bool,
     latency_ms: float,
     faults: str,
+    api_faults: str | None,
+    late_s: float,
     journal: Path | None,
     db: Path | None,
     tokens_max: int,
     brands: tuple[str, ...],
     api_version: str,
+    webhook_uri: str | None,
     assume: Assumptions,
 ) -> None:
     """Run an Omise-compatible vault on this machine, for rehearsals and tests.
@@ -237,15 +264,19 @@ def sandbox(
             port=port,
             accounts=_read_accounts(public_keys, secret_keys),
             rate_per_s=rate,
+            api_rate_per_s=api_rate,
             burst=burst,
             tells_wait=retry_after,
             latency_s=latency_ms / 1000,
             faults=faults,
+            api_faults=api_faults,
+            late_s=late_s,
             journal=journal,
             db=db,
             tokens_max=tokens_max,
             brands=frozenset(brands or BRAND_NAMES),
             version=api_version,
+            webhook_uri=webhook_uri,
             assume=assume,
         )
     )

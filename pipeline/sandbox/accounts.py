@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -46,14 +45,6 @@ class Account:
     def name(self) -> str:
         """A short name for the state, from which no key can be read back."""
         return hashlib.sha256(self.public_key.encode()).hexdigest()[:16]
-
-    @property
-    def fingerprint_key(self) -> bytes:
-        """The key of this account's card fingerprints; it is derived, never stored.
-
-        The same keys give the same fingerprints after a restart, other keys give others.
-        """
-        return hmac.digest(self.secret_key.encode(), b"card fingerprint", "sha256")
 
 
 def pair_keys(public_keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> tuple[Account, ...]:

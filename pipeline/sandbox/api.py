@@ -1,4 +1,4 @@
-"""Speaks ASGI: reads a request, lets the router answer it, misbehaves by the script."""
+"""Speaks ASGI: reads a request, lets the router answer it, answers wrongly by the script."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 import traceback
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pipeline.sandbox.fault_answers import altered, encoded, instead_of_work
+from pipeline.sandbox.fault_answers import HAVE_IDS, altered, encoded, instead_of_work
 from pipeline.sandbox.http_protocol import drop, reset, transport_of
 from pipeline.sandbox.refusals import body_too_large, internal_error
 from pipeline.sandbox.router import Request, refused
@@ -40,6 +40,17 @@ _OF_THE_VAULT: Final = [
 _OF_THE_API: Final = [(b"content-type", b"application/json; charset=utf-8")]
 
 
+class Scripts(NamedTuple):
+    """The faults of `/tokens`, and those of everything else; they may be one script."""
+
+    vault: Script
+    api: Script
+
+    def take(self, path: str) -> str:
+        """Give the letter of the request that has just arrived for a path."""
+        return (self.vault if path.startswith("/tokens") else self.api).take()
+
+
 class _HalfSent(Exception):
     """A request that never came whole: nothing may be done for it."""
 
@@ -49,19 +60,27 @@ class Application:
 
     Args:
         router: What answers.
-        script: The faults.
+        scripts: The faults.
         latency_s: Seconds that every answer takes at least.
+        late_s: How late the fault `Z` does its work, in seconds.
         body_bytes_max: Bytes that a body may have.
     """
 
     def __init__(
-        self, router: Router, script: Script, latency_s: float, body_bytes_max: int
+        self,
+        router: Router,
+        scripts: Scripts,
+        *,
+        latency_s: float,
+        late_s: float,
+        body_bytes_max: int,
     ) -> None:
         self._router = router
-        self._script = script
+        self._scripts = scripts
         self._latency_s = latency_s
+        self._late_s = late_s
         self._body_bytes_max = body_bytes_max
-        self._last_token: str | None = None
+        self._last_ids: dict[str, str] = {}
         self._hanging: set[asyncio.Transport] = set()
 
     async def __call__(
@@ -72,13 +91,18 @@ class Application:
     ) -> None:
         """Answer one request."""
         arrived = time.perf_counter()
-        letter = self._script.take()
+        letter = self._scripts.take(scope["path"])
         try:
             body = await self._read(scope, receive)
         except _HalfSent:
             return
         if letter in "RH":
             await self._abandon(scope, receive, hangs=letter == "H")
+            return
+        if letter == "Z":
+            drop(transport_of(scope))
+            await asyncio.sleep(self._late_s)
+            self._answer(scope, body, letter)
             return
         reply, raw = self._answer(scope, body, letter)
         if self._latency_s:
@@ -103,9 +127,10 @@ class Application:
         reply = instead_of_work(letter, is_vaults=is_vaults)
         if reply is None:
             reply = self._work(scope, body, is_vaults=is_vaults)
-        shown = altered(letter, reply.shown, self._last_token)
-        if shown.get("object") == "token" and letter not in "DT":
-            self._last_token = shown["id"]
+        kind = reply.shown.get("object", "")
+        shown = altered(letter, reply.shown, self._last_ids.get(kind))
+        if kind in HAVE_IDS and letter not in "DTZ":
+            self._last_ids[kind] = shown["id"]
         return reply, encoded(letter, shown)
 
     def _work(self, scope: Message, body: bytes | None, *, is_vaults: bool) -> Reply:

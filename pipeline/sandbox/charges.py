@@ -32,6 +32,12 @@ _MINIMA: Final = {
 }
 """The least amount of each currency, in its smallest unit; only baht's is recorded."""
 
+_NOT_PENDING: Final = {
+    "successful": ("failed_capture", "charge cannot be captured"),
+    "reversed": ("failed_reverse", "only uncaptured authorized charges can be reversed"),
+}
+"""What a charge that waits for nothing is refused with, by where it should have gone."""
+
 Source = tuple["Shown", str | None, str | None, str | None]
 """A card, the code that its charges fail with, its customer's id, its token's id."""
 
@@ -53,6 +59,16 @@ def _read_money(params: Params) -> Money:
         subunits = f"{least} ({currency.lower()} subunits)"
         raise invalid_charge(f"amount must be greater than or equal to {subunits}")
     return Money(amount, currency)
+
+
+def _captured(part: object | None, authorized: int) -> int:
+    """Give how much of a charge is captured: all of it, or the part that is asked for."""
+    if part is None or part == "":
+        return authorized
+    amount = whole_number(part)
+    if amount is None or not 1 <= amount <= authorized:
+        raise Refusal(400, "failed_capture", "capture amount must not exceed authorized amount")
+    return amount
 
 
 def _said(params: Params) -> Shown:
@@ -80,6 +96,8 @@ class Charges:
         card, failure_code, customer, token = self._source(account, params)
         status = "failed" if failure_code else "successful" if said["capture"] else "pending"
         made = new_charge(context, account, money)
+        if status == "successful":
+            made["captured_amount"] = money.amount
         shown = {**made, **said, **self._state(account, status)}
         shown["card"], shown["customer"] = card, customer
         if failure_code:
@@ -122,13 +140,13 @@ class Charges:
         self._context.state.change(shown)
         return shown
 
-    def capture(self, account: Account, ident: str, _params: Params) -> Shown:
-        """Capture a charge that was made with `capture=false`.
+    def capture(self, account: Account, ident: str, params: Params) -> Shown:
+        """Capture a charge that was made with `capture=false`, in part with `capture_amount`.
 
         Raises:
             Refusal: `not_found`, or `failed_capture` when there is nothing to capture.
         """
-        return self._settle(account, ident, "successful")
+        return self._settle(account, ident, "successful", params.get("capture_amount"))
 
     def reverse(self, account: Account, ident: str, _params: Params) -> Shown:
         """Give up a charge that was not captured yet.
@@ -138,12 +156,15 @@ class Charges:
         """
         return self._settle(account, ident, "reversed")
 
-    def _settle(self, account: Account, ident: str, status: str) -> Shown:
+    def _settle(
+        self, account: Account, ident: str, status: str, part: object | None = None
+    ) -> Shown:
         row = self._context.known(account, "charge", ident)
         if row.shown["status"] != "pending":
-            verb = "capture" if status == "successful" else "reverse"
-            raise Refusal(400, f"failed_{verb}", f"charge cannot be {verb}d")
+            raise Refusal(400, *_NOT_PENDING[status])
         shown = {**row.shown, **self._state(account, status)}
+        if status == "successful":
+            shown["captured_amount"] = _captured(part, shown["authorized_amount"])
         with self._context.state.transaction():
             self._context.state.change(shown)
             if row.parent:

@@ -27,6 +27,11 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def utc_micros(seconds: float) -> str:
+    """Give seconds since 1970 as the journal writes times: the same with microseconds."""
+    return utc(seconds)[:-1] + f".{int(seconds % 1 * 1_000_000):06d}Z"
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The vault's state and surroundings.
@@ -37,7 +42,9 @@ class Context:
         now: The wall clock, seconds since 1970.
         assume: What to do where the real vault is unknown.
         brands: The brands that the accounts may take.
-        journal: Where every token made is written down, or None.
+        journal: Where everything made or deleted is written down, or None.
+        version: The API version of requests that name none.
+        webhook_uri: Where `/account` says that events are sent, or None; nothing is sent there.
     """
 
     state: State
@@ -46,6 +53,8 @@ class Context:
     assume: Assumptions
     brands: frozenset[str]
     journal: Journal | None
+    version: str
+    webhook_uri: str | None = None
 
     def rules(self) -> Rules:
         """Give what a card is judged by at this moment."""
@@ -55,6 +64,11 @@ class Context:
     def ident(self, account: Account, prefix: str, body: str) -> str:
         """Give an id of an account's mode, such as `tokn_test_...`."""
         return f"{prefix}_{body}" if account.livemode else f"{prefix}_test_{body}"
+
+    def note_change(self, made: str, on: str | None, by: str, token: str | None = None) -> None:
+        """Write a customer, an attached card or a deletion into the journal, if there is one."""
+        if self.journal:
+            self.journal.note_change(made, on, by, token, utc_micros(self.now()))
 
     def known_token(self, account: Account, ident: str) -> TokenRow:
         """Give a token, used or not.

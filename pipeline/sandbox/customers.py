@@ -72,7 +72,8 @@ class Customers:
         }
         with context.state.transaction():
             context.state.add(account.name, "", {}, shown)
-            self._attach(account, shown, params.get("card"))
+            if not self._attach(account, shown, params.get("card"), "POST"):
+                context.note_change(ident, None, "POST")
         return self.whole(account, shown)
 
     def update(self, account: Account, ident: str, params: Params) -> Shown:
@@ -92,7 +93,7 @@ class Customers:
             shown["metadata"] = {**shown["metadata"], **new} if merges else new
         default = params.get("default_card")
         with context.state.transaction():
-            self._attach(account, shown, params.get("card"))
+            self._attach(account, shown, params.get("card"), "PATCH")
             if default is not None and default != "":
                 shown["default_card"] = self._own_card(account, ident, str(default)).ident
             context.state.change(shown)
@@ -124,6 +125,7 @@ class Customers:
         with self._context.state.transaction():
             self._context.state.change(shown, deleted=True)
             self._context.state.delete_children(account.name, ident)
+            self._context.note_change(ident, None, "DELETE")
         return self.whole(account, shown)
 
     def cards(self, account: Account, ident: str, params: Params) -> Shown:
@@ -134,6 +136,27 @@ class Customers:
         """
         self._context.known(account, "customer", ident)
         return self._cards(account, ident, params)
+
+    def linked_accounts(self, account: Account, idents: list[str], params: Params) -> Shown:
+        """Give a customer's bank accounts: none here.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        return self._nothing(account, idents[0], "linked_accounts", params)
+
+    def schedules(self, account: Account, idents: list[str], params: Params) -> Shown:
+        """Give a customer's charge schedules: none here.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        return self._nothing(account, idents[0], "schedules", params)
+
+    def _nothing(self, account: Account, ident: str, name: str, params: Params) -> Shown:
+        self._context.known(account, "customer", ident)
+        window = read_window(params, utc(self._context.now()))
+        return list_object([], 0, window, f"/customers/{ident}/{name}")
 
     def card(self, account: Account, ident: str, card: str) -> Shown:
         """Give a customer's card.
@@ -181,6 +204,7 @@ class Customers:
         shown = {**self._own_card(account, ident, card).shown, "deleted": True}
         with context.state.transaction():
             context.state.change(shown, deleted=True)
+            context.note_change(card, ident, "DELETE")
             if customer["default_card"] == card:
                 latest = {"order": "reverse_chronological", "limit": 1}
                 left = self._cards(account, ident, latest)["data"]
@@ -194,10 +218,10 @@ class Customers:
             raise not_found("card", card)
         return row
 
-    def _attach(self, account: Account, customer: Shown, token: object) -> None:
+    def _attach(self, account: Account, customer: Shown, token: object, by: str) -> bool:
         """Move a token's card, if one is given, to a customer, inside the caller's transaction."""
         if token is None or token == "":
-            return
+            return False
         state = self._context.state
         row = self._context.fresh_token(account, token)
         location = f"{customer['location']}/cards/{row.card['id']}"
@@ -207,6 +231,9 @@ class Customers:
         if customer["default_card"] is None:
             customer["default_card"] = row.card["id"]
         state.change(customer)
+        # Inside, so that a journal that takes no line leaves no card behind its 500.
+        self._context.note_change(row.card["id"], customer["id"], by, row.ident)
+        return True
 
     def _cards(self, account: Account, ident: str, params: Params) -> Shown:
         window = read_window(params, utc(self._context.now()))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pipeline.sandbox.context import Shown
     from pipeline.sandbox.refusals import Refusal
 
+HAVE_IDS: Final = frozenset({"token", "customer", "card"})
+"""The kinds of answers that `U` gives another's id."""
+
 PAGE: Final = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>\n"
 
 _INSTEAD: Final[dict[str, Callable[[], Refusal]]] = {
@@ -39,25 +42,31 @@ def instead_of_work(letter: str, *, is_vaults: bool) -> Reply | None:
     return refused(refusal(), is_vaults=is_vaults) if refusal else None
 
 
-def altered(letter: str, shown: Shown, last_token: str | None) -> Shown:
+def altered(letter: str, shown: Shown, last_id: str | None) -> Shown:
     """Give an answer with the lie that the letter asks for.
 
     Args:
         letter: The request's letter.
         shown: The true answer; it is not changed.
-        last_token: The token id of the answer before.
+        last_id: The id in the last answer with an object of the same kind.
     """
     if letter == "W":
         return _with_other_digits(shown)
     if letter == "L" and "livemode" in shown:
         return {**shown, "livemode": not shown["livemode"]}
-    if letter == "U" and shown.get("object") == "token" and last_token:
-        location = shown["location"].replace(shown["id"], last_token)
-        return {**shown, "id": last_token, "location": location}
+    if letter == "U" and last_id and shown.get("object") in HAVE_IDS:
+        location = (shown["location"] or "").replace(shown["id"], last_id)
+        return {**shown, "id": last_id, "location": location or None}
     return shown
 
 
 def _with_other_digits(shown: Shown) -> Shown:
+    """Change the last four of the card that an answer shows, or of every card in it."""
+    for name in ("cards", "data"):
+        if isinstance(inner := shown.get(name), dict):
+            return {**shown, name: _with_other_digits(inner)}
+        if isinstance(inner, list):
+            return {**shown, name: [_with_other_digits(item) for item in inner]}
     if isinstance(shown.get("card"), dict):
         return {**shown, "card": _with_other_digits(shown["card"])}
     if "last_digits" in shown:

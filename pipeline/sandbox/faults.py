@@ -16,6 +16,7 @@ LETTERS: Final = {
     ".": "answer",
     "R": "reset the connection before answering; nothing is made",
     "D": "do the work, then drop the connection",
+    "Z": "drop the connection, then do the work --late-s later",
     "H": "hang until the client gives up; nothing is made",
     "5": "500; nothing is made",
     "3": "503; nothing is made",
@@ -25,7 +26,7 @@ LETTERS: Final = {
     "J": "200 with an HTML page; nothing is made",
     "W": "do the work, then answer with another card's last four",
     "L": "do the work, then answer with the wrong livemode",
-    "U": "do the work, then answer with the token id of the answer before",
+    "U": "do the work, then answer with the id of the answer before",
     "A": "401; nothing is made",
 }
 

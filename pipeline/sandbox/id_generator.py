@@ -2,8 +2,9 @@
 
 An id's first ten characters count microseconds since 1970 in base 36 and only ever grow, the
 other nine are random. So two ids differ within one process whatever the random source does, and
-after a restart too, because the id_generator starts above the last id that the state remembers. The real
-vault's ids look time-ordered as well: a token and its card share their first characters.
+after a restart too, because the generator starts above the last id that the state
+remembers. The real vault's ids look time-ordered as well: a token and its card share their first
+characters.
 """
 
 from __future__ import annotations

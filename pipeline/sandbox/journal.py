@@ -1,4 +1,7 @@
-"""Appends one line of JSON for every token made: what a checker counts creations by."""
+"""Appends one line of JSON for every token, customer and card that is made, moved or deleted.
+
+A checker counts by it what the vault really did, whatever its answers said.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Appends a line for every token that was made.
+    """Appends a line for everything that was made, attached or deleted.
 
     A line is one `write` to a file opened for appending, so it reaches the system whole and
     outlives this process being killed. Lines of an earlier run stay, and `seq` goes on from them.
@@ -53,6 +56,26 @@ class Journal:
             "name_sha256": hashlib.sha256(name.encode()).hexdigest(),
             "at": at,
         }
+        self._append(line)
+
+    def note_change(self, made: str, on: str | None, by: str, token: str | None, at: str) -> None:
+        """Write down that a customer was made, a card attached, or one of them deleted.
+
+        Args:
+            made: The card's id, or the customer's when no card is concerned.
+            on: The customer whose card it is; None for a customer.
+            by: `POST`, `PATCH` or `DELETE`.
+            token: The token that was used, or None.
+            at: The moment, RFC 3339 with microseconds, UTC.
+
+        Raises:
+            OSError: The line could not be written whole.
+        """
+        self._append(
+            {"seq": self._seq + 1, "made": made, "on": on, "by": by, "token": token, "at": at}
+        )
+
+    def _append(self, line: dict[str, object]) -> None:
         raw = orjson.dumps(line) + b"\n"
         if os.write(self._descriptor, raw) != len(raw):
             raise OSError("the journal took half a line")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.sandbox.accounts import KeyCheck
-from pipeline.sandbox.api import Application
+from pipeline.sandbox.api import Application, Scripts
 from pipeline.sandbox.context import Context
 from pipeline.sandbox.faults import read_script
 from pipeline.sandbox.id_generator import IdGenerator
@@ -43,8 +43,19 @@ def open_router(options: Options, now: Callable[[], float] = time.time) -> Itera
             journal = Journal(options.journal)
             stack.callback(journal.close)
         id_generator = IdGenerator(now, os.urandom, state.last_id())
-        context = Context(state, id_generator, now, options.assume, options.brands, journal)
-        yield Router(context, KeyCheck(options.accounts), _limiter(options), options.version)
+        context = Context(
+            state=state,
+            id_generator=id_generator,
+            now=now,
+            assume=options.assume,
+            brands=options.brands,
+            journal=journal,
+            version=options.version,
+            webhook_uri=options.webhook_uri,
+        )
+        of_vault = _limiter(options, options.rate_per_s)
+        of_api = _limiter(options, options.api_rate_per_s) or of_vault
+        yield Router(context, KeyCheck(options.accounts), of_vault, of_api)
 
 
 @contextmanager
@@ -57,14 +68,19 @@ def open_application(options: Options) -> Iterator[Application]:
         OSError: The journal cannot be opened.
     """
     script = read_script(options.faults)
+    scripts = Scripts(script, read_script(options.api_faults) if options.api_faults else script)
     with open_router(options) as router:
-        yield Application(router, script, options.latency_s, options.assume.body_bytes_max)
+        yield Application(
+            router,
+            scripts,
+            latency_s=options.latency_s,
+            late_s=options.late_s,
+            body_bytes_max=options.assume.body_bytes_max,
+        )
 
 
-def _limiter(options: Options) -> Limiter | None:
-    if options.rate_per_s is None:
+def _limiter(options: Options, rate_per_s: float | None) -> Limiter | None:
+    if rate_per_s is None:
         return None
-    burst = options.burst or max(2.0, options.rate_per_s / 10)
-    return Limiter(
-        options.rate_per_s, burst, tells_wait=options.tells_wait, monotonic=time.monotonic
-    )
+    burst = options.burst or max(2.0, rate_per_s / 10)
+    return Limiter(rate_per_s, burst, tells_wait=options.tells_wait, monotonic=time.monotonic)

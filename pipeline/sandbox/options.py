@@ -26,15 +26,19 @@ class Options:
         port: The port; 0 takes a free one.
         accounts: Who may ask.
         rate_per_s: Requests a second for each account and address; None for no limit.
+        api_rate_per_s: The same for everything but `/tokens`; None for one limit on both.
         burst: Requests that may come at once; None for a tenth of a second's, at least two.
         tells_wait: Whether a 429 of the limit carries `Retry-After`.
         latency_s: Seconds that every answer takes at least.
         faults: The fault script, see `pipeline.sandbox.faults`.
-        journal: A file that gets a line for every token made.
+        api_faults: The script of everything but `/tokens`; None for one script on both.
+        late_s: How late the fault `Z` does its work, in seconds.
+        journal: A file that gets a line for everything made, attached or deleted.
         db: A SQLite file for the state; None keeps it in memory.
         tokens_max: How many tokens the memory remembers.
         brands: The brands that the accounts may take.
         version: The API version of requests that name none.
+        webhook_uri: Where `/account` says that events are sent; nothing is sent there.
         assume: What to do where the real vault is unknown.
     """
 
@@ -42,13 +46,17 @@ class Options:
     port: int = 0
     accounts: tuple[Account, ...] = field(default_factory=lambda: pair_keys((), ()))
     rate_per_s: float | None = None
+    api_rate_per_s: float | None = None
     burst: float | None = None
     tells_wait: bool = True
     latency_s: float = 0.0
     faults: str = "."
+    api_faults: str | None = None
+    late_s: float = 1.0
     journal: Path | None = None
     db: Path | None = None
     tokens_max: int = DEFAULT_TOKENS_MAX
     brands: frozenset[str] = frozenset(BRAND_NAMES)
     version: str = NEWEST
+    webhook_uri: str | None = None
     assume: Assumptions = field(default_factory=Assumptions)

@@ -83,7 +83,7 @@ def read_form(raw: bytes) -> Params:
 
 
 def read_json(raw: bytes) -> Params:
-    """Read a JSON object.
+    """Read a JSON object; `null` says nothing, as one client's capture without arguments does.
 
     Raises:
         Refusal: `bad_request` when it is malformed or no object.
@@ -93,6 +93,8 @@ def read_json(raw: bytes) -> Params:
         params = orjson.loads(raw)
     except ValueError:
         raise bad_request("request contains malformed JSON") from None
+    if params is None:
+        return {}
     if not isinstance(params, dict):
         raise bad_request("request contains JSON that is not an object")
     # Only a document with that many brackets can be that deep, so most are not walked.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.sandbox.charges import Charges
 from pipeline.sandbox.customers import Customers
 from pipeline.sandbox.description import VERSIONS
+from pipeline.sandbox.merchants import Merchants
 from pipeline.sandbox.params import read_loosely, read_params
 from pipeline.sandbox.refusals import Refusal, bad_request, unknown_path
 from pipeline.sandbox.search import Searches
@@ -66,7 +67,7 @@ Operation = tuple["KeyKind", "Callable[[Account, list[str], Params], Shown]"]
 
 def _operations(context: Context) -> dict[tuple[str, str], Operation]:
     tokens, customers, charges = Tokens(context), Customers(context), Charges(context)
-    searches = Searches(context, customers)
+    searches, merchants = Searches(context, customers), Merchants(context)
     one, card, charge = "/customers/*", "/customers/*/cards/*", "/charges/*"
     return {
         ("POST", "/tokens"): ("public", lambda a, _, p: tokens.create(a, p)),
@@ -86,6 +87,10 @@ def _operations(context: Context) -> dict[tuple[str, str], Operation]:
         ("PATCH", charge): ("secret", lambda a, i, p: charges.update(a, i[0], p)),
         ("POST", charge + "/capture"): ("secret", lambda a, i, p: charges.capture(a, i[0], p)),
         ("POST", charge + "/reverse"): ("secret", lambda a, i, p: charges.reverse(a, i[0], p)),
+        ("GET", one + "/linked_accounts"): ("secret", customers.linked_accounts),
+        ("GET", one + "/schedules"): ("secret", customers.schedules),
+        ("GET", "/account"): ("secret", lambda a, _, p: merchants.account(a, p)),
+        ("GET", "/capability"): ("secret", lambda a, _, p: merchants.capability(a, p)),
         ("GET", "/search"): ("secret", lambda a, _, p: searches.find(a, p)),
     }
 
@@ -99,17 +104,21 @@ class Router:
     Args:
         context: The vault's state and surroundings.
         key_check: Who may ask.
-        limiter: How often; None for no limit.
-        version: The API version of requests that name none.
+        vault_limiter: How often `/tokens`; None for no limit.
+        api_limiter: How often everything else; it may be the same one.
     """
 
     def __init__(
-        self, context: Context, key_check: KeyCheck, limiter: Limiter | None, version: str
+        self,
+        context: Context,
+        key_check: KeyCheck,
+        vault_limiter: Limiter | None,
+        api_limiter: Limiter | None,
     ) -> None:
         self._context = context
         self._key_check = key_check
-        self._limiter = limiter
-        self._version = version
+        self._vault_limiter = vault_limiter
+        self._api_limiter = api_limiter
         self._operations = _operations(context)
 
     def answer(self, request: Request) -> Reply:
@@ -119,8 +128,9 @@ class Router:
         try:
             kind, operation = self._find(request.method, parts)
             account = self._key_check.admit(request.authorization, kind)
-            if self._limiter:
-                self._limiter.admit(account.name, request.address)
+            limiter = self._vault_limiter if is_vaults else self._api_limiter
+            if limiter:
+                limiter.admit(account.name, request.address)
             version = self._version_of(request.version)
             shown = operation(account, parts[1::2], self._params(request))
         except Refusal as refusal:
@@ -146,7 +156,7 @@ class Router:
             return version
         if version and self._context.assume.unknown_version == "refused":
             raise bad_request("API version does not exist")
-        return self._version
+        return self._context.version
 
     def _params(self, request: Request) -> dict[str, Any]:
         """Read the parameters, from a GET's body too: the Python client lists that way."""

@@ -9,6 +9,7 @@ it, plus the failure code that its charges will end with.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _EVICTED_AT_ONCE: Final = 1_000
 
 _SCHEMA: Final = """
@@ -30,11 +31,13 @@ CREATE TABLE tokens (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account T
 CREATE TABLE objects (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
     kind TEXT NOT NULL, account TEXT NOT NULL, parent TEXT NOT NULL, created_at TEXT NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0, hidden BLOB NOT NULL, shown BLOB NOT NULL);
-CREATE INDEX objects_by_parent ON objects (account, kind, parent, deleted, seq);
+CREATE INDEX objects_by_kind ON objects (account, kind, deleted, created_at, seq);
+CREATE INDEX objects_by_parent ON objects (account, parent, kind, deleted, created_at, seq);
+CREATE TABLE fingerprint_keys (account TEXT PRIMARY KEY, secret BLOB NOT NULL) WITHOUT ROWID;
 """
 
 
-_TEXTS: Final = "id || ' ' || " + " || ' ' || ".join(
+_TEXTS: Final = " || ' ' || ".join(
     f"ifnull(json_extract(CAST(shown AS TEXT), '$.{name}'), '')"
     for name in ("email", "description")
 )
@@ -106,6 +109,7 @@ class State:
 
     def __init__(self, path: Path | None, tokens_max: int) -> None:
         self._tokens_max = None if path else tokens_max
+        self._fingerprint_keys: dict[str, bytes] = {}
         if path:
             _touch(path)
         # The server may run in a thread of its own, but never in two at once.
@@ -117,7 +121,7 @@ class State:
         except sqlite3.Error:
             self._db.close()
             raise StateRefused(
-                "the state's file is held by another sandbox or is no SQLite database"
+                "the state's file is held by another sandbox or is none of this version"
             ) from None
 
     def _open(self) -> None:
@@ -143,6 +147,24 @@ class State:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def fingerprint_key(self, account: str) -> bytes:
+        """Give the key of an account's card fingerprints: random, made once, kept with the state.
+
+        So equal numbers have equal fingerprints for as long as the state lives, and nobody who
+        knows the account's keys alone can find a number by its fingerprint.
+        """
+        known = self._fingerprint_keys.get(account)
+        if known is None:
+            self._db.execute(
+                "INSERT OR IGNORE INTO fingerprint_keys VALUES (?, ?)",
+                (account, secrets.token_bytes(32)),
+            )
+            known = self._db.execute(
+                "SELECT secret FROM fingerprint_keys WHERE account = ?", (account,)
+            ).fetchone()[0]
+            self._fingerprint_keys[account] = known
+        return known
 
     def last_id(self) -> str | None:
         """Give the id with the greatest moment of all that were ever kept."""
@@ -217,7 +239,7 @@ class State:
         self._db.execute(
             "UPDATE objects SET deleted = 1,"
             " shown = json_set(CAST(shown AS TEXT), '$.deleted', json('true'))"
-            " WHERE account = ? AND parent = ? AND kind = 'card'",
+            " WHERE account = ? AND parent = ? AND kind = 'card' AND deleted = 0",
             (account, parent),
         )
 
@@ -231,20 +253,33 @@ class State:
             kind: `customer`, `card` or `charge`.
             parent: The customer whose cards are wanted; None for any parent.
             window: Which part.
-            text: What the id, the e-mail address or the description must hold; "" for anything.
+            text: What the e-mail address or the description must hold, or the id be; "" for
+                anything.
         """
-        where = " FROM objects WHERE account = ? AND kind = ? AND NOT deleted"
-        where += " AND (? IS NULL OR parent = ?) AND created_at BETWEEN ? AND ?"
-        where += f" AND (? = '' OR instr(lower({_TEXTS}), lower(?)))"
-        what = (account, kind, parent, parent, window.since, window.until, text, text)
-        total = self._db.execute("SELECT count(*)" + where, what).fetchone()[0]
+        where = " FROM objects WHERE account = ? AND kind = ? AND deleted = 0"
+        where += " AND created_at BETWEEN ? AND ?"
+        what: list[object] = [account, kind, window.since, window.until]
+        # A condition that is not needed stays away, or no index would serve the others.
+        if parent is not None:
+            where += " AND parent = ?"
+            what.append(parent)
+        if text:
+            where += f" AND (id = ? OR instr(lower({_TEXTS}), lower(?)))"
+            what += [text, text]
         order = "DESC" if window.newest_first else "ASC"
+        in_order = f" ORDER BY created_at {order}, seq {order}"
         rows = self._db.execute(
-            "SELECT id, parent, deleted, hidden, shown"
+            "SELECT id, parent, deleted, hidden, shown FROM objects WHERE seq IN (SELECT seq"  # noqa: S608 - fixed texts only.
             + where
-            + f" ORDER BY seq {order} LIMIT ? OFFSET ?",
+            + in_order
+            + " LIMIT ? OFFSET ?)"
+            + in_order,
             (*what, window.limit, window.offset),
         ).fetchall()
+        total = window.offset + len(rows)
+        if not 0 < len(rows) < window.limit:
+            # Only a part that ends the list, as most lists of cards do, tells how long it is.
+            total = self._db.execute("SELECT count(*)" + where, what).fetchone()[0]
         return [_object_row(row) for row in rows], total
 
     def close(self) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hmac
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.sandbox.cards import read_card
-from pipeline.sandbox.context import utc
+from pipeline.sandbox.context import utc, utc_micros
 from pipeline.sandbox.refusals import missing_card
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Tokens:
             self._context.state.add_token(account.name, ident, shown, sound.failure_code)
             # Inside, so that a journal that takes no line leaves no token behind its 500.
             if self._context.journal:
-                self._context.journal.note(ident, shown["last_digits"], sound.name, _at(now))
+                self._context.journal.note(ident, shown["last_digits"], sound.name, utc_micros(now))
         return _shown_token(ident, shown, used=False, charge_status="unknown")
 
     def retrieve(self, account: Account, ident: str) -> Shown:
@@ -64,7 +63,9 @@ class Tokens:
         return shown
 
     def _shown_card(self, account: Account, card: SoundCard, body: str, created_at: str) -> Shown:
-        print_ = hmac.digest(account.fingerprint_key, card.number.encode(), "sha256")
+        print_ = hmac.digest(
+            self._context.state.fingerprint_key(account.name), card.number.encode(), "sha256"
+        )
         shown: dict[str, Any] = {
             "object": "card",
             "id": self._context.ident(account, "card", body),
@@ -89,12 +90,6 @@ class Tokens:
         if self._context.assume.email_on_card == "shown":
             shown["email"] = card.email
         return shown
-
-
-def _at(now: float) -> str:
-    """Give a moment with microseconds."""
-    micros = f"{int(now % 1 * 1_000_000):06d}"
-    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(now)) + micros + "Z"
 
 
 def _shown_token(ident: str, card: Shown, *, used: bool, charge_status: str) -> Shown:

@@ -152,3 +152,24 @@ def test_fees_are_the_recorded_ones(vault):
     made = charge(vault, card=vault.token()["id"])[1]
 
     assert (made["fee"], made["fee_vat"], made["net"]) == (3650, 256, 96_094)
+
+
+def test_a_part_of_an_authorized_charge_can_be_captured(vault):
+    """What was authorized stays told; more than that is refused, and so is a late reverse."""
+    made = charge(vault, card=vault.token()["id"], capture=False)[1]
+    path = f"/charges/{made['id']}"
+    too_much = vault.ask("POST", f"{path}/capture", {"capture_amount": made["amount"] + 1})[1]
+    _, captured = vault.ask("POST", f"{path}/capture", {"capture_amount": made["amount"] - 500})
+    _, late = vault.ask("POST", f"{path}/reverse")
+
+    assert too_much["code"] == "failed_capture"
+    assert captured["authorized_amount"] - captured["captured_amount"] == 500
+    assert late["message"] == "only uncaptured authorized charges can be reversed"
+
+
+def test_a_capture_may_say_null(vault):
+    """One client sends the JSON body `null` when it captures without arguments."""
+    made = charge(vault, card=vault.token()["id"], capture=False)[1]
+    status, captured = vault.ask("POST", f"/charges/{made['id']}/capture", body=b"null")
+
+    assert (status, captured["captured_amount"]) == (200, made["amount"])

@@ -113,7 +113,7 @@ def test_a_state_file_outlives_a_kill(tmp_path):
     assert new["card"]["fingerprint"] == tokens[0]["card"]["fingerprint"]
     assert spent["code"] == "used_token"
     assert new["id"] > max(token["id"] for token in tokens)
-    assert [entry["seq"] for entry in read_journal(journal)] == [1, 2, 3, 4]
+    assert [entry["seq"] for entry in read_journal(journal)] == [1, 2, 3, 4, 5]
 
 
 def test_every_answered_token_is_in_journal_and_state_when_killed_under_load(tmp_path):
@@ -216,7 +216,7 @@ def test_a_bug_is_confessed_without_what_the_request_held(tmp_path):
         confession = errors.read()
 
     assert (answer.status_code, answer.json()["code"], after) == (500, "internal_error", 404)
-    assert re.fullmatch(r"sandbox: OSError in note, line \d+\n", confession)
+    assert re.fullmatch(r"sandbox: OSError in _append, line \d+\n", confession)
     with closing(sqlite3.connect(state)) as kept:
         assert kept.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
 

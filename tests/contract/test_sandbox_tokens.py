@@ -144,14 +144,17 @@ def test_two_accounts_have_two_fingerprints_for_one_number():
     assert len(prints) == 2
 
 
-def test_a_fingerprint_survives_a_restart():
-    """It is derived from the account's keys, so nothing has to be kept for it."""
-    prints = set()
-    for _ in range(2):
-        with asked() as vault:
-            prints.add(vault.token()["card"]["fingerprint"])
+def test_a_fingerprint_lives_as_long_as_its_state(tmp_path):
+    """Its key is random and kept with the state: the account's keys alone do not give it."""
 
-    assert len(prints) == 1
+    def print_of(db):
+        with asked(db=db) as vault:
+            return vault.token()["card"]["fingerprint"]
+
+    kept = {print_of(tmp_path / "state") for _ in range(2)}
+
+    assert len(kept) == 1
+    assert print_of(tmp_path / "another") not in kept
 
 
 def test_country_comes_from_the_number_when_none_is_sent(vault):
