@@ -8,7 +8,7 @@ others succeed between its tries. Pure: rows are numbers, successes are counted 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 DENIED_ROWS_MAX: Final = 3
 """So many rows denied with no success between are the vault's word for all."""
@@ -38,6 +38,22 @@ class Refusal(Enum):
     OF_THIS_ROW = "of this row"
 
 
+class _Throttled(NamedTuple):
+    """What a row that draws 429s has been through.
+
+    Attributes:
+        times: How often in a row it was throttled.
+        since: Successes of all rows at the first time.
+        quiet: Tries of it in a row between which nobody succeeded.
+        last: Successes of all rows at the last time.
+    """
+
+    times: int
+    since: int
+    quiet: int
+    last: int
+
+
 class _InARow:
     """The rows whose first try was refused since the last success of any row.
 
@@ -63,7 +79,7 @@ class RowRefusals:
 
     def __init__(self) -> None:
         self._denied: dict[int, int] = {}
-        self._throttled: dict[int, tuple[int, int]] = {}
+        self._throttled: dict[int, _Throttled] = {}
         self._denied_in_a_row = _InARow()
         self._throttled_in_a_row = _InARow()
         self._fresh: list[int] = []
@@ -98,15 +114,16 @@ class RowRefusals:
 
     def throttled(self, row: int, successes: int) -> Refusal:
         """Take in a 429; arguments as for `denied`."""
-        times, since = self._throttled.get(row, (0, successes))
-        times += 1
-        self._throttled[row] = times, since
+        known = self._throttled.get(row) or _Throttled(0, successes, 0, successes)
+        quiet = known.quiet + 1 if successes == known.last else 0
+        times, since = known.times + 1, known.since
+        self._throttled[row] = _Throttled(times, since, quiet, successes)
         if times == 1:
             self._fresh = [at for at in self._fresh if at > successes - _WINDOW] + [successes]
         alone = not self._throttled_in_a_row.others(row, successes, first_try=times == 1)
         chance = self._share(successes) ** times
         others_succeed = successes - since >= times
-        if times >= _LONELY_MAX and alone and successes:
+        if quiet >= _LONELY_MAX and alone and successes:
             return self._own(row)
         if others_succeed and times >= _THROTTLES_MIN and chance < _IMPOSSIBLE:
             return self._own(row)
