@@ -8,12 +8,13 @@ bytes. `hash = SHA-256(0x01 || previous hash || event bytes)` in hexadecimal.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 GENESIS: Final = "0" * 64
 """The hash that stands before the first event."""
@@ -21,6 +22,8 @@ GENESIS: Final = "0" * 64
 _SPACE: Final = 1 << 256
 
 Scalar = str | int | bool | None
+Detail = Scalar | Mapping[str, str]
+"""What an event may say beyond its common members."""
 
 
 def canonical(event: Mapping[str, object]) -> bytes:

@@ -260,7 +260,7 @@ class Ledger:
         *,
         resource: str,
         success: bool = True,
-        **detail: hashing.Scalar | Mapping[str, str],
+        **detail: hashing.Detail,
     ) -> None:
         """Append an event to the chain, in the caller's transaction.
 
@@ -279,12 +279,7 @@ class Ledger:
         self._chain = self._chain.appended(connection, event)
 
     def note(
-        self,
-        kind: str,
-        *,
-        resource: str,
-        success: bool = True,
-        **detail: hashing.Scalar | Mapping[str, str],
+        self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Detail
     ) -> None:
         """Append an event in a transaction of its own."""
         with self.transaction() as connection:

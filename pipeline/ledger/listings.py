@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import and_, case, func, null, select, union_all
+from sqlalchemy import (
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import (
@@ -16,8 +27,9 @@ from pipeline.ledger.records import (
     RunRecord,
     row_id,
 )
+from pipeline.ledger.resolution import is_open, is_resolved
 from pipeline.ledger.schema import attachments, customers, exports, outcomes, rows, runs, tokens
-from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +59,21 @@ _MAPPED: Final[dict[str, ColumnElement[Any]]] = {
 MAPPED: Final = tuple(_MAPPED)
 """What `mapped_rows` gives of a row, in order."""
 
+_MONTH: Final = rows.c.expiration_month
+_EXPIRED: Final = case(
+    (
+        rows.c.expiration_year * 12 + _MONTH
+        < cast(func.substr(exports.c.as_of, 1, 4), Integer) * 12
+        + cast(func.substr(exports.c.as_of, 6, 2), Integer),
+        literal("card expired ")
+        + case((_MONTH < 10, "0"), else_="")  # noqa: PLR2004 - two digits for a month.
+        + cast(_MONTH, Text)
+        + "/"
+        + cast(rows.c.expiration_year, Text),
+    )
+)
+"""What is known of a card that was sent all the same: that it had expired on the export's day."""
+
 _FAILED: Final[dict[str, ColumnElement[Any]]] = {
     "legacy_id": rows.c.legacy_id,
     "source_file": exports.c.name,
@@ -60,7 +87,7 @@ _FAILED: Final[dict[str, ColumnElement[Any]]] = {
     "request_id": rows.c.request_id,
     "customer_id": null(),
     "card_id": null(),
-    "hint": rows.c.hint,
+    "hint": func.coalesce(rows.c.hint, _EXPIRED),
 }
 _FAILED_ON_THE_WAY: Final[dict[str, ColumnElement[Any]]] = {
     **_FAILED,
@@ -78,6 +105,11 @@ _FAILED_ON_THE_WAY: Final[dict[str, ColumnElement[Any]]] = {
 FAILED: Final = tuple(_FAILED)
 """What `failed_rows` gives of a row, in order."""
 
+SUPERSEDED: Final = "superseded"
+"""The ending of a row whose card a newer one replaced."""
+RESOLVED: Final = "resolved"
+"""The ending of a row that failed, and whose legacy id a later row moved."""
+
 JUDGED: Final = (
     "legacy_id",
     "last_digits",
@@ -92,6 +124,11 @@ JUDGED: Final = (
 
 _EXPORT: Final = tuple(exports.c[name] for name in ExportRecord._fields)
 _ON_A_CUSTOMER: Final = (AttachState.ATTACHED.value, AttachState.REUSED.value)
+_ENDING: Final = case(
+    (rows.c.superseded_by.is_not(None), SUPERSEDED),
+    (is_resolved(), RESOLVED),
+    else_=rows.c.state,
+)
 _IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
 
 
@@ -157,15 +194,12 @@ class Listings(Asking):
         )
 
     def failed_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Give the failure report's rows by export and row, a block at a time."""
+        """Give what is open by export and row, a block at a time; resolved rows are left out."""
         of_planned = and_(
             exports.c.id == rows.c.id // ROW_SPAN, exports.c.state == ExportState.PLANNED
         )
         failed = (
-            select(*_FAILED.values())
-            .join(exports, of_planned)
-            .where(rows.c.state.in_(FAILURE_STATES))
-            .order_by(rows.c.id)
+            select(*_FAILED.values()).join(exports, of_planned).where(is_open()).order_by(rows.c.id)
         )
         if not self._number(select(select(attachments.c.row_id).exists())):
             return self._blocks(failed)
@@ -200,11 +234,11 @@ class Listings(Asking):
             for row, *values in block
         }
 
-    def legacy_ids_by_ending(self) -> Iterator[Sequence[tuple[str, bool, str]]]:
-        """Give (state, whether its token was superseded, legacy id) of every row with an id."""
+    def legacy_ids_by_ending(self) -> Iterator[Sequence[tuple[str, str]]]:
+        """Give (`superseded`, `resolved` or else the state, legacy id) of every row with an id."""
         proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
         return self._blocks(
-            select(rows.c.state, rows.c.superseded_by.is_not(None), rows.c.legacy_id).where(
+            select(_ENDING, rows.c.legacy_id).where(
                 rows.c.legacy_id.is_not(None), (rows.c.id // ROW_SPAN).not_in(proving)
             )
         )

@@ -29,6 +29,7 @@ class Publication:
 
     Attributes:
         seq: The number of its event.
+        version: The version of Cardferry that published.
         manifest: SHA-256 of the manifest.
         signature: SHA-256 of the signature, if it was signed.
         signing_key: The signing key's fingerprint, if it was signed.
@@ -37,6 +38,7 @@ class Publication:
     """
 
     seq: int
+    version: str
     manifest: str
     signature: str | None
     signing_key: str | None
@@ -95,6 +97,7 @@ def _publication(seq: int, body: str) -> Publication:
     detail = orjson.loads(body)["detail"]
     return Publication(
         int(seq),
+        str(detail.get("version")),
         str(detail["manifest"]),
         detail.get("signature"),
         detail.get("signing_key"),

@@ -9,6 +9,7 @@ from sqlalchemy import case, func, select
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import ROW_SPAN, ExportState
+from pipeline.ledger.resolution import is_open, is_resolved
 from pipeline.ledger.schema import attempts, exports, outcomes, rows, tokens
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
@@ -42,14 +43,39 @@ class Sums(Asking):
         return {state: int(count) for state, count in zip(RowState, found, strict=True)}
 
     def by_code(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
-        """Count failed, rejected and held rows by failure code, of all exports or of these."""
+        """Count what is open by failure code, of all exports or of these.
+
+        Open are the failed, rejected and held rows whose legacy id no later row moved.
+        """
         found = self._all(
             select(rows.c.code, func.count())
-            .where(_of_exports(export_ids), rows.c.state.in_(FAILURE_STATES))
+            .where(_of_exports(export_ids), is_open())
             .group_by(rows.c.code)
             .order_by(rows.c.code)
         )
         return {str(code): int(count) for code, count in found}
+
+    def resolved(self) -> dict[RowState, int]:
+        """Count the failures by state whose legacy id a later row moved."""
+        found = self._all(
+            select(rows.c.state, func.count())
+            .where(_planned_exports(), is_resolved())
+            .group_by(rows.c.state)
+        )
+        counted = {str(state): int(count) for state, count in found}
+        return {state: counted.get(state.value, 0) for state in FAILURE_STATES}
+
+    def legacy_ids(self) -> dict[str, int]:
+        """Count different legacy ids: `read`, `with_token` and `without_token`."""
+        ids = func.count(rows.c.legacy_id.distinct())
+        read = self._number(select(ids).where(_planned_exports()))
+        moved = self._number(
+            select(ids).where(
+                _planned_exports(),
+                rows.c.state.in_([RowState.TOKENIZED, RowState.ALREADY_TOKENIZED]),
+            )
+        )
+        return {"read": read, "with_token": moved, "without_token": read - moved}
 
     def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
         """Count the rows of these exports by state."""
@@ -71,12 +97,14 @@ class Sums(Asking):
         return int(count), first_ms
 
     def mix(self, column: str) -> dict[str, int]:
-        """Count tokens by `brand` or `country`, or tokenized rows by `expiration_year`."""
-        if column == "expiration_year":
-            statement = select(rows.c.expiration_year).where(rows.c.state == RowState.TOKENIZED)
-        else:
-            statement = select(tokens.c[column])
+        """Count the mapping by `brand`, `country` or `expiration_year`; the counts add up to it."""
+        chosen = rows.c[column] if column == "expiration_year" else tokens.c[column]
         counted: Counter[Any] = Counter()
+        statement = (
+            select(chosen)
+            .join_from(tokens, rows, rows.c.id == tokens.c.row_id)
+            .where(rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
+        )
         for block in self._blocks(statement):
             counted.update(value for (value,) in block)
         known = {value: counted[value] for value in sorted(counted, key=lambda v: (v is None, v))}

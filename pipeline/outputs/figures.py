@@ -7,7 +7,9 @@ gives the same figures.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +17,15 @@ import numpy as np
 
 from pipeline.clock import timestamp
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.listings import FAILED
+from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.timeline import timeline
 from pipeline.outputs.wording import verdict_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.ledger.records import ExportRecord, RunRecord
     from pipeline.ledger.snapshot import Snapshot
 
@@ -30,10 +34,13 @@ EXAMPLES_A_CODE: Final = 5
 """Rows that the report shows of each failure code; the failure report has them all."""
 CHANGES_SHOWN: Final = 20
 
-_SUPERSEDED: Final = "superseded"
+_NUMBERS: Final = re.compile(r"[0-9][0-9/.]*")
+"""What differs between two hints of one kind."""
+
 _ENDINGS: Final = {
     RowState.TOKENIZED.value: "mapping",
-    _SUPERSEDED: _SUPERSEDED,
+    SUPERSEDED: SUPERSEDED,
+    RESOLVED: RESOLVED,
     RowState.ALREADY_TOKENIZED.value: "already_tokenized",
     RowState.SKIPPED.value: "skipped",
     **dict.fromkeys([state.value for state in FAILURE_STATES], "failures"),
@@ -49,15 +56,20 @@ _EXAMPLE: Final = (
     "state",
     "last_digits",
     "vault_code",
+    "hint",
 )
 
 
-def gather(look: Snapshot, version: str) -> dict[str, Any]:
+def gather(
+    look: Snapshot, version: str, files: Iterable[str], signed_by: str | None
+) -> dict[str, Any]:
     """Collect the report's figures.
 
     Args:
         look: A look at the ledger; one look, one state.
         version: Cardferry's version.
+        files: The files that are published with this report.
+        signed_by: Fingerprint of the key that signs the manifest, or None.
 
     Returns:
         What `report.json` holds; times are text in UTC, latencies microseconds.
@@ -67,14 +79,19 @@ def gather(look: Snapshot, version: str) -> dict[str, Any]:
     account = look.account()
     sums = balance(sum(export.rows for export in exports), states)
     unseen = look.unseen_tokens_max()
+    resolved = {state.value: count for state, count in look.resolved().items()}
     answers = timeline(look)
     return {
         "version": FIGURES_VERSION,
         "cardferry": version,
-        "verdict": verdict_of(sums, unseen),
+        "verdict": verdict_of(sums, unseen, resolved),
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,
+        "vault": _vault(look.runs()),
+        "ids": look.legacy_ids(),
+        "resolved": resolved,
+        "attach": _attach(look),
         "hash_totals": hash_totals(look),
         "exports": _exports(look, exports),
         "failures": _failures(look),
@@ -90,7 +107,22 @@ def gather(look: Snapshot, version: str) -> dict[str, Any]:
         "changes": _changes(look),
         "runs": [_run(run) for run in look.runs()],
         "trail": {"head": account.head, "length": account.length},
+        "files": list(files),
+        "signed_by": signed_by,
     }
+
+
+def _vault(runs: list[RunRecord]) -> dict[str, str | None]:
+    """Say where the cards went, and in which mode, as the last run was set."""
+    told = runs[-1].facts.get("settings", {}).get("vault", {}) if runs else {}
+    return {"url": told.get("url"), "mode": told.get("mode")}
+
+
+def _attach(look: Snapshot) -> dict[str, int] | None:
+    """Give what became of the tokens' cards; None where no card was to come on a customer."""
+    if next(iter(look.customer_rows()), None) is None and not look.unseen_cards_max():
+        return None
+    return {**look.attach_balance(), "unseen_cards_max": look.unseen_cards_max()}
 
 
 def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:
@@ -119,8 +151,8 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
     totals: defaultdict[str, int] = defaultdict(int)
     for block in look.legacy_ids_by_ending():
         waiting: defaultdict[str, list[str]] = defaultdict(list)
-        for state, superseded, legacy_id in block:
-            waiting[_SUPERSEDED if superseded else state].append(legacy_id)
+        for ending, legacy_id in block:
+            waiting[ending].append(legacy_id)
         for ending, legacy_ids in waiting.items():
             totals[_ENDINGS[ending]] = hash_total(totals[_ENDINGS[ending]], legacy_ids)
     read = sum(int(export.legacy_id_sum, 16) for export in look.exports())
@@ -178,38 +210,46 @@ def _exports(look: Snapshot, exports: list[ExportRecord]) -> list[dict[str, Any]
 
 
 def _failures(look: Snapshot) -> list[dict[str, Any]]:
-    counted = look.by_code()
-    examples = _examples(look, counted)
+    """Give what is open by code: how many, by the vault's own code, by what else is known."""
+    open_rows = _open_rows(look)
     return [
         {
             "code": code,
             "stage": FAILURE_CODES[code].stage.value,
-            "rows": count,
+            "rows": found.rows,
             "retryable": FAILURE_CODES[code].retryable,
             "meaning": FAILURE_CODES[code].meaning,
             "advice": FAILURE_CODES[code].advice,
-            "examples": examples[code],
+            "vault_codes": dict(sorted(found.vault_codes.items())),
+            "hints": dict(sorted(found.hints.items())),
+            "examples": found.examples,
         }
-        for code, count in counted.items()
+        for code, found in sorted(open_rows.items())
     ]
 
 
-def _examples(look: Snapshot, counted: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
-    """Take the first rows of every code, and stop reading once there are enough."""
-    taken: dict[str, list[dict[str, Any]]] = {code: [] for code in counted}
-    missing = sum(min(count, EXAMPLES_A_CODE) for count in counted.values())
-    if not missing:
-        return taken
+@dataclass(slots=True)
+class _OfOneCode:
+    rows: int = 0
+    vault_codes: Counter[str] = field(default_factory=Counter)
+    hints: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _open_rows(look: Snapshot) -> dict[str, _OfOneCode]:
+    found: defaultdict[str, _OfOneCode] = defaultdict(_OfOneCode)
     for block in look.failed_rows():
-        for row in block:
-            example = dict(zip(FAILED, row, strict=True))
-            examples = taken[example["code"]]
-            if len(examples) < EXAMPLES_A_CODE:
-                examples.append({name: example[name] for name in _EXAMPLE})
-                missing -= 1
-        if not missing:
-            break
-    return taken
+        for values in block:
+            row = dict(zip(FAILED, values, strict=True))
+            here = found[row["code"]]
+            here.rows += 1
+            if row["vault_code"]:
+                here.vault_codes[row["vault_code"]] += 1
+            if row["hint"]:
+                here.hints[_NUMBERS.sub("…", row["hint"])] += 1
+            if len(here.examples) < EXAMPLES_A_CODE:
+                here.examples.append({name: row[name] for name in _EXAMPLE})
+    return found
 
 
 def _changes(look: Snapshot) -> dict[str, Any]:

@@ -5,83 +5,39 @@ The publisher writes these bytes into files, the verifier compares files with th
 
 from __future__ import annotations
 
-import csv
-import io
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 import pyarrow as pa
 
-from pipeline.ledger.listings import MAPPED
-from pipeline.model import FAILURE_CODES
+from pipeline.clock import timestamp
+from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
+from pipeline.outputs.csv_text import cell, csv_lines
 from pipeline.outputs.figures import gather
-from pipeline.outputs.manifest import MANIFEST_NAME, manifest_bytes
+from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME, manifest_bytes
 from pipeline.outputs.parquet import write_parquet
 from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
 from pipeline.outputs.trail import TRAIL_NAME, trail_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.snapshot import Snapshot
+    from pipeline.outputs.columns import PublishedTable
     from pipeline.outputs.sinks import Sink
+
+Blocks: TypeAlias = "Iterator[Sequence[tuple[Any, ...]]]"
+"""Rows as the ledger gives them, a block at a time."""
 
 MAPPING_NAME: Final = "mapping.parquet"
 FAILURES_NAME: Final = "failures.parquet"
 FAILURES_CSV_NAME: Final = "failures.csv"
+CUSTOMERS_NAME: Final = "customers.parquet"
+CUSTOMERS_CSV_NAME: Final = "customers.csv"
+SUPERSEDED_NAME: Final = "superseded.parquet"
 REPORT_NAME: Final = "report.json"
-
-MAPPING_SCHEMA: Final = pa.schema(
-    [
-        pa.field("legacy_id", pa.string(), nullable=False),
-        pa.field("token_id", pa.string(), nullable=False),
-        pa.field("card_id", pa.string(), nullable=False),
-        pa.field("customer_id", pa.string()),
-        pa.field("brand", pa.string(), nullable=False),
-        pa.field("last_digits", pa.string(), nullable=False),
-        pa.field("expiration_month", pa.int8(), nullable=False),
-        pa.field("expiration_year", pa.int16(), nullable=False),
-        pa.field("fingerprint", pa.string()),
-        pa.field("livemode", pa.bool_(), nullable=False),
-        pa.field("created_at", pa.timestamp("s", tz="UTC"), nullable=False),
-        pa.field("attempts", pa.int32(), nullable=False),
-        pa.field("source_file", pa.string(), nullable=False),
-        pa.field("source_row", pa.int64(), nullable=False),
-        pa.field("run_id", pa.string(), nullable=False),
-        pa.field("customer_origin", pa.string()),
-        pa.field("is_default", pa.bool_()),
-    ]
-)
-"""The mapping's columns (the contract's *Migration folder*); carried columns follow."""
-
-FAILURES_SCHEMA: Final = pa.schema(
-    [
-        pa.field("legacy_id", pa.string()),
-        pa.field("source_file", pa.string(), nullable=False),
-        pa.field("source_row", pa.int64(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("code", pa.string(), nullable=False),
-        pa.field("field", pa.string()),
-        pa.field("retryable", pa.bool_(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("attempts", pa.int32(), nullable=False),
-        pa.field("last_digits", pa.string()),
-        pa.field("vault_code", pa.string()),
-        pa.field("request_id", pa.string()),
-        pa.field("customer_id", pa.string()),
-        pa.field("card_id", pa.string()),
-        pa.field("hint", pa.string()),
-    ]
-)
-"""The failure report's columns."""
-
-_LIVEMODE, _IS_DEFAULT = MAPPED.index("livemode"), MAPPED.index("is_default")
-_RUNS_IN_SHEETS: Final = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
-"""First characters that make a spreadsheet run a cell (OWASP ASVS 1.2.10).
-
-The last four are the full-width forms of the first four, which some locales take for them.
-"""
 
 
 class Outputs:
@@ -90,17 +46,32 @@ class Outputs:
     Args:
         look: A look at the ledger; one look, one state.
         version: Cardferry's version, for the files' metadata.
+        signed_by: Fingerprint of the key that signs the manifest, or None.
     """
 
-    def __init__(self, look: Snapshot, version: str) -> None:
+    def __init__(self, look: Snapshot, version: str, signed_by: str | None = None) -> None:
         self._look = look
         self._version = version
         self.account = look.account()
-        self._carried = list(orjson.loads(look.recall("carry") or "[]"))
+        self._signed_by = signed_by
+        carried = orjson.loads(look.recall("carry") or "[]")
+        self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
+            MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
+            FAILURES_NAME: (FAILURES, look.failed_rows),
+        }
+        """What each Parquet file holds, and the question whose answer it is."""
+        if next(iter(look.customer_rows()), ()):
+            self.tables_of_rows[CUSTOMERS_NAME] = CUSTOMERS, look.customer_rows
+        if next(iter(look.superseded_cards()), ()):
+            self.tables_of_rows[SUPERSEDED_NAME] = SUPERSEDED, look.superseded_cards
+        sheets = {FAILURES_CSV_NAME: FAILURES_NAME, CUSTOMERS_CSV_NAME: CUSTOMERS_NAME}
         self.writers: dict[str, Callable[[Sink], object]] = {
-            MAPPING_NAME: self._write_mapping,
-            FAILURES_NAME: self._write_failures,
-            FAILURES_CSV_NAME: self._write_failures_csv,
+            **{name: partial(self._write_parquet, name) for name in self.tables_of_rows},
+            **{
+                name: partial(self._write_csv, of)
+                for name, of in sheets.items()
+                if of in self.tables_of_rows
+            },
             REPORT_NAME: self._write_report,
             REPORT_PAGE_NAME: self._write_report_page,
             TRAIL_NAME: self._write_trail,
@@ -110,29 +81,18 @@ class Outputs:
     @cached_property
     def figures(self) -> dict[str, Any]:
         """The report's figures."""
-        return gather(self._look, self._version)
+        names = (*self.writers, MANIFEST_NAME, *((SIGNATURE_NAME,) if self._signed_by else ()))
+        return gather(self._look, self._version, names, self._signed_by)
 
     @cached_property
     def tables(self) -> dict[str, dict[str, int | str]]:
         """Rows and SHA-256 of the ledger's tables."""
         return self._look.table_digests()
 
-    @property
-    def mapping_schema(self) -> pa.Schema:
-        """The mapping's columns with the carried ones."""
-        schema = MAPPING_SCHEMA
-        for name in self._carried:
-            schema = schema.append(pa.field(name, pa.string()))
-        return schema
-
-    def mapping_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
-        """Give the mapping's rows as tuples, in blocks."""
-        for block in self._look.mapped_rows():
-            yield _mapping_tuples(block, self._carried)
-
-    def failure_blocks(self) -> Iterator[Iterator[tuple[Any, ...]]]:
-        """Give the failure report's rows as tuples, in blocks."""
-        return map(_failure_tuples, self._look.failed_rows())
+    def rows_of(self, name: str) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """Give the rows of a Parquet file as tuples, in blocks."""
+        table, asked = self.tables_of_rows[name]
+        return map(table.tuples, asked())
 
     def manifest(self, files: Mapping[str, tuple[int, str]]) -> bytes:
         """Give the manifest over files whose size and SHA-256 are known."""
@@ -145,23 +105,32 @@ class Outputs:
         )
 
     def _metadata(self) -> dict[str, str]:
+        """Give what a table's file says of its origin: nothing that a run without new rows changes."""
         runs, exports = self._look.runs(), self._look.exports()
         return {
             "cardferry.version": self._version,
-            "cardferry.runs": ",".join(run.run_id for run in runs),
+            "cardferry.ledger": runs[0].run_id if runs else "",
             "cardferry.exports": ",".join(export.sha256 for export in exports),
         }
 
-    def _write_mapping(self, target: Sink) -> None:
-        write_parquet(target, self.mapping_schema, self.mapping_blocks(), self._metadata())
+    def _write_parquet(self, name: str, target: Sink) -> None:
+        table, _ = self.tables_of_rows[name]
+        write_parquet(target, table.schema, self.rows_of(name), self._metadata())
 
-    def _write_failures(self, target: Sink) -> None:
-        write_parquet(target, FAILURES_SCHEMA, self.failure_blocks(), self._metadata())
-
-    def _write_failures_csv(self, target: Sink) -> None:
-        target.write(_csv_lines([FAILURES_SCHEMA.names]))
-        for block in self.failure_blocks():
-            target.write(_csv_lines([_cell(value) for value in row] for row in block))
+    def _write_csv(self, of: str, target: Sink) -> None:
+        table, _ = self.tables_of_rows[of]
+        target.write(csv_lines([table.schema.names]))
+        moments = [pa.types.is_timestamp(column.type) for column in table.columns]
+        for block in self.rows_of(of):
+            target.write(
+                csv_lines(
+                    [
+                        cell(_moment(v) if m and v is not None else v)
+                        for v, m in zip(row, moments, strict=True)
+                    ]
+                    for row in block
+                )
+            )
 
     def _write_report(self, target: Sink) -> None:
         target.write(report_bytes(self.figures))
@@ -181,7 +150,11 @@ OUTPUT_NAMES: Final = (
     REPORT_PAGE_NAME,
     TRAIL_NAME,
 )
-"""The files that the manifest answers for."""
+"""The files that are there after every publication, and that the manifest answers for."""
+
+OPTIONAL_NAMES: Final = (CUSTOMERS_NAME, SUPERSEDED_NAME, CUSTOMERS_CSV_NAME)
+"""The files that are there once they have a row; the manifest answers for them, too."""
+
 
 PUBLISHED_NAMES: Final = (*OUTPUT_NAMES, MANIFEST_NAME)
 
@@ -191,35 +164,5 @@ def report_bytes(figures: Mapping[str, Any]) -> bytes:
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _mapping_tuples(
-    block: Sequence[Sequence[Any]], carried: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    # Column by column, as row by row it takes twice as long.
-    *columns, carries = zip(*block, strict=True)
-    columns[_LIVEMODE] = tuple(value == 1 for value in columns[_LIVEMODE])
-    columns[_IS_DEFAULT] = tuple(v if v is None else v == 1 for v in columns[_IS_DEFAULT])
-    if carried:
-        known = [orjson.loads(carry) if carry else {} for carry in carries]
-        columns += (tuple(values.get(name) for values in known) for name in carried)
-    return zip(*columns, strict=True)
-
-
-def _failure_tuples(block: Iterable[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    for legacy_id, name, row, code, field, state, *rest in block:
-        kind = FAILURE_CODES[code]
-        yield (legacy_id, name, row, kind.stage.value, code, field, kind.retryable, state, *rest)
-
-
-def _csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    # RFC 4180 ends lines with CR LF; Python then quotes a lone CR in a value, too.
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_RUNS_IN_SHEETS):
-        return "'" + value
-    return value
+def _moment(seconds: int) -> str:
+    return timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -81,6 +81,7 @@ class Manifest(_Part):
     totals: _Totals
     mapped: _Count
     unseen_tokens_max: _Count
+    resolved: dict[str, _Count]
     hash_totals: _HashTotals
     exports: list[ReadExport]
     chain: Chain
@@ -111,6 +112,7 @@ def manifest_bytes(
             {"name": name, "size": size, "sha256": sha256} for name, (size, sha256) in files.items()
         ],
         "totals": figures["balance"],
+        "resolved": figures["resolved"],
         "mapped": figures["cards"]["mapped"],
         "unseen_tokens_max": figures["unseen_tokens_max"],
         "hash_totals": figures["hash_totals"],

@@ -47,26 +47,29 @@ def publish(
     """
     with write_together(folder) as staged:
         with ledger.look(sparingly=True) as look:
-            outputs = Outputs(look, version)
+            latest = look.account().latest
+            kept = signer is None and _is_kept(folder, latest, version)
+            key = latest.signing_key if kept and latest else None
+            outputs = Outputs(look, version, signer.fingerprint if signer else key)
             written = {}
             for name, write in outputs.writers.items():
                 file = MeasuredFile(staged.new_file(name))
                 write(file)
                 written[name] = (file.size, file.sha256)
             manifest = outputs.manifest(written)
-        latest = outputs.account.latest
         signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
             staged.new_file(SIGNATURE_NAME).write(signature)
             signed_as = _sha256(signature), signer.fingerprint
-        elif latest is not None and _signature_fits(folder, manifest, latest):
+        elif kept and latest is not None and latest.manifest == _sha256(manifest):
             signed_as = latest.signature, latest.signing_key
         _note(
             ledger,
             latest,
             Publication(
                 0,
+                version,
                 _sha256(manifest),
                 *signed_as,
                 files={name: sha256 for name, (_, sha256) in written.items()},
@@ -80,13 +83,17 @@ def publish(
     return outputs.figures
 
 
-def _signature_fits(folder: Path, manifest: bytes, latest: Publication) -> bool:
-    """Tell whether the signature in the folder is the one that was made over this manifest."""
+def _is_kept(folder: Path, latest: Publication | None, version: str) -> bool:
+    """Tell whether the signature in the folder will fit what is published now without a key.
+
+    It does where nothing was done since, by a version that writes the same bytes.
+    """
+    if latest is None or latest.version != version:
+        return False
     try:
-        found = _sha256(read_in_folder(folder / SIGNATURE_NAME))
+        return _sha256(read_in_folder(folder / SIGNATURE_NAME)) == latest.signature
     except OSError:
         return False
-    return (latest.manifest, latest.signature) == (_sha256(manifest), found)
 
 
 def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
@@ -95,6 +102,7 @@ def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
         ledger.note(
             PUBLICATION,
             resource=MANIFEST_NAME,
+            version=now.version,
             manifest=now.manifest,
             signature=now.signature,
             signing_key=now.signing_key,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pipeline.folder_files import open_in_folder
-from pipeline.outputs.files import OUTPUT_NAMES, Outputs
+from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.sinks import ComparedFile, MeasuredFile
 
@@ -44,8 +44,11 @@ class Rebuilding:
 
     def __init__(self, folder: Path, ledger: SoundLedger, version: str) -> None:
         self._folder = folder
-        self._outputs = Outputs(ledger.look, version)
+        latest = ledger.account.latest
+        self._outputs = Outputs(ledger.look, version, latest.signing_key if latest else None)
         self._done: dict[str, Rebuilt] = {}
+        self.names = tuple(self._outputs.writers)
+        """The files that the ledger gives, in the order in which they take their names."""
 
     def output(self, name: str) -> Rebuilt:
         """Compare one output."""
@@ -55,7 +58,7 @@ class Rebuilding:
 
     def manifest(self) -> Rebuilt:
         """Compare the manifest; this writes every output again."""
-        outputs = {name: self.output(name) for name in OUTPUT_NAMES}
+        outputs = {name: self.output(name) for name in self.names}
         content = self._outputs.manifest({n: (o.size, o.sha256) for n, o in outputs.items()})
 
         return self._compare(MANIFEST_NAME, lambda target: target.write(content))

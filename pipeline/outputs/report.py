@@ -18,10 +18,12 @@ import orjson
 from pipeline.outputs import charts
 from pipeline.outputs.wording import (
     ENDING_WORDS,
+    FILE_WORDS,
     HASH_WORDS,
     NOTHING,
     OUTCOME_WORDS,
     QUANTILE_WORDS,
+    STATE_ROLES,
     TONES,
     ending,
     milliseconds,
@@ -71,6 +73,9 @@ def _rendered(content: bytes) -> bytes:
         runs=figures["runs"][-RUNS_SHOWN:],
         period=_period(figures["runs"]),
         **_mixes(figures),
+        resolved=sum(figures["resolved"].values()),
+        state_roles=STATE_ROLES,
+        file_words=FILE_WORDS,
     )
     return page.encode() + b"\n"
 
@@ -118,6 +123,7 @@ def _charts(figures: Mapping[str, Any]) -> dict[str, Any]:
         laid_out["latency"] = charts.latency(figures["timeline"])
     for name in ("brands", "countries"):
         laid_out[name] = charts.shares(figures[name])
+    laid_out["failures"] = charts.shares({f["code"]: f["rows"] for f in figures["failures"]})
     laid_out["years"] = charts.shares(figures["expiration_years"])
     return laid_out
 

@@ -18,7 +18,7 @@ import orjson
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
 from pipeline.ledger.store import LEDGER_NAME
-from pipeline.outputs.files import OUTPUT_NAMES
+from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.rebuild import Rebuilding
 from pipeline.outputs.signature import is_signed, load_public_key
@@ -225,7 +225,7 @@ class _Checks:
     def files(self) -> Iterator[Difference]:
         """Compare every file with what the manifest says, or else with what the ledger gives."""
         expected = self._digests()
-        for name in OUTPUT_NAMES:
+        for name in expected or OUTPUT_NAMES:
             try:
                 same = self._is(name, expected.get(name))
             except OSError as trouble:
@@ -234,6 +234,9 @@ class _Checks:
             wanted = expected.get(name)
             if wanted is not None and not same:
                 yield Difference(name, self._place(name, wanted), "is not what was published")
+        for name in OPTIONAL_NAMES if expected else ():
+            if name not in expected and os.path.lexists(self._folder / name):
+                yield Difference(name, WHOLE, "is there, but was not published")
 
     def _is(self, name: str, wanted: tuple[int, str] | None) -> bool:
         """Tell whether a file has this size and digest; one of another size is not read."""
@@ -246,7 +249,7 @@ class _Checks:
             return {e.name: (e.size, e.sha256) for e in self._verdict.manifest.files}
         if self._trusted_rebuilt() is None or self._rebuilding is None:
             return {}
-        rebuilt = {name: self._rebuilding.output(name) for name in OUTPUT_NAMES}
+        rebuilt = {name: self._rebuilding.output(name) for name in self._rebuilding.names}
         return {name: (output.size, output.sha256) for name, output in rebuilt.items()}
 
     def _place(self, name: str, wanted: tuple[int, str]) -> str:

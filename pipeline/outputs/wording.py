@@ -39,6 +39,7 @@ HASH_WORDS: Final = {
     "already_tokenized": "Already tokenized",
     "skipped": "Skipped",
     "failures": "In the failure report",
+    "resolved": "Failed once, moved by a later row",
     "pending": "Still waiting",
 }
 """Where legacy ids ended, in the order in which their hash totals are added up."""
@@ -62,6 +63,28 @@ EXIT_WORDS: Final = {
     130: "stopped by the operator",
     143: "stopped by the system",
 }
+
+STATE_ROLES: Final = {
+    **{state: state for state in ("tokenized", "already_tokenized", "skipped")},
+    **{state: state for state in ("rejected", "failed", "held")},
+    **dict.fromkeys(("planned", "sent", "ambiguous"), "pending"),
+}
+"""The colour of each state of a row: that of its ending."""
+
+FILE_WORDS: Final = {
+    "mapping.parquet": "each legacy id with its token",
+    "failures.parquet": "each row that is open, with its reason",
+    "failures.csv": "the same for a spreadsheet",
+    "customers.parquet": "each customer that cards were attached to",
+    "customers.csv": "the same for a spreadsheet",
+    "superseded.parquet": "each token that a newer card replaced",
+    "report.json": "the numbers of this report",
+    "report.html": "this report",
+    "trail.jsonl": "who did what and when, each event tied to the one before it",
+    "manifest.json": "the digest of every file and table",
+    "manifest.json.sig": "the signature over the manifest",
+}
+"""What each file of a migration's folder is."""
 
 TONES: Final = {"complete": "good", "empty": "good", "does_not_balance": "bad"}
 """How a verdict is coloured; everything else asks for attention."""
@@ -114,24 +137,29 @@ def ending(exit_code: int | None) -> str:
     return EXIT_WORDS.get(exit_code, f"exit code {exit_code}")
 
 
-def verdict_of(balance: Mapping[str, int], unseen: int) -> dict[str, str]:
+def verdict_of(
+    balance: Mapping[str, int], unseen: int, resolved: Mapping[str, int] | None = None
+) -> dict[str, str]:
     """Sum a migration up.
 
     Args:
         balance: Rows read, what became of them, and the difference.
         unseen: U, the most tokens that may exist unseen.
+        resolved: Rows by state that failed and whose legacy id a later row moved.
 
     Returns:
         `outcome` as one word for programs, `sentence` for people, and `unseen` on U.
     """
-    outcome, sentence = _verdict(balance)
+    outcome, sentence = _verdict(balance, resolved or {})
     return {"outcome": outcome, "sentence": sentence, "unseen": unseen_in_words(unseen)}
 
 
-def _verdict(balance: Mapping[str, int]) -> tuple[str, str]:
+def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[str, str]:
     rows = balance["rows"]
     mapped = balance["tokenized"] + balance["already_tokenized"]
-    missing = balance["rejected"] + balance["failed"]
+    rejected, failed, held = (
+        balance[state] - resolved.get(state, 0) for state in ("rejected", "failed", "held")
+    )
     if balance["difference"]:
         return "does_not_balance", (
             f"The counts do not add up: {_rows(abs(balance['difference']))} "
@@ -145,17 +173,26 @@ def _verdict(balance: Mapping[str, int]) -> tuple[str, str]:
             f"Not finished: {_rows(balance['pending'])} of {rows:,} still wait to be sent. "
             "The same command goes on where this left off."
         )
-    if balance["held"]:
+    aside = _aside(balance.get("skipped", 0), sum(resolved.values()))
+    if held:
         return "held", (
-            f"Finished, with {_rows(balance['held'])} held back for a decision: "
-            f"{mapped:,} of {rows:,} with a token, {missing:,} without one."
+            f"Finished, with {_rows(held)} held back for a decision: "
+            f"{mapped:,} of {rows:,} with a token, {rejected + failed:,} without one{aside}."
         )
-    if missing:
+    if rejected + failed:
         return "complete_with_failures", (
             f"Finished: {mapped:,} of {rows:,} rows have a token; "
-            f"{missing:,} could not be moved, and each is listed with its reason."
+            f"{rejected + failed:,} could not be moved, and each is listed with its reason{aside}."
         )
-    return "complete", f"Complete: every one of the {rows:,} rows has a token."
+    every = f"{mapped:,} of {rows:,} rows have" if aside else f"every one of the {rows:,} rows has"
+    return "complete", f"Complete: {every} a token{aside}."
+
+
+def _aside(skipped: int, resolved: int) -> str:
+    """Tell of the rows that are neither moved nor missing."""
+    told = [f"; {_rows(skipped)} had no card to move"] if skipped else []
+    told += [f"; {_rows(resolved)} failed at first and moved by a later row"] if resolved else []
+    return "".join(told)
 
 
 def unseen_in_words(unseen: int) -> str:

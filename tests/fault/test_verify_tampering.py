@@ -133,7 +133,8 @@ def test_the_whole_old_set_put_back_is_found(tmp_path):
     """All outputs of an earlier run with their manifest and signature do not pass for new ones."""
     folder = published(tmp_path / "migration")
     for name in SIGNED_NAMES:
-        shutil.copy(migrations().first / name, folder / name)
+        if (migrations().first / name).exists():
+            shutil.copy(migrations().first / name, folder / name)
     found = found_in(folder, key=public_pem())
 
     assert found[0].file == "manifest.json"

@@ -17,7 +17,8 @@ from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
-from pipeline.outputs.files import MAPPING_SCHEMA, OUTPUT_NAMES, PUBLISHED_NAMES
+from pipeline.outputs.columns import MAPPING
+from pipeline.outputs.files import OUTPUT_NAMES, PUBLISHED_NAMES
 from pipeline.outputs.parquet import write_parquet
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -239,10 +240,10 @@ def test_the_mapping_has_the_columns_of_the_contract(tmp_path):
     schema = pq.read_schema(folder / "mapping.parquet")
     stored = [
         pa.timestamp("ms", "UTC") if t == pa.timestamp("s", "UTC") else t
-        for t in MAPPING_SCHEMA.types
+        for t in MAPPING.schema.types
     ]
 
-    assert (MAPPING_SCHEMA.names, stored) == (schema.names, schema.types)
+    assert (MAPPING.schema.names, stored) == (schema.names, schema.types)
 
 
 def test_carried_columns_stand_beside_their_own_rows(tmp_path):
