@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline.sandbox.assumptions import Assumptions
     from pipeline.sandbox.id_generator import IdGenerator
     from pipeline.sandbox.journal import Journal
-    from pipeline.sandbox.state import ObjectRow, State, TokenRow
+    from pipeline.sandbox.records import ObjectRow, TokenRow
+    from pipeline.sandbox.state import State
 
 Params = dict[str, Any]
 Shown = dict[str, Any]

@@ -21,7 +21,7 @@ from pipeline.sandbox.refusals import bad_request, invalid_card, not_found
 if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.context import Context, Params, Shown
-    from pipeline.sandbox.state import ObjectRow
+    from pipeline.sandbox.records import ObjectRow
 
 _HOLDER_FIELDS: Final = ("name", "expiration_month", "expiration_year")
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pipeline.sandbox.cards import whole_number
+from pipeline.sandbox.records import Window
 from pipeline.sandbox.refusals import bad_request
-from pipeline.sandbox.state import Window
 
 if TYPE_CHECKING:
     from pipeline.sandbox.context import Params, Shown

@@ -12,14 +12,17 @@ import os
 import secrets
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from pipeline.sandbox.records import ObjectRow, TokenRow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pipeline.sandbox.records import Window
 
 _LAYOUT: Final = 2
 _EVICTED_AT_ONCE: Final = 1_000
@@ -45,55 +48,6 @@ _TEXTS: Final = " || ' ' || ".join(
 
 class StateRefused(Exception):
     """The state's file cannot be used; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """A token as it is kept.
-
-    Attributes:
-        ident: The token's id.
-        used: Whether it was charged or attached.
-        charge_status: As the API shows it.
-        failure_code: What its charges fail with; None when they succeed.
-        card: The card as the API shows it on an unused token.
-    """
-
-    ident: str
-    used: bool
-    charge_status: str
-    failure_code: str | None
-    card: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRow:
-    """A customer, card or charge as it is kept.
-
-    Attributes:
-        ident: Its id.
-        parent: The customer of a card, the token of a charge, else "".
-        deleted: Whether it was deleted.
-        hidden: What the API does not show.
-        shown: What the API shows, in the newest version.
-    """
-
-    ident: str
-    parent: str
-    deleted: bool
-    hidden: dict[str, Any]
-    shown: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which part of a list is wanted; times compare as RFC 3339 texts in UTC."""
-
-    since: str
-    until: str
-    newest_first: bool
-    limit: int
-    offset: int
 
 
 class State:

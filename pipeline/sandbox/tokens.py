@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.cards import SoundCard
     from pipeline.sandbox.context import Context, Params, Shown
-    from pipeline.sandbox.state import TokenRow
+    from pipeline.sandbox.records import TokenRow
 
 _VAULT: Final = "https://vault.omise.co/tokens/"
 """Tokens carry the real vault's address, as recorded; clients never follow it."""
