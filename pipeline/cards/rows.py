@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline.config.policies import OnSecurityCode
+from pipeline.config.policies import Multiline, OnSecurityCode, Quoting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,8 @@ class ReaderOptions:
         format: `csv` or `jsonl`; None judges by the first character.
         encoding: A superset of ASCII; a byte order mark in the export wins over it.
         delimiter: One character.
+        quoting: How fields are quoted.
+        multiline: Whether a record may span lines.
         security_code_column: `refuse` the export or `drop` the column.
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
@@ -55,6 +57,8 @@ class ReaderOptions:
     format: str | None = None
     encoding: str = "utf-8"
     delimiter: str = ","
+    quoting: Quoting = Quoting.RFC4180
+    multiline: Multiline = Multiline.GUARDED
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536

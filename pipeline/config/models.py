@@ -15,7 +15,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from pipeline.config.policies import Mode, OnAmbiguous, OnExpired, OnSecurityCode
+from pipeline.config.policies import (
+    Mode,
+    Multiline,
+    OnAmbiguous,
+    OnExpired,
+    OnSecurityCode,
+    Quoting,
+)
 
 BRANDS: Final = (
     "Visa",
@@ -192,6 +199,8 @@ class ExportSettings(Section):
     format: Literal["csv", "jsonl"] | None = Field(None, description="default: by content")
     encoding: str = Field("utf-8", description="text encoding, an ASCII superset")
     delimiter: str = Field(",", min_length=1, max_length=1)
+    quoting: Quoting = Quoting.RFC4180
+    multiline: Multiline = Multiline.GUARDED
     key: KeySource | None = Field(None, description="the key that opens the exports")
     passphrase: SecretSource | None = Field(None, description="the key's passphrase")
     signers: tuple[Path, ...] = Field(

@@ -33,3 +33,25 @@ class OnSecurityCode(StrEnum):
 
     REFUSE = "refuse"
     DROP = "drop"
+
+
+class Quoting(StrEnum):
+    """How the fields of a CSV export are quoted: `export.quoting`."""
+
+    RFC4180 = "rfc4180"
+    """Double quotes around a field, doubled inside it."""
+    NONE = "none"
+    """A quote is a character like any other, as in the tab-separated files of databases."""
+    BACKSLASH = "backslash"
+    """Double quotes around a field, and a backslash before what would be special inside it."""
+    SINGLE = "single"
+    """Single quotes around a field, doubled inside it."""
+
+
+class Multiline(StrEnum):
+    """Whether a record of a CSV export may span lines: `export.multiline`."""
+
+    GUARDED = "guarded"
+    """It may, unless it looks like several records that a stray quote has joined."""
+    NEVER = "never"
+    ALWAYS = "always"

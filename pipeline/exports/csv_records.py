@@ -1,10 +1,16 @@
 """Cuts CSV lines into records: a list of fields each, or the code of what is wrong with it.
 
-RFC 4180 with any delimiter. A quoted field may span lines as long as the record then has the
-header's width and stays within its bytes. A record that spans lines and does not end so counts as
-ONE bad line, its first, and reading goes on at the next line: an unclosed quote costs a row, not
-the rest of the export. Blank lines are no rows. A line with a control character (NUL included) is
-malformed.
+RFC 4180 with any delimiter, and the other ways of quoting that the settings name. A quoted field
+may span lines as long as the record then has the header's width and stays within its bytes. A
+record that spans lines and does not end so counts as ONE bad line, its first, and reading goes on
+at the next line: an unclosed quote costs a row, not the rest of the export.
+
+Two stray quotes are worse: they make one record of the rows between them, with the first row's id
+and the last row's card. Such a record is told by its looks (`_is_suspect`), and then each of its
+lines is malformed. Where a record ends is never guessed.
+
+Blank lines are no rows, lines of nothing but delimiters neither. One empty field too many at the
+end of a row does not count. A line with a control character (NUL included) is malformed.
 """
 
 from __future__ import annotations
@@ -14,8 +20,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from pipeline.cards.detect import texts_containing_pan
+from pipeline.config.policies import Multiline, Quoting
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MALFORMED: Final = "malformed_row"
 UNDECODABLE: Final = "undecodable_text"
@@ -25,16 +34,51 @@ Record: TypeAlias = "list[str] | str"
 
 _CONTROLS: Final = bytes(set(range(ord(" "))) - set(b"\t\n\r")) + b"\x7f"
 _CONTROL: Final = re.compile(rb"[" + re.escape(_CONTROLS) + rb"]")
+_DELIMITING: Final = frozenset(_CONTROLS.decode("ascii"))
+"""Control characters, each of which may be a delimiter (Hive's is U+0001)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How records are written: the delimiter, the fields of each, and their limits."""
+    """How records are written: the delimiter, the fields of each, their limits and quotes."""
 
     delimiter: str
     encoding: str
     width: int
     record_bytes_max: int
+    quoting: Quoting = Quoting.RFC4180
+    multiline: Multiline = Multiline.GUARDED
+
+    def fields(self, lines: Iterable[str], *, strict: bool = True) -> Iterator[list[str]]:
+        """Give the fields of each record of these lines."""
+        return read_fields(lines, self.delimiter, self.quoting, strict=strict)
+
+
+def read_fields(
+    lines: Iterable[str], delimiter: str, quoting: Quoting, *, strict: bool = True
+) -> Iterator[list[str]]:
+    """Give the fields of each record of some lines.
+
+    Raises:
+        csv.Error: While iterating: a line is no record; the message repeats nothing of it.
+    """
+    # A blank before a quote would make the quote a part of the value.
+    skips = delimiter != " "
+    if quoting is Quoting.NONE:
+        return csv.reader(
+            lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, quotechar=None, strict=strict
+        )
+    if quoting is Quoting.BACKSLASH:
+        sign = re.escape(delimiter)
+        whole = re.compile(rf"(?:^|(?<={sign})) *\\N *(?={sign}|\r?\n?$)")
+        kept = (whole.sub(r"\\\\N", line) for line in lines)
+        return csv.reader(
+            kept, delimiter=delimiter, escapechar="\\", skipinitialspace=skips, strict=strict
+        )
+    quote = "'" if quoting is Quoting.SINGLE else '"'
+    return csv.reader(
+        lines, delimiter=delimiter, quotechar=quote, skipinitialspace=skips, strict=strict
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +90,19 @@ class Line:
     size: int
 
 
-def read_lines(batch: bytes, encoding: str) -> list[Line]:
-    """Decode lines one by one, so that a bad one spoils no other."""
+def read_lines(batch: bytes, encoding: str, *, allowed: str = "") -> list[Line]:
+    """Decode lines one by one, so that a bad one spoils no other.
+
+    Args:
+        batch: Whole lines.
+        encoding: What they are in.
+        allowed: A control character that may stand in them: the delimiter, perhaps.
+    """
     lines = []
     for raw in batch[:-1].split(b"\n"):
         text, code = "", None
-        if _CONTROL.search(raw):
+        looked_at = raw.replace(allowed.encode(), b"") if allowed in _DELIMITING else raw
+        if _CONTROL.search(looked_at):
             code = MALFORMED
         else:
             try:
@@ -62,9 +113,12 @@ def read_lines(batch: bytes, encoding: str) -> list[Line]:
     return lines
 
 
-def decoded(batch: bytes, encoding: str) -> str | None:
+def decoded(batch: bytes, encoding: str, *, allowed: str = "") -> str | None:
     """Give a batch's text, or None when some line of it is not plain text."""
-    if len(batch.translate(None, _CONTROLS)) != len(batch):
+    forbidden = _CONTROLS
+    if allowed in _DELIMITING:
+        forbidden = _CONTROLS.replace(allowed.encode(), b"")
+    if len(batch.translate(None, forbidden)) != len(batch):
         return None
     try:
         return batch.decode(encoding)
@@ -86,7 +140,9 @@ def csv_records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[l
             if records is not None:
                 yield records
                 continue
-        parser = _Parser(waiting + read_lines(batch, dialect.encoding), dialect)
+        parser = _Parser(
+            waiting + read_lines(batch, dialect.encoding, allowed=dialect.delimiter), dialect
+        )
         yield parser.records(last=False)
         waiting = parser.unread()
     yield _Parser(waiting, dialect).records(last=True)
@@ -96,28 +152,35 @@ def _single_lines(batch: bytes, dialect: Dialect) -> list[Record] | None:
     """Read a batch in which every line is a record, or give None when it is not so."""
     if not batch.strip(b"\r\n"):
         return []
-    text = decoded(batch, dialect.encoding)
+    text = decoded(batch, dialect.encoding, allowed=dialect.delimiter)
     if text is None:
         return None
     lines = text.split("\n")
     lines.pop()
-    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
     try:
-        rows = list(reader)
+        rows = list(dialect.fields(lines))
     except csv.Error:
         return None
     if len(rows) != len(lines):
         return None
     width = dialect.width
-    if all(len(row) == width for row in rows):
+    if all(len(row) == width and row[0] for row in rows):
         return list(rows)
-    return [
-        row if len(row) == width else MALFORMED for row in rows if len(row) > 1 or not _blank(row)
-    ]
+    return [_fitted(row, width) for row in rows if not _blank(row)]
+
+
+def _fitted(fields: list[str], width: int) -> Record:
+    """Give a record as wide as the header; one empty field too many at its end does not count."""
+    if len(fields) == width:
+        return fields
+    if len(fields) == width + 1 and not fields[-1].strip():
+        return fields[:-1]
+    return MALFORMED
 
 
 def _blank(fields: list[str]) -> bool:
-    return not fields or (len(fields) == 1 and not fields[0].strip())
+    """Tell a line of nothing: blanks, or delimiters with nothing between them."""
+    return not any(field.strip() for field in fields)
 
 
 class _Unreadable(Exception):
@@ -149,20 +212,34 @@ class _Parser:
             except (csv.Error, _Unreadable):
                 if self._ran_dry and not last:
                     break
-                records.append(self._lines[self._start].code or MALFORMED)
+                records += _bad(self._lines[self._start])
                 self._start += 1
         return records
 
     def _read_on(self, records: list[Record]) -> None:
         dialect = self._dialect
-        for fields in csv.reader(self, delimiter=dialect.delimiter, strict=True):
-            if len(fields) == dialect.width:
-                records.append(fields)
-            elif self._next - self._start > 1:
-                raise _Unreadable
+        for fields in dialect.fields(self):
+            lines = self._lines[self._start : self._next]
+            if len(lines) > 1:
+                records += self._over_lines(fields, lines)
             elif not _blank(fields):
-                records.append(MALFORMED)
+                records.append(_fitted(fields, dialect.width))
             self._start, self._bytes = self._next, 0
+
+    def _over_lines(self, fields: list[str], lines: list[Line]) -> list[Record]:
+        """Judge a record that spans lines.
+
+        Raises:
+            _Unreadable: It is none: its first line is bad, and the others may be good.
+        """
+        record = _fitted(fields, self._dialect.width)
+        if isinstance(record, str) or self._dialect.multiline is Multiline.NEVER:
+            raise _Unreadable
+        if self._dialect.multiline is Multiline.GUARDED and _is_suspect(
+            fields, [line.text for line in lines], self._dialect
+        ):
+            return [MALFORMED for line in lines if line.text.strip()]
+        return [record]
 
     def __iter__(self) -> _Parser:
         return self
@@ -189,5 +266,28 @@ class _Parser:
         if taken <= 1 or taken & (taken - 1):
             return False
         texts = [line.text + "\n" for line in self._lines[self._start : self._next]]
-        fields = next(csv.reader(texts, delimiter=self._dialect.delimiter))
+        fields = next(self._dialect.fields(texts, strict=False))
         return len(fields) > self._dialect.width
+
+
+def _bad(line: Line) -> list[Record]:
+    """Give what one bad line counts for: an old Mac's rows may stand in it, each ended by a CR."""
+    if line.code is not None:
+        return [line.code]
+    rows = [row for row in line.text.split("\r") if row.strip()]
+    return [MALFORMED] * max(len(rows), 1)
+
+
+def _is_suspect(fields: list[str], lines: list[str], dialect: Dialect) -> bool:
+    """Tell a record that looks like several rows which stray quotes have joined.
+
+    Quotes aside, a line in the middle then is as wide as the header, or the first and the last
+    are; or a field over several lines holds a card number, which no honest note does.
+    """
+    widths = [line.count(dialect.delimiter) + 1 for line in lines]
+    if dialect.width in widths[1:-1] or min(widths[0], widths[-1]) >= dialect.width:
+        return True
+    alone = (next(dialect.fields([line], strict=False), []) for line in lines[1:-1])
+    if any(len(inner) == dialect.width for inner in alone):
+        return True
+    return bool(texts_containing_pan([field for field in fields if "\n" in field]).any())

@@ -8,8 +8,9 @@ bytes came. Nothing that a parser says about a row leaves this stage.
 from __future__ import annotations
 
 import csv
+import re
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk, ReaderOptions
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
-from pipeline.exports.columns import column_places, refuse_mapped_security_codes
-from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded
+from pipeline.exports.columns import BLANKS, column_places, refuse_mapped_security_codes
+from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
 from pipeline.exports.json_records import json_records
 from pipeline.exports.text_lines import TextLines, text_lines
 from pipeline.model import Rejection
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     Batches: TypeAlias = Iterator[bytes | None]
+
+
+_JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
+"""How a JSON array begins; a header's first name may stand in brackets, too."""
+
+_SEPARATOR_LINE: Final = re.compile(rb"\"?sep=(.)\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 
 
 def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
@@ -54,7 +61,14 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
     else:
         header, batches = _header(lines, options)
         places = column_places(header, options)
-        dialect = Dialect(options.delimiter, lines.encoding, len(header), options.row_bytes_max)
+        dialect = Dialect(
+            options.delimiter,
+            lines.encoding,
+            len(header),
+            options.row_bytes_max,
+            options.quoting,
+            options.multiline,
+        )
         records = csv_records(batches, dialect)
     return _chunks(records, places, options)
 
@@ -65,12 +79,12 @@ def _is_json(lines: TextLines, options: ReaderOptions) -> bool:
             "the export is empty: it has not even a header",
             next_step="Ask for the export again; one without cards still names its columns.",
         )
-    if lines.starts_with == b"[" and options.format != "csv":
+    if lines.starts_with in _JSON_ARRAYS and options.format != "csv":
         raise ExportRefused(
             "the export is one JSON array",
             next_step="Ask for JSON Lines: one object a line, without the array around them.",
         )
-    return options.format == "jsonl" or (options.format is None and lines.starts_with == b"{")
+    return options.format == "jsonl" or (options.format is None and lines.starts_with[:1] == b"{")
 
 
 def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batches]:
@@ -82,6 +96,9 @@ def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batche
         while start < len(batch):
             end = batch.index(b"\n", start) + 1
             line = batch[start:end]
+            if _names_delimiter(line, options):
+                start = end
+                continue
             if line.strip():
                 rest = filter(None, (batch[end:],))
                 return _header_fields(line, lines.encoding, options), chain(rest, lines.batches)
@@ -92,11 +109,28 @@ def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batche
     )
 
 
+def _names_delimiter(line: bytes, options: ReaderOptions) -> bool:
+    """Tell a spreadsheet's own first line, such as `sep=;`, which is no header.
+
+    Raises:
+        ExportRefused: It names another delimiter than the settings do.
+    """
+    found = _SEPARATOR_LINE.fullmatch(line)
+    if found is None:
+        return False
+    if found[1] != options.delimiter.encode("utf-8", "replace"):
+        raise ExportRefused(
+            "the export's first line, `sep=`, names another delimiter than the settings",
+            next_step="Set `export.delimiter` to the sign that stands behind `sep=`.",
+        )
+    return True
+
+
 def _header_fields(line: bytes, encoding: str, options: ReaderOptions) -> list[str]:
-    text = decoded(line, encoding)
+    text = decoded(line, encoding, allowed=options.delimiter)
     try:
         if text is not None:
-            return next(csv.reader([text], delimiter=options.delimiter, strict=True))
+            return next(read_fields([text], options.delimiter, options.quoting))
     except csv.Error:
         pass  # The parser's message is not ours to repeat.
     raise ExportRefused(
@@ -135,7 +169,7 @@ def _chunk(
     rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
     columns = list(zip(*readable, strict=True))
     texts = {
-        name: [text.strip() for text in columns[place]] if columns else []
+        name: [text.strip(BLANKS) for text in columns[place]] if columns else []
         for name, place in places.items()
     }
     numbers = PanColumn.from_texts(texts.pop("number"))

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 256 * 1024
 _LINE_FEED: Final = ord("\n")
+_LOOK: Final = 4096
+_END_OF_FILE: Final = b"\x1a"
+"""The sign (Ctrl-Z) by which programs of old marked where a text ends."""
+
 # A CR that nothing follows yet may be half of a CR LF.
 _FIRST_LINE_END: Final = re.compile(rb"\r\n|\r(?=[^\n])|\n")
 
@@ -49,7 +53,7 @@ class TextLines:
     """An export as lines.
 
     `batches` gives bytes that end with a line feed, or None in the place of one line that was
-    longer than allowed. `starts_with` is the first character that is no blank, as a byte.
+    longer than allowed. `starts_with` is the first two characters that are no blanks, as bytes.
     """
 
     batches: Iterator[bytes | None]
@@ -80,7 +84,8 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
     if first_end is not None and first_end[0] == b"\r":
         gathered = _with_line_feeds(gathered)
     encoding = "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
-    return TextLines(_batches(gathered, line_bytes_max), encoding, head.lstrip()[:1])
+    starts_with = b"".join(head[:_LOOK].split())[:2]
+    return TextLines(_batches(gathered, line_bytes_max), encoding, starts_with)
 
 
 def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -139,7 +144,7 @@ def _batches(blocks: Iterator[bytes], line_bytes_max: int) -> Iterator[bytes | N
         if len(tail) > line_bytes_max:
             yield None
             tail, skipping = b"", True
-    if tail:
+    if tail and tail != _END_OF_FILE:
         yield tail + b"\n"
 
 

@@ -56,6 +56,8 @@ def reading(settings: Settings) -> Reading:
             format=export.format,
             encoding=export.encoding,
             delimiter=export.delimiter,
+            quoting=export.quoting,
+            multiline=export.multiline,
             security_code_column=export.security_code_column,
             chunk_rows=settings.flow.chunk_rows,
         ),

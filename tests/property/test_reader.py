@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cards.rows import ReaderOptions
+from pipeline.config.policies import Multiline
 from pipeline.exports import text_lines
+from pipeline.exports.columns import BLANKS
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, HEADER, csv_export, row
 from tests.support.slow_rules import slow_records
@@ -60,10 +62,13 @@ def _everything(blocks, options):
 def test_any_rows_in_any_chunks_and_blocks_come_out_as_they_were(rows, chunk_rows, sizes, steps):
     """What a CSV writer wrote is read back, row by row, blanks around fields apart."""
     raw = csv_export([row(**fields) for fields in rows])
-    options = ReaderOptions(COLUMNS, carry=("city", "country"), chunk_rows=chunk_rows)
+    # A writer's honest quotes may look like stray ones, whose guard has tests of its own.
+    options = ReaderOptions(
+        COLUMNS, carry=("city", "country"), chunk_rows=chunk_rows, multiline=Multiline.ALWAYS
+    )
     order = ("id", "card_holder", "exp_month", "exp_year", "city", "country")
     expected = [
-        (place, (*(fields[name].strip() for name in order), "4242"))
+        (place, (*(fields[name].strip(BLANKS) for name in order), "4242"))
         for place, fields in enumerate(rows, 1)
     ]
 
@@ -78,7 +83,7 @@ def test_json_lines_come_out_as_they_were(rows, chunk_rows, sizes, steps):
     options = ReaderOptions(COLUMNS, format="jsonl", chunk_rows=chunk_rows)
     order = ("id", "card_holder", "exp_month", "exp_year")
     expected = [
-        (place, (*(fields[name].strip() for name in order), "4242"))
+        (place, (*(fields[name].strip(BLANKS) for name in order), "4242"))
         for place, fields in enumerate(rows, 1)
     ]
 
@@ -103,6 +108,7 @@ dirty = st.lists(
                 b"\xe0\xb8",
                 b"\x0b",
             ),
+            *(b'2,",3,4,5\n', b'1,2,3,4,"\n', b"1,2,3,4,5,\n", b",,,,\n"),
             *(b"1,2,3,4,5\n", b'1,"2\n2",3,4,5\n', "ก,ข,3,4,5\n".encode()),
             b'x,"' + b"y" * 30 + b"\n",
         ]
@@ -121,7 +127,7 @@ def test_any_bytes_are_read_as_the_slow_definition_reads_them(raw, limit, chunk_
     expected = []
     for place, fields in enumerate(slow_records(raw, 5, options.row_bytes_max), 1):
         if isinstance(fields, list):
-            legacy_id, _, *rest = (field.strip() for field in fields)
+            legacy_id, _, *rest = (field.strip(BLANKS) for field in fields)
             expected.append((place, (legacy_id, *rest)))
         else:
             expected.append((place, fields))

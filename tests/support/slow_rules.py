@@ -25,31 +25,58 @@ def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = 
         lines.pop()
     records, place = [], 0
     while place < len(lines):
-        fields, taken = _slow_record(lines[place:], width, record_bytes_max, encoding)
-        if fields is not None:
-            records.append(fields)
+        found, taken = _slow_record(lines[place:], width, record_bytes_max, encoding)
+        records += found
         place += taken
     return records
 
 
 def _slow_record(lines, width, bytes_max, encoding):
-    """Give the first record of these lines, None for a blank one, and how many lines it took."""
+    """Give what these lines begin with (a record, bad rows, or nothing) and how many lines it took."""
     for taken in range(1, len(lines) + 1):
         part = lines[:taken]
         code = _line_code(part[-1], bytes_max, encoding)
         if code is not None or (taken > 1 and sum(map(len, part)) + taken > bytes_max):
-            return (code if taken == 1 else "malformed_row"), 1
+            return ([code], 1) if taken == 1 else _bad_rows(lines[0], encoding)
+        texts = [line.decode(encoding) for line in part]
         try:
-            (row,) = csv.reader([line.decode(encoding) + "\n" for line in part], strict=True)
+            (row,) = _csv([text + "\n" for text in texts])
         except csv.Error as error:
             if str(error) == "unexpected end of data":
                 continue
             break
-        if len(row) == width:
-            return row, taken
-        blank = taken == 1 and len(row) < 2 and not "".join(row).strip()
-        return (None if blank else "malformed_row"), 1
-    return "malformed_row", 1
+        return _judged_record(row, texts, width) or _bad_rows(lines[0], encoding)
+    return _bad_rows(lines[0], encoding)
+
+
+def _judged_record(row, texts, width):
+    """Give what a whole record counts for; None for lines that are none together."""
+    if len(row) == width + 1 and not row[-1].strip():
+        row.pop()
+    if len(texts) == 1 and not any(field.strip() for field in row):
+        return [], 1
+    if len(row) != width:
+        return (["malformed_row"], 1) if len(texts) == 1 else None
+    if len(texts) > 1 and _joined_by_stray_quotes(row, texts, width):
+        return ["malformed_row" for text in texts if text.strip()], len(texts)
+    return [row], len(texts)
+
+
+def _csv(lines, *, strict=True):
+    return csv.reader(lines, strict=strict, skipinitialspace=True)
+
+
+def _bad_rows(line: bytes, encoding: str):
+    rows = [text for text in line.decode(encoding).split("\r") if text.strip()]
+    return ["malformed_row"] * max(1, len(rows)), 1
+
+
+def _joined_by_stray_quotes(row, texts, width):
+    widths = [text.count(",") + 1 for text in texts]
+    alone = [len(next(_csv([text], strict=False), [])) for text in texts]
+    inner = width in widths[1:-1] or width in alone[1:-1]
+    outer = widths[0] >= width and widths[-1] >= width
+    return inner or outer or any("\n" in field and slow_contains_pan(field) for field in row)
 
 
 def _line_code(line: bytes, bytes_max: int, encoding: str) -> str | None:

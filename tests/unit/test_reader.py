@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import ReaderOptions
+from pipeline.config.policies import Multiline, Quoting
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export, row
@@ -56,14 +57,18 @@ ROW_A = GOOD.encode() + b"\n"
         pytest.param((ROW_A + ROW_B).replace(b"\n", b"\r\n"), [A, B], id="CRLF"),
         pytest.param(ROW_A + ROW_B[:-1] + b"\r\n" + ROW_A, [A, B, A], id="mixed line ends"),
         pytest.param(ROW_A + b"\n\r\n  \n" + ROW_B + b"\n", [A, B], id="blank lines are no rows"),
-        pytest.param(ROW_A + b",,,,\n" + ROW_B, [A, ("", ""), B], id="empty fields are a row"),
+        pytest.param(ROW_A + b",,,,\n" + ROW_B, [A, B], id="nothing but delimiters is no row"),
         pytest.param(ROW_A + b"a,b,c\n" + ROW_B, [A, "malformed_row", B], id="too few fields"),
         pytest.param(ROW_A + b"1,2,3,4,5,6\n" + ROW_B, [A, "malformed_row", B], id="too many"),
         pytest.param(b"# comment\n" + ROW_B, ["malformed_row", B], id="no comment lines"),
         pytest.param(ROW_A.replace(b"chai", b"\0"), ["malformed_row"], id="NUL"),
         pytest.param(ROW_A.replace(b"chai", b"\x1b[2J"), ["malformed_row"], id="terminal escape"),
-        pytest.param(ROW_A + b"\x1a", [A, "malformed_row"], id="DOS end of file"),
-        pytest.param(ROW_A.replace(b"S", b"\r") + ROW_B, ["malformed_row", B], id="lone CR inside"),
+        pytest.param(ROW_A + b"\x1a", [A], id="DOS end of file"),
+        pytest.param(
+            ROW_A.replace(b"S", b"\r") + ROW_B,
+            ["malformed_row", "malformed_row", B],
+            id="lone CR inside: perhaps two rows",
+        ),
         pytest.param(
             ROW_A.replace(b"Somchai", b'"Som\rchai"'), [("a", "Som\rchai")], id="CR in quotes"
         ),
@@ -143,8 +148,8 @@ ROW_A = GOOD.encode() + b"\n"
         ),
         pytest.param(
             "a,4242424242424242,\u202eiahcmoS\u200b,12,2030\n".encode(),
-            [("a", "\u202eiahcmoS\u200b")],
-            id="direction and zero-width signs are text",
+            [("a", "\u202eiahcmoS")],
+            id="direction signs are text, an invisible sign at the end is a blank",
         ),
         pytest.param(b" a ,4242424242424242,\tSomchai ,12,2030\n", [A], id="blanks are stripped"),
         pytest.param(
@@ -156,6 +161,148 @@ ROW_A = GOOD.encode() + b"\n"
 def test_each_kind_of_line_has_its_verdict(raw, expected):
     """No line is an exception, none is lost, and a bad one spoils no other."""
     assert verdict(HEAD + raw) == expected
+
+
+DITTO = """id,note,number,name,month,year
+1,vip,4242424242424242,Ann,12,2030
+2,",4111111111111111,Bob,11,2029
+3,x,4012888888881881,Cid,12,2030
+4,",5555555555554444,Dan,01,2031
+5,y,4000056655665556,Eve,12,2030
+"""
+WITH_NOTES = {
+    "legacy_id": "id",
+    "number": "number",
+    "name": "name",
+    "expiration_month": "month",
+    "expiration_year": "year",
+}
+
+
+def ids_and_cards(text, **options):
+    """Give id and last digits of each good row, and the code of each bad one."""
+    found = []
+    for chunk in read([text.encode()], ReaderOptions(WITH_NOTES, **options)):
+        digits = chunk.numbers.last_digits().tolist()
+        found += list(zip(chunk.frame["legacy_id"].tolist(), digits, strict=True))
+        found += [rejection.code for rejection in chunk.rejections]
+    return found
+
+
+def test_two_stray_quotes_never_give_a_row_another_rows_card():
+    """Ditto marks join rows 2 to 4: each of the three lines is malformed, and none is lost."""
+    assert [("1", "4242"), ("5", "5556"), *["malformed_row"] * 3] == ids_and_cards(DITTO)
+
+
+def test_stray_quotes_in_neighbouring_rows_are_noticed_by_the_card_number_between_them():
+    """No line lies between the quotes, but a field over two lines holds a card number."""
+    without_third = DITTO.replace("3,x,4012888888881881,Cid,12,2030\n", "")
+
+    assert [("1", "4242"), ("5", "5556"), *["malformed_row"] * 2] == ids_and_cards(without_third)
+
+
+def test_stray_quotes_in_place_of_the_number_lose_no_row():
+    """Where the quotes stand for the number itself, both lines are as wide as the header."""
+    text = (
+        "id,note,number,name,month,year\n"
+        '1,a,",Ann,12,2030\n2,b,",Bob,12,2030\n3,c,4242424242424242,Cid,12,2030\n'
+    )
+
+    assert [("3", "4242"), *["malformed_row"] * 2] == ids_and_cards(text)
+
+
+def test_an_honest_note_over_two_lines_stays_one_row():
+    """A field that spans lines and looks like nothing else is read whole."""
+    text = DITTO.splitlines()[0] + '\n1,"called\nback, ok",4242424242424242,Ann,12,2030\n'
+
+    assert [("1", "4242")] == ids_and_cards(text)
+
+
+def test_quotes_are_characters_where_the_settings_say_so():
+    """With `quoting = "none"` every line is a row, and a ditto mark is a text."""
+    found = ids_and_cards(DITTO, quoting=Quoting.NONE)
+
+    assert ["4242", "1111", "1881", "4444", "5556"] == [digits for _, digits in found]
+
+
+@pytest.mark.parametrize(
+    ("multiline", "expected"),
+    [
+        (Multiline.NEVER, ["malformed_row", "malformed_row"]),
+        (Multiline.ALWAYS, [("1", "4242")]),
+    ],
+)
+def test_a_record_over_lines_is_none_or_always_one_where_the_settings_say_so(multiline, expected):
+    """`never` takes each line for itself; `always` trusts the quotes."""
+    text = DITTO.splitlines()[0] + '\n1,"called\nback",4242424242424242,Ann,12,2030\n'
+
+    assert expected == ids_and_cards(text, multiline=multiline)
+
+
+def test_backslashes_escape_quotes_and_leave_a_databases_null_alone():
+    r"""`\"` is a quote, `\,` a comma, and a whole field of `\N` stays what it is."""
+    text = (
+        DITTO.splitlines()[0]
+        + '\n1,"a \\"b\\"",4242424242424242,Ann,12,2030\n\\N,x,4111111111111111,B,1,2031\n'
+    )
+
+    assert [("1", "4242"), ("\\N", "1111")] == ids_and_cards(text, quoting=Quoting.BACKSLASH)
+
+
+def test_a_blank_before_a_quote_leaves_no_quote_in_the_value():
+    """`1, "x"` is a blank and a quoted field, as its writer meant it."""
+    text = 'id,note,number,name,month,year\n "1", "x", "4242424242424242", "Lee, Ann", 12, 2030\n'
+
+    assert [("1", "4242")] == ids_and_cards(text)
+
+
+def test_rows_of_an_old_mac_under_a_header_of_unix_are_each_counted():
+    """One physical line with five rows in it is five bad rows, not one."""
+    rows = "".join(f"{n},x,4242424242424242,Ann,12,2030\r" for n in range(5))
+
+    assert ["malformed_row"] * 5 == ids_and_cards(DITTO.splitlines()[0] + "\n" + rows)
+
+
+@pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n"])
+def test_a_spreadsheets_own_first_line_is_no_header(line):
+    """`sep=` names the delimiter; where it is the settings' own, reading goes on behind it."""
+    text = line + DITTO.replace(",", ";").replace('"', "")
+
+    assert 5 == len(ids_and_cards(text, delimiter=";"))
+
+
+def test_a_first_line_that_names_another_delimiter_is_told():
+    """The message names `sep=`, and what to set."""
+    with pytest.raises(ExportRefused, match="sep=") as refused:
+        ids_and_cards("sep=;\n" + DITTO)
+
+    assert "export.delimiter" in refused.value.next_step
+
+
+def test_a_header_in_brackets_is_no_json():
+    """Only a bracket before an object, or an empty one, begins a JSON array."""
+    text = "[id],[number],[name],[month],[year]\n1,4242424242424242,Ann,12,2030\n"
+    columns = {name: f"[{source}]" for name, source in WITH_NOTES.items()}
+    (chunk,) = read([text.encode()], ReaderOptions(columns))
+
+    assert ["1"] == chunk.frame["legacy_id"].tolist()
+
+
+def test_a_control_character_may_be_the_delimiter():
+    """Hive parts fields by U+0001; other control characters still spoil their row."""
+    text = (
+        DITTO.replace('"', "").replace(",", "\x01")
+        + "6\x01\x02\x014242424242424242\x01F\x011\x012030\n"
+    )
+
+    assert 5 == len(
+        [found for found in ids_and_cards(text, delimiter="\x01") if found != "malformed_row"]
+    )
+
+
+def test_an_invisible_sign_in_a_header_does_not_hide_the_column():
+    """A zero-width space behind a name is a blank like any other."""
+    assert 5 == len(ids_and_cards(DITTO.replace('"', "").replace("number,", "number\u200b,", 1)))
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
