@@ -15,12 +15,15 @@ from pipeline.cli.options import (
     pass_terminal,
     set_option,
 )
+from pipeline.ledger.recovery import VAULT_REJECTED
 from pipeline.model import FAILURE_CODES
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
 
-_RETRYABLE = [code.code for code in FAILURE_CODES.values() if code.retryable]
+_RETRYABLE = [
+    code.code for code in FAILURE_CODES.values() if code.retryable or code.code == VAULT_REJECTED
+]
 
 
 @click.command("retry")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
+VAULT_REJECTED: Final = "vault_rejected"
 NO_ANSWER: Final = "the run ended before an answer came"
 
 
@@ -83,7 +84,8 @@ def plan_again(
     Args:
         ledger: The ledger, at the beginning of a run.
         export_ids: Only rows of these exports; the others' numbers are not at hand.
-        codes: Only these failure codes; empty means every retryable one.
+        codes: Only these failure codes; empty means every retryable one. Named here, rows that the
+            vault rejected are planned again, too: the operator knows that it was mended.
         held: Whether held rows are planned too. A row that was frozen together with the token
             it carries is not: only the vault can say whose token that is.
 
@@ -91,6 +93,8 @@ def plan_again(
         How many rows were planned again.
     """
     wanted = rows.c.state == RowState.FAILED
+    if VAULT_REJECTED in codes:
+        wanted = or_(wanted, rows.c.state == RowState.REJECTED)
     if held:
         keeps_token = exists(select(tokens.c.row_id).where(tokens.c.row_id == rows.c.id))
         wanted = or_(wanted, and_(rows.c.state == RowState.HELD, ~keeps_token))

@@ -60,6 +60,9 @@ def test_a_row_that_the_vault_refuses_is_set_aside_and_named(tmp_path, poison, p
     assert {"tokenized": 59, "failed": 1} == run.states()
     assert {(f"id-{place + 1}", "vault_refused_row", "failed")} == run.failures()
     assert 59 == vault.requests["good"]
+    with hostile_vault(healed={poison}) as vault:
+        assert 0 == run.run(vault, command="retry"), run.ended.said
+    assert {"tokenized": 60} == run.states()
 
 
 @pytest.mark.parametrize("poison", ["403", "404", "302"])
@@ -92,6 +95,9 @@ def test_a_vault_that_rejects_the_form_of_everything_stops_the_run(tmp_path):
 
     assert 7 == code, run.ended.said
     assert 40 >= run.states()["rejected"]
+    with hostile_vault(healed={"bad"}, port=vault.port) as vault:
+        assert 0 == run.run(vault, "--code", "vault_rejected", command="retry"), run.ended.said
+    assert {"tokenized": 400} == run.states()
 
 
 def test_rows_of_bad_form_among_good_ones_are_rejected_one_by_one(tmp_path):

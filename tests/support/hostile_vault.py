@@ -31,6 +31,7 @@ class Seen:
     """What came, by what it was: `good`, or the poison's name; and the digits under way."""
 
     url: str = ""
+    port: int = 0
     requests: Counter = field(default_factory=Counter)
     under_way: Counter = field(default_factory=Counter)
     most_alike: int = 0
@@ -43,7 +44,8 @@ class Hostile(asyncio.Protocol):
 
     serials = itertools.count(1)
 
-    def __init__(self, seen: Seen, latency_s: float) -> None:
+    def __init__(self, seen: Seen, latency_s: float, healed: frozenset[str]) -> None:
+        self._healed = healed
         self._seen = seen
         self._latency_s = latency_s
         self._body = b""
@@ -64,6 +66,7 @@ class Hostile(asyncio.Protocol):
     def on_message_complete(self):
         poison = POISON.search(self._body)
         what = poison[1].decode() if poison else "good"
+        what = "good" if what in self._healed else what
         self._seen.requests[what] += 1
         if what == "good":
             self._seen.good_until = time.monotonic()
@@ -98,15 +101,16 @@ class Hostile(asyncio.Protocol):
 
 
 @contextmanager
-def hostile_vault(latency_s=0.005):
-    """Run the vault in a thread; give what it has seen."""
+def hostile_vault(latency_s=0.005, healed=(), port=0):
+    """Run the vault in a thread, without the hatreds that are healed; give what it has seen."""
     seen, loop, over = Seen(), asyncio.new_event_loop(), threading.Event()
 
     async def main():
         server = await loop.create_server(
-            lambda: Hostile(seen, latency_s), "127.0.0.1", 0, backlog=512
+            lambda: Hostile(seen, latency_s, frozenset(healed)), "127.0.0.1", port, backlog=512
         )
-        seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        seen.port = server.sockets[0].getsockname()[1]
+        seen.url = f"http://127.0.0.1:{seen.port}"
         over.set()
         await stop.wait()
         server.close()
