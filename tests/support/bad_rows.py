@@ -46,6 +46,8 @@ class BadRow:
     field: str | None
     change: Callable[[str], dict[str, str] | bytes]
     """Given the row's own number, the cells that differ, or the whole line as bytes."""
+    counts_for: int = 1
+    """How many rows the line is: a lone carriage return may have been a row's end."""
 
     @property
     def verdict(self) -> tuple[str, str | None] | None:
@@ -273,7 +275,6 @@ LINES = [
     _line("a NUL", "malformed_row", lambda p: f"nul\0,Ann,{p},1,2031,B,TH,,c"),
     _line("an escape sequence", "malformed_row", lambda p: f"\x1b[31mred,Ann,{p},1,2031,B,TH,,c"),
     _line("a backspace", "malformed_row", lambda p: f"back,An\bn,{p},1,2031,B,TH,,c"),
-    _line("a lone carriage return", "malformed_row", lambda p: f"cr,An\rn,{p},1,2031,B,TH,,c"),
     _line("an open quote", "malformed_row", lambda p: f'open,"Ann,{p},1,2031,B,TH,,c'),
     _line("text after a quote", "malformed_row", lambda p: f'after,"Ann"x,{p},1,2031,B,TH,,c'),
     _line("a field of 10 megabytes", "row_too_long", lambda p: f"{p}," + "x" * 10_000_000),
@@ -297,9 +298,16 @@ LINES = [
     _line("a quote inside a field", ACCEPTED, lambda p: f'q-1,An"n,{p},1,2031,B,TH,,c'),
     _line("a carriage return at the end", ACCEPTED, lambda p: f"cr-2,Ann,{p},1,2031,B,TH,,c\r"),
 ]
-_EMPTY = BadRow("empty fields", "legacy_id_missing", "legacy_id", lambda _: b",,,,,,,,")
 
-CSV_ROWS = [*NUMBERS, *EXPIRATIONS, *NAMES, *IDENTITIES, *HIDDEN, *LINES, _EMPTY]
+_LONE_CR = BadRow(
+    "a lone carriage return",
+    "malformed_row",
+    None,
+    lambda pan: f"cr,An\rn,{pan},1,2031,B,TH,,c\n".encode(),
+    counts_for=2,
+)
+
+CSV_ROWS = [*NUMBERS, *EXPIRATIONS, *NAMES, *IDENTITIES, *HIDDEN, *LINES, _LONE_CR]
 
 
 def _json(name: str, code: str, field: str | None, write: Callable[[str], str | bytes]) -> BadRow:
@@ -393,7 +401,7 @@ def export_of(rows: list[BadRow], *, as_json: bool = False, seed: int = 6) -> Ro
         parts.append(as_line(_good_cells(place + 1, numbers[-2])))
         parts.append(_written(row, place + 2, numbers[-1], as_line))
         places[row.name] = place + 2
-        place += 2
+        place += 1 + row.counts_for
     numbers.append(card_number(random))
     parts.append(as_line(_good_cells(place + 1, numbers[-1])))
     return RowExport(b"".join(parts), tuple(numbers), places, place + 1)

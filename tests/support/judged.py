@@ -18,6 +18,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 
 from pipeline import cli, logs, process_guards
+from pipeline.cli.terminal import Terminal
 from tests.support.commands import settings
 from tests.support.crowd import crowd
 from tests.support.leaks import Watch
@@ -86,7 +87,7 @@ def command(folder: Path, *arguments: object) -> Judged:
     out, err = io.StringIO(), io.StringIO()
     began = time.monotonic()
     with _quiet_guards(), redirect_stdout(out), redirect_stderr(err):
-        code = cli._exit_code([str(argument) for argument in arguments])
+        code = cli._exit_code(Terminal(), [str(argument) for argument in arguments])
     took = time.monotonic() - began
     return Judged(code, out.getvalue(), err.getvalue(), took, folder)
 
