@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "inbox": "Carry every finished export that lies in a folder.",
     "retry": "Plan retryable failures again and carry them.",
     "publish": "Write every output again from the ledger.",
+    "export-mapping": "Write the mapping for systems that read no Parquet.",
     "verify": "Recompute every digest and total of a migration, offline.",
     "scan": "Look for card numbers in files and folders.",
     "sandbox": "Run an Omise-compatible vault on this machine.",
@@ -73,8 +74,8 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"pipeline.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"pipeline.cli.{name}"), name)
         end = epilog(cmd_name)
         if end not in (command.epilog or ""):
             command.epilog = "\n\n".join(filter(None, (command.epilog, end)))

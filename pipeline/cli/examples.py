@@ -56,6 +56,14 @@ ENDINGS: Final = {
         ),
     ),
     "publish": Ending((0, 5, 7, 8, 11), ("publish out/", "publish out/ -c production.toml")),
+    "export-mapping": Ending(
+        (0, 5, 7, 8),
+        (
+            "export-mapping out/ --format csv -o mapping.csv",
+            "export-mapping out/ --format jsonl --since 20261120T083000Z-1f2e3d4c",
+            "export-mapping out/ --format sql | psql",
+        ),
+    ),
     "verify": Ending(
         (0, 6, 7, 8),
         (

@@ -1,0 +1,140 @@
+"""Gives the mapping, or what changed in it since a run, in the form of another system."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import pyarrow as pa
+
+from pipeline.clock import timestamp
+from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.listings import RESOLVED
+from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
+from pipeline.outputs.mapping_formats import write_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pipeline.clock import Clock
+    from pipeline.ledger.snapshot import Snapshot
+    from pipeline.outputs.columns import PublishedTable
+    from pipeline.outputs.mapping_formats import MappingFormat, Row
+    from pipeline.outputs.sinks import Sink
+
+ADDED: Final = "added"
+REPLACED: Final = "replaced"
+"""What a row changed: an id that had no token has one, or it has another one than before.
+
+A row that failed before, in any run, and has its token now is `resolved`.
+"""
+
+
+def export_mapping(
+    folder: Path, clock: Clock, target: Sink, form: MappingFormat, since: str | None = None
+) -> int:
+    """Write a migration's mapping in a form, each legacy id once, in the order of its exports.
+
+    Args:
+        folder: The migration folder.
+        clock: For opening the ledger; nothing is dated.
+        target: Where the bytes go.
+        form: The form.
+        since: A run: only what later runs changed, with `change` and `replaced_token_id`.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        VerificationFailed: There is no ledger, or it is damaged.
+        SettingsRefused: There is no such run, or a value has no place in the form.
+    """
+    if not is_begun(folder):
+        raise VerificationFailed(
+            "there is no ledger in this folder",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    with (
+        closing(Ledger(ledger_url(folder), clock, read_only=True)) as ledger,
+        ledger.look(sparingly=True) as look,
+    ):
+        table = MAPPING.carrying(orjson.loads(look.recall("carry") or "[]"))
+        blocks, schema = _rows(look, table), table.schema
+        if since is not None:
+            changes = (pa.field("change", TEXT, nullable=False), pa.field(_FORMER, TEXT))
+            schema = pa.schema([*schema, *changes])
+            blocks = _changed_since(look, since, blocks)
+        return write_mapping(target, form, schema, blocks)
+
+
+_FORMER: Final = "replaced_token_id"
+
+
+def _rows(look: Snapshot, table: PublishedTable) -> Iterator[list[Row]]:
+    names = [column.name for column in table.columns]
+    moments = [c.name for c in table.columns if pa.types.is_timestamp(c.type)]
+    old_ids = _old_customer_ids(look)
+    for block in look.mapped_rows():
+        rows = [dict(zip(names, values, strict=True)) for values in table.tuples(block)]
+        for row in rows:
+            row["old_customer_id"] = old_ids.get(row["customer_id"])
+            for name in moments:
+                row[name] = timestamp(datetime.fromtimestamp(row[name], UTC))
+        yield rows
+
+
+def _old_customer_ids(look: Snapshot) -> dict[str | None, str]:
+    """Give the sender's own key of each customer by the vault's."""
+    places = [CUSTOMERS.asked.index(name) for name in ("customer_id", "legacy_customer_id")]
+    return {
+        values[places[0]]: values[places[1]] for block in look.customer_rows() for values in block
+    }
+
+
+def _changed_since(
+    look: Snapshot, since: str, blocks: Iterator[Sequence[Row]]
+) -> Iterator[list[Row]]:
+    """Keep the rows whose token a later run made, and say of each what it changed."""
+    later = _runs_after(look, since)
+    old_tokens = _replaced_tokens(look, later)
+    resolved = {
+        legacy_id
+        for block in look.legacy_ids_by_ending()
+        for ending, legacy_id in block
+        if ending == RESOLVED
+    }
+    for block in blocks:
+        rows = [row for row in block if row["run_id"] in later]
+        for row in rows:
+            legacy_id = row["legacy_id"]
+            row[_FORMER] = old_tokens.get(legacy_id)
+            kept = RESOLVED if legacy_id in resolved else ADDED
+            row["change"] = REPLACED if legacy_id in old_tokens else kept
+        yield rows
+
+
+def _runs_after(look: Snapshot, since: str) -> set[str]:
+    runs = [run.run_id for run in look.runs()]
+    if since not in runs:
+        raise SettingsRefused(
+            ["--since: this migration has no run of that name"],
+            next_step="`cardferry status DIR --json` and the report name its runs.",
+        )
+    return set(runs[runs.index(since) + 1 :])
+
+
+def _replaced_tokens(look: Snapshot, later: set[str]) -> dict[str, str]:
+    """Give the token that each id had when the run ended, where a later run replaced it."""
+    old: dict[str, str] = {}
+    for block in look.superseded_cards():
+        for values in block:
+            row: dict[str, Any] = dict(zip(SUPERSEDED.asked, values, strict=True))
+            if row["run_id"] in later:
+                # Of several replacements the first is the one that took the old token's place.
+                old.setdefault(row["legacy_id"], row["token_id"])
+    return old
