@@ -11,7 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from pipeline.ledger.records import AttemptStep
+from pipeline.ledger.records import AttachIntent, AttemptStep, Intent
+from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pipeline.ledger.records import (
-        AttachIntent,
         AttachSettlement,
         CustomerFound,
         Entry,
-        Intent,
         Retirement,
         Settlement,
     )
@@ -73,14 +72,16 @@ class GroupCommit:
         self._writing = False
         self._drained: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
+        self._no_intents: DiskFull | None = None
 
     def settle(self, *entries: Settled) -> None:
         """Queue what became of something; it is durable before any intent that is queued after it.
 
         Several entries of one call become durable in one commit.
         """
-        self._queue.append((entries, None))
-        self._wake()
+        if entries:
+            self._queue.append((entries, None))
+            self._wake()
 
     def now_ms(self) -> int:
         """Give the ledger's wall clock in milliseconds."""
@@ -126,13 +127,17 @@ class GroupCommit:
         return intent
 
     async def _durable(self, *entries: Entry) -> None:
+        if self._no_intents is not None:
+            self.settle(*(e for e in entries if not isinstance(e, Intent | AttachIntent)))
+            raise self._no_intents
         waiter = (self._loop or self._bind()).create_future()
         self._queue.append((entries, waiter))
         self._wake()
         await waiter
-        if self._failure is not None:
+        failure = self._failure or self._no_intents
+        if failure is not None:
             # A later batch failed before this slot had its turn: nothing more may be sent.
-            raise self._failure
+            raise failure
 
     async def drain(self) -> None:
         """Wait until everything queued is durable.
@@ -178,6 +183,7 @@ class GroupCommit:
         """
         loop = self._loop
         assert loop is not None  # noqa: S101 - the loop begins it.
+        batch: list[Entry] = []
         waiters: list[asyncio.Future[None]] = []
         try:
             for _ in range(_BATCHES_IN_A_ROW):
@@ -188,8 +194,28 @@ class GroupCommit:
                     loop.call_soon_threadsafe(self._begin)
                     return
             self._executor.submit(self._write)
+        except DiskFull as full:
+            self._write_without_intents(loop, full, batch, waiters)
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
+
+    def _write_without_intents(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        full: DiskFull,
+        batch: list[Entry],
+        waiters: list[asyncio.Future[None]],
+    ) -> None:
+        """Send nothing more, and write what is known into the room that was kept for it."""
+        kept = [entry for entry in batch if not isinstance(entry, Intent | AttachIntent)]
+        try:
+            if not self._settling.give_room():
+                raise full  # noqa: TRY301 - there is no more room to give.
+            frozen = self._settling.apply(kept) if kept else []
+        except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
+            loop.call_soon_threadsafe(self._failed, failure, waiters)
+            return
+        loop.call_soon_threadsafe(self._refuse_intents, full, waiters, frozen)
 
     def _next_batch(self) -> tuple[list[Entry], list[asyncio.Future[None]]]:
         """Take what waits longest, with those who wait for it."""
@@ -212,19 +238,37 @@ class GroupCommit:
     def _failed(self, failure: BaseException, waiters: list[asyncio.Future[None]]) -> None:
         self._failure = failure
         self._on_failed(failure)
-        self._refuse(waiters)
+        self._refuse(waiters, failure)
         self._refuse_queued()
         self._rest()
 
+    def _refuse_intents(
+        self, full: DiskFull, waiters: list[asyncio.Future[None]], frozen: list[int]
+    ) -> None:
+        """Let no intent be written any more; outcomes go on as long as there is room for them."""
+        self._no_intents = full
+        self._on_failed(full)
+        self._refuse(waiters, full)
+        queued, self._queue = self._queue, deque()
+        for entries, waiter in queued:
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(full)
+            known = tuple(e for e in entries if not isinstance(e, Intent | AttachIntent))
+            if known:
+                self._queue.append((known, None))
+        self._written([], frozen)
+        self._begin()
+
     def _refuse_queued(self) -> None:
         """Tell whoever waits for the disk that it has failed; what is queued is lost to this run."""
-        self._refuse([waiter for _, waiter in self._queue if waiter is not None])
+        assert self._failure is not None  # noqa: S101 - only then there is something to refuse.
+        self._refuse([waiter for _, waiter in self._queue if waiter is not None], self._failure)
         self._queue.clear()
 
-    def _refuse(self, waiters: list[asyncio.Future[None]]) -> None:
+    def _refuse(self, waiters: list[asyncio.Future[None]], failure: BaseException) -> None:
         for waiter in waiters:
-            if not waiter.done() and self._failure is not None:
-                waiter.set_exception(self._failure)
+            if not waiter.done():
+                waiter.set_exception(failure)
 
     def _rest(self) -> None:
         self._writing = False

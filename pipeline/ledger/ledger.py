@@ -13,12 +13,11 @@ import orjson
 from sqlalchemy import select, update
 
 from pipeline.clock import timestamp
-from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.access import Access
 from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import (
-    create_if_empty,
     require_newest,
-    require_own_files,
     require_same_meaning,
     require_same_mode,
     require_untouched,
@@ -27,29 +26,26 @@ from pipeline.ledger.epoch import require_epoch, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.schema import runs
-from pipeline.ledger.snapshot import Snapshot
-from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine, sync_folder
-from pipeline.ledger.store import path_of
-from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
-from pipeline.signals import DeferredSignals
+from pipeline.ledger.sqlite.connection import ledger_trouble, sync_folder
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection
 
     from pipeline import hashing
     from pipeline.clock import Clock
+    from pipeline.signals import DeferredSignals
 
 
-class Ledger:
+class Ledger(Access):
     """One migration's ledger, open.
 
     Args:
         url: Where it is (`store.ledger_url`), or `store.TEMPORARY`.
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
+        apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
 
     Raises:
@@ -63,37 +59,16 @@ class Ledger:
         clock: Clock,
         *,
         read_only: bool = False,
+        apart: bool = False,
         signals: DeferredSignals | None = None,
     ) -> None:
-        path = path_of(url)
-        require_own_files(path)
-        self.engine = open_engine(path, read_only=read_only)
+        super().__init__(url, read_only=read_only, apart=apart, signals=signals)
         self.clock = clock
         self.epoch = 0
         self.run_id = ""
         self._actor = ""
         self._origin = ""
         self._chain = Chain()
-        self._path = path
-        self._signals = signals or DeferredSignals()
-        self._failure: LocalStorageFailed | None = None
-        self._upgraded: tuple[int, int] | None = None
-        with ledger_trouble():
-            try:
-                if not read_only:
-                    with self._signals.held(), self.engine.begin() as connection:
-                        create_if_empty(connection, path)
-                        self._upgraded = bring_up_to_date(connection)
-                with self.engine.connect() as connection:
-                    require_own_schema(connection)
-                    self._driver: sqlite3.Connection = driver_of(connection)
-            except BaseException:
-                self.engine.dispose()
-                raise
-
-    def close(self) -> None:
-        """Close the database; nothing is pending by then."""
-        self.engine.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -115,45 +90,6 @@ class Ledger:
         except BaseException:
             self._chain = before
             raise
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the driver's connection, for a statement that `transaction` would be too slow for.
-
-        Unless a transaction is open, the statement is one of its own and has to check the epoch.
-
-        Raises:
-            LocalStorageFailed: The disk refused, now or before.
-            VerificationFailed: A rule of the schema was broken.
-        """
-        if self._failure is not None:
-            raise self._failure
-        try:
-            with self._signals.held(), ledger_trouble():
-                yield self._driver
-        except LocalStorageFailed as failure:
-            self._failure = failure
-            raise
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Give the ledger's own parts a connection for looking; all looks see one state."""
-        with self._signals.held(), ledger_trouble(), self.engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def look(self, *, sparingly: bool = False) -> Iterator[Snapshot]:
-        """Answer questions about one state of the ledger.
-
-        Args:
-            sparingly: Keep few pages in memory, for looks that read every row once.
-
-        Raises:
-            LocalStorageFailed: The disk refused.
-            VerificationFailed: The ledger is damaged.
-        """
-        with self.reading() as connection:
-            yield Snapshot(connection, sparingly=sparingly)
 
     def verify(self) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
@@ -196,6 +132,8 @@ class Ledger:
             SettingsRefused: An unfinished ledger was begun with other settings, or this one
                 holds tokens of the other mode.
         """
+        if self._path is not None:
+            self._waiting.start()
         self.verify()
         with self._signals.held(), ledger_trouble(), self.engine.begin() as connection:
             self.run_id = run_id

@@ -114,6 +114,10 @@ class Settling:
             attempt_id, row_id, number, self._ledger.now_ms(), customer, step, makes_customer
         )
 
+    def give_room(self) -> bool:
+        """Give up the room that was kept for answers; tell whether there was any."""
+        return self._ledger.reserve.free()
+
     def now_ms(self) -> int:
         """Give the ledger's wall clock in milliseconds."""
         return self._ledger.now_ms()

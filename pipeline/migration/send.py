@@ -88,11 +88,17 @@ class Sending:
         Raises:
             CardferryError: Why sending stopped early; what was answered is durable.
         """
-        with (
-            self.signals.held(),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            runner.run(self._send(work))
+        reserve = self.ledger.reserve
+        reserve.ask_for_room(self.flow.total, self.settings.flow.in_flight_max)
+        try:
+            with (
+                self.signals.held(),
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                runner.run(self._send(work))
+        finally:
+            # The outputs are written into it, if need be.
+            reserve.free()
 
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow

@@ -121,7 +121,7 @@ def _compare_exports(
 ) -> list[Difference]:
     keys, limits = parts.envelope_keys(settings, credentials), parts.envelope_limits(settings)
     reading = parts.reading(settings)
-    with closing(Ledger(ledger_url(folder), clock, read_only=True)) as ledger:
+    with closing(Ledger(ledger_url(folder), clock, read_only=True, apart=True)) as ledger:
         if ledger.recall("settings_digest") != meaning_digest(settings):
             raise SettingsRefused(
                 ["vault, export columns or rules differ from those of this migration"],

@@ -101,7 +101,7 @@ def ledger_witness(
         return
     _require_readable(path)
     try:
-        ledger = Ledger(ledger_url(folder), clock, read_only=True)
+        ledger = Ledger(ledger_url(folder), clock, read_only=True, apart=True)
     except Exception as trouble:  # noqa: BLE001 - whatever a damaged header makes SQLite say.
         yield Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
         return

@@ -5,6 +5,8 @@ import random
 import re
 import shutil
 import subprocess
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -240,3 +242,49 @@ def test_a_full_disk_stops_the_run_and_leaves_the_old_outputs_whole(
     assert resumed.code == 0, resumed.said
 
     assert {"tokenized": 400} == dict(migration.check().states)
+
+
+def test_without_room_for_the_plan_nothing_is_sent(tmp_path, vault, small_disk):
+    """Told as 5 before the first card leaves, with what is there and what is needed."""
+    migration = Migration(tmp_path / "m", vault)
+    migration.out = small_disk(900) / "out"
+    migration.add(new_rows(400))
+    ended = migration.run()
+
+    assert ended.code == 5
+    assert "MiB" in ended.said
+    assert "nothing was sent" in ended.said
+    assert [] == migration.journal
+
+
+def test_a_disk_that_fills_up_while_cards_are_under_way_costs_no_token(tmp_path, vault, small_disk):
+    """Somebody else takes the last block: the answers that come are written all the same."""
+    disk = small_disk(8_000)
+    migration = Migration(tmp_path / "m", vault)
+    migration.out = disk / "out"
+    migration.configure(pace=400)
+    migration.add(new_rows(1200))
+    started = migration.start()
+    while len(migration.journal) < 40:
+        time.sleep(0.01)
+    fill(disk / "somebody-elses")
+    ended = started.wait()
+    assert ended.code == 5, ended.said
+    made = len(migration.journal)
+    assert 40 <= made < 1200
+    migration.check_after_death()
+    (disk / "somebody-elses").unlink()
+    migration.configure()
+    resumed = migration.run()
+    assert resumed.code == 0, resumed.said
+
+    assert {"tokenized": 1200} == dict(migration.check().states)
+    assert len(migration.journal) == 1200, "a second token was made"
+    assert not (migration.out / ".reserve").exists()
+
+
+def fill(path):
+    """Take every block that is left, and again whatever is given back."""
+    with path.open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass

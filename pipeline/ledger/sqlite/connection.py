@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.ledger.reserve import DiskFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,16 +27,20 @@ if TYPE_CHECKING:
 
     from pipeline.errors import CardferryError
 
-BUSY_TIMEOUT_MS: Final = 30_000
+LOOKING_WAITS_MS: Final = 30_000
+WRITING_WAITS_MS: Final = 2_000_000_000
+"""Three weeks: who holds the ledger is no trouble of the disk, and answers wait in memory."""
 _DAMAGE: Final = ("malformed", "not a database", "corrupt")
 
 
-def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
+def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = False) -> Engine:
     """Open the ledger's database.
 
     Args:
         path: The file, or None for a nameless temporary database that leaves nothing behind.
         read_only: Change nothing, as a second process may.
+        apart: Look at a copy, made in one go, so that a run that writes does not wait for whoever
+            looks; the copy is a nameless temporary file.
     """
     if path is None:
         address = "file:?mode=rwc&uri=true"
@@ -44,18 +49,21 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
         # file that may not be written to is opened for reading all the same.
         mode = "rw" if read_only else "rwc"
         address = f"file:{_uri_path(path)}?mode={mode}&uri=true"
+    options: dict[str, Any] = {"creator": lambda: _copy_of(address)} if apart else {}
     # Parameters hold legacy ids; errors must not print them.
     engine = create_engine(
         f"sqlite:///{address}",
         hide_parameters=True,
         poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "isolation_level": None},
+        connect_args={} if apart else {"check_same_thread": False, "isolation_level": None},
+        **options,
     )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        waits_ms = LOOKING_WAITS_MS if read_only else WRITING_WAITS_MS
+        cursor.execute(f"PRAGMA busy_timeout = {waits_ms}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA temp_store = MEMORY")
         cursor.execute("PRAGMA mmap_size = 0")
@@ -75,6 +83,18 @@ def open_engine(path: Path | None, *, read_only: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _copy_of(address: str) -> sqlite3.Connection:
+    """Copy a database into a nameless temporary file; the original is held for that long only."""
+    source = sqlite3.connect(address.removesuffix("&uri=true"), uri=True)
+    try:
+        source.execute(f"PRAGMA busy_timeout = {LOOKING_WAITS_MS}")
+        copy = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        source.backup(copy)
+    finally:
+        source.close()
+    return copy
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
@@ -147,6 +167,11 @@ def _translated(error: BaseException | None) -> CardferryError:
         return LocalStorageFailed(
             f"another program holds the ledger open ({name})",
             next_step="End what reads or copies the ledger, then run the same command again.",
+        )
+    if name == "SQLITE_FULL":
+        return DiskFull(
+            "the disk is full; what it refused is not there in part",
+            next_step="Free the disk, then run the same command again.",
         )
     return LocalStorageFailed(
         f"the ledger cannot be written or read ({name})",

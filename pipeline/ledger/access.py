@@ -1,0 +1,116 @@
+"""Opens a ledger's database, and hands it to readers and writers one at a time.
+
+After a write or sync that failed nobody knows what the disk holds, so this process writes nothing
+more. Two troubles are none of that: another program that holds the file is waited for, and a full
+disk refuses a write before anything of it is there.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import LocalStorageFailed
+from pipeline.ledger.checks import create_if_empty, require_own_files
+from pipeline.ledger.holder import Waiting
+from pipeline.ledger.reserve import DiskFull, Reserve
+from pipeline.ledger.snapshot import Snapshot
+from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine
+from pipeline.ledger.store import path_of
+from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
+from pipeline.signals import DeferredSignals
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+
+class Access:
+    """An open ledger, without the runs and events that are kept in it.
+
+    Args:
+        url: Where it is (`store.ledger_url`), or `store.TEMPORARY`.
+        read_only: Open for looking only; nothing is created or checked.
+        apart: Look at a copy of now, so that no run waits for a look that takes long.
+        signals: Keeps stopping signals out of commits.
+
+    Raises:
+        VerificationFailed: It is no ledger, damaged, a newer program's, or gone while the files
+            that were made from it are there.
+    """
+
+    def __init__(
+        self, url: str, *, read_only: bool, apart: bool, signals: DeferredSignals | None
+    ) -> None:
+        path = path_of(url)
+        require_own_files(path)
+        self.engine = open_engine(path, read_only=read_only, apart=apart)
+        self.reserve = Reserve(path)
+        self._path = path
+        self._waiting = Waiting(path or Path())
+        self._signals = signals or DeferredSignals()
+        self._failure: LocalStorageFailed | None = None
+        self._upgraded: tuple[int, int] | None = None
+        with ledger_trouble():
+            try:
+                if not read_only:
+                    with self._signals.held(), self.engine.begin() as connection:
+                        create_if_empty(connection, path)
+                        self._upgraded = bring_up_to_date(connection)
+                with self.engine.connect() as connection:
+                    require_own_schema(connection)
+                    self._driver: sqlite3.Connection = driver_of(connection)
+            except BaseException:
+                self.engine.dispose()
+                raise
+
+    def close(self) -> None:
+        """Close the database; nothing is pending by then."""
+        self._waiting.close()
+        self.engine.dispose()
+        self.reserve.free()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the driver's connection, for a statement that `transaction` would be too slow for.
+
+        Unless a transaction is open, the statement is one of its own and has to check the epoch.
+
+        Raises:
+            DiskFull: There is no room; nothing was written, and less may still find room.
+            LocalStorageFailed: The disk refused, now or before.
+            VerificationFailed: A rule of the schema was broken.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            with self._signals.held(), self._waiting.write(), ledger_trouble():
+                yield self._driver
+        except DiskFull:
+            raise
+        except LocalStorageFailed as failure:
+            self._failure = failure
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give the ledger's own parts a connection for looking; all looks see one state."""
+        with self._signals.held(), ledger_trouble(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def look(self, *, sparingly: bool = False) -> Iterator[Snapshot]:
+        """Answer questions about one state of the ledger.
+
+        Args:
+            sparingly: Keep few pages in memory, for looks that read every row once.
+
+        Raises:
+            LocalStorageFailed: The disk refused.
+            VerificationFailed: The ledger is damaged.
+        """
+        with self.reading() as connection:
+            yield Snapshot(connection, sparingly=sparingly)

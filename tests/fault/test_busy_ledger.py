@@ -1,0 +1,148 @@
+"""Other programs that read the ledger while a run writes it: nothing is lost, everybody is named."""
+
+import logging
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from pipeline.ledger import holder
+from pipeline.ledger.holder import Waiting, holders_of
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
+from pipeline.ledger.store import LEDGER_NAME, ledger_url
+from tests.support.ledgers import StepClock, new_builder, settled_builder
+from tests.support.migrations import Migration, new_rows
+from tests.support.sandbox import running
+
+READER = """
+import sqlite3, sys, time
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+ledger.execute("BEGIN")
+ledger.execute("SELECT count(*) FROM rows").fetchall()
+print("holding", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def reader():
+    """Give a function that starts a program which holds the shared lock for so many seconds."""
+    started = []
+
+    def start(folder, seconds):
+        words = [sys.executable, "-c", READER, str(folder / LEDGER_NAME), str(seconds)]
+        program = subprocess.Popen(words, stdout=subprocess.PIPE)
+        started.append(program)
+        assert program.stdout.readline() == b"holding\n"
+        return program
+
+    yield start
+    for program in started:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+
+
+def test_a_write_waits_for_a_reader_and_its_program_is_named(tmp_path, reader, monkeypatch, caplog):
+    """However long it takes; the log says which process, and the write is then durable."""
+    monkeypatch.setattr(holder, "LATE_AFTER_S", 0.1)
+    builder = new_builder(tmp_path)
+    builder.ledger._waiting = Waiting(tmp_path / LEDGER_NAME, 0.1)
+    builder.begin("run-1")
+    program = reader(tmp_path, 60)
+    with builder.ledger.reading() as connection:
+        waits_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    writing = threading.Thread(target=builder.ledger.remember, args=("rate", "5"))
+    with caplog.at_level(logging.WARNING):
+        writing.start()
+        while not caplog.records:
+            assert writing.is_alive()
+            time.sleep(0.02)
+    assert list(holders_of(tmp_path / LEDGER_NAME)) == [program.pid]
+    program.kill()
+    writing.join(30)
+    told = caplog.records[0].fields
+
+    assert told["held_by"] == program.pid
+    assert "python" in told["program"]
+    assert builder.ledger.recall("rate") == "5"
+    assert waits_ms == WRITING_WAITS_MS > 24 * 3_600_000
+    builder.ledger.close()
+
+
+def test_whoever_looks_apart_holds_nothing(tmp_path):
+    """A look at a copy sees the state of its beginning, and a run goes on writing meanwhile."""
+    settled_builder(tmp_path, 40).ledger.close()
+    with closing(Ledger(ledger_url(tmp_path), StepClock(), read_only=True, apart=True)) as apart:
+        with apart.look() as look:
+            before = look.account().length
+            with closing(Ledger(ledger_url(tmp_path), StepClock())) as ledger:
+                with ledger.reading() as connection:
+                    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+                ledger.begin_run("run-9", {}, "5e" * 32)
+            assert look.account().length == before
+            assert look.contradiction() is None
+            assert look.is_sound()
+        assert {path.name for path in tmp_path.iterdir()} <= {LEDGER_NAME, f"{LEDGER_NAME}-journal"}
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    with running(journal=tmp_path_factory.mktemp("vault") / "journal") as sandbox:
+        yield sandbox
+
+
+def held_at_random(migration, stop, seeded):
+    """Read, copy and verify the ledger at random moments for random times."""
+    path = migration.out / LEDGER_NAME
+    while not stop.wait(seeded.random() * 0.3):
+        if not path.exists():
+            continue
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            kind = seeded.choice(["transaction", "backup", "verify"])
+            if kind == "backup":
+                with closing(sqlite3.connect(":memory:")) as copy:
+                    other.backup(copy, pages=1, sleep=0.01)
+            elif kind == "verify":
+                words = [sys.executable, "-m", "pipeline", "verify", str(migration.out)]
+                environment = os.environ | {"PYTHONPATH": os.getcwd()}  # noqa: PTH109
+                subprocess.run(words, env=environment, capture_output=True, check=False)
+            else:
+                other.execute("PRAGMA busy_timeout = 30000")
+                other.execute("BEGIN")
+                other.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+                stop.wait(seeded.random() * 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds"),
+    [(60, 5), pytest.param(1500, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+)
+def test_readers_at_random_cost_no_token(tmp_path, vault, rows, seconds):
+    """Transactions, backups and verifications beside runs: each run ends 0, every card once."""
+    begun, seeded, stop = time.monotonic(), random.Random(rows), threading.Event()
+    migration = Migration(tmp_path / "m", vault)
+    reading = threading.Thread(target=held_at_random, args=(migration, stop, seeded))
+    reading.start()
+    exports = 0
+    try:
+        while not exports or time.monotonic() - begun < seconds:
+            migration.add(new_rows(rows, first=1 + exports * rows))
+            exports += 1
+            ended = migration.run()
+            assert ended.code == 0, ended.said
+    finally:
+        stop.set()
+        reading.join()
+    facts = migration.check()
+    print(f"{exports} runs of {rows} rows")
+
+    assert {"tokenized": exports * rows} == dict(facts.states)
+    assert len(migration.journal) == exports * rows
