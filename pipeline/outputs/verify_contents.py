@@ -53,6 +53,11 @@ def content_differences(
         manifest: The manifest, as the ledger knows it.
         changed: Files whose digest is wrong; they are not opened.
     """
+    account, chain = ledger.account, manifest.chain
+    if (account.head, account.length) != (chain.head, chain.length):
+        # A chain that was hashed anew from a forged event on holds in itself.
+        problem = "is not the one that was published"
+        yield Difference(LEDGER_NAME, "chain of events", problem)
     read: dict[str, ParquetTotals] = {}
     try:
         outputs = Outputs(ledger.look, manifest.cardferry)

@@ -80,6 +80,11 @@ def signer():
     return Signer.from_pem(SecretStr(private_pem()))
 
 
+def signer_of(secret):
+    """Give a signer whose private key are these 32 bytes."""
+    return Signer.from_pem(SecretStr(private_pem(key=Ed25519PrivateKey.from_private_bytes(secret))))
+
+
 @dataclass(frozen=True)
 class Migrations:
     """A migration of two runs, published and signed after each."""

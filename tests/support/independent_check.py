@@ -70,6 +70,8 @@ def check_ledger(folder, manifest, digest):
     events = [(json.loads(b), h) for b, h in ledger.execute("SELECT body, hash FROM events")]
     if chain_end(events) != (events[-1][1], len(events)):
         yield "ledger.sqlite: the chain of events is broken"
+    if manifest["chain"]["head"] not in {own for _, own in events}:
+        yield "ledger.sqlite: the chain of events is another one than was published"
     named = [e["detail"]["manifest"] for e, _ in events if e["event"] == "outputs_published"]
     if named[-1:] != [digest]:
         yield "manifest.json: the ledger names another manifest"
