@@ -30,9 +30,9 @@ def trouble_of(outcome: Outcome, refusal: Refusal | None) -> CardferryError | No
         return _echoed() if outcome.evidence == ECHOED else mixed_up()
     for_all = outcome.kind is OutcomeKind.DENIED and refusal is Refusal.OF_ALL
     if for_all or outcome.kind is OutcomeKind.FATAL:
-        return _refused(outcome.setting or outcome.evidence)
+        return refused(outcome.setting or outcome.evidence)
     if outcome.is_of_form and refusal is Refusal.OF_ALL:
-        return _refused(_FORM)
+        return refused(_FORM)
     return None
 
 
@@ -67,5 +67,6 @@ def _echoed() -> CardNumberFound:
     )
 
 
-def _refused(setting: str) -> VaultRefusedSettings:
+def refused(setting: str) -> VaultRefusedSettings:
+    """Give the trouble that the vault's refusal of everybody means; `setting` says where to look."""
     return VaultRefusedSettings([setting], next_step="Correct it, then run the same command again.")

@@ -1,0 +1,79 @@
+"""Queues for the ledger what requests and looks made of a card and of its customer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.ledger.records import AttachSettlement, AttachState, CustomerFound, CustomerState
+from pipeline.migration.attach_transitions import AttachCode
+
+if TYPE_CHECKING:
+    from pipeline.ledger.group_commit import GroupCommit
+    from pipeline.ledger.records import AttachIntent
+    from pipeline.migration.attach_transitions import Verdict
+    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.model import Outcome
+
+
+class AttachRecording:
+    """Makes settlements of verdicts, and keeps the card in step with them.
+
+    Args:
+        commit: Makes them durable.
+    """
+
+    def __init__(self, commit: GroupCommit) -> None:
+        self._commit = commit
+
+    def settle(
+        self,
+        card: AttachingCard,
+        intent: AttachIntent | None,
+        outcome: Outcome,
+        verdict: Verdict,
+        *,
+        took_s: float = 0.0,
+        seen: CustomerFound | None = None,
+    ) -> None:
+        """Queue what a request, or a look, made of the card and of its customer."""
+        is_attached = verdict.state is AttachState.ATTACHED
+        card.unknowns += verdict.unknowns
+        seen = seen or _customer_after(card, verdict)
+        self._commit.settle(
+            AttachSettlement(
+                attempt_id=None if intent is None else intent.attempt_id,
+                row_id=card.row_id,
+                customer=card.customer.id,
+                kind=outcome.kind,
+                evidence=outcome.evidence,
+                state=verdict.state,
+                code=verdict.code,
+                unknowns=verdict.unknowns,
+                vault_code=outcome.vault_code,
+                request_id=outcome.request_id,
+                latency_us=int(took_s * 1_000_000),
+                at_ms=self._commit.now_ms(),
+                card_id=card.card_id if is_attached else None,
+                is_default=card.is_default if is_attached else None,
+                found=seen,
+            )
+        )
+        if seen is not None:
+            known = seen.customer_id or card.customer.customer_id
+            card.customer = card.customer._replace(state=seen.state, customer_id=known)
+
+
+def _customer_after(card: AttachingCard, verdict: Verdict) -> CustomerFound | None:
+    """Give what becomes of a customer whose card came to nothing.
+
+    One that may have been made unseen takes no other card until an operator has looked.
+    """
+    customer = card.customer.id
+    if verdict.code is AttachCode.CUSTOMER_UNKNOWN:
+        return CustomerFound(customer, CustomerState.REFUSED, code=verdict.code.value)
+    if not card.makes_customer or verdict.code is None:
+        return None
+    if card.unknowns or verdict.code in {AttachCode.UNLOCATED, AttachCode.MISMATCH}:
+        code = AttachCode.UNLOCATED.value
+        return CustomerFound(customer, CustomerState.UNLOCATED, code=code)
+    return CustomerFound(customer, CustomerState.WANTED)

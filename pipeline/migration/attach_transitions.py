@@ -1,0 +1,217 @@
+"""Decides what becomes of a card on its way to a customer: every rule of the attach protocol.
+
+The single-use token is the idempotency key: an answer that was lost is asked for by the same
+request with the same token. Whether the card is on the customer is settled by finding the card's
+id, never by a search; a token is given up only on proof that it is gone (design, section 5).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pipeline.ledger.records import AttachState
+from pipeline.model import OutcomeKind
+from pipeline.vault.interface import Finding
+
+if TYPE_CHECKING:
+    from pipeline.model import Outcome
+
+YOUNG_S: Final = 60.0
+"""A token that is younger, by the vault's own clock, is never believed to be gone."""
+
+LOOKS_MAX: Final = 2
+"""So often a card is looked for, `YOUNG_S` apart, before it counts as nowhere."""
+
+FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED})
+"""Outcomes that do not count against the card: the vault never looked at it."""
+
+
+_STOPPING: Final = frozenset({OutcomeKind.MISMATCH, OutcomeKind.DENIED, OutcomeKind.FATAL})
+
+
+class AttachCode(StrEnum):
+    """Why a card is on no customer (the contract's codes of stage `attach`)."""
+
+    CUSTOMER_UNKNOWN = "customer_unknown"
+    REJECTED = "attach_rejected"
+    WORN_OUT = "attach_attempts_exhausted"
+    TOKEN_GONE = "attach_token_gone"  # noqa: S105 - a code, no secret.
+    TOKEN_USED = "attach_token_used"  # noqa: S105 - a code, no secret.
+    UNLOCATED = "customer_unlocated"
+    MISMATCH = "attach_mismatch"
+
+
+class Then(StrEnum):
+    """What is done next about a card."""
+
+    END = "end"
+    """Nothing: its state is final, or the run stops."""
+    SAME_AGAIN = "same_again"
+    """The same request with the same token."""
+    LOCATE = "locate"
+    """Look for the card's id."""
+    LOOK_AGAIN = "look_again"
+    """Look for it once more, when the vault has had time to finish late work."""
+    ASK_FOR_CUSTOMER = "ask_for_customer"
+    """A customer or a token is missing: see whether it is the customer."""
+    NEW_TOKEN = "new_token"  # noqa: S105 - a step, no secret.
+    """Retire the token, which is proved gone, and plan the row again."""
+    STOP = "stop"
+    """Stop the run; no card is to blame."""
+
+
+class Asked(NamedTuple):
+    """What is known of a card when an answer is judged.
+
+    Attributes:
+        makes_customer: Whether the request makes the customer (POST) or adds to one (PATCH).
+        unknowns: Answers lost before this one, so requests that may have been carried out.
+        counted: Attempts of this run that count against the card, this one included.
+        token_age_s: How old the token is by the vault's clock.
+    """
+
+    makes_customer: bool
+    unknowns: int
+    counted: int
+    token_age_s: float
+
+
+class Sight(StrEnum):
+    """What an answer, or a look at the vault, shows of the card."""
+
+    OURS = "ours"
+    """The card, on the right customer, with our digits and expiration."""
+    MISSING = "missing"
+    """The right customer without the card, all of its cards shown or not."""
+    ELSEWHERE = "elsewhere"
+    """The card's id on a customer that is not ours."""
+    OTHER = "other"
+    """Another card's digits under our card's id, or another customer than was asked for."""
+
+
+class Verdict(NamedTuple):
+    """Where an answer takes a card, and what is done next.
+
+    `unknowns` is added to the card's: 1 for an answer that was lost, minus as many as were
+    cleared up.
+    """
+
+    state: AttachState
+    then: Then
+    code: AttachCode | None = None
+    unknowns: int = 0
+
+
+_IN_DOUBT: Final = Verdict(AttachState.DOUBTED, Then.LOCATE)
+"""Whether the card is on the customer is not known: look for it."""
+
+
+def after_request(
+    outcome: Outcome, finding: Finding | None, sight: Sight | None, asked: Asked, attempts_max: int
+) -> Verdict:
+    """Judge the answer to a request that puts a card on a customer.
+
+    Args:
+        outcome: Its class.
+        finding: What a refusal says beyond its class.
+        sight: What a 200 shows of the card; None for everything else.
+        asked: What is known of the card.
+        attempts_max: So many counted attempts are made in one run.
+    """
+    if finding is Finding.USED:
+        return _IN_DOUBT
+    if finding is Finding.NOT_FOUND:
+        return _after_not_found(asked)
+    if outcome.kind is OutcomeKind.OK:
+        return _after_sight(sight, asked)
+    if outcome.kind in _STOPPING:
+        mixed_up = Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+        return mixed_up if outcome.kind is OutcomeKind.MISMATCH else _open(asked, Then.STOP)
+    return _after_failure(outcome.kind, asked, is_last=asked.counted >= attempts_max)
+
+
+def after_locating(sight: Sight, cause: Finding | None, looks: int, asked: Asked) -> Verdict:
+    """Judge what a look for the card's id showed.
+
+    Args:
+        sight: What it showed; MISSING when the id was nowhere.
+        cause: What made us look: a used token, something not found, or (None) too many lost
+            answers.
+        looks: How often we have looked, this time included.
+        asked: What is known of the card.
+    """
+    if sight is Sight.OURS:
+        return Verdict(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+    if sight is Sight.OTHER:
+        return Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH)
+    if sight is Sight.ELSEWHERE:
+        # Somebody else used the token: none of our requests was carried out.
+        return Verdict(AttachState.HELD, Then.END, AttachCode.TOKEN_USED, -asked.unknowns)
+    return _open(asked, Then.LOOK_AGAIN) if looks < LOOKS_MAX else _nowhere(cause, asked)
+
+
+def after_asking_for_customer(outcome: Outcome, *, is_there: bool, asked: Asked) -> Verdict:
+    """Judge whether it was the customer that a request did not find.
+
+    Args:
+        outcome: What reading the customer came to.
+        is_there: Whether it exists and is not deleted.
+        asked: What is known of the card.
+    """
+    if is_there:
+        return _IN_DOUBT if asked.unknowns else _gone(asked)
+    if outcome.kind in {OutcomeKind.OK, OutcomeKind.REJECTED}:
+        # What was put on a customer that is gone is gone with it.
+        return Verdict(AttachState.FAILED, Then.END, AttachCode.CUSTOMER_UNKNOWN, -asked.unknowns)
+    if outcome.kind in {OutcomeKind.DENIED, OutcomeKind.FATAL}:
+        return _open(asked, Then.STOP)
+    return _open(asked, Then.ASK_FOR_CUSTOMER)
+
+
+def _after_not_found(asked: Asked) -> Verdict:
+    if not asked.makes_customer:
+        return _open(asked, Then.ASK_FOR_CUSTOMER)
+    return _IN_DOUBT if asked.unknowns else _gone(asked)
+
+
+def _gone(asked: Asked) -> Verdict:
+    """Give the verdict on a token that was not found, with no question open that a look answers."""
+    if asked.token_age_s <= YOUNG_S:
+        return _open(asked, Then.SAME_AGAIN)
+    return Verdict(AttachState.UNATTACHED, Then.NEW_TOKEN, AttachCode.TOKEN_GONE, -asked.unknowns)
+
+
+def _after_sight(sight: Sight | None, asked: Asked) -> Verdict:
+    if sight is Sight.OURS:
+        return Verdict(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+    if sight is Sight.MISSING:
+        # The vault says yes and shows no card: with more than a page of cards, or by mistake.
+        return Verdict(AttachState.DOUBTED, Then.LOCATE, unknowns=1)
+    return Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+
+
+def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> Verdict:
+    if kind is OutcomeKind.AMBIGUOUS:
+        return Verdict(AttachState.DOUBTED, Then.LOCATE if is_last else Then.SAME_AGAIN, None, 1)
+    if kind is OutcomeKind.REJECTED or (kind is OutcomeKind.DECLINED and is_last):
+        if asked.unknowns:
+            # Refused now, but an earlier request may have been carried out.
+            return _IN_DOUBT
+        code = AttachCode.REJECTED if kind is OutcomeKind.REJECTED else AttachCode.WORN_OUT
+        return Verdict(AttachState.FAILED, Then.END, code)
+    return _open(asked, Then.SAME_AGAIN)
+
+
+def _nowhere(cause: Finding | None, asked: Asked) -> Verdict:
+    if cause is Finding.NOT_FOUND:
+        return _gone(asked)
+    if cause is Finding.USED:
+        code = AttachCode.UNLOCATED if asked.makes_customer else AttachCode.TOKEN_USED
+        return Verdict(AttachState.HELD, Then.END, code)
+    return Verdict(AttachState.FAILED, Then.END, AttachCode.WORN_OUT)
+
+
+def _open(asked: Asked, then: Then) -> Verdict:
+    """Leave a card where it is: in doubt while an earlier answer is missing."""
+    return Verdict(AttachState.DOUBTED if asked.unknowns else AttachState.UNATTACHED, then)

@@ -1,0 +1,278 @@
+"""Puts tokenized cards on customers, one owner a customer, and settles that in the ledger.
+
+One request goes: turn to send, durable intent, request, verdict, queued outcome, as for tokens.
+Whoever calls owns the customer: no two cards of one customer are attached at once, and a card
+whose answer was lost goes before its customer's other cards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pipeline.clock import pause
+from pipeline.errors import CardferryError
+from pipeline.ledger.records import (
+    AttachState,
+    CustomerFound,
+    CustomerState,
+    Retirement,
+)
+from pipeline.migration.attach_recording import AttachRecording
+from pipeline.migration.attach_transitions import (
+    FREE,
+    YOUNG_S,
+    AttachCode,
+    Then,
+    Verdict,
+    after_asking_for_customer,
+    after_locating,
+    after_request,
+)
+from pipeline.migration.customer_reader import MARK, CustomerReader, found
+from pipeline.migration.default_cards import STOPPED, AttachPolicy, DefaultCards
+from pipeline.migration.troubles import mixed_up, refused
+from pipeline.vault.interface import CustomerAnswer, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.clock import Clock
+    from pipeline.ledger.group_commit import GroupCommit
+    from pipeline.ledger.records import AttachIntent, CustomerRecord, Settlement
+    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.vault.flow.flow_control import FlowControl
+    from pipeline.vault.interface import CustomerVault
+
+STRANGE_TOKENS_MAX: Final = 3
+"""So many young tokens unknown to the API host before any success: the keys do not match."""
+
+_TWO_ACCOUNTS: Final = (
+    "attach.secret_key: belongs to another account than vault.public_key; "
+    "the API host knows none of the tokens"
+)
+
+
+class AttachEnd(StrEnum):
+    """How attaching a card ended in this run."""
+
+    SETTLED = "settled"
+    """Attached, failed or held."""
+    NEW_TOKEN = "new_token"  # noqa: S105 - an end, no secret.
+    """Its token is proved gone; the row is planned again."""
+    LEFT = "left"
+    """The run stops, or the vault told us nothing: the next run goes on."""
+
+
+class Attacher:
+    """Puts cards on customers.
+
+    Args:
+        vault: The API host; one request a call.
+        commit: Makes intents and outcomes durable.
+        flow_control: Decides when each request may be sent to the API host.
+        policy: The settings.
+        clock: For waits, latencies and the age of tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        vault: CustomerVault,
+        commit: GroupCommit,
+        flow_control: FlowControl,
+        policy: AttachPolicy,
+        clock: Clock,
+    ) -> None:
+        self._vault = vault
+        self._commit = commit
+        self._flow_control = flow_control
+        self._policy = policy
+        self._clock = clock
+        self._recording = AttachRecording(commit)
+        self._defaults = DefaultCards(vault, commit, self._recording, flow_control, clock, policy)
+        self._reader = CustomerReader(vault, flow_control, clock, policy.attempts_max, policy.mark)
+        self._strange = 0
+        self._any_attached = False
+
+    async def know(self, customer: CustomerRecord) -> CustomerRecord | None:
+        """Read a given customer before its first card, and before any token is made for it.
+
+        Returns:
+            The customer as it is now: `given`, or `refused` when it is unknown or deleted; any
+            other as it was. None when the vault told us nothing.
+
+        Raises:
+            CardferryError: The run has to stop.
+        """
+        if customer.given_id is None or customer.state is not CustomerState.WANTED:
+            return customer
+        seen = await self._reader.look_up_given(customer, customer.given_id)
+        if seen is None:
+            return None
+        self._commit.settle(seen)
+        return customer._replace(state=seen.state, customer_id=seen.customer_id, code=seen.code)
+
+    async def attach(self, card: AttachingCard, after: Sequence[Settlement] = ()) -> AttachEnd:
+        """Put a card on its customer, asking again and looking for it where answers are lost.
+
+        Args:
+            card: The card; its customer is known and takes cards.
+            after: The outcome of its token, to be durable with the first intent.
+
+        Raises:
+            CardferryError: The run has to stop; everything that was answered is queued.
+        """
+        backoff = self._flow_control.backoff()
+        while True:
+            asked = await self._ask(card, after)
+            if asked is None:
+                return AttachEnd.LEFT
+            after = ()
+            answer, verdict = asked
+            if verdict.then in {Then.LOCATE, Then.ASK_FOR_CUSTOMER}:
+                verdict = await self._look_into(card, answer, verdict)
+            self._stop_where_told(card, answer, verdict)
+            if verdict.then is not Then.SAME_AGAIN:
+                return await self._ended(card, verdict)
+            if not await backoff.wait(answer.outcome):
+                return AttachEnd.LEFT
+
+    async def _ask(
+        self, card: AttachingCard, after: Sequence[Settlement]
+    ) -> tuple[CustomerAnswer, Verdict] | None:
+        """Send the request once and settle its outcome; None when the run is to stop."""
+        turn = await self._flow_control.reserve_turn()
+        if turn is None:
+            self._commit.settle(*after)
+            return None
+        card.number += 1
+        intent = await self._commit.intend_attach(
+            card.row_id,
+            card.customer.id,
+            card.number,
+            after=after,
+            makes_customer=card.makes_customer,
+        )
+        sent_at = await self._flow_control.wait_for_turn(turn)
+        if sent_at is None:
+            self._judge(card, intent, STOPPED, 0.0)
+            return None
+        try:
+            answer = await self._send(card)
+        except asyncio.CancelledError as cancelled:
+            outcome = self._vault.outcome_of(cancelled)
+            self._judge(card, intent, CustomerAnswer(outcome), self._took_s(sent_at))
+            raise
+        except CardferryError:
+            self._judge(card, intent, STOPPED, 0.0)
+            raise
+        answer = self._reader.reported(answer, card.row_id, sent_at, self._clock.monotonic())
+        return answer, self._judge(card, intent, answer, self._took_s(sent_at))
+
+    async def _send(self, card: AttachingCard) -> CustomerAnswer:
+        customer_id = card.customer.customer_id
+        if customer_id is not None:
+            return await self._vault.add_card(customer_id, card.token_id)
+        fields = self._policy.fields(card.row_id)
+        mark = {MARK: self._policy.mark(card.customer)}
+        metadata = {**fields.get("metadata", {}), **mark}
+        return await self._vault.make_customer(card.token_id, {**fields, "metadata": metadata})
+
+    def _judge(
+        self, card: AttachingCard, intent: AttachIntent, answer: CustomerAnswer, took_s: float
+    ) -> Verdict:
+        """Settle what the request came to, and give what is done next."""
+        card.counted += answer.outcome.kind not in FREE
+        shown = answer.customer
+        sight = None if shown is None else self._reader.sight(shown, card)
+        asked = card.asked(self._clock.monotonic())
+        verdict = after_request(
+            answer.outcome, answer.finding, sight, asked, self._policy.attempts_max
+        )
+        seen = None
+        if verdict.state is AttachState.ATTACHED and shown is not None:
+            card.is_default = shown.default_card == card.card_id
+            state = CustomerState.MADE if card.makes_customer else card.customer.state
+            seen = found(card.customer.id, state, shown)
+        self._recording.settle(card, intent, answer.outcome, verdict, took_s=took_s, seen=seen)
+        return verdict
+
+    async def _look_into(
+        self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict
+    ) -> Verdict:
+        """Find out what the answer left open, and settle that without a request of its own."""
+        seen = None
+        if verdict.then is Then.ASK_FOR_CUSTOMER:
+            verdict = await self._ask_for_customer(card)
+        if verdict.then is Then.LOCATE:
+            verdict, seen = await self._locate(card, answer.finding)
+        if verdict.state is AttachState.ATTACHED or verdict.code is not None:
+            self._recording.settle(card, None, answer.outcome, verdict, seen=seen)
+        return verdict
+
+    async def _ask_for_customer(self, card: AttachingCard) -> Verdict:
+        customer_id = card.customer.customer_id or ""
+        answer = await self._reader.read(card.row_id, lambda: self._vault.customer(customer_id))
+        if answer is None:
+            return Verdict(AttachState.UNATTACHED, Then.END)
+        is_there = answer.customer is not None and not answer.customer.is_deleted
+        asked = card.asked(self._clock.monotonic())
+        return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
+
+    async def _locate(
+        self, card: AttachingCard, cause: Finding | None
+    ) -> tuple[Verdict, CustomerFound | None]:
+        """Look for the card's id, once more where the vault may still be at work on it."""
+        looks = 0
+        unlearnt = Verdict(AttachState.DOUBTED, Then.END)
+        while True:
+            seen = await self._reader.locate(card)
+            if seen is None:
+                return unlearnt, None
+            looks += 1
+            sight, customer = seen
+            verdict = after_locating(sight, cause, looks, card.asked(self._clock.monotonic()))
+            if verdict.then is not Then.LOOK_AGAIN:
+                break
+            await pause(self._clock, YOUNG_S, self._flow_control.stopping)
+            if self._flow_control.stopping.is_set():
+                return unlearnt, None
+        if verdict.state is not AttachState.ATTACHED or customer is None:
+            return verdict, None
+        card.is_default = customer.default_card == card.card_id
+        return verdict, found(card.customer.id, CustomerState.LOCATED, customer)
+
+    def _stop_where_told(
+        self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict
+    ) -> None:
+        """Stop the run where an answer says that going on would be wrong.
+
+        Raises:
+            CardferryError: Why.
+        """
+        if verdict.then is Then.STOP:
+            if verdict.code is AttachCode.MISMATCH:
+                raise mixed_up()
+            raise refused(answer.outcome.setting or answer.outcome.evidence)
+        if verdict.state is AttachState.ATTACHED:
+            self._any_attached = True
+        is_strange = answer.finding is Finding.NOT_FOUND and verdict.then is Then.SAME_AGAIN
+        self._strange = self._strange + 1 if is_strange and card.unknowns == 0 else 0
+        if self._strange >= STRANGE_TOKENS_MAX and not self._any_attached:
+            raise refused(_TWO_ACCOUNTS)
+
+    async def _ended(self, card: AttachingCard, verdict: Verdict) -> AttachEnd:
+        if verdict.state is AttachState.ATTACHED:
+            if card.wants_default and not card.is_default:
+                await self._defaults.move(card)
+            return AttachEnd.SETTLED
+        if verdict.then is Then.NEW_TOKEN:
+            reason = AttachCode.TOKEN_GONE.value
+            self._commit.settle(Retirement(card.row_id, reason, self._commit.now_ms()))
+            return AttachEnd.NEW_TOKEN
+        return AttachEnd.LEFT if verdict.code is None else AttachEnd.SETTLED
+
+    def _took_s(self, sent_at: float) -> float:
+        return self._clock.monotonic() - sent_at

@@ -1,0 +1,108 @@
+"""Holds a tokenized card on its way to a customer, and sees whether an answer shows it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline.ledger.records import CustomerState
+from pipeline.migration.attach_transitions import Asked, Sight
+from pipeline.vault.interface import SentCard
+
+if TYPE_CHECKING:
+    from pipeline.ledger.records import AttachClaim, CustomerRecord
+    from pipeline.vault.interface import Customer, CustomerCard
+
+
+@dataclass(slots=True)
+class AttachingCard:
+    """A row whose token is durable and whose card is to be on a customer; it holds no number.
+
+    Args:
+        row_id: The row.
+        customer: Its customer as the ledger knows it; changed when it is made or found.
+        token_id: The live token.
+        card_id: The card that the token holds; it keeps this id on a customer.
+        token_created_at: When the token was made, by the vault's clock.
+        sent: What the card is recognised by.
+        wants_default: Whether the export flags it as its customer's default card.
+        known_at: The monotonic second since which this process knows the token.
+        number: Requests ever made for it.
+        unknowns: Those whose answers were lost and not cleared up.
+        counted: Requests of this run that count against it.
+        is_default: Whether it was seen to be its customer's default card.
+    """
+
+    row_id: int
+    customer: CustomerRecord
+    token_id: str
+    card_id: str
+    token_created_at: datetime
+    sent: SentCard
+    wants_default: bool
+    known_at: float
+    number: int = 0
+    unknowns: int = 0
+    counted: int = 0
+    is_default: bool = False
+
+    @property
+    def makes_customer(self) -> bool:
+        """Whether its request makes the customer."""
+        return self.customer.customer_id is None
+
+    @property
+    def is_on_given(self) -> bool:
+        """Whether its customer is one that we did not make."""
+        return self.customer.state is CustomerState.GIVEN
+
+    def asked(self, now: float) -> Asked:
+        """Give what an answer is judged by; the token is at least as old as we know it."""
+        return Asked(self.makes_customer, self.unknowns, self.counted, now - self.known_at)
+
+
+def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> AttachingCard:
+    """Give the card of a row that has its token.
+
+    Args:
+        claim: The row; `token_id`, `card_id` and `token_created_s` are there.
+        customer: The row's customer.
+        now: The monotonic second.
+
+    Raises:
+        ValueError: The row has no token.
+    """
+    if claim.token_id is None or claim.card_id is None or claim.token_created_s is None:
+        raise ValueError("the row has no token yet")
+    return AttachingCard(
+        row_id=claim.row_id,
+        customer=customer,
+        token_id=claim.token_id,
+        card_id=claim.card_id,
+        token_created_at=datetime.fromtimestamp(claim.token_created_s, UTC),
+        sent=SentCard(claim.last_digits, claim.expiration_month, claim.expiration_year),
+        wants_default=claim.is_default is True,
+        known_at=now,
+        number=claim.attempts,
+        unknowns=claim.unknowns,
+    )
+
+
+def sight_of(shown: CustomerCard, card: AttachingCard) -> Sight:
+    """Give whether a card that bears our card's id is our card."""
+    found = SentCard(shown.last_digits, shown.expiration_month, shown.expiration_year)
+    return Sight.OURS if found == card.sent else Sight.OTHER
+
+
+def sight_on(customer: Customer, card: AttachingCard) -> Sight:
+    """Give what an answer that shows a customer shows of our card."""
+    expected = card.customer.customer_id
+    if expected is not None and customer.customer_id != expected:
+        return Sight.OTHER
+    for shown in customer.cards:
+        if shown.card_id == card.card_id:
+            return sight_of(shown, card)
+    # More cards than the answer shows, or a customer without ours.
+    is_cut = customer.cards_total > len(customer.cards)
+    return Sight.MISSING if is_cut or not customer.cards else Sight.OTHER

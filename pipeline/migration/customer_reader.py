@@ -1,0 +1,160 @@
+"""Reads customers and cards of the API host: what is there, and whether our card is among it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pipeline.ledger.records import CustomerFound, CustomerState
+from pipeline.migration.attach_transitions import FREE, Sight
+from pipeline.migration.attaching_cards import sight_of, sight_on
+from pipeline.migration.troubles import refused
+from pipeline.model import OutcomeKind
+from pipeline.vault.flow.row_refusals import Refusal
+from pipeline.vault.interface import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pipeline.clock import Clock
+    from pipeline.ledger.records import CustomerRecord
+    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.vault.flow.flow_control import FlowControl
+    from pipeline.vault.interface import Customer, CustomerAnswer, CustomerVault
+
+MARK: Final = "cardferry"
+"""The metadata key by which a customer is known as ours."""
+
+
+class CustomerReader:
+    """Asks the API host what there is, as often as it takes to learn it.
+
+    Args:
+        vault: The API host; one request a call.
+        flow_control: Decides when each request may be sent to it.
+        clock: For waits and latencies.
+        attempts_max: So many counted requests learn nothing before it is given up.
+        mark: Our mark in the metadata of a customer that we make.
+    """
+
+    def __init__(
+        self,
+        vault: CustomerVault,
+        flow_control: FlowControl,
+        clock: Clock,
+        attempts_max: int,
+        mark: Callable[[CustomerRecord], str],
+    ) -> None:
+        self._vault = vault
+        self._flow_control = flow_control
+        self._clock = clock
+        self._attempts_max = attempts_max
+        self._mark = mark
+        self._owners: dict[str, int] = {}
+
+    async def look_up_given(self, customer: CustomerRecord, given_id: str) -> CustomerFound | None:
+        """Read a given customer: `given`, or `refused` when it is unknown or deleted.
+
+        Returns:
+            None when the vault told us nothing.
+
+        Raises:
+            CardferryError: The vault refuses everybody.
+        """
+        answer = await self.read(customer.id, lambda: self._vault.customer(given_id))
+        if answer is None:
+            return None
+        shown = answer.customer
+        if shown is None or shown.is_deleted:
+            return CustomerFound(customer.id, CustomerState.REFUSED, code="customer_unknown")
+        return found(customer.id, CustomerState.GIVEN, shown)
+
+    async def read(
+        self, row: int, call: Callable[[], Awaitable[CustomerAnswer]]
+    ) -> CustomerAnswer | None:
+        """Read something of the API host, again where nothing was learnt; None when it told nothing.
+
+        Raises:
+            CardferryError: The vault refuses everybody.
+        """
+        backoff = self._flow_control.backoff()
+        tries = 0
+        while tries < self._attempts_max:
+            turn = await self._flow_control.reserve_turn()
+            sent_at = None if turn is None else await self._flow_control.wait_for_turn(turn)
+            if sent_at is None:
+                return None
+            answer = self.reported(await call(), row, sent_at, self._clock.monotonic())
+            kind = answer.outcome.kind
+            if kind is OutcomeKind.OK or answer.finding is Finding.NOT_FOUND:
+                return answer
+            if kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
+                raise refused(answer.outcome.setting or answer.outcome.evidence)
+            tries += kind not in FREE
+            if not await backoff.wait(answer.outcome):
+                return None
+        return None
+
+    def reported(
+        self, answer: CustomerAnswer, row: int, sent_at: float, now: float
+    ) -> CustomerAnswer:
+        """Let the flow learn from an answer; a denial that may be one card's is no denial of all."""
+        outcome = answer.outcome
+        refusal = self._flow_control.report(outcome, row, sent_at=sent_at, now=now)
+        if outcome.kind is OutcomeKind.DENIED and refusal is not Refusal.OF_ALL:
+            return answer._replace(outcome=outcome._replace(kind=OutcomeKind.DECLINED))
+        return answer
+
+    def sight(self, customer: Customer, card: AttachingCard) -> Sight:
+        """See our card, on a customer that belongs to nobody else of this run."""
+        owner = self._owners.setdefault(customer.customer_id, card.customer.id)
+        return Sight.OTHER if owner != card.customer.id else sight_on(customer, card)
+
+    async def locate(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
+        """Look for our card's id: on its customer, or through all that were made since its token.
+
+        Returns:
+            What was seen, with the customer that has the card where that was not known before;
+            None when the vault told us nothing.
+
+        Raises:
+            CardferryError: The vault refuses everybody.
+        """
+        customer_id = card.customer.customer_id
+        if customer_id is None:
+            return await self._locate_customer(card)
+        answer = await self.read(card.row_id, lambda: self._vault.card(customer_id, card.card_id))
+        if answer is None:
+            return None
+        if answer.card is None or answer.card.is_deleted:
+            return Sight.MISSING, None
+        return sight_of(answer.card, card), None
+
+    async def _locate_customer(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
+        """Look through the customers made since the token was, by the vault's clock."""
+        offset, total = 0, 0
+        while True:
+            call = partial(self._vault.customers, card.token_created_at, offset=offset)
+            page = await self.read(card.row_id, call)
+            if page is None:
+                return None
+            for customer in page.customers:
+                if any(shown.card_id == card.card_id for shown in customer.cards):
+                    is_marked = customer.metadata.get(MARK) == self._mark(card.customer)
+                    return (self.sight(customer, card) if is_marked else Sight.ELSEWHERE), customer
+            # A customer that was deleted meanwhile moves the others one place forward.
+            offset = 0 if page.total < total else offset + len(page.customers)
+            total = page.total
+            if not page.customers or offset >= total:
+                return Sight.MISSING, None
+
+
+def found(customer: int, state: CustomerState, shown: Customer) -> CustomerFound:
+    """Give what the ledger keeps of a customer that the vault showed."""
+    return CustomerFound(
+        id=customer,
+        state=state,
+        customer_id=shown.customer_id,
+        livemode=shown.livemode,
+        created_s=int(shown.created_at.timestamp()),
+    )

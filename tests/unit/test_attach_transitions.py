@@ -1,0 +1,171 @@
+"""The attach protocol's rules, one by one: what each answer makes of a card."""
+
+import itertools
+
+import pytest
+
+from pipeline.ledger.records import AttachState
+from pipeline.migration.attach_transitions import (
+    Asked,
+    AttachCode,
+    Sight,
+    Then,
+    after_asking_for_customer,
+    after_locating,
+    after_request,
+)
+from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.interface import Finding
+
+FIRST = Asked(makes_customer=True, unknowns=0, counted=1, token_age_s=1.0)
+ADDS = FIRST._replace(makes_customer=False)
+
+
+def judged(kind, asked=FIRST, finding=None, sight=None):
+    return after_request(Outcome(kind, "an answer"), finding, sight, asked, attempts_max=5)
+
+
+@pytest.mark.parametrize("unknowns", [0, 2])
+def test_a_card_that_is_seen_is_attached_and_leaves_no_question(unknowns):
+    """Every answer that was lost before is cleared up with it."""
+    verdict = judged(OutcomeKind.OK, FIRST._replace(unknowns=unknowns), sight=Sight.OURS)
+
+    assert verdict == (AttachState.ATTACHED, Then.END, None, -unknowns)
+
+
+@pytest.mark.parametrize("sight", [Sight.OTHER, Sight.ELSEWHERE, None])
+def test_an_answer_about_another_card_holds_the_row_and_stops_the_run(sight):
+    """The vault mixed cards up; one card more may exist unseen."""
+    verdict = judged(OutcomeKind.OK, sight=sight)
+
+    assert verdict == (AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+
+
+def test_a_yes_that_shows_no_card_is_a_question():
+    """The list may be cut at twenty: the card is looked for by its id."""
+    assert judged(OutcomeKind.OK, sight=Sight.MISSING) == (
+        AttachState.DOUBTED,
+        Then.LOCATE,
+        None,
+        1,
+    )
+
+
+def test_a_lost_answer_is_asked_for_by_the_same_request():
+    """Until there were too many; then the card is looked for."""
+    assert judged(OutcomeKind.AMBIGUOUS) == (AttachState.DOUBTED, Then.SAME_AGAIN, None, 1)
+    worn = judged(OutcomeKind.AMBIGUOUS, FIRST._replace(counted=5))
+    assert (worn.state, worn.then) == (AttachState.DOUBTED, Then.LOCATE)
+
+
+@pytest.mark.parametrize("asked", [FIRST, ADDS, FIRST._replace(unknowns=1)])
+def test_a_used_token_is_always_looked_for(asked):
+    """Done before, or somebody else's: only finding our card tells."""
+    assert judged(OutcomeKind.REJECTED, asked, Finding.USED).then is Then.LOCATE
+
+
+def test_a_missing_token_is_believed_gone_only_when_it_is_old_and_no_answer_was_lost():
+    """A storm of 404s makes no second token of a young one."""
+    old = FIRST._replace(token_age_s=61.0)
+    verdicts = [
+        judged(OutcomeKind.REJECTED, asked, Finding.NOT_FOUND).then
+        for asked in (FIRST, old, old._replace(unknowns=1))
+    ]
+
+    assert verdicts == [Then.SAME_AGAIN, Then.NEW_TOKEN, Then.LOCATE]
+
+
+def test_a_404_on_a_known_customer_asks_first_which_of_the_two_is_missing():
+    """The customer, or the token."""
+    assert judged(OutcomeKind.REJECTED, ADDS, Finding.NOT_FOUND).then is Then.ASK_FOR_CUSTOMER
+    missing = Outcome(OutcomeKind.REJECTED, "status 404")
+    there = Outcome(OutcomeKind.OK, "as asked for")
+    lost = Outcome(OutcomeKind.AMBIGUOUS, "read timeout")
+    old = ADDS._replace(token_age_s=61.0)
+
+    gone = after_asking_for_customer(missing, is_there=False, asked=old)
+    assert (gone.state, gone.code) == (AttachState.FAILED, AttachCode.CUSTOMER_UNKNOWN)
+    deleted = after_asking_for_customer(there, is_there=False, asked=old)
+    assert deleted.code is AttachCode.CUSTOMER_UNKNOWN
+    assert after_asking_for_customer(there, is_there=True, asked=old).then is Then.NEW_TOKEN
+    assert after_asking_for_customer(lost, is_there=False, asked=old).then is Then.ASK_FOR_CUSTOMER
+
+
+def test_an_error_that_speaks_of_the_card_is_final_unless_an_answer_was_lost():
+    """The lost one may have been a success."""
+    assert judged(OutcomeKind.REJECTED) == (AttachState.FAILED, Then.END, AttachCode.REJECTED, 0)
+    assert judged(OutcomeKind.REJECTED, FIRST._replace(unknowns=1)).then is Then.LOCATE
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.THROTTLED, OutcomeKind.NOT_SENT])
+def test_what_the_vault_never_looked_at_is_sent_again_however_often(kind):
+    """It counts against nobody."""
+    assert judged(kind, FIRST._replace(counted=99)) == (
+        AttachState.UNATTACHED,
+        Then.SAME_AGAIN,
+        None,
+        0,
+    )
+
+
+def test_other_refusals_wear_a_card_out():
+    """Retryable; a card in doubt is looked for first."""
+    tired = FIRST._replace(counted=5)
+
+    assert judged(OutcomeKind.DECLINED).then is Then.SAME_AGAIN
+    assert judged(OutcomeKind.DECLINED, tired).code is AttachCode.WORN_OUT
+    assert judged(OutcomeKind.DECLINED, tired._replace(unknowns=1)).then is Then.LOCATE
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.FATAL, OutcomeKind.DENIED])
+def test_a_refusal_of_everybody_stops_the_run_and_blames_no_card(kind):
+    """The card waits for the next run."""
+    assert judged(kind) == (AttachState.UNATTACHED, Then.STOP, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("cause", "asked", "code"),
+    [
+        (Finding.USED, FIRST, AttachCode.UNLOCATED),
+        (Finding.USED, ADDS, AttachCode.TOKEN_USED),
+        (None, FIRST._replace(unknowns=1), AttachCode.WORN_OUT),
+    ],
+)
+def test_a_card_that_is_nowhere_is_looked_for_twice(cause, asked, code):
+    """Late work may still be under way at the first look."""
+    assert after_locating(Sight.MISSING, cause, 1, asked).then is Then.LOOK_AGAIN
+    assert after_locating(Sight.MISSING, cause, 2, asked).code is code
+
+
+def test_a_token_that_is_nowhere_after_two_looks_is_gone():
+    """That is the proof which a 404 after a lost answer needs; the questions are cleared up."""
+    asked = FIRST._replace(unknowns=1, token_age_s=90.0)
+
+    assert after_locating(Sight.MISSING, Finding.NOT_FOUND, 2, asked) == (
+        AttachState.UNATTACHED,
+        Then.NEW_TOKEN,
+        AttachCode.TOKEN_GONE,
+        -1,
+    )
+
+
+def test_a_card_on_a_strangers_customer_is_held():
+    """Somebody else used the token; no new one is made without an operator."""
+    verdict = after_locating(Sight.ELSEWHERE, Finding.USED, 1, FIRST._replace(unknowns=1))
+
+    assert verdict == (AttachState.HELD, Then.END, AttachCode.TOKEN_USED, -1)
+
+
+def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
+    """Over everything that can be asked: the two ways in which cards would be doubled or lost."""
+    facts = itertools.product((True, False), (0, 1), (1, 5), (1.0, 90.0))
+    for makes, unknowns, counted, age in facts:
+        asked = Asked(makes, unknowns, counted, age)
+        for kind, finding in itertools.product(OutcomeKind, (None, *Finding)):
+            verdict = judged(kind, asked, finding, Sight.OURS)
+            if verdict.then is Then.NEW_TOKEN:
+                assert (finding, unknowns) == (Finding.NOT_FOUND, 0)
+                assert age > 60
+            if unknowns and verdict.then is not Then.END:
+                assert verdict.unknowns >= 0
+                assert verdict.state in {AttachState.DOUBTED, AttachState.HELD}
