@@ -48,15 +48,18 @@ class SendQueue:
         rate, clock, stopping = self._rate, self._clock, self._stopping
         if not self._line.locked() and not stopping.is_set():
             now = clock.monotonic()
-            if rate.earliest(now) <= now + self._lead_s:
-                return self._hand_out(now)
+            turn = rate.reserve_within(now, self._lead_s)
+            if turn is not None:
+                self._handed_out[turn] = now
+                return turn
         async with self._line:
             while not stopping.is_set():
                 now = clock.monotonic()
-                early_s = rate.earliest(now) - now - self._lead_s
-                if early_s <= _PRECISION_S:
-                    return self._hand_out(now)
-                await pause(clock, early_s, stopping)
+                turn = rate.reserve_within(now, self._lead_s + _PRECISION_S)
+                if turn is not None:
+                    self._handed_out[turn] = now
+                    return turn
+                await pause(clock, rate.earliest(now) - now - self._lead_s, stopping)
         return None
 
     async def reach(self, turn: float) -> float | None:
@@ -72,8 +75,7 @@ class SendQueue:
         while not self._stopping.is_set():
             if turn - now > _PRECISION_S:
                 await pause(self._clock, turn - now, self._stopping)
-            elif self._rate.still_valid(turn, now):
-                self._rate.departed(now)
+            elif self._rate.depart(turn, now):
                 return now
             else:
                 again = await self.reserve()
@@ -83,11 +85,6 @@ class SendQueue:
                 turn = again
             now = self._clock.monotonic()
         return None
-
-    def _hand_out(self, now: float) -> float:
-        turn = self._rate.reserve(now)
-        self._handed_out[turn] = now
-        return turn
 
     def _adapt(self, took_s: float) -> None:
         """Let the lead follow how long rows take from their turn to their durable intent."""

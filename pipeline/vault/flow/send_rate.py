@@ -87,6 +87,17 @@ class AdaptiveRate:
         self._next_at = turn + self._interval
         return turn
 
+    def reserve_within(self, now: float, lead_s: float) -> float | None:
+        """Give a turn as `reserve` does if it is no further away than that; else take none."""
+        return self.reserve(now) if self.earliest(now) <= now + lead_s else None
+
+    def depart(self, turn: float, now: float) -> bool:
+        """Say whether a send may leave now in its turn, and take in that it does."""
+        if not self.still_valid(turn, now):
+            return False
+        self.departed(now)
+        return True
+
     def still_valid(self, turn: float, now: float) -> bool:
         """Say whether a send may leave now in a turn that was reserved before.
 

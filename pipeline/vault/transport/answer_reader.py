@@ -68,12 +68,14 @@ class AnswerReader:
         self._chunks.clear()
 
     def feed(self, piece: bytes) -> Answer | None:
-        """Take the next bytes; give the answer if they end it.
+        """Take the next bytes; give the answer if they end it. After one, the next is expected.
 
         Raises:
             InvalidAnswer: Junk, too long, too many 1xx, or more than one answer. A piece that goes
                 on after a whole answer is refused with it: the true answer may be the second.
         """
+        if self._complete:
+            self.reset()
         self._received += len(piece)
         try:
             self._parser.feed_data(piece)

@@ -139,7 +139,6 @@ class Connection(asyncio.Protocol):
         if not self._reader.keep_alive or self._unsent:
             self.abort()
             return False
-        self._reader.reset()
         self.idle_since = now
         return True
 
