@@ -7,12 +7,24 @@ Exports hold few different expirations, so each different text is read once.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
-_PARTS: Final = re.compile("YYYY|YY|MM")
+_PARTS: Final = re.compile("YYYY|YY|MMM|MM|DD")
+_DIGITS: Final = {
+    "MM": "(?P<month>[0-9]{2})",
+    "MMM": "(?P<month>[A-Za-z]{3})",
+    "YY": "(?P<year>[0-9]{2})",
+    "YYYY": "(?P<year>[0-9]{4})",
+    "DD": "(?:0?[1-9]|[12][0-9]|3[01])",
+}
+_TIME: Final = "(?:[T ] *[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)? *(?:Z|[+-][0-9:]{2,6})?)?"
+_NAMES: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH_NAMES: Final = {name: str(month) for month, name in enumerate(_NAMES, 1)}
 _CENTURY: Final = 2000
 
 MONTHS: Final = {
@@ -28,33 +40,87 @@ YEARS: Final = {
 """Every way to write a year of which a card could tell."""
 
 
-def split_expirations(texts: Sequence[str], layout: str) -> tuple[list[str], list[str]]:
+LAYOUTS: Final = (
+    "MM/YY",
+    "MM/YYYY",
+    "MM-YY",
+    "MM-YYYY",
+    "MMYY",
+    "MMYYYY",
+    "YYMM",
+    "YYYYMM",
+    "YYYY-MM",
+    "YYYY/MM",
+    "YYYY-MM-DD",
+    "MMM-YY",
+)
+"""Every way to write month and year in one column; a time of day may follow a whole date."""
+
+
+def split_expirations(texts: Sequence[str], layouts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split expirations of one column into the texts of months and years.
 
     Args:
         texts: Expirations as exported, blanks stripped.
-        layout: `MM`, `YY` or `YYYY` in any order with any separator, such as `MM/YY` or `YYYYMM`.
-            Where there is a separator the month may have one digit.
+        layouts: The layouts that a text may have, of `LAYOUTS`. Where there is a sign between
+            month and year the month may have one digit, and blanks may stand around the sign.
 
     Returns:
-        Months and years; two empty texts where the text is not laid out so.
+        Months and years as numbers are written; two empty texts where a text has none of the
+        layouts, or where two of them read another month or year in it.
     """
-    separated = bool(_PARTS.sub("", layout))
-    digits = {"MM": "([0-9]{1,2})" if separated else "([0-9]{2})"}
-    digits |= {"YY": "([0-9]{2})", "YYYY": "([0-9]{4})"}
-    parts = _PARTS.findall(layout)
-    literals = [re.escape(literal) for literal in _PARTS.split(layout)]
-    pattern = re.compile(
-        literals[0]
-        + "".join(digits[part] + literal for part, literal in zip(parts, literals[1:], strict=True))
-    )
-    month_first = parts[0] == "MM"
-    known: dict[str, tuple[str, str]] = {}
-    for text in set(texts):
-        found = pattern.fullmatch(text)
-        if found is None:
-            known[text] = ("", "")
-        else:
-            known[text] = (found[1], found[2]) if month_first else (found[2], found[1])
+    patterns = [_pattern(layout) for layout in layouts]
+    known = {text: _only(_readings(text, patterns)) for text in set(texts)}
     pairs = [known[text] for text in texts]
     return [month for month, _ in pairs], [year for _, year in pairs]
+
+
+def agreed_expirations(
+    columns: Sequence[tuple[Sequence[str], Sequence[str], Sequence[str]]],
+) -> tuple[list[str], list[str]]:
+    """Give the one expiration of each row that has it in several columns.
+
+    Args:
+        columns: For each column its texts, and the months and years that were read in them.
+
+    Returns:
+        Months and years; two empty texts where no column has a text, where one of them could not
+        be read, or where two differ.
+    """
+    pairs = []
+    for row in zip(*(zip(*column, strict=True) for column in columns), strict=True):
+        found = {_numbers(month, year) for text, month, year in row if text}
+        pairs.append(_only(found))
+    return [month for month, _ in pairs], [year for _, year in pairs]
+
+
+def _numbers(month: str, year: str) -> tuple[str, str]:
+    if month not in MONTHS or year not in YEARS:
+        return "", ""
+    return str(MONTHS[month]), str(YEARS[year])
+
+
+def _only(found: AbstractSet[tuple[str, str]]) -> tuple[str, str]:
+    return next(iter(found)) if len(found) == 1 else ("", "")
+
+
+def _readings(text: str, patterns: Sequence[re.Pattern[str]]) -> set[tuple[str, str]]:
+    found = set()
+    for pattern in patterns:
+        match = pattern.fullmatch(text)
+        if match is not None:
+            month = match["month"].casefold()
+            pair = _numbers(_MONTH_NAMES.get(month, month), match["year"])
+            # A month 13 is not that layout; alone it is no expiration either.
+            found |= {pair} - {("", "")}
+    return found
+
+
+@lru_cache(maxsize=len(LAYOUTS))
+def _pattern(layout: str) -> re.Pattern[str]:
+    parts = _PARTS.findall(layout)
+    signs = [sign for sign in _PARTS.split(layout) if sign]
+    digits = _DIGITS | ({"MM": "(?P<month>[0-9]{1,2})"} if signs else {})
+    between = rf" *{re.escape(signs[0])} *" if signs else ""
+    text = between.join(digits[part] for part in parts)
+    return re.compile(text + _TIME if "DD" in parts else text, re.IGNORECASE)

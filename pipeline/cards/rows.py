@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 CARRY_PREFIX: Final = "carry:"
 """Stands before the source name of a carried column in a frame, so that it hides no card field."""
 
+_PART: Final = "#"
+
+CUSTOMER_COLUMNS: Final = ("customer", "customer_id", "is_default")
+"""What tells which cards are one customer's, whom the vault knows already, and whose default."""
+
 ADDRESS_COLUMNS: Final = (
     "city",
     "country",
@@ -36,10 +41,14 @@ class ReaderOptions:
     """What the reader must know of an export.
 
     Args:
-        columns: Canonical name to source column (a dotted path in JSONL): `legacy_id`, `number`,
-            `name`, `expiration_month` and `expiration_year` unless `expiration` is given, and any
-            of `ADDRESS_COLUMNS`.
-        expiration: Source column and format of an expiration in one column, such as `MM/YY`.
+        columns: Canonical name to source column (a dotted path in JSON), or columns that are
+            joined by a blank: `legacy_id`, `number`, `name`, `expiration_month` and
+            `expiration_year` unless `expiration` is given, and any of `ADDRESS_COLUMNS` and
+            `CUSTOMER_COLUMNS`.
+        expiration: Source columns that hold month and year together, each with the layouts that
+            its values may have, such as `MM/YY`.
+        may_lack: Canonical names that an export need not have, as a preset's optional ones.
+        null_values: Texts that mean "empty".
         carry: Source columns that are copied into the mapping.
         format: `csv` or `jsonl`; None judges by the first character.
         encoding: A superset of ASCII; a byte order mark in the export wins over it.
@@ -51,8 +60,10 @@ class ReaderOptions:
         row_bytes_max: Bytes that a record may have, with its line ends.
     """
 
-    columns: Mapping[str, str]
-    expiration: tuple[str, str] | None = None
+    columns: Mapping[str, str | tuple[str, ...]]
+    expiration: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    may_lack: frozenset[str] = frozenset()
+    null_values: frozenset[str] = frozenset()
     carry: tuple[str, ...] = ()
     format: str | None = None
     encoding: str = "utf-8"
@@ -64,11 +75,30 @@ class ReaderOptions:
     row_bytes_max: int = 65_536
 
     def wanted(self) -> dict[str, str]:
-        """Give frame column to source column, for everything that is read."""
-        wanted = dict(self.columns)
-        if self.expiration is not None:
-            wanted["expiration"] = self.expiration[0]
+        """Give frame column to source column, for everything that is read.
+
+        What is put together from several columns has a frame column for each part, such as
+        `name#0`, until the reader has joined them.
+        """
+        wanted = {}
+        for name, source in self.columns.items():
+            if isinstance(source, str):
+                wanted[name] = source
+            else:
+                wanted |= {part_name(name, place): part for place, part in enumerate(source)}
+        for place, (source, _) in enumerate(self.expiration):
+            wanted[part_name("expiration", place)] = source
         return wanted | {CARRY_PREFIX + source: source for source in self.carry}
+
+
+def part_name(name: str, place: int) -> str:
+    """Name the frame column of one part of a field, counted from 0."""
+    return f"{name}{_PART}{place}"
+
+
+def whole_name(name: str) -> str:
+    """Give the canonical name of a frame column that may be a part of it."""
+    return name if name.startswith(CARRY_PREFIX) else name.partition(_PART)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from pipeline.cards.countries import COUNTRIES
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
 from pipeline.cards.pan import Shape
-from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, Cards, Chunk
+from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
 from pipeline.cards.scan_numbers import find_numbers
 from pipeline.cards.scan_streams import search_pieces
 from pipeline.config.policies import OnExpired
@@ -47,6 +47,7 @@ VALID_YEARS_MAX: Final = 50
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MONTHS_A_YEAR: Final = 12
+_FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
 # With a letter: sixteen digits in the shape of a UUID are somebody's attempt to hide them.
 _IDENTITY: Final = re.compile(
     "(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
@@ -160,9 +161,7 @@ def _column(chunk: Chunk, name: str) -> npt.NDArray[np.object_]:
 
 def _further_columns(chunk: Chunk) -> list[str]:
     return [
-        name
-        for name in chunk.frame.columns
-        if name in ADDRESS_COLUMNS or name.startswith(CARRY_PREFIX)
+        name for name in chunk.frame.columns if name in _FURTHER or name.startswith(CARRY_PREFIX)
     ]
 
 

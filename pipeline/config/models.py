@@ -141,11 +141,52 @@ class VaultSettings(Section):
         return self
 
 
-class ExpirationColumn(Section):
-    """One source column that holds month and year together."""
+Text = Annotated[str, Field(min_length=1)]
+Texts = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
 
-    column: str = Field(min_length=1, description="source column")
-    format: Literal["MM/YY", "MM/YYYY", "MMYY", "MMYYYY", "YYMM", "YYYYMM", "YYYY-MM"] = "MM/YY"
+
+def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+Layout = Literal[
+    "MM/YY",
+    "MM/YYYY",
+    "MM-YY",
+    "MM-YYYY",
+    "MMYY",
+    "MMYYYY",
+    "YYMM",
+    "YYYYMM",
+    "YYYY-MM",
+    "YYYY/MM",
+    "YYYY-MM-DD",
+    "MMM-YY",
+]
+
+
+class ExpirationColumn(Section):
+    """Source columns that hold month and year together."""
+
+    column: Texts = Field(description="source column, or a list of them")
+    format: Layout | Annotated[tuple[Layout, ...], Field(min_length=1)] = "MM/YY"
+
+    @model_validator(mode="after")
+    def _as_many_formats_as_columns(self) -> ExpirationColumn:
+        columns, formats = _listed(self.column), _listed(self.format)
+        if len(columns) > 1 and len(formats) > 1 and len(columns) != len(formats):
+            raise ValueError("name one format, or as many as columns")
+        return self
+
+    def readings(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Give each source column with the formats that its values may have.
+
+        Of two lists the first format is of the first column, and so on.
+        """
+        columns, formats = _listed(self.column), _listed(self.format)
+        if len(columns) > 1 and len(formats) > 1:
+            return tuple((name, (layout,)) for name, layout in zip(columns, formats, strict=True))
+        return tuple((name, formats) for name in columns)
 
 
 class ColumnSettings(Section):
@@ -153,10 +194,13 @@ class ColumnSettings(Section):
 
     legacy_id: str = "legacy_id"
     number: str = "number"
-    name: str = "name"
+    name: Texts = "name"
     expiration_month: str | None = None
     expiration_year: str | None = None
     expiration: ExpirationColumn | None = None
+    customer: Text | None = None
+    customer_id: Text | None = None
+    is_default: Text | None = None
     city: str | None = None
     country: str | None = None
     email: str | None = None
@@ -178,18 +222,18 @@ class ColumnSettings(Section):
         return given
 
     @model_validator(mode="after")
-    def _one_kind_of_expiration(self) -> ColumnSettings:
+    def _whole_expiration(self) -> ColumnSettings:
         parts = (self.expiration_month is not None, self.expiration_year is not None)
-        if (self.expiration is not None) == any(parts) or (any(parts) and not all(parts)):
-            raise ValueError("name expiration_month and expiration_year, or expiration alone")
+        if any(parts) != all(parts) or not (any(parts) or self.expiration):
+            raise ValueError("name expiration_month and expiration_year, or expiration, or both")
         return self
 
-    def sources(self) -> dict[str, str]:
-        """Give canonical name → source column for every single column that is set."""
+    def sources(self) -> dict[str, str | tuple[str, ...]]:
+        """Give canonical name → source column, or columns, for every one that is set."""
         return {
             name: value
             for name in type(self).model_fields
-            if isinstance(value := getattr(self, name), str)
+            if isinstance(value := getattr(self, name), (str, tuple))
         }
 
 
@@ -208,6 +252,7 @@ class ExportSettings(Section):
     )
     allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
+    null_values: tuple[str, ...] = Field((), description='texts that mean "empty"')
     carry: tuple[str, ...] = Field((), description="source columns copied into the mapping")
     plain_bytes_max: int = Field(
         64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
+from pipeline.cards.rows import whole_name
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
@@ -55,6 +56,11 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
     wanted = options.wanted()
     refuse_mapped_security_codes(options)
     _refuse_security_codes(names, options)
+    wanted = {
+        name: source
+        for name, source in wanted.items()
+        if source in names or whole_name(name) not in options.may_lack
+    }
     missing = [name for name, source in wanted.items() if source not in names]
     if missing:
         raise _missing(missing, names, options)
@@ -117,4 +123,4 @@ def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> Ex
 
 def _listed(names: list[str], options: ReaderOptions) -> str:
     wanted = options.wanted()
-    return ", ".join(f"{name} (column `{wanted[name]}`)" for name in names)
+    return ", ".join(f"{whole_name(name)} (column `{wanted[name]}`)" for name in names)

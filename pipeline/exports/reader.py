@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pipeline.cards.field_formats import split_expirations
 from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk, ReaderOptions
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
+from pipeline.exports.card_fields import card_fields
 from pipeline.exports.columns import BLANKS, column_places, refuse_mapped_security_codes
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
 from pipeline.exports.json_records import json_records
@@ -168,15 +168,14 @@ def _chunk(
     unreadable = [rejection.row - first_row for rejection in rejections]
     rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
     columns = list(zip(*readable, strict=True))
-    texts = {
-        name: [text.strip(BLANKS) for text in columns[place]] if columns else []
-        for name, place in places.items()
-    }
+    texts = card_fields(
+        {
+            name: [text.strip(BLANKS) for text in columns[place]] if columns else []
+            for name, place in places.items()
+        },
+        options,
+    )
     numbers = PanColumn.from_texts(texts.pop("number"))
-    if options.expiration is not None:
-        texts["expiration_month"], texts["expiration_year"] = split_expirations(
-            texts.pop("expiration"), options.expiration[1]
-        )
     # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
     frame = pd.DataFrame(
         {name: np.array(column, dtype=object) for name, column in texts.items()},

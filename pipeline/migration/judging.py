@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import starmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pipeline.cards.rows import Cards, ReaderOptions
     from pipeline.config.policies import OnExpired
     from pipeline.exports.sealed_export import PlainBlocks
+
+
+_YES: Final = frozenset(("true", "yes", "1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,23 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
-    values = zip(frame.index.tolist(), *lists, carries, strict=True)
+    customers = _customers(frame)
+    values = zip(frame.index.tolist(), *lists, carries, *customers, strict=True)
     return list(starmap(PlannedCard, values))
+
+
+def _customers(frame: pd.DataFrame) -> list[list[Any]]:
+    """Give each card's customer, existing customer and whether it is the default, or None."""
+    nobody: list[Any] = [None] * len(frame)
+    found = [
+        [text or None for text in frame[name].tolist()] if name in frame.columns else nobody
+        for name in ("customer", "customer_id")
+    ]
+    if "is_default" not in frame.columns:
+        return [*found, nobody]
+    rows = zip(frame["is_default"].tolist(), frame["legacy_id"].tolist(), strict=True)
+    # Some exports give the customer's default card by its id, on every card's row.
+    return [*found, [text.casefold() in _YES or text == legacy_id for text, legacy_id in rows]]
 
 
 def _carry_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:

@@ -51,7 +51,8 @@ def reading(settings: Settings) -> Reading:
     return Reading(
         options=ReaderOptions(
             columns=export.columns.sources(),
-            expiration=(expiration.column, expiration.format) if expiration else None,
+            expiration=expiration.readings() if expiration else (),
+            null_values=frozenset(export.null_values),
             carry=export.carry,
             format=export.format,
             encoding=export.encoding,

@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 from pipeline.cards.detect import contains_pan
+from pipeline.cards.field_formats import split_expirations
 from pipeline.cards.rows import ReaderOptions
 from pipeline.config.policies import Multiline, Quoting
 from pipeline.errors import ExportRefused
@@ -476,7 +477,7 @@ def test_an_expiration_in_one_column_is_split(layout, text):
     """Every format of the settings gives a month and a year."""
     columns = {name: COLUMNS[name] for name in ("legacy_id", "number", "name")}
     raw = f"id,card_number,card_holder,expiry\na,{VISA},Somchai, {text} \n".encode()
-    (chunk,) = read([raw], ReaderOptions(columns, expiration=("expiry", layout)))
+    (chunk,) = read([raw], ReaderOptions(columns, expiration=(("expiry", (layout,)),)))
     months, years = chunk.frame["expiration_month"], chunk.frame["expiration_year"]
 
     assert (int(months[1]), int(years[1]) % 100) == (3, 31)
@@ -489,9 +490,80 @@ def test_an_expiration_in_another_layout_is_left_empty(text):
     """What is not laid out as the settings say is not guessed at."""
     columns = {name: COLUMNS[name] for name in ("legacy_id", "number", "name")}
     raw = f"id,card_number,card_holder,expiry\na,{VISA},Somchai,{text}\n".encode()
-    (chunk,) = read([raw], ReaderOptions(columns, expiration=("expiry", "MM/YY")))
+    (chunk,) = read([raw], ReaderOptions(columns, expiration=(("expiry", ("MM/YY",)),)))
 
     assert chunk.frame.loc[1, ["expiration_month", "expiration_year"]].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "layouts", "expected"),
+    [
+        ("12 / 27", ("MM/YY",), ("12", "2027")),
+        ("1/27", ("MM/YY",), ("1", "2027")),
+        ("12-27", ("MM-YY",), ("12", "2027")),
+        ("3-2031", ("MM-YYYY",), ("3", "2031")),
+        ("dec-27", ("MMM-YY",), ("12", "2027")),
+        ("Foo-27", ("MMM-YY",), ("", "")),
+        ("2027/12", ("YYYY-MM", "YYYY/MM"), ("12", "2027")),
+        ("2027-12-31", ("YYYY-MM-DD",), ("12", "2027")),
+        ("2027-12-31T23:59:59.5+07:00", ("YYYY-MM-DD",), ("12", "2027")),
+        ("2027-12-31 00:00:00", ("YYYY-MM-DD",), ("12", "2027")),
+        ("2027-12-32", ("YYYY-MM-DD",), ("", "")),
+        ("1212", ("MMYY", "YYMM"), ("12", "2012")),
+        ("1227", ("MMYY", "YYMM"), ("12", "2027")),
+        ("0712", ("MMYY", "YYMM"), ("", "")),
+        ("00/00", ("MM/YY",), ("", "")),
+    ],
+)
+def test_an_expiration_is_read_in_one_layout_or_not_at_all(text, layouts, expected):
+    """Blanks, times and lists of layouts are read; two readings of one value are none."""
+    months, years = split_expirations([text], layouts)
+
+    assert (months[0], years[0]) == expected
+
+
+ADYEN = (("YYMM", ("YYMM",)), ("MMYY", ("MMYY",)))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("3,2031,,", ("3", "2031")),
+        (",,3103,", ("3", "2031")),
+        (",,,0331", ("3", "2031")),
+        ("03,31,3103,0331", ("3", "2031")),
+        ("3,2031,3103,0431", ("", "")),
+        ("3,,3103,", ("", "")),
+        (",,31x3,0331", ("", "")),
+        (",,,", ("", "")),
+    ],
+)
+def test_expirations_in_several_columns_agree_or_are_none(row, expected):
+    """Whichever columns are filled give the expiration; where they differ nobody chooses."""
+    raw = f"id,card_number,card_holder,exp_month,exp_year,YYMM,MMYY\na,{VISA},Somchai,{row}\n"
+    (chunk,) = read([raw.encode()], ReaderOptions(COLUMNS, expiration=ADYEN))
+
+    assert tuple(chunk.frame.loc[1, ["expiration_month", "expiration_year"]]) == expected
+
+
+def test_a_name_in_two_columns_is_joined_by_a_blank():
+    """First and last names stand in the order of the settings; an empty part leaves no blank."""
+    raw = (
+        f"id,last,first,card_number,exp_month,exp_year\na,Lee,Ann,{VISA},1,30\nb,Roe,,{VISA},1,30\n"
+    )
+    options = ReaderOptions(COLUMNS | {"name": ("first", "last")})
+    (chunk,) = read([raw.encode()], options)
+
+    assert chunk.frame["name"].tolist() == ["Ann Lee", "Roe"]
+
+
+def test_the_words_for_nothing_are_empty_fields():
+    """A text of `null_values` is empty wherever it stands alone, and only there."""
+    raw = HEAD + f"NULL,{VISA},NULL Nullsson,12,\\N\n".encode()
+    options = ReaderOptions(COLUMNS, null_values=frozenset(("NULL", "\\N")))
+    (chunk,) = read([raw], options)
+
+    assert chunk.frame.iloc[0].tolist() == ["", "NULL Nullsson", "12", ""]
 
 
 LINE = '{"id": "%s", "card_number": "4242424242424242", "card_holder": "Somchai", "exp_month": 12}'

@@ -1,0 +1,59 @@
+"""Puts the fields of cards together from the source columns that hold them or parts of them.
+
+Columns of texts in, columns of texts under canonical names out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.cards.field_formats import agreed_expirations, split_expirations
+from pipeline.cards.rows import part_name
+
+if TYPE_CHECKING:
+    from pipeline.cards.rows import ReaderOptions
+
+
+def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str, list[str]]:
+    """Give the fields of some rows under canonical names.
+
+    Args:
+        texts: Frame column, as `ReaderOptions.wanted` names them, to a text a row, blanks stripped.
+        options: Which fields have parts, and which texts mean "empty".
+
+    Returns:
+        Canonical name to a text a row: names joined by a blank, and month and year, empty where
+        they cannot be told.
+    """
+    fields = dict(texts)
+    if options.null_values:
+        fields = {name: _without_nulls(column, options) for name, column in fields.items()}
+    for name, source in options.columns.items():
+        if not isinstance(source, str):
+            parts = [fields.pop(part_name(name, place)) for place in range(len(source))]
+            fields[name] = [" ".join(filter(None, row)) for row in zip(*parts, strict=True)]
+    if options.expiration:
+        months, years = _expirations(fields, options)
+        fields["expiration_month"], fields["expiration_year"] = months, years
+    return fields
+
+
+def _without_nulls(column: list[str], options: ReaderOptions) -> list[str]:
+    nulls = options.null_values
+    return ["" if text in nulls else text for text in column]
+
+
+def _expirations(
+    fields: dict[str, list[str]], options: ReaderOptions
+) -> tuple[list[str], list[str]]:
+    columns = []
+    for place, (_, layouts) in enumerate(options.expiration):
+        texts = fields.pop(part_name("expiration", place), None)
+        if texts is not None:
+            columns.append((texts, *split_expirations(texts, layouts)))
+    if {"expiration_month", "expiration_year"} <= fields.keys():
+        months, years = fields["expiration_month"], fields["expiration_year"]
+        columns.append(([*map("".join, zip(months, years, strict=True))], months, years))
+    if len(columns) == 1:
+        return columns[0][1], columns[0][2]
+    return agreed_expirations(columns)
