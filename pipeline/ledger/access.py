@@ -80,7 +80,8 @@ class Access:
         Unless a transaction is open, the statement is one of its own and has to check the epoch.
 
         Raises:
-            DiskFull: There is no room; nothing was written, and less may still find room.
+            DiskFull: There is no room; nothing was written. With the reserve given up, what has
+                to be written may be tried once more.
             LocalStorageFailed: The disk refused, now or before.
             VerificationFailed: A rule of the schema was broken.
         """
@@ -89,10 +90,10 @@ class Access:
         try:
             with self._signals.held(), self._waiting.write(), ledger_trouble():
                 yield self._driver
-        except DiskFull:
-            raise
         except LocalStorageFailed as failure:
-            self._failure = failure
+            # What a full disk refused is not there in part, and finds its place in our own room.
+            if not (isinstance(failure, DiskFull) and self.reserve.is_held):
+                self._failure = failure
             raise
 
     @contextmanager

@@ -28,6 +28,12 @@ def require_epoch(connection: Connection, epoch: int) -> None:
         raise overtaken()
 
 
+def latest_ms(connection: Connection) -> int:
+    """Give the latest moment that any run began or ended at; 0 before the first."""
+    latest = select(func.max(runs.c.started_ms), func.max(runs.c.ended_ms))
+    return max(0, *(moment or 0 for moment in connection.execute(latest).one()))
+
+
 def take_over(connection: Connection, run_id: str, now_ms: int, facts: Mapping[str, object]) -> int:
     """Begin a run: give it the next epoch, with which every earlier run is overtaken."""
     epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)

@@ -22,11 +22,12 @@ from pipeline.ledger.checks import (
     require_same_mode,
     require_untouched,
 )
-from pipeline.ledger.epoch import require_epoch, take_over
+from pipeline.ledger.epoch import latest_ms, require_epoch, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.schema import runs
 from pipeline.ledger.sqlite.connection import ledger_trouble, sync_folder
+from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pipeline import hashing
     from pipeline.clock import Clock
     from pipeline.signals import DeferredSignals
+
+log = EventLog("ledger")
 
 
 class Ledger(Access):
@@ -141,6 +144,7 @@ class Ledger(Access):
             self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
             require_same_mode(connection, livemode=livemode)
             require_same_meaning(connection, settings_digest)
+            behind_ms = latest_ms(connection) - self.now_ms()
             self.epoch = take_over(connection, run_id, self.now_ms(), facts)
             if self._upgraded is not None:
                 before, after = self._upgraded
@@ -148,6 +152,9 @@ class Ledger(Access):
                     connection, "ledger_upgraded", resource=run_id, before=before, after=after
                 )
             self.record(connection, "run_started", resource=run_id, settings=settings_digest)
+            if behind_ms > 0:
+                log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
+                self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)
         # The first commit has made the journal; the later ones only write into it.
         if self._path is not None:
             sync_folder(self._path.parent)

@@ -17,6 +17,7 @@ from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.sqlite.connection import Prepared
+from pipeline.logs import EventLog
 from pipeline.model import FAILURE_CODES, SKIP_CODES, RowState
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
     from pipeline.model import Rejection
+
+log = EventLog("ledger")
 
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
@@ -143,7 +146,22 @@ class Planning:
         with self._ledger.transaction() as connection:
             _discard(connection, facts.sha256)
             self._in_conflict.clear()
-            export_id = 1 + (connection.execute(select(func.max(exports.c.id))).scalar() or 0)
+            last_id, newest = connection.execute(
+                select(func.max(exports.c.id), func.max(exports.c.as_of))
+            ).one()
+            export_id = 1 + (last_id or 0)
+            if newest is not None and as_of.isoformat() < newest:
+                # Cards that were expired for the last export are judged valid again.
+                log.warning(
+                    "rows are judged on an earlier day than before", days=_days(as_of, newest)
+                )
+                self._ledger.record(
+                    connection,
+                    "earlier_day",
+                    resource=facts.name,
+                    as_of=as_of.isoformat(),
+                    before=newest,
+                )
             connection.execute(
                 insert(exports).values(
                     id=export_id,
@@ -266,6 +284,10 @@ class Planning:
                 sha256=export.sha256,
                 reason=reason,
             )
+
+
+def _days(as_of: date, newest: str) -> int:
+    return (date.fromisoformat(newest) - as_of).days
 
 
 def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:

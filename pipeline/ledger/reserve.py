@@ -41,6 +41,11 @@ class Reserve:
         self._folder = None if path is None else path.parent
         self._held = False
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there is room that could be given up."""
+        return self._held
+
     def ask_for_room(self, rows: int, in_flight_max: int) -> None:
         """Make sure that rows can be sent and published, and set room aside for answers.
 

@@ -1,5 +1,7 @@
 """Opening a ledger: new, old, newer, unfinished, read-only, and by a second look."""
 
+import dataclasses
+import logging
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -128,3 +130,41 @@ def test_a_new_ledger_is_not_begun_beside_outputs(tmp_path, name):
 
     with pytest.raises(VerificationFailed, match="its ledger is gone"):
         opened(tmp_path)
+
+
+def test_a_clock_that_stands_before_the_last_runs_end_is_told(tmp_path, caplog):
+    """In the log and in the trail, with how far; a clock that goes on is not."""
+    clock = StepClock()
+    for step, behind in ((0, None), (60, None), (-7_200, 7_200), (10, 7_190)):
+        clock.step(step)
+        ledger = Ledger(ledger_url(tmp_path), clock)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            ledger.begin_run(f"run-{step}", {}, "digest")
+        ledger.end_run(0, {})
+        ledger.close()
+        told = [r.fields["seconds"] for r in caplog.records if "clock stands" in r.event]
+        assert told == ([] if behind is None else [behind])
+    ledger = opened(tmp_path, read_only=True)
+    with ledger.look() as look:
+        bodies = [body for body, _ in look.event_lines()]
+    ledger.close()
+
+    assert sum('"event":"clock_behind"' in body for body in bodies) == 2
+
+
+def test_a_day_of_judging_that_goes_backwards_is_told(tmp_path, caplog):
+    """Cards that had expired for the export before would be sent with this one."""
+    ledger = opened(tmp_path)
+    ledger.begin_run("run-1", {}, "digest")
+    planning = Planning(ledger)
+    with caplog.at_level(logging.WARNING):
+        for letter, day in (("a", 20), ("b", 21), ("c", 21), ("d", 19)):
+            planning.begin(dataclasses.replace(FACTS, sha256=letter * 64), date(2026, 11, day))
+    with ledger.look() as look:
+        told = [body for body, _ in look.event_lines() if '"event":"earlier_day"' in body]
+    ledger.close()
+
+    assert [record.fields["days"] for record in caplog.records] == [2]
+    assert len(told) == 1
+    assert '"before":"2026-11-21"' in told[0]
