@@ -6,14 +6,14 @@ proved does it become `planned`; until then its rows can be thrown away, afterwa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import reject_duplicates, resolve_known
+from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.sqlite.connection import Prepared
@@ -39,86 +39,8 @@ _STATES: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED) | dict.fromkeys
 """The state of a row that is not sent, by its code; with another code it is not written."""
 
 
-class PlannedCard(NamedTuple):
-    """What the ledger keeps of a card that will be sent; a tuple, as there is one for each row."""
-
-    row: int
-    legacy_id: str
-    last_digits: str
-    brand: str
-    expiration_month: int
-    expiration_year: int
-    carry: str | None = None
-    customer: str | None = None
-    """The legacy key of the customer that the card belongs to."""
-    customer_id: str | None = None
-    """An existing customer at the vault, where the export names one."""
-    is_default: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedChunk:
-    """Consecutive rows of an export, each of them a card that may be sent or a rejection.
-
-    Attributes:
-        first_row: Number of the first row; 1 is the first record after the header.
-        last_row: Number of the last one.
-        cards: What the ledger keeps of the valid ones.
-        rejections: Why the others cannot be sent, those that could not be read among them.
-    """
-
-    first_row: int
-    last_row: int
-    cards: Sequence[PlannedCard]
-    rejections: Sequence[Rejection]
-
-
 _PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:7])
 _OWNED_COLUMNS: Final = (*_PLANNED_COLUMNS, "customer", "is_default")
-
-
-@dataclass(frozen=True, slots=True)
-class SealedFacts:
-    """What is known of an export's sealed bytes before it is opened."""
-
-    name: str
-    size: int
-    sha256: str
-    block_digests: bytes
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProvedFacts:
-    """What is known once every byte was read and proved."""
-
-    engine: str
-    key_fingerprint: str | None
-    signer: str | None
-    rows: int
-    legacy_id_sum: str
-
-
-@dataclass(frozen=True, slots=True)
-class KnownExport:
-    """An export as the ledger knows it."""
-
-    id: int
-    name: str
-    sha256: str
-    as_of: date
-    block_digests: bytes
-    is_planned: bool
-
-    @property
-    def first_id(self) -> int:
-        """The smallest row id of this export."""
-        return row_id(self.id, 0)
-
-    @property
-    def last_id(self) -> int:
-        """The largest row id that this export could have."""
-        return row_id(self.id + 1, 0) - 1
 
 
 class Planning:

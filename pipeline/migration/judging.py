@@ -11,7 +11,7 @@ import orjson
 from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.cards.validator import Rules, validate
 from pipeline.exports.reader import read
-from pipeline.ledger.planning import JudgedChunk, PlannedCard
+from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

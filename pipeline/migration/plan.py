@@ -12,14 +12,15 @@ from pipeline.errors import (
     VerificationFailed,
 )
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.planning import ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
 from pipeline.migration.judging import judged_chunks
 
 if TYPE_CHECKING:
     from datetime import date
 
     from pipeline.exports.sealed_export import ExportFile, SealedExport
-    from pipeline.ledger.planning import KnownExport, Planning
+    from pipeline.ledger.plan_records import KnownExport
+    from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
     from pipeline.migration.judging import Reading
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.planning import KnownExport
+    from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.records import Claim
     from pipeline.metrics import Flow, Listener
     from pipeline.migration.transitions import WaitingCard

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.cards.rows import Chunk
     from pipeline.exports.sealed_export import ExportFile, SealedExport
-    from pipeline.ledger.planning import KnownExport
+    from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.records import Claim
     from pipeline.migration.judging import Reading
     from pipeline.vault.interface import Vault

@@ -17,7 +17,7 @@ from pipeline.outputs.verify_ledger import WHOLE, Difference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.ledger.planning import JudgedChunk
+    from pipeline.ledger.plan_records import JudgedChunk
     from pipeline.ledger.snapshot import Snapshot
 
 _DUPLICATE: Final = "legacy_id_duplicate"

@@ -11,7 +11,8 @@ from itertools import islice
 
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.store import ledger_url

@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import (
     AttachSettlement,
     AttachState,

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from tests.support.ledgers import StepClock, new_builder
 

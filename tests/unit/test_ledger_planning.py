@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 from sqlalchemy import event
 
-from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.model import Rejection
 from tests.support.ledgers import new_builder
 

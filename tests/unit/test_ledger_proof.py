@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.planning import PlannedCard
+from pipeline.ledger.plan_records import PlannedCard
 from pipeline.ledger.records import (
     AttachSettlement,
     AttachState,
@@ -162,7 +162,8 @@ def story(folder):
 
 def attach(builder, settling, commits):
     """Give every fourth of some cards a customer, and lose a token."""
-    from pipeline.ledger.planning import Planning, ProvedFacts, SealedFacts  # noqa: PLC0415
+    from pipeline.ledger.plan_records import ProvedFacts, SealedFacts  # noqa: PLC0415
+    from pipeline.ledger.planning import Planning  # noqa: PLC0415
 
     planning = Planning(builder.ledger)
     facts = SealedFacts("owned.csv", 10, "cd" * 32, bytes(32), "plain")

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from pipeline.ledger.planning import PlannedCard, Planning, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import metadata
 from pipeline.ledger.store import LEDGER_NAME
