@@ -84,7 +84,7 @@ def die():
 
 def stop_before_sending():
     """Stop this process, for a tracer to come, when everything is planned and nothing is sent."""
-    _stop_before(Sending, "carry")
+    _stop_before(Sending, "send")
 
 
 def stop_before_ending():
