@@ -115,7 +115,7 @@ def _in_a_task(number: str) -> None:
     """A callback of the loop that fails, a task that nobody awaits, and one that is slow."""
     from pipeline.migration.tokenizer import Tokenizer  # noqa: PLC0415 - patched below.
 
-    carry = Tokenizer.carry
+    really = Tokenizer.tokenize
 
     async def forgotten(secret: str) -> None:
         raise ValueError(secret)
@@ -128,10 +128,10 @@ def _in_a_task(number: str) -> None:
         loop = asyncio.get_running_loop()
         loop.call_soon(failing, number)
         loop.create_task(forgotten(number), name=number)  # noqa: RUF006 - forgotten on purpose.
-        await carry(self, source)
+        await really(self, source)
         gc.collect()
 
-    Tokenizer.carry = carried  # type: ignore[method-assign]
+    Tokenizer.tokenize = carried  # type: ignore[method-assign]
 
 
 def _spoken(number: str) -> None:
