@@ -117,6 +117,13 @@ class StagedFiles:
         self._files[name] = (temporary, opened)
         return opened
 
+    def forget(self, name: str) -> None:
+        """Throw a new file away and let what has its name stand; never raises."""
+        temporary, opened = self._files.pop(name)
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=self._descriptor)
+        _close_quietly(opened)
+
     def publish(self) -> None:
         """Sync every file, then give each its name in order, then sync the folder.
 
@@ -138,10 +145,7 @@ class StagedFiles:
     def discard(self) -> None:
         """Remove every file that has not got its name; never raises."""
         while self._files:
-            _, (temporary, opened) = self._files.popitem()
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=self._descriptor)
-            _close_quietly(opened)
+            self.forget(next(reversed(self._files)))
 
 
 def private_folder(path: Path) -> Path:

@@ -9,21 +9,25 @@ names the ledger knows which files should stand there.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.disk import write_together
-from pipeline.folder_files import read_in_folder
+from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.ledger.publications import PUBLICATION, Publication
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
-from pipeline.outputs.sinks import MeasuredFile
+from pipeline.outputs.sinks import MeasuredFile, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.ledger.ledger import Ledger
     from pipeline.outputs.signature import Signer
+
+
+_FOR_OTHERS: Final = 0o077
 
 
 def publish(
@@ -57,6 +61,9 @@ def publish(
                 write(file)
                 written[name] = (file.size, file.sha256)
             manifest = outputs.manifest(written)
+        for name, (size, sha256) in written.items():
+            if _stands(folder / name, size, sha256):
+                staged.forget(name)
         signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
@@ -81,6 +88,17 @@ def publish(
             (folder / SIGNATURE_NAME).unlink(missing_ok=True)
         staged.new_file(MANIFEST_NAME).write(manifest)
     return outputs.figures
+
+
+def _stands(path: Path, size: int, sha256: str) -> bool:
+    """Tell whether a file of ours holds these very bytes already: it then keeps its inode and date."""
+    try:
+        with open_in_folder(path) as file:
+            facts = os.fstat(file.fileno())
+            private = facts.st_uid == os.geteuid() and not facts.st_mode & _FOR_OTHERS
+            return private and facts.st_size == size and digest_of(file) == (size, sha256)
+    except OSError:
+        return False
 
 
 def _is_kept(folder: Path, latest: Publication | None, version: str) -> bool:

@@ -61,6 +61,26 @@ def test_publishing_twice_gives_the_same_bytes(tmp_path):
     assert before == bytes_of(folder)
 
 
+def test_a_night_without_new_rows_leaves_the_files_of_rows_alone(tmp_path):
+    """A run that settles nothing touches no Parquet and no CSV: same bytes, same inode, same date."""
+    folder = tmp_path / "migration"
+    builder = settled_builder(folder, 60)
+    publish(builder.ledger, folder, VERSION, signer())
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in {".parquet", ".csv"})
+    before = {name: ((folder / name).read_bytes(), (folder / name).stat()) for name in names}
+    builder.clock.step(86_400)
+    builder.begin("run-3")
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION, signer())
+    builder.ledger.close()
+
+    assert "superseded.parquet" in names
+    assert before == {
+        name: ((folder / name).read_bytes(), (folder / name).stat()) for name in names
+    }
+    assert found_in(folder, key=public_pem()) == []
+
+
 def test_publishing_an_unchanged_ledger_leaves_the_ledger_alone(tmp_path):
     """Nothing is added to the chain of events when nothing new is published."""
     folder = published(tmp_path / "migration")
