@@ -50,7 +50,9 @@ class ReaderOptions:
         may_lack: Canonical names that an export need not have, as a preset's optional ones.
         null_values: Texts that mean "empty".
         carry: Source columns that are copied into the mapping.
-        format: `csv` or `jsonl`; None judges by the first character.
+        format: `csv`, `jsonl` or `json`; None judges by the first characters.
+        records: Where the records of JSON are, such as `customers.*.cards.*`.
+        as_json: The options for an export that turns out to be JSON, where they differ.
         encoding: A superset of ASCII; a byte order mark in the export wins over it.
         delimiter: One character.
         quoting: How fields are quoted.
@@ -66,6 +68,8 @@ class ReaderOptions:
     null_values: frozenset[str] = frozenset()
     carry: tuple[str, ...] = ()
     format: str | None = None
+    records: str | None = None
+    as_json: ReaderOptions | None = None
     encoding: str = "utf-8"
     delimiter: str = ","
     quoting: Quoting = Quoting.RFC4180

@@ -35,6 +35,7 @@ _MEANING = {
     "vault": {"url", "mode"},
     "export": {
         "format",
+        "records",
         "encoding",
         "delimiter",
         "quoting",

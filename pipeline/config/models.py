@@ -240,7 +240,10 @@ class ColumnSettings(Section):
 class ExportSettings(Section):
     """`[export]`: how exports are opened and read."""
 
-    format: Literal["csv", "jsonl"] | None = Field(None, description="default: by content")
+    format: Literal["csv", "jsonl", "json"] | None = Field(None, description="default: by content")
+    records: str | None = Field(
+        None, min_length=1, description="path of the records in JSON; `*` is each member"
+    )
     encoding: str = Field("utf-8", description="text encoding, an ASCII superset")
     delimiter: str = Field(",", min_length=1, max_length=1)
     quoting: Quoting = Quoting.RFC4180

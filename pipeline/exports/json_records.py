@@ -1,6 +1,6 @@
-"""Reads JSON lines as records: a list of texts each, or the code of what is wrong with it.
+"""Reads JSON objects as records: a list of texts each, or the code of what is wrong with it.
 
-One object a line. A source column is a key, or a dotted path into nested objects; a key that is
+One object a line, or records somewhere in the objects (`json_paths`). A source column is a key, or a dotted path into nested objects; a key that is
 not there is an empty field. A number keeps its digits, null is empty; a list or an object in the
 place of a field, a key that stands twice, or more than 32 levels make the line malformed.
 """
@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from pipeline.exports.columns import security_codes_found
 from pipeline.exports.csv_records import MALFORMED, TOO_LONG, Record, decoded, read_lines
+from pipeline.exports.json_paths import FieldPath, records_in
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pipeline.exports.json_paths import Chain
+
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DEPTH_MAX: Final = 32
+_RECORDS_AT_ONCE: Final = 1000
 _LITERALS: Final = {None: "", True: "true", False: "false"}
 
 
@@ -30,16 +36,31 @@ class _NotARow(Exception):
     """A key stands twice in one object, or objects stand in one another too deep."""
 
 
+@dataclass(frozen=True, slots=True)
+class JsonFields:
+    """Which fields each record has, and what no object may name.
+
+    Attributes:
+        sources: Their paths, in the order of a record's texts.
+        steps: The path from a line, or from the document, to the records.
+        refuse_codes: Whether a key that is named like a security code refuses the export.
+    """
+
+    sources: tuple[str, ...]
+    steps: tuple[str, ...]
+    refuse_codes: bool
+
+
 def json_records(
-    batches: Iterator[bytes | None], sources: Sequence[str], encoding: str, *, refuse_codes: bool
+    batches: Iterator[bytes | None], wanted: JsonFields, encoding: str
 ) -> Iterator[list[Record]]:
-    """Give each line's fields in the order of the sources, some lines at a time.
+    """Give the fields of the records on each line, some lines at a time.
 
     Raises:
         ExportRefused: An object names a security code, track or PIN and they are refused.
     """
-    paths = [(source, source.split(".")) for source in sources]
-    allowed = frozenset(source for source in sources if is_ambiguous(source))
+    paths = [FieldPath.parse(source) for source in wanted.sources]
+    allowed = _allowed(wanted)
     for batch in batches:
         if batch is None:
             yield [TOO_LONG]
@@ -48,17 +69,59 @@ def json_records(
         for text, code in _texts(batch, encoding) if batch.strip(b"\r\n") else ():
             found = code or _object(text)
             if isinstance(found, dict):
-                if refuse_codes:
+                if wanted.refuse_codes:
                     _refuse_codes(found, allowed)
-                fields = _fields(found, paths)
-                if fields is None:
-                    fields = _fields(json.loads(text, parse_float=str), paths) or MALFORMED
-                # Controls can only come in by an escape.
-                spoiled = "\\" in text and any(map(_CONTROL.search, fields))
-                records.append(MALFORMED if spoiled else fields)
+                records += _records(found, text, wanted.steps, paths)
             elif found is not None:
                 records.append(found)
         yield records
+
+
+def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterator[list[Record]]:
+    """Give the fields of a document's records, some at a time.
+
+    Raises:
+        ExportRefused: An object names a security code, track or PIN and they are refused.
+    """
+    paths = [FieldPath.parse(source) for source in wanted.sources]
+    allowed = _allowed(wanted)
+    outermost: dict[str, Any] | None = None
+    while some := list(islice(found, _RECORDS_AT_ONCE)):
+        records: list[Record] = []
+        for chain in some:
+            if isinstance(chain, str):
+                records.append(chain)
+                continue
+            if wanted.refuse_codes and chain[-1] is not outermost:
+                outermost = chain[-1]
+                _refuse_codes(outermost, allowed)
+            records.append(_without_controls(_fields(chain, paths) or MALFORMED))
+        yield records
+
+
+def _allowed(wanted: JsonFields) -> frozenset[str]:
+    keys = [source.lstrip(".") for source in wanted.sources]
+    return frozenset(key for key in keys if is_ambiguous(key))
+
+
+def _records(
+    found: dict[str, Any], text: str, steps: Sequence[str], paths: Sequence[FieldPath]
+) -> list[Record]:
+    chains = [(found,)] if not steps else list(records_in(found, steps))
+    records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
+    if None in records:
+        exact = json.loads(text, parse_float=str)
+        chains = [(exact,)] if not steps else list(records_in(exact, steps))
+        records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
+    whole = [record or MALFORMED for record in records]
+    # Controls can only come in by an escape.
+    return [_without_controls(record) for record in whole] if "\\" in text else whole
+
+
+def _without_controls(record: Record) -> Record:
+    if not isinstance(record, str) and any(map(_CONTROL.search, record)):
+        return MALFORMED
+    return record
 
 
 def _texts(batch: bytes, encoding: str) -> list[tuple[str, str | None]]:
@@ -103,15 +166,15 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_codes(found: dict[str, Any], allowed: frozenset[str]) -> None:
-    if _hold_codes(tuple(found), allowed):
-        raise security_codes_found(1)
-    inner = list(found.values())
-    while inner:
-        value = inner.pop()
-        if isinstance(value, list):
-            inner += value
-        elif isinstance(value, dict):
-            _refuse_codes(value, allowed)
+    waiting: list[Any] = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if _hold_codes(tuple(value), allowed):
+                raise security_codes_found(1)
+            waiting += [inner for inner in value.values() if isinstance(inner, (dict, list))]
+        else:
+            waiting += [inner for inner in value if isinstance(inner, (dict, list))]
 
 
 @lru_cache(maxsize=1024)
@@ -119,13 +182,11 @@ def _hold_codes(keys: tuple[str, ...], allowed: frozenset[str]) -> bool:
     return any(is_security_code(key) and key not in allowed for key in keys)
 
 
-def _fields(found: dict[str, Any], paths: Sequence[tuple[str, list[str]]]) -> Record | None:
+def _fields(chain: Chain, paths: Sequence[FieldPath]) -> Record | None:
     """Give the fields as texts, or None when one is a float and its digits are lost."""
     fields = []
-    for source, path in paths:
-        value = found.get(source)
-        if value is None and len(path) > 1:
-            value = _nested(found, path)
+    for path in paths:
+        value = path.find(chain)
         if not isinstance(value, str):
             if isinstance(value, float):
                 # A long id without quotes comes as a float too, rounded.
@@ -135,12 +196,3 @@ def _fields(found: dict[str, Any], paths: Sequence[tuple[str, list[str]]]) -> Re
             value = _LITERALS[value] if value is None or isinstance(value, bool) else str(value)
         fields.append(value)
     return fields
-
-
-def _nested(found: dict[str, Any], path: Sequence[str]) -> object:
-    value: object = found
-    for key in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
-    return value

@@ -22,8 +22,10 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.card_fields import card_fields
 from pipeline.exports.columns import BLANKS, column_places, refuse_mapped_security_codes
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
-from pipeline.exports.json_records import json_records
-from pipeline.exports.text_lines import TextLines, text_lines
+from pipeline.exports.json_documents import document_records
+from pipeline.exports.json_paths import EACH
+from pipeline.exports.json_records import JsonFields, document_fields, json_records
+from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 _JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
 """How a JSON array begins; a header's first name may stand in brackets, too."""
+
+_ROWS_AN_ELEMENT_MAX: Final = 64
+"""Rows that one customer of a document may have, if each is as long as a row may be."""
 
 _SEPARATOR_LINE: Final = re.compile(rb"\"?sep=(.)\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 
@@ -50,41 +55,62 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
             iterating; what the blocks themselves raise comes through.
     """
     lines = text_lines(blocks, options.encoding, options.row_bytes_max)
-    if _is_json(lines, options):
-        refuse_mapped_security_codes(options)
-        wanted = options.wanted()
-        places = {name: place for place, name in enumerate(wanted)}
-        refuse_codes = options.security_code_column == OnSecurityCode.REFUSE
-        records = json_records(
-            lines.batches, list(wanted.values()), lines.encoding, refuse_codes=refuse_codes
-        )
-    else:
-        header, batches = _header(lines, options)
-        places = column_places(header, options)
-        dialect = Dialect(
-            options.delimiter,
-            lines.encoding,
-            len(header),
-            options.row_bytes_max,
-            options.quoting,
-            options.multiline,
-        )
-        records = csv_records(batches, dialect)
-    return _chunks(records, places, options)
+    form = _form(lines, options)
+    if form == "csv":
+        return _chunks(*_csv(lines, options), options)
+    options = options.as_json or options
+    return _chunks(*_json(lines, options, form), options)
 
 
-def _is_json(lines: TextLines, options: ReaderOptions) -> bool:
-    if not lines.starts_with and options.format != "jsonl":
+def _csv(lines: TextLines, options: ReaderOptions) -> tuple[Iterator[list[Record]], dict[str, int]]:
+    header, batches = _header(lines, options)
+    places = column_places(header, options)
+    dialect = Dialect(
+        options.delimiter,
+        lines.encoding,
+        len(header),
+        options.row_bytes_max,
+        options.quoting,
+        options.multiline,
+    )
+    return csv_records(batches, dialect), places
+
+
+def _json(
+    lines: TextLines, options: ReaderOptions, form: str
+) -> tuple[Iterator[list[Record]], dict[str, int]]:
+    refuse_mapped_security_codes(options)
+    wanted = options.wanted()
+    places = {name: place for place, name in enumerate(wanted)}
+    is_array = lines.starts_with[:1] == b"["
+    path = options.records or (EACH if form == "json" and is_array else "")
+    fields = JsonFields(
+        tuple(wanted.values()),
+        tuple(path.split(".")) if path else (),
+        options.security_code_column == OnSecurityCode.REFUSE,
+    )
+    if form == "jsonl":
+        return json_records(lines.batches, fields, lines.encoding), places
+    element_bytes_max = options.row_bytes_max * _ROWS_AN_ELEMENT_MAX
+    found = document_records(in_utf8(lines), fields.steps, element_bytes_max)
+    return document_fields(found, fields), places
+
+
+def _form(lines: TextLines, options: ReaderOptions) -> str:
+    """Tell CSV, JSON lines and a JSON document apart by their beginning."""
+    if not lines.starts_with and options.format in {None, "csv"}:
         raise ExportRefused(
             "the export is empty: it has not even a header",
             next_step="Ask for the export again; one without cards still names its columns.",
         )
-    if lines.starts_with in _JSON_ARRAYS and options.format != "csv":
-        raise ExportRefused(
-            "the export is one JSON array",
-            next_step="Ask for JSON Lines: one object a line, without the array around them.",
-        )
-    return options.format == "jsonl" or (options.format is None and lines.starts_with[:1] == b"{")
+    if options.format is not None:
+        return options.format
+    if lines.starts_with in _JSON_ARRAYS:
+        return "json"
+    if lines.starts_with[:1] != b"{":
+        return "csv"
+    # A document over several lines does not end with its first.
+    return "jsonl" if lines.first_line.endswith(b"}") else "json"
 
 
 def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batches]:

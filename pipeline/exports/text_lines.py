@@ -53,12 +53,15 @@ class TextLines:
     """An export as lines.
 
     `batches` gives bytes that end with a line feed, or None in the place of one line that was
-    longer than allowed. `starts_with` is the first two characters that are no blanks, as bytes.
+    longer than allowed. `blocks` gives the same bytes uncut, to those who want no lines; only one
+    of the two may be used. `first_line` is as much of it as the first block has. `starts_with` is the first two characters that are no blanks, as bytes.
     """
 
     batches: Iterator[bytes | None]
     encoding: str
     starts_with: bytes
+    blocks: Iterator[bytes]
+    first_line: bytes
 
 
 def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> TextLines:
@@ -85,7 +88,9 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
         gathered = _with_line_feeds(gathered)
     encoding = "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
     starts_with = b"".join(head[:_LOOK].split())[:2]
-    return TextLines(_batches(gathered, line_bytes_max), encoding, starts_with)
+    first_line = head.lstrip().partition(b"\n")[0].rstrip()
+    batches = _batches(gathered, line_bytes_max)
+    return TextLines(batches, encoding, starts_with, gathered, first_line)
 
 
 def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -107,6 +112,13 @@ def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
                 waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
+
+
+def in_utf8(lines: TextLines) -> Iterator[bytes]:
+    """Give an export's bytes uncut and in UTF-8."""
+    if codecs.lookup(lines.encoding).name == "utf-8":
+        return lines.blocks
+    return _transcoded(lines.blocks, lines.encoding)
 
 
 def _transcoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:

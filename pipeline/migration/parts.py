@@ -55,6 +55,7 @@ def reading(settings: Settings) -> Reading:
             null_values=frozenset(export.null_values),
             carry=export.carry,
             format=export.format,
+            records=export.records,
             encoding=export.encoding,
             delimiter=export.delimiter,
             quoting=export.quoting,

@@ -15,7 +15,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports import text_lines as steps
 from pipeline.exports.columns import column_places
 from pipeline.exports.csv_records import Dialect, csv_records
-from pipeline.exports.json_records import json_records
+from pipeline.exports.json_records import JsonFields, json_records
 from pipeline.exports.reader import _header, read
 from pipeline.exports.text_lines import text_lines
 from tests.support.cards import COLUMNS
@@ -88,7 +88,8 @@ def json_lines(given: bytes) -> None:
 def _json(blocks: list[bytes]) -> list[list[str] | str] | str:
     lines = text_lines(blocks, "utf-8", 300)
     try:
-        records = json_records(lines.batches, SOURCES, lines.encoding, refuse_codes=True)
+        wanted = JsonFields(tuple(SOURCES), (), refuse_codes=True)
+        records = json_records(lines.batches, wanted, lines.encoding)
         return [record for some in records for record in some]
     except ExportRefused as refusal:
         return str(refusal)

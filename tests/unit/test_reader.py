@@ -409,7 +409,7 @@ def test_header_names_may_stand_in_any_order_with_blanks_and_company():
         (b"id\0,card_number\n", "no line of text fields"),
         (b",".join([b"SECRET"] * 1_000_000) + b"\n", "longer than any row"),
         (HEAD[:-1] + b",x" * 500 + b"\n", "more than 500 columns"),
-        (b'[{"id": "a"}]', "JSON array"),
+        (b'[{"id": "a"]', "not well-formed"),
     ],
 )
 def test_an_unusable_header_refuses_the_export(raw, told):

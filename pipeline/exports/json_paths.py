@@ -1,0 +1,81 @@
+"""Finds records and their fields in JSON objects, by dotted paths.
+
+`customers.*.cards.*` leads to each card of each customer; `*` is each member of a list or of an
+object. A field's path may begin with `..` for each object outwards: in a card `..id` is the
+customer's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+EACH: Final = "*"
+NO_CARD: Final = "no_card"
+MISSHAPEN: Final = "malformed_row"
+
+Chain = tuple[dict[str, Any], ...]
+"""A record and the objects around it, innermost first."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """Where a field stands: how many objects outwards, and by which key or keys."""
+
+    climbs: int
+    key: str
+    keys: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, source: str) -> FieldPath:
+        """Read a source column of the settings."""
+        climbs = 0
+        while source.startswith(".."):
+            source, climbs = source[2:], climbs + 1
+        return cls(climbs, source, tuple(source.split(".")))
+
+    def find(self, chain: Chain) -> object:
+        """Give the value, or None where there is none."""
+        if self.climbs >= len(chain):
+            return None
+        found = chain[self.climbs]
+        value: object = found.get(self.key)
+        if value is None and len(self.keys) > 1:
+            value = found
+            for key in self.keys:
+                if not isinstance(value, dict):
+                    return None
+                value = value.get(key)
+        return value
+
+
+def records_in(value: object, steps: Sequence[str], outer: Chain = ()) -> Iterator[Chain | str]:
+    """Give each record that the steps lead to, or a code in its place.
+
+    A list that is empty or not there is an object without cards: one `no_card`, so that no
+    customer is lost without a word.
+    """
+    if isinstance(value, dict):
+        outer = (value, *outer)
+    if not steps:
+        yield outer if isinstance(value, dict) else MISSHAPEN
+        return
+    step, rest = steps[0], steps[1:]
+    if step == EACH:
+        members = list(value.values()) if isinstance(value, dict) else value
+        if value is None or members == []:
+            yield NO_CARD
+        elif not isinstance(members, list):
+            yield MISSHAPEN
+        else:
+            # The members of a map stand in it as in a list: it is no object around them.
+            around = outer[1:] if isinstance(value, dict) else outer
+            for member in members:
+                yield from records_in(member, rest, around)
+    elif isinstance(value, dict):
+        yield from records_in(value.get(step), rest, outer)
+    else:
+        yield NO_CARD if value is None else MISSHAPEN
