@@ -280,16 +280,13 @@ class Outcome(NamedTuple):
 
     Attributes:
         kind: The class that the evidence proves.
-        evidence: One of our own short phrases ("read timeout", "status 503"), never the vault's
-            text.
+        evidence: One of our own short phrases ("status 503"), never the vault's text.
         token: The token that the answer speaks of, for OK and MISMATCH.
-        vault_code: The vault's code of an error, if it is one by its form.
-        request_id: The vault's id of the request.
+        vault_code, request_id: The vault's code of an error and its id of the request.
         retry_after_s: Seconds from the answer's arrival, already clamped.
         setting: For FATAL and DENIED: which setting to look at, in words.
         is_unseen: Whether a token was made that the ledger will not know (wrong mode).
-        is_of_form: For REJECTED: it speaks of the request's form and not of the card itself, so it
-            may be our doing.
+        is_of_form: For REJECTED: it speaks of the request's form, which may be our doing.
     """
 
     kind: OutcomeKind
