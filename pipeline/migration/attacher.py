@@ -259,7 +259,8 @@ class Attacher:
         if verdict.state is AttachState.ATTACHED:
             self._any_attached = True
         is_strange = answer.finding is Finding.NOT_FOUND and verdict.then is Then.SAME_AGAIN
-        self._strange = self._strange + 1 if is_strange and card.unknowns == 0 else 0
+        is_strange = is_strange and card.made_here and card.unknowns == 0
+        self._strange = self._strange + 1 if is_strange else 0
         if self._strange >= STRANGE_TOKENS_MAX and not self._any_attached:
             raise refused(_TWO_ACCOUNTS)
 

@@ -32,6 +32,7 @@ class AttachingCard:
         unknowns: Those whose answers were lost and not cleared up.
         counted: Requests of this run that count against it.
         is_default: Whether it was seen to be its customer's default card.
+        made_here: Whether this run made the token; one of an earlier run may have expired.
     """
 
     row_id: int
@@ -46,6 +47,7 @@ class AttachingCard:
     unknowns: int = 0
     counted: int = 0
     is_default: bool = False
+    made_here: bool = False
 
     @property
     def makes_customer(self) -> bool:

@@ -1,11 +1,15 @@
 """Cards come to customers of a real sandbox: once each, and none that the ledger does not know."""
 
-from contextlib import contextmanager
+import random
+import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from pipeline.errors import CardferryError, VaultRefusedSettings
+from pipeline.errors import CardferryError, LocalStorageFailed, VaultRefusedSettings
 from pipeline.migration.attacher import AttachEnd
+from pipeline.sandbox.accounts import pair_keys
+from pipeline.sandbox.assumptions import read_assumptions
 from tests.support.attaching import planned
 from tests.support.ledgers import new_builder
 from tests.support.sandbox import running
@@ -131,8 +135,6 @@ def test_an_answer_of_the_other_mode_stops_the_run_and_blames_nobody(tmp_path):
 
 def test_tokens_of_another_account_stop_the_run_and_are_not_given_up(tmp_path):
     """A 404 for a young token is no proof that it expired."""
-    from pipeline.sandbox.accounts import pair_keys  # noqa: PLC0415
-
     accounts = pair_keys(("pkey_test_a", "pkey_test_b"), ())
     with carrying(tmp_path, customers(4), accounts=accounts) as work:
         with pytest.raises(VaultRefusedSettings):
@@ -158,3 +160,63 @@ def test_a_storm_of_lost_answers_ends_with_the_truth(tmp_path):
         owners = [customer for customer, _ in work.at_the_vault()]
         assert len(set(owners)) <= 40
         assert len(work.at_the_vault()) == len({card for _, card in work.at_the_vault()})
+
+
+@pytest.mark.parametrize("letter", [".", "R", "Z"], ids=["carried out", "never sent", "late"])
+@pytest.mark.parametrize("batches", range(8))
+def test_a_kill_at_any_durable_step_costs_nothing(tmp_path, batches, letter):
+    """Whatever was durable, and whether the vault did what was asked: the next run ends attached."""
+    script = "." * (batches // 2) + letter + "."
+    cards = [("anna",), ("anna", None, True)]
+    with carrying(tmp_path, cards, api_faults=script, late_s=0.05) as work:
+        try:
+            work.attach(dies_after=batches)
+        except LocalStorageFailed:
+            work.recover("run-2")
+            work.attach()
+
+        assert work.balance() == {"tokenized": 2, "attached": 2}
+        assert (work.unseen(), work.attached()) == (0, work.at_the_vault())
+        assert len({customer for customer, _ in work.at_the_vault()}) == 1
+
+
+def test_tokens_of_an_earlier_run_that_expired_are_retired_and_their_rows_planned_again(tmp_path):
+    """Nobody takes them for another account's; once they are proved gone, new ones may be made."""
+    assume = read_assumptions(("token_life_s=1",))
+    with carrying(tmp_path, customers(4), assume=assume) as work:
+        time.sleep(2.1)
+        ends = work.attach(made_here=False)
+
+        assert set(ends.values()) == {AttachEnd.NEW_TOKEN}
+        assert (work.balance(), work.unseen()) == ({}, 0)
+        while work.claims():
+            # On a busy machine some of the new ones expire as well.
+            work.tokenize()
+            work.attach(made_here=False)
+        assert work.balance() == {"tokenized": 4, "attached": 4}
+        assert work.attached() == work.at_the_vault()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("life", [0, 2], ids=["tokens last", "tokens live 2 s"])
+@pytest.mark.parametrize("seed", range(5))
+def test_chaos_loses_no_card_and_doubles_no_customer(tmp_path, seed, life):
+    """A quarter of the answers wrong, a twentieth late, killed again and again; V holds the truth."""
+    storm = f"seed={seed} D=0.06 T=0.04 R=0.04 5=0.03 3=0.02 9=0.01 J=0.02 Z=0.06"
+    assume = read_assumptions((f"token_life_s={life}",))
+    dice = random.Random(seed)
+    options = {"api_faults": storm, "late_s": 0.05, "assume": assume}
+    with carrying(tmp_path, customers(30, 2), **options) as work:
+        for number in range(2, 42):
+            with suppress(LocalStorageFailed):
+                work.attach(dies_after=dice.randrange(5, 60), made_here=False)
+                if not work.claims():
+                    break
+            work.recover(f"run-{number}")
+            work.tokenize()
+        at_the_vault, attached = work.at_the_vault(), work.attached()
+
+        assert attached <= at_the_vault
+        assert len(at_the_vault - attached) <= work.unseen()
+        assert len({card for _, card in at_the_vault}) == len(at_the_vault)
+        assert len({customer for customer, _ in at_the_vault}) <= 30

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from pipeline.errors import LocalStorageFailed
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
 from pipeline.ledger.records import AttachState, CustomerState, Settlement
@@ -136,9 +137,17 @@ class Carrying:
         self.builder.begin(run_id)
         settle_open_intents(self.ledger, 1)
 
-    async def _attach(self, *, secret_key=None, read_s=0.3, default_on_given=False):
+    async def _attach(
+        self,
+        *,
+        secret_key=None,
+        read_s=0.3,
+        default_on_given=False,
+        dies_after=None,
+        made_here=True,
+    ):
         clock, stopping = FastClock(), asyncio.Event()
-        settling = Settling(self.ledger, SLOTS)
+        settling = Mortal(self.ledger, SLOTS, dies_after)
         with ThreadPoolExecutor(1) as thread:
             async with VaultTransport(
                 self.sandbox.base_url, timeouts=Timeouts(read=read_s, total=read_s * 2)
@@ -151,7 +160,7 @@ class Carrying:
                     livemode=False,
                     clock=clock,
                 )
-                commit = GroupCommit(settling, thread, _never, lambda _: None, SLOTS)
+                commit = GroupCommit(settling, thread, _never, lambda _: stopping.set(), SLOTS)
                 limit = ConcurrencyLimit(SLOTS)
                 attacher = Attacher(
                     vault=client,
@@ -168,11 +177,11 @@ class Carrying:
                     clock=clock,
                 )
                 try:
-                    return await self._side_by_side(attacher, clock, stopping)
+                    return await self._side_by_side(attacher, clock, stopping, made_here)
                 finally:
                     await commit.drain()
 
-    async def _side_by_side(self, attacher, clock, stopping):
+    async def _side_by_side(self, attacher, clock, stopping, made_here):
         slots, ends = asyncio.Semaphore(SLOTS), {}
         by_customer = {}
         # A card in doubt goes before the other cards of its customer.
@@ -188,6 +197,7 @@ class Carrying:
                     if customer is None or customer.state in GONE or stopping.is_set():
                         return
                     card = card_of(claim, customer, clock.monotonic())
+                    card.made_here = made_here
                     try:
                         ends[claim.row_id % 1000] = await attacher.attach(card)
                     except BaseException:
@@ -201,6 +211,22 @@ class Carrying:
             if trouble is not None:
                 raise trouble
         return ends
+
+
+class Mortal(Settling):
+    """Writes so many batches and then no more, as if the process had died at that moment."""
+
+    def __init__(self, ledger, in_flight_max, batches):
+        super().__init__(ledger, in_flight_max)
+        self.left = batches
+
+    def apply(self, batch):
+        if self.left == 0:
+            raise LocalStorageFailed("killed", next_step="Begin again.")
+        frozen = super().apply(batch)
+        if self.left is not None:
+            self.left -= 1
+        return frozen
 
 
 def _never(_rows):
