@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,20 +15,20 @@ from pipeline.cli.live_progress import Lines
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
-from pipeline.logs import EventLog
 from pipeline.metrics import Listeners
-from pipeline.migration.run import Job, Run, Tools
+from pipeline.migration.facts import facts_of
+from pipeline.migration.flow_log import FlowLog
+from pipeline.migration.job import Job, Tools
+from pipeline.migration.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.migration.run import Ending
-
-log = EventLog("cli")
+    from pipeline.migration.job import Ending, Plan
 
 limit_option = click.option(
     "--limit",
@@ -44,6 +44,12 @@ wait_lock_option = click.option(
     metavar="DURATION",
     help="Wait so long (90s, 15m) for another run of this migration to end.",
 )
+plan_option = click.option(
+    "--plan",
+    "approved_plan",
+    metavar="DIGEST",
+    help="Send only if the plan is the one that `cardferry check` showed with this digest.",
+)
 yes_option = click.option(
     "-y",
     "--yes",
@@ -53,31 +59,26 @@ yes_option = click.option(
 
 
 def carry_and_show(
-    terminal: Terminal,
-    exports: Sequence[Path],
-    config_file: Path | None,
-    overrides: Sequence[str],
-    folder: Path,
-    *,
-    limit: int | None = None,
-    ask: bool = True,
-    again: Sequence[str] | None = None,
-    held: bool = False,
-    wait_s: float = 0.0,
+    terminal: Terminal, given: Given, job: Callable[[dict[str, object]], Job], *, ask: bool
 ) -> int:
     """Carry exports as the options say, show how it ended and what is next; give the exit code.
+
+    Args:
+        terminal: Where words go.
+        given: The folder, exports and settings of the command line.
+        job: Makes the job from the facts about who runs it and where.
+        ask: Whether to ask before sending, where somebody can answer.
 
     Raises:
         CardferryError: The run could not begin or was stopped.
     """
     held_guards = process_guards.harden()
-    settings, credentials = load_settings(config_file, os.environ, overrides)
-    facts = facts_of(held_guards, settings.audit.operator)
-    job = Job(exports, folder, facts, limit, again, held, wait_s)
-    ending = carry(terminal, job, settings, credentials, ask=ask)
+    settings, credentials = load_settings(given.config_file, os.environ, given.overrides)
+    asked = job(facts_of(held_guards, settings.audit.operator))
+    ending = carry(terminal, asked, settings, credentials, ask=ask)
     with terminal.results():
-        show_ending(terminal, ending, folder)
-    say_next(terminal, ending, folder)
+        show_ending(terminal, ending, given)
+    say_next(terminal, ending, given)
     return ending.exit_code
 
 
@@ -87,34 +88,16 @@ def carry(
     """Carry a job with the machine's own clock, randomness and terminal."""
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not terminal.as_json
 
-    def confirm(plan: Callable[[], dict[str, Any]]) -> bool:
-        if not terminal.quiet and not terminal.as_json:
+    def confirm(plan: Plan) -> bool:
+        if not terminal.as_json:
             vault = f"{settings.vault.url} in {settings.vault.mode} mode"
-            show_plan(terminal, plan(), job.limit, vault)
+            show_plan(terminal, plan, job.limit, vault)
         if not (ask and interactive):
             return True
         return click.confirm("Send these rows?", default=False, err=True)
 
-    listener = Listeners() if terminal.quiet else Lines(sys.stderr)
+    shown = [Lines(sys.stderr)] if terminal.shows_progress else []
+    listeners = Listeners(*shown, FlowLog())
     return Run(
-        job, settings, credentials, Tools(SystemClock(), SystemRandom(), listener, confirm)
+        job, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
     ).carry_out()
-
-
-def facts_of(held: process_guards.GuardReport, operator: str | None) -> dict[str, object]:
-    """Give who runs this, where, and which memory guards held."""
-    system = process_guards.system_facts()
-    leaky = process_guards.leaky_environment()
-    if leaky:
-        log.warning("the environment makes libraries print more", variables=len(leaky))
-    return {
-        "operator": operator or system.login_user or system.user,
-        "user": system.user,
-        "host": system.host,
-        "pid": system.pid,
-        "python": system.python,
-        "terminal": system.terminal,
-        "scheduler": system.scheduler,
-        "guards": held.as_dict(),
-        "leaky_environment": list(leaky),
-    }

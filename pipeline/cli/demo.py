@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from pipeline import process_guards
-from pipeline.cli.carrying import carry, facts_of
+from pipeline.cli.advice import Given, command, shown_path
+from pipeline.cli.carrying import carry
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
@@ -20,7 +20,8 @@ from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
 from pipeline.migration.check import profile
-from pipeline.migration.run import Job
+from pipeline.migration.facts import facts_of
+from pipeline.migration.job import Job
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
 
@@ -59,16 +60,14 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         facts = facts_of(held_guards, settings.audit.operator)
         job = Job([beside("sample_data") / SAMPLE_NAME], folder, facts)
         ending = carry(terminal, job, settings, credentials, ask=False)
-    show_ending(terminal, ending, folder)
+    show_ending(terminal, ending, Given(folder))
     if not terminal.as_json and ending.trouble is None:
         _show_modes(terminal, settings, credentials)
-        terminal.say(
-            "",
-            "next:",
-            f"  open {folder / 'report.html'}, the report for people",
-            f"  cardferry verify {quote(str(folder))}",
-            "  cardferry run --help, for a migration of your own",
-        )
+        terminal.say("", "next:", f"  open {folder / 'report.html'}, the report for people")
+        terminal.say("  check every digest and total:")
+        terminal.say_command(command("verify", shown_path(folder)))
+        terminal.say("  a migration of your own:")
+        terminal.say_command(command("run", "--help"))
     return ending.exit_code
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.advice import Given
 from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
 from pipeline.cli.options import (
     config_option,
@@ -16,6 +17,7 @@ from pipeline.cli.options import (
     set_option,
 )
 from pipeline.ledger.recovery import VAULT_REJECTED
+from pipeline.migration.job import Job
 from pipeline.model import FAILURE_CODES
 
 if TYPE_CHECKING:
@@ -63,15 +65,12 @@ def retry(
     The card numbers are read again from the encrypted exports, never from a report.
     """
     del as_json
+    given = Given(folder, exports, config_file, overrides)
     return carry_and_show(
         terminal,
-        exports,
-        config_file,
-        overrides,
-        folder,
-        limit=limit,
+        given,
+        lambda facts: Job(
+            exports, folder, facts, limit=limit, again=codes, held=held, wait_s=wait_s
+        ),
         ask=not yes,
-        again=codes,
-        held=held,
-        wait_s=wait_s,
     )

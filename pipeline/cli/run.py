@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
+from pipeline.cli.advice import Given
+from pipeline.cli.carrying import (
+    carry_and_show,
+    limit_option,
+    plan_option,
+    wait_lock_option,
+    yes_option,
+)
 from pipeline.cli.options import (
     config_option,
     exports_argument,
@@ -15,6 +22,7 @@ from pipeline.cli.options import (
     pass_terminal,
     set_option,
 )
+from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     help="Migration folder; made if it is not there.",
 )
 @limit_option
+@plan_option
 @wait_lock_option
 @yes_option
 @json_option
@@ -45,6 +54,7 @@ def run(
     folder: Path,
     limit: int | None,
     *,
+    approved_plan: str | None,
     wait_s: float,
     yes: bool,
     as_json: bool,
@@ -56,13 +66,12 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     del as_json
+    given = Given(folder, exports, config_file, overrides)
     return carry_and_show(
         terminal,
-        exports,
-        config_file,
-        overrides,
-        folder,
-        limit=limit,
+        given,
+        lambda facts: Job(
+            exports, folder, facts, limit=limit, wait_s=wait_s, approved_plan=approved_plan
+        ),
         ask=not yes,
-        wait_s=wait_s,
     )

@@ -2,117 +2,145 @@
 
 from __future__ import annotations
 
-from shlex import quote
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.table import Table
 
+from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.live_progress import duration
+from pipeline.log_file import OUTPUT_NAMES
 from pipeline.model import FAILURE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import Console
 
+    from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
-    from pipeline.migration.run import Ending
+    from pipeline.migration.job import Ending, Plan
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
 
 _CODES_NAMED = 3
 
 
-def show_plan(terminal: Terminal, plan: dict[str, Any], limit: int | None, vault: str) -> None:
+def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> None:
     """Tell what would be sent where and how long it takes, on standard error."""
-    now = plan["to_send"] if limit is None else min(limit, plan["to_send"])
-    terminal.say(
-        f"{plan['rows']:,} rows: {plan['to_send']:,} to send, {plan['rejected']:,} rejected, "
-        f"{plan['already_tokenized']:,} already tokenized"
-    )
-    if plan["failures"]:
-        terminal.say(f"not sent: {_codes(plan['failures'])}")
+    counts = plan.counts
+    now = counts["to_send"] if limit is None else min(limit, counts["to_send"])
+    stands = [
+        f"{counts['to_send']:,} to send",
+        f"{counts['rejected']:,} rejected",
+        f"{counts['already_tokenized']:,} already tokenized",
+    ]
+    if counts["done"]:
+        stands.insert(0, f"{counts['done']:,} done before")
+    terminal.say(f"{rows(counts['rows'])}: {', '.join(stands)}")
+    if plan.codes:
+        terminal.say(f"not sent: {_codes(plan.codes)}")
+    for export in plan.waiting:
+        terminal.say(f"{rows(export.rows)} of {export.name} wait for that file, not sent now")
     terminal.say(
         f"{now:,} go to {vault},",
-        f"in about {duration(now / plan['rate_per_s'])} at {plan['rate_per_s']:g} a second",
+        f"in about {duration(now / plan.rate_per_s)} at {plan.rate_per_s:g} a second",
+        f"plan {plan.digest}",
     )
 
 
 def _codes(failures: dict[str, int]) -> str:
     """Name the commonest codes and say how many others there are."""
     common = sorted(failures.items(), key=lambda item: -item[1])[:_CODES_NAMED]
-    words = ", ".join(f"{rows:,} {code}" for code, rows in common)
+    words = ", ".join(f"{count:,} {code}" for code, count in common)
     others = len(failures) - len(common)
     return f"{words} and {others} more code{'s' if others > 1 else ''}" if others else words
 
 
-def show_ending(terminal: Terminal, ending: Ending, folder: Path) -> None:
-    """Show how a run ended: JSON on request, else the balance, the files, and what stopped it."""
+def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
+    """Show how a run ended: JSON on request, else what it changed, the balance and the files."""
     if terminal.as_json:
-        terminal.print_json(_ending_tree(ending, folder))
+        terminal.print_json(_ending_tree(ending, given))
     elif ending.figures is not None:
         out = terminal.out()
         terminal.say("")
+        _show_this_run(out, ending)
         show_balance(out, ending.figures)
-        out.print(f"files in {folder}", markup=False)
+        out.print(f"files in {given.folder}", markup=False)
+        out.print(f"chain head {ending.chain_head}", markup=False)
     if ending.trouble is not None:
         # What stopped the run comes last, where the eye rests.
         terminal.tell_stop(ending.trouble)
 
 
-def say_next(terminal: Terminal, ending: Ending, folder: Path) -> None:
+def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
     """Tell the operator what can be done next with a folder as the run left it."""
     if terminal.as_json or ending.trouble is not None or ending.figures is None:
         return
-    steps = list(_next_steps(ending.figures, folder))
-    terminal.say("", "next:", *(f"  {step}" for step in steps), always=ending.exit_code != 0)
+    always = ending.exit_code != 0
+    if ending.planned_again == 0:
+        terminal.say("there was nothing to retry", always=always)
+    terminal.say("", "next:", always=always)
+    for why, command in next_steps(ending, given):
+        terminal.say(f"  {why}", always=always)
+        if command is not None:
+            terminal.say_command(command, always=always)
 
 
-def _next_steps(figures: dict[str, Any], folder: Path) -> Iterator[str]:
-    balance, quoted = figures["balance"], quote(str(folder))
-    if balance["pending"]:
-        yield f"run the same command again to go on    ({balance['pending']:,} left)"
-    if balance["failed"]:
-        yield (
-            f"cardferry retry {quoted} EXPORT -c CONFIG    "
-            f"({balance['failed']:,} failed; those that can be retried are sent again)"
-        )
-    if balance["held"]:
-        yield (
-            f"cardferry retry {quoted} EXPORT -c CONFIG --held    "
-            f"({balance['held']:,} held; a second token may then exist for them)"
-        )
-    if balance["rejected"]:
-        yield (
-            f"look at {folder / 'failures.csv'}, have the rows corrected, run the new export into "
-            f"the same folder    ({balance['rejected']:,} rejected)"
-        )
-    yield f"read {folder / 'report.html'}; check the files with: cardferry verify {quoted}"
+def _show_this_run(out: Console, ending: Ending) -> None:
+    """Show what this run changed, in a line, and what it could not touch."""
+    changed = [
+        f"{count:,} {state.replace('_', ' ')}"
+        for state, count in ending.this_run.rows.items()
+        if count
+    ]
+    out.print(f"this run: {', '.join(changed) or 'nothing changed'}", markup=False)
+    if ending.this_run.failures:
+        out.print(f"new failures: {_codes(ending.this_run.failures)}", markup=False)
+    for export in ending.waiting:
+        out.print(f"waiting: {rows(export.rows)} of {export.name}", markup=False)
+    out.print()
 
 
-def _ending_tree(ending: Ending, folder: Path) -> dict[str, Any]:
+def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
     figures = ending.figures or {}
     tree: dict[str, Any] = {
         "exit_code": ending.exit_code,
         "run_id": ending.run_id,
-        "folder": str(folder),
-        "balance": figures.get("balance"),
-        "failures": {item["code"]: item["rows"] for item in figures.get("failures", ())},
-        "unseen_tokens_max": figures.get("unseen_tokens_max"),
+        "folder": str(given.folder),
+        "plan_digest": ending.plan_digest,
+        "this_run": ending.this_run.as_dict(),
+        "all_time": {
+            "balance": figures.get("balance"),
+            "failures": {item["code"]: item["rows"] for item in figures.get("failures", ())},
+            "unseen_tokens_max": figures.get("unseen_tokens_max"),
+        },
+        "waiting_exports": [asdict(export) for export in ending.waiting],
+        "chain_head": ending.chain_head,
+        "paths": paths_in(given.folder) if ending.figures is not None else [],
+        "next": [step._asdict() for step in next_steps(ending, given)],
     }
+    if ending.planned_again is not None:
+        tree["planned_again"] = ending.planned_again
     if ending.trouble is not None:
         tree["error"] = ending.trouble.message
         tree["next_step"] = ending.trouble.next_step
+        tree["kind"] = type(ending.trouble).__name__
     return tree
+
+
+def paths_in(folder: Path) -> list[str]:
+    """Give the paths of a migration folder's outputs."""
+    outputs = sorted(name for name in OUTPUT_NAMES if not name.startswith("ledger."))
+    return [str(folder / name) for name in outputs if (folder / name).is_file()]
 
 
 def show_balance(out: Console, figures: dict[str, Any]) -> None:
     """Show the balance as a sum that visibly adds up, the failures by code, and the verdict."""
     balance = figures["balance"]
-    table = _table("what became of the rows")
+    table = _table("rows of all runs")
     for name in (
         *("tokenized", "rejected", "failed", "held", "skipped", "already_tokenized", "pending"),
     ):
@@ -136,8 +164,8 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
         return
     table = _table("failure")
     table.add_column("meaning", overflow="fold")
-    for code, rows in failures.items():
-        table.add_row(code, f"{rows:,}", FAILURE_CODES[code].meaning)
+    for code, count in failures.items():
+        table.add_row(code, f"{count:,}", FAILURE_CODES[code].meaning)
     out.print()
     _print_table(out, table)
     out.print()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +27,34 @@ if TYPE_CHECKING:
 ENVELOPE_VERSION: Final = 1
 PIPE_COLUMNS: Final = 160
 _LEAK_EXIT_CODE: Final = 9
+
+
+def folded(
+    text: str, columns: int | None, first: str = "", others: str = "  ", spare: int = 0
+) -> list[str]:
+    """Fold lines at blanks so that no terminal breaks a word; None folds nothing.
+
+    Args:
+        text: One line or several.
+        columns: The width.
+        first: What stands before a line.
+        others: What stands before the rest of a folded line.
+        spare: Columns left free at the right.
+    """
+    if columns is None:
+        return [f"{first}{line}" for line in text.split("\n")]
+    lines: list[str] = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line.strip(),
+            max(columns - spare, len(others) + 1),
+            initial_indent=first + indent,
+            subsequent_indent=others + indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return lines
 
 
 class _Results(Console):
@@ -112,7 +142,21 @@ class Terminal:
             if line:
                 logs.tell(logging.INFO, "message", line.strip())
             if not self.logs_json:
-                click.echo(line, err=True)
+                click.echo("\n".join(folded(line, self._columns())), err=True)
+
+    def say_command(self, command: str, *, always: bool = False) -> None:
+        """Tell a command line; folded, where it must be, so that it can be pasted all the same."""
+        if self.quiet and not always:
+            return
+        logs.tell(logging.INFO, "message", command)
+        if not self.logs_json:
+            click.echo(
+                " \\\n".join(folded(command, self._columns(), "    ", "      ", 2)), err=True
+            )
+
+    def _columns(self) -> int | None:
+        """Give how wide standard error is; None where nobody reads it on a screen."""
+        return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
 
     def print_json(self, answer: dict[str, Any]) -> None:
         """Print the one JSON object of a `--json` command."""
@@ -147,8 +191,10 @@ class Terminal:
         if not self.logs_json:
             red = wants_colour(sys.stderr)
             head = click.style("cardferry:", fg="red", bold=True) if red else "cardferry:"
-            click.echo(f"{head} {message}", err=True)
-            click.echo(f"  {next_step}", err=True)
+            for line in folded(f"{head} {message}", self._columns(), "", "  "):
+                click.echo(line, err=True)
+            for line in folded(next_step, self._columns(), "  ", "  "):
+                click.echo(line, err=True)
 
     def ending(self, code: int) -> int:
         """Show what -q held back, log the end, and give the exit code.

@@ -73,6 +73,11 @@ class Ledger(Access):
         self._origin = ""
         self._chain = Chain()
 
+    @property
+    def chain_head(self) -> str:
+        """The hash of the last event of the chain, as far as this process has written it."""
+        return self._head
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Give a connection whose changes become durable together, or not at all.

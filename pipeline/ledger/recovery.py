@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
@@ -20,7 +20,19 @@ VAULT_REJECTED: Final = "vault_rejected"
 NO_ANSWER: Final = "the run ended before an answer came"
 
 
-def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
+class Recovered(NamedTuple):
+    """What became of the rows that an earlier run left in doubt.
+
+    Attributes:
+        in_doubt: Rows that were sent and have no outcome.
+        held: Those and others that are held now, as they have been unknown too often.
+    """
+
+    in_doubt: int
+    held: int
+
+
+def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
     """Give every intent without an outcome the only honest one, and apply the policy.
 
     Args:
@@ -28,7 +40,8 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
         retries_of_unknown: How often a row may be sent again after an unknown outcome.
 
     Returns:
-        How many questions the earlier run had left: rows in doubt, and cards under way.
+        How many questions the earlier run had left (rows in doubt, cards under way), and how many
+        rows are held for it.
     """
     with ledger.transaction() as connection:
         last = (
@@ -73,7 +86,7 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> int:
                 held=held,
                 cards_in_doubt=cards_in_doubt,
             )
-    return int(in_doubt) + cards_in_doubt
+    return Recovered(int(in_doubt) + cards_in_doubt, int(held))
 
 
 def plan_again(

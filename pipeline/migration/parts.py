@@ -70,22 +70,28 @@ def reading(settings: Settings) -> Reading:
     )
 
 
-def transport(settings: Settings) -> VaultTransport:
-    """Give the line to the vault, not connected yet."""
+def transport(settings: Settings, patience_s: float | None = None) -> VaultTransport:
+    """Give the line to the vault, not connected yet.
+
+    Args:
+        settings: The settings in force.
+        patience_s: Wait no longer than this for anything; default: as the settings say.
+    """
     vault = settings.vault
     secure = vault.url.startswith("https://")
     try:
         tls = verifying_context(vault.ca_file) if secure else None
     except (OSError, ValueError):
         raise SettingsRefused(["vault.ca_file: holds no usable certificates"]) from None
+    longest_s = vault.total_timeout_s if patience_s is None else patience_s
     return VaultTransport(
         vault.url,
         tls=tls,
         connections_max=settings.flow.in_flight_max,
         timeouts=Timeouts(
-            connect=vault.connect_timeout_s,
-            read=vault.read_timeout_s,
-            total=vault.total_timeout_s,
+            connect=min(vault.connect_timeout_s, longest_s),
+            read=min(vault.read_timeout_s, longest_s),
+            total=min(vault.total_timeout_s, 2 * longest_s),
         ),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,8 +19,6 @@ from pipeline.errors import (
     ExportRefused,
     Interrupted,
     LocalStorageFailed,
-    VaultUnavailable,
-    exit_status,
 )
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
@@ -30,10 +27,14 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.store import ledger_url
 from pipeline.ledger.sums import pending
-from pipeline.logs import EventLog
-from pipeline.metrics import Flow, Listeners
+from pipeline.logs import EventLog, Word, bind_run
+from pipeline.metrics import Flow
 from pipeline.migration import parts
+from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.plan import prove_and_plan
+from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
+from pipeline.migration.reach import reach_vault
+from pipeline.migration.run_account import RunAccount
 from pipeline.migration.send import PlannedExport, Sending
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.model import FAILURE_STATES, RowState
@@ -42,60 +43,12 @@ from pipeline.outputs.signature import Signer
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-    from random import Random
+    from collections.abc import Sequence
 
-    from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.metrics import Listener
 
 log = EventLog("run")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a run is asked to do.
-
-    Attributes:
-        exports: Encrypted exports, in the order in which they count.
-        folder: The migration folder; made if it is not there.
-        facts: Who runs it, where, with which guards; kept in the ledger as they are.
-        limit: Send at most this many rows.
-        again: Failure codes to plan again first (`cardferry retry`); None plans nothing again.
-        held: Plan held rows again too.
-        wait_s: How long to wait for another run of this folder to end, in seconds.
-    """
-
-    exports: Sequence[Path]
-    folder: Path
-    facts: Mapping[str, object] = field(default_factory=dict)
-    limit: int | None = None
-    again: Sequence[str] | None = None
-    held: bool = False
-    wait_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a run takes from outside, so that tests and simulations can give their own."""
-
-    clock: Clock
-    random: Random
-    listener: Listener = field(default_factory=Listeners)
-    confirm: Callable[[Callable[[], dict[str, Any]]], bool] = lambda _plan: True
-    """Asked before anything is sent; the plan costs a look at every row, so it comes on request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended: the code, what stopped it, and the report's figures if they were written."""
-
-    exit_code: int
-    run_id: str
-    figures: dict[str, Any] | None = None
-    trouble: CardferryError | None = None
 
 
 class Run:
@@ -117,6 +70,9 @@ class Run:
         self._tools = tools
         self._signer = _signer(credentials)
         self._signal_noted = False
+        self._account: RunAccount
+        self._plan_digest: str | None = None
+        self._planned_again: int | None = None
         self._flow = Flow()
         self._signals = DeferredSignals()
 
@@ -145,12 +101,11 @@ class Run:
         """Plan, send and publish; however it ends, the end is written down."""
         trouble: CardferryError | None = None
         started = self._tools.clock.monotonic()
+        self._account = RunAccount(ledger)
         try:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
-                if work and self._tools.confirm(lambda: plan_of(ledger, self._settings)):
-                    for export in work:
-                        Planning(ledger).note_key_use(export.known)
+                if work and self._may_send(ledger, work):
                     started = self._tools.clock.monotonic()
                     self._sending(ledger).send(work)
         except LocalStorageFailed as failed:
@@ -162,58 +117,99 @@ class Run:
             trouble = stopped
         if isinstance(trouble, Interrupted):
             self._note_signal(ledger, trouble.signal_number)
-        code = _exit_code(ledger, trouble)
+        this_run = self._account.close(self._flow, self._tools.clock.monotonic() - started)
+        code = this_run.exit_code(trouble)
         self._end(ledger, code, started)
-        with ledger.look() as look:
-            anything = look.exports()
-        figures = self._publish(ledger) if anything else None
-        return Ending(code, ledger.run_id, figures, trouble)
+        return Ending(
+            code,
+            ledger.run_id,
+            self._publish(ledger),
+            trouble,
+            this_run,
+            self._account.waiting_exports(),
+            self._plan_digest,
+            self._planned_again,
+            ledger.chain_head,
+        )
 
     def _plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
         """Pass 1 over every export; give those that have rows to send, held open."""
         settings, job = self._settings, self._job
-        in_doubt = settle_open_intents(ledger, RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous])
-        log.info("run started", rows_in_doubt=in_doubt)
+        recovered = settle_open_intents(ledger, RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous])
+        bind_run(ledger.run_id)
+        log.info("run started", exports=len(job.exports), rows_in_doubt=recovered.in_doubt)
+        self._account = RunAccount(ledger, recovered.held)
         ledger.remember("carry", carried_columns(ledger, settings))
+        given = self._prove_and_plan(ledger, stack)
+        if job.again is not None:
+            ids = [export.known.id for export in given]
+            self._planned_again = plan_again(ledger, ids, job.again, held=job.held)
+        self._account.begin([export.known for export in given])
+        self._plan_digest = plan_digest(
+            settings, [(export.file.sha256, export.known.as_of) for export in given]
+        )
+        refuse_another_plan(job.approved_plan, self._plan_digest)
+        with ledger.look() as look:
+            for export in given:
+                self._refuse_too_many_failures(export.file.name, look.states_of([export.known.id]))
+            return [
+                export
+                for export in given
+                if look.open_rows(export.known.first_id, export.known.last_id)
+            ]
+
+    def _prove_and_plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
+        """Prove every export, plan those that are new, and hold them open; each of them once."""
+        settings = self._settings
         planning, reading = Planning(ledger), parts.reading(settings)
         keys = parts.envelope_keys(settings, self._credentials)
         limits = parts.envelope_limits(settings)
         today = settings.rules.as_of or self._tools.clock.now().date()
-        work: dict[str, PlannedExport] = {}
-        for path in job.exports:
+        given: dict[str, PlannedExport] = {}
+        for path in self._job.exports:
             sealed = stack.enter_context(SealedExport(path, keys, limits))
             with self._tools.listener.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
-            work.setdefault(file.sha256, PlannedExport(sealed, file, known))
-        if job.again is not None:
-            given = [export.known.id for export in work.values()]
-            plan_again(ledger, given, job.again, held=job.held)
-        self._refuse_too_many_failures(ledger)
-        with ledger.look() as look:
-            return [
-                export
-                for export in work.values()
-                if look.open_rows(export.known.first_id, export.known.last_id)
-            ]
+            log.info("export planned", sha256=Word(file.sha256), is_new=not known.is_planned)
+            given.setdefault(file.sha256, PlannedExport(sealed, file, known))
+        return list(given.values())
 
-    def _refuse_too_many_failures(self, ledger: Ledger) -> None:
-        share = self._settings.rules.max_failure_rate
-        with ledger.look() as look:
-            states = look.by_state()
+    def _refuse_too_many_failures(self, name: str, states: dict[RowState, int]) -> None:
         rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-        if failures > share * rows:
+        if failures > self._settings.rules.max_failure_rate * rows:
             raise ExportRefused(
-                "more rows fail than rules.max_failure_rate allows; nothing was sent",
+                f"{name}: more rows fail than rules.max_failure_rate allows; nothing was sent",
                 next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
             )
 
+    def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
+        """Find the vault, show the plan, and ask whether to send."""
+        reach_vault(self._settings, self._tools.clock)
+        plan = self._plan_to_show()
+        log.info(
+            "plan made", **{name: plan.counts[name] for name in ("rows", "to_send", "failures")}
+        )
+        if not self._tools.confirm(plan):
+            return False
+        for export in work:
+            Planning(ledger).note_key_use(export.known)
+        return True
+
+    def _plan_to_show(self) -> Plan:
+        """Give what this run is about to do."""
+        return Plan(
+            self._account.plan(),
+            self._account.codes(),
+            self._account.waiting_exports(),
+            self._plan_digest or "",
+            self._settings.flow.rate_per_s,
+        )
+
     def _sending(self, ledger: Ledger) -> Sending:
-        with ledger.look() as look:
-            states = look.by_state()
-        rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-        waiting = pending(states)
-        limit = self._job.limit
+        counts, limit = self._account.plan(), self._job.limit
+        waiting = counts["to_send"]
         self._flow.total = waiting if limit is None else min(limit, waiting)
+        failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
         return Sending(
             settings=self._settings,
             credentials=self._credentials,
@@ -224,7 +220,7 @@ class Run:
             flow=self._flow,
             signals=self._signals,
             limit=limit,
-            failures_max=int(self._settings.rules.max_failure_rate * rows) - failures,
+            failures_max=failures_max - counts["failures"],
             on_signal=lambda number: self._note_signal(ledger, number),
         )
 
@@ -235,8 +231,14 @@ class Run:
             ledger.note("signal_received", resource=ledger.run_id, signal=name)
             self._signal_noted = True
 
-    def _publish(self, ledger: Ledger) -> dict[str, Any]:
-        return publish(ledger, self._job.folder, __version__, self._signer)
+    def _publish(self, ledger: Ledger) -> dict[str, Any] | None:
+        """Write every output; there is none before an export was planned."""
+        with ledger.look() as look:
+            if not look.exports():
+                return None
+        figures = publish(ledger, self._job.folder, __version__, self._signer)
+        log.info("outputs published", folder=self._job.folder)
+        return figures
 
     def _end(self, ledger: Ledger, code: int, started: float) -> None:
         ledger.end_run(code, self._flow.statistics(self._tools.clock.monotonic() - started))
@@ -284,13 +286,3 @@ def carried_columns(ledger: Ledger, settings: Settings) -> str:
 def _signer(credentials: Credentials) -> Signer | None:
     key = credentials.signing_key
     return None if key is None else Signer.from_pem(key, credentials.signing_passphrase)
-
-
-def _exit_code(ledger: Ledger, trouble: CardferryError | None) -> int:
-    if trouble is not None:
-        return exit_status(trouble)
-    with ledger.look() as look:
-        states = look.by_state()
-    if pending(states):
-        return VaultUnavailable.exit_code
-    return 3 if any(states[state] for state in FAILURE_STATES) else 0

@@ -91,7 +91,8 @@ class Application:
     ) -> None:
         """Answer one request."""
         arrived = time.perf_counter()
-        letter = self._scripts.take(scope["path"])
+        # A look at the root only asks whether somebody is there; it is no request to either API.
+        letter = "." if scope["path"] == "/" else self._scripts.take(scope["path"])
         try:
             body = await self._read(scope, receive)
         except _HalfSent:

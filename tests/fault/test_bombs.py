@@ -154,7 +154,7 @@ def test_a_hundred_million_empty_lines_are_no_rows(tmp_path):
 
     require_modest(run)
     assert 0 == run.code, run.err
-    assert json.loads(run.out)["balance"]["rows"] == 2
+    assert json.loads(run.out)["all_time"]["balance"]["rows"] == 2
 
 
 SHAPES = {
@@ -185,7 +185,7 @@ def test_a_field_of_100_megabytes_is_one_bad_row(tmp_path, shape):
     require_modest(run)
     assert 3 == run.code, run.err
     assert (2, 1) == tuple(
-        json.loads(run.out)["balance"][name] for name in ("tokenized", "rejected")
+        json.loads(run.out)["all_time"]["balance"][name] for name in ("tokenized", "rejected")
     )
 
 
@@ -233,7 +233,7 @@ def test_lines_that_waste_time_are_read_in_time(tmp_path, kind):
 
     require_modest(run)
     assert 3 == run.code, run.err
-    assert json.loads(run.out)["balance"]["difference"] == 0
+    assert json.loads(run.out)["all_time"]["balance"]["difference"] == 0
 
 
 @pytest.mark.parametrize("kind", ["columns", "quoted columns", "keys", "brackets", "escapes"])

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from pipeline.config.loading import load_settings
-from pipeline.migration.run import Job, Run, Tools
+from pipeline.migration.job import Job, Tools
+from pipeline.migration.run import Run
 from tests.support.crowd import crowd
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running

@@ -83,4 +83,4 @@ def test_the_demos_tokens_are_known_to_the_vault(tmp_path):
                 token["card"]["id"],
                 token["card"]["last_digits"],
             )
-    assert len(mapping) == done.json["balance"]["tokenized"]
+    assert len(mapping) == done.json["all_time"]["balance"]["tokenized"]

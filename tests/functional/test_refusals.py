@@ -162,8 +162,11 @@ def test_a_vault_that_cannot_be_reached_stops_the_run_resumably(tmp_path):
     with spawned(port=port):
         done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json")
 
-    assert (3, 0) == (stopped.json["balance"]["pending"], stopped.json["unseen_tokens_max"])
-    assert done.json["balance"]["tokenized"] == 3
+    assert (3, 0) == (
+        stopped.json["all_time"]["balance"]["pending"],
+        stopped.json["all_time"]["unseen_tokens_max"],
+    )
+    assert done.json["all_time"]["balance"]["tokenized"] == 3
 
 
 def test_an_outage_stops_the_run_when_its_limit_is_over_whatever_is_waited_for(tmp_path):
@@ -187,7 +190,7 @@ def test_a_key_that_the_vault_refuses_stops_the_run_and_blames_no_row(tmp_path):
 
         done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json", code=7)
 
-    assert done.json["balance"]["pending"] == 3
+    assert done.json["all_time"]["balance"]["pending"] == 3
     assert "public_key" in done.json["error"]
 
 

@@ -34,7 +34,7 @@ def test_every_good_row_is_mapped_to_a_token_of_its_own(tmp_path, vault):
     mapping = pq.read_table(tmp_path / "out" / "mapping.parquet").to_pylist()
     journal = {line["token"]: line["last_digits"] for line in vault.entries()}
     source = {line.split(",")[0]: line.split(",") for line in plain.decode().splitlines()[1:]}
-    assert done.json["balance"]["tokenized"] == 60
+    assert done.json["all_time"]["balance"]["tokenized"] == 60
     assert [f"id-{n}" for n in range(1, 61)] == [row["legacy_id"] for row in mapping]
     assert len({row["token_id"] for row in mapping}) == 60
     for row in mapping:
@@ -82,7 +82,7 @@ def test_exports_of_other_programs_are_carried_as_well(tmp_path, vault, seal):
 
     done = cardferry("run", export, "-c", config, "-o", tmp_path / "out", "--json")
 
-    assert done.json["balance"]["tokenized"] == 5
+    assert done.json["all_time"]["balance"]["tokenized"] == 5
 
 
 def test_the_same_command_again_sends_nothing(tmp_path, vault):
@@ -217,8 +217,8 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path):
         made = len(vault.entries())
     mapping = pq.read_table(tmp_path / "out" / "mapping.parquet").column("legacy_id").to_pylist()
     assert sorted(set(mapping)) == sorted(mapping)
-    assert len(mapping) == done.json["balance"]["tokenized"] == 300
-    assert made - 300 <= done.json["unseen_tokens_max"] <= 4
+    assert len(mapping) == done.json["all_time"]["balance"]["tokenized"] == 300
+    assert made - 300 <= done.json["all_time"]["unseen_tokens_max"] <= 4
 
 
 def test_an_export_without_rows_is_a_finished_migration(tmp_path, vault):
@@ -229,7 +229,7 @@ def test_an_export_without_rows_is_a_finished_migration(tmp_path, vault):
         "run", export, "-c", settings(tmp_path, vault.base_url), "-o", tmp_path / "out", "--json"
     )
 
-    assert done.json["balance"]["rows"] == 0
+    assert done.json["all_time"]["balance"]["rows"] == 0
     assert pq.read_table(tmp_path / "out" / "mapping.parquet").num_rows == 0
 
 

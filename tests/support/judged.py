@@ -57,7 +57,7 @@ class Judged:
     @property
     def balance(self) -> dict[str, int]:
         """The balance of the run."""
-        return self.answer["balance"]
+        return self.answer["all_time"]["balance"]
 
     def rows(self, name: str = "failures") -> list[dict[str, Any]]:
         """The rows of an output."""

@@ -33,20 +33,20 @@ def found(builder):
 
 def test_open_intents_become_ambiguous_and_wait_for_one_more_attempt(builder):
     """With `retry` a row in doubt may be sent once more; U counts it for good."""
-    assert settle_open_intents(builder.ledger, 1) == 4
+    assert settle_open_intents(builder.ledger, 1).in_doubt == 4
     assert ({"planned": 6, "ambiguous": 4}, 4) == found(builder)
 
 
 def test_on_hold_open_intents_are_held(builder):
     """With `hold` they wait for the operator."""
-    assert settle_open_intents(builder.ledger, 0) == 4
+    assert settle_open_intents(builder.ledger, 0).in_doubt == 4
     assert ({"planned": 6, "held": 4}, 4) == found(builder)
 
 
 def test_every_open_intent_gets_exactly_one_outcome(builder):
     """And settling twice changes nothing."""
     settle_open_intents(builder.ledger, 1)
-    assert settle_open_intents(builder.ledger, 1) == 0
+    assert settle_open_intents(builder.ledger, 1).in_doubt == 0
     with builder.ledger.reading() as connection:
         outcomes = connection.exec_driver_sql("SELECT kind, evidence FROM outcomes").all()
 
@@ -63,7 +63,7 @@ def test_a_row_in_doubt_twice_is_held(builder):
     settling.apply([settling.intent(claim.id, claim.attempts + 1) for claim in claims])
     builder.begin("run-3")
 
-    assert settle_open_intents(builder.ledger, 1) == 4
+    assert settle_open_intents(builder.ledger, 1).in_doubt == 4
     assert ({"planned": 6, "held": 4}, 8) == found(builder)
 
 

@@ -1,69 +1,133 @@
 """The end of a run in words: what was counted, and the commands that go on from there."""
 
+import shlex
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from pipeline.cli.advice import Given
 from pipeline.cli.summary import say_next, show_failures, show_plan
-from pipeline.cli.terminal import Terminal
-from pipeline.migration.run import Ending
+from pipeline.cli.terminal import Terminal, folded
+from pipeline.migration.job import Ending, Plan
+from pipeline.migration.run_account import ThisRun, WaitingExport
 
-NOTHING = dict.fromkeys(
-    ("tokenized", "rejected", "failed", "held", "already_tokenized", "pending"), 0
-)
+FIGURES = {"balance": {}, "failures": []}
+
+
+def _said(capsys, ending, given):
+    say_next(Terminal(), ending, given)
+    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("this_run", "told"),
     [
-        ("pending", "run the same command again to go on    (7 left)"),
-        ("failed", "cardferry retry out EXPORT -c CONFIG    (7 failed"),
-        ("held", "cardferry retry out EXPORT -c CONFIG --held    (7 held"),
-        ("rejected", "look at out/failures.csv, have the rows corrected"),
+        (ThisRun(waiting=1), "1 row of these exports still wait"),
+        (ThisRun({"failed": 7}, {"attempts_exhausted": 7}), "retry out a.pgp -c my.toml\n"),
+        (ThisRun({"held": 7}, {"outcome_unknown": 7}), "retry out a.pgp -c my.toml --held"),
+        (ThisRun({"rejected": 7}, {"number_length": 7}), "7 rows rejected: look at out/failures"),
     ],
 )
-def test_every_state_that_needs_somebody_names_what_to_do(state, told, capsys, tmp_path):
-    """Rows left, failed, held or rejected each bring their own next step, and no other does."""
-    folder = tmp_path.relative_to(tmp_path) / "out"
-    others = ("(7 left)", "(7 failed", "(7 held", "(7 rejected)")
+def test_every_state_that_needs_somebody_names_what_to_do(this_run, told, capsys):
+    """Rows left, failed, held or rejected each bring a step of their own, and no other does."""
+    given = Given(Path("out"), [Path("a.pgp")], Path("my.toml"))
 
-    say_next(Terminal(), Ending(3, "run", {"balance": {**NOTHING, state: 7}}), folder)
+    said = _said(capsys, Ending(3, "run", FIGURES, this_run=this_run), given)
 
-    said = capsys.readouterr().err
     assert told in said
-    assert 1 == sum(other in said for other in others)
-    assert "cardferry verify out" in said
+    assert 1 == sum(word in said for word in ("still wait", "failed;", "held back", "rejected:"))
+    assert "verify out" in said
 
 
-def test_a_folder_with_a_blank_is_quoted_in_the_commands(capsys, tmp_path):
-    """The commands can be pasted as they are."""
-    say_next(Terminal(), Ending(0, "run", {"balance": NOTHING}), tmp_path / "my out")
+def test_an_export_that_waits_is_named_with_the_command_that_sends_it(capsys):
+    """Whoever reads the mail of a night learns which file to give again."""
+    waiting = [WaitingExport("topup-08.csv.age", "ab", 110)]
+    given = Given(Path("out"), [Path("a.pgp")], Path("my.toml"), ["flow.rate_per_s=2"])
 
-    assert f"cardferry verify '{tmp_path}/my out'" in capsys.readouterr().err
+    said = _said(capsys, Ending(0, "run", FIGURES, waiting=waiting), given)
+
+    assert "110 rows of topup-08.csv.age wait: give that file again" in said
+    assert "run topup-08.csv.age -o out -c my.toml --set flow.rate_per_s=2" in said
 
 
-def test_json_and_a_run_that_was_stopped_get_no_list(capsys, tmp_path):
+@pytest.mark.parametrize("name", ["my out", "-out", "--out", "a'b", "$HOME"])
+def test_the_commands_can_be_pasted_whatever_the_folder_is_called(name, capsys):
+    """A shell gives back the folder's own name, and no command takes it for an option."""
+    said = _said(capsys, Ending(0, "run", FIGURES), Given(Path(name)))
+
+    command = said.strip().splitlines()[-1]
+    *_, verb, folder = shlex.split(command)
+    assert ("verify", Path(name)) == (verb, Path(folder))
+    assert not folder.startswith("-")
+
+
+def test_json_and_a_run_that_was_stopped_get_no_list(capsys):
     """A program reads JSON, and a stopped run has told its next step already."""
     terminal = Terminal()
     terminal.as_json = True
 
-    say_next(terminal, Ending(0, "run", {"balance": NOTHING}), tmp_path)
-    say_next(Terminal(), Ending(6, "run", None), tmp_path)
+    say_next(terminal, Ending(0, "run", FIGURES), Given(Path("out")))
+    say_next(Terminal(), Ending(6, "run", None), Given(Path("out")))
 
     assert ("", "") == capsys.readouterr()
 
 
+def test_a_retry_that_found_nothing_says_so(capsys):
+    """Nothing planned again is no silent success."""
+    said = _said(capsys, Ending(0, "run", FIGURES, planned_again=0), Given(Path("out")))
+
+    assert "there was nothing to retry" in said
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_word_is_broken_by_a_narrow_terminal(columns):
+    """Sentences are folded at blanks, and a folded command is the same command when pasted."""
+    sentence = "look at out/failures.csv, have the rows corrected, run the new export " * 2
+    command = "cardferry retry /srv/migrations/out cards.csv.pgp -c production.toml --held"
+
+    lines = folded(sentence, columns, "  ", "    ")
+    pasted = " \\\n".join(folded(command, columns, "    ", "      ", 2))
+
+    assert max(map(len, lines)) <= columns
+    assert sentence.split() == " ".join(lines).split()
+    shell = subprocess.run(
+        ["bash", "-c", f"cardferry() {{ printf '%s\\n' \"$@\"; }}; {pasted}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert command.split()[1:] == shell.stdout.split()
+    assert max(map(len, pasted.splitlines())) <= columns
+
+
 def test_the_plan_names_the_commonest_codes_and_counts_the_others(capsys):
     """Two dozen codes are no line to read before a question."""
-    failures = {"name_missing": 1, "number_length": 9, "card_expired": 4, "country_invalid": 2}
-    plan = {"rows": 30, "to_send": 14, "rejected": 16, "already_tokenized": 0, "rate_per_s": 2}
+    codes = {"name_missing": 1, "number_length": 9, "card_expired": 4, "country_invalid": 2}
+    counts = {"rows": 30, "to_send": 14, "done": 0, "rejected": 16, "already_tokenized": 0}
+    waiting = [WaitingExport("old.pgp", "ab", 3)]
 
-    show_plan(Terminal(), {**plan, "failures": failures}, 10, "https://vault.example in live mode")
+    plan = Plan(counts, codes, waiting, "ff", 2.0)
+    show_plan(Terminal(), plan, 10, "https://vault.example in live mode")
 
-    said = capsys.readouterr().err.splitlines()
-    assert "30 rows: 14 to send, 16 rejected, 0 already tokenized" == said[0]
-    assert "not sent: 9 number_length, 4 card_expired, 2 country_invalid and 1 more code" == said[1]
-    assert ["10 go to https://vault.example in live mode,", "in about 5 s at 2 a second"] == said[
-        2:
-    ]
+    assert [
+        "30 rows: 14 to send, 16 rejected, 0 already tokenized",
+        "not sent: 9 number_length, 4 card_expired, 2 country_invalid and 1 more code",
+        "3 rows of old.pgp wait for that file, not sent now",
+        "10 go to https://vault.example in live mode,",
+        "in about 5 s at 2 a second",
+        "plan ff",
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_what_was_done_before_is_told_when_a_run_goes_on(capsys):
+    """A resumed run does not speak of rows that it sent before as if they were gone."""
+    counts = {"rows": 30, "to_send": 4, "done": 20, "rejected": 6, "already_tokenized": 0}
+
+    show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0), None, "here")
+
+    said = capsys.readouterr().err
+    assert "30 rows: 20 done before, 4 to send, 6 rejected, 0 already tokenized" in said
 
 
 def test_a_narrow_terminal_folds_meanings_beside_their_codes(monkeypatch, capsys):

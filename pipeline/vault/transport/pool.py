@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import deque
 from typing import Final, NamedTuple
@@ -210,4 +212,12 @@ def _connect_failure(
         return CertificateRefused("the vault offers no TLS 1.2 or newer")
     if isinstance(failure, ssl.SSLError):
         return httpx.ConnectError("the TLS handshake failed")
-    return httpx.ConnectError("the vault cannot be reached")
+    return httpx.ConnectError(_cause_in_words(failure))
+
+
+def _cause_in_words(failure: OSError | UnicodeError) -> str:
+    if isinstance(failure, socket.gaierror | UnicodeError):
+        return "there is no such name, or nobody to ask for it"
+    if isinstance(failure, ConnectionRefusedError):
+        return "it refuses connections"
+    return os.strerror(failure.errno) if failure.errno else "no connection could be made"

@@ -1,0 +1,100 @@
+"""Describes what a run is asked for, what it takes from outside, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.metrics import Listeners
+from pipeline.migration.run_account import ThisRun, WaitingExport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from random import Random
+
+    from pipeline.clock import Clock
+    from pipeline.errors import CardferryError
+    from pipeline.metrics import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run is asked to do.
+
+    Attributes:
+        exports: Encrypted exports, in the order in which they count.
+        folder: The migration folder; made if it is not there.
+        facts: Who runs it, where, with which guards; kept in the ledger as they are.
+        limit: Send at most this many rows.
+        again: Failure codes to plan again first (`cardferry retry`); None plans nothing again.
+        held: Plan held rows again too.
+        wait_s: How long to wait for another run of this folder to end, in seconds.
+        approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
+    """
+
+    exports: Sequence[Path]
+    folder: Path
+    facts: Mapping[str, object] = field(default_factory=dict)
+    limit: int | None = None
+    again: Sequence[str] | None = None
+    held: bool = False
+    wait_s: float = 0.0
+    approved_plan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a run takes from outside, so that tests and simulations can give their own."""
+
+    clock: Clock
+    random: Random
+    listener: Listener = field(default_factory=Listeners)
+    confirm: Callable[[Plan], bool] = lambda _plan: True
+    """Asked before anything is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is about to do with the exports it was given.
+
+    Attributes:
+        counts: How their rows stand: rows, to_send, done, rejected, already_tokenized, ...
+        codes: Their failed, rejected and held rows by code.
+        waiting: Exports that were not given and whose rows wait.
+        digest: What an operator approves with `--plan`.
+        rate_per_s: The ceiling of sends a second.
+    """
+
+    counts: dict[str, int]
+    codes: dict[str, int]
+    waiting: Sequence[WaitingExport]
+    digest: str
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        exit_code: What the command ends with.
+        run_id: The run's name.
+        figures: The report's figures, of all runs so far, if outputs were written.
+        trouble: What stopped the run.
+        this_run: What this run changed.
+        waiting: Exports that were not given and whose rows wait.
+        plan_digest: The plan's digest, if it came to a plan.
+        planned_again: Rows that `retry` planned again; None for a run.
+        chain_head: The hash of the last event; whoever keeps it can prove that nothing was undone.
+    """
+
+    exit_code: int
+    run_id: str
+    figures: dict[str, Any] | None = None
+    trouble: CardferryError | None = None
+    this_run: ThisRun = field(default_factory=ThisRun)
+    waiting: Sequence[WaitingExport] = ()
+    plan_digest: str | None = None
+    planned_again: int | None = None
+    chain_head: str | None = None

@@ -1,0 +1,68 @@
+"""Finds out within seconds whether the vault can be reached, before the first card is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from pipeline.errors import VaultRefusedSettings, VaultUnavailable
+from pipeline.logs import EventLog
+from pipeline.migration import parts
+from pipeline.vault.probe import address_of, probe
+from pipeline.vault.transport.failures import CertificateRefused
+
+if TYPE_CHECKING:
+    from pipeline.clock import Clock
+    from pipeline.config.models import Settings
+    from pipeline.vault.probe import Probe
+
+PAUSES_S: Final = (0.0, 1.0, 2.0)
+"""Before each look at the vault; a restart of a second or two is not worth a night."""
+
+_PATIENCE_S: Final = 5.0
+_NOT_THERE: Final = (httpx.ConnectError, httpx.ConnectTimeout)
+
+log = EventLog("vault")
+
+
+def reach_vault(settings: Settings, clock: Clock) -> Probe | None:
+    """Connect to the vault and ask it something harmless.
+
+    Returns:
+        What answered; None where a connection was made and no answer came, which the run's own
+        patience with a slow vault deals with.
+
+    Raises:
+        VaultUnavailable: It cannot be reached; the message has address and cause.
+        VaultRefusedSettings: It could not prove over TLS who it is.
+    """
+    return asyncio.run(_reach(settings, clock))
+
+
+async def _reach(settings: Settings, clock: Clock) -> Probe | None:
+    url = settings.vault.url
+    cause = ""
+    for pause_s in PAUSES_S:
+        await clock.sleep(pause_s)
+        try:
+            async with parts.transport(settings, patience_s=_PATIENCE_S) as line:
+                found = await probe(line, url)
+        except CertificateRefused as refused:
+            raise VaultRefusedSettings(
+                [f"vault.url or vault.ca_file: {address_of(url)}: {refused}"],
+                next_step="Correct it, or have the vault's certificate mended.",
+            ) from None
+        except _NOT_THERE as failure:
+            cause = str(failure)
+        except httpx.TransportError:
+            log.warning("the vault gave no answer to a harmless request")
+            return None
+        else:
+            log.info("the vault answers", status=found.status, tls=found.peer is not None)
+            return found
+    raise VaultUnavailable(
+        f"the vault at {address_of(url)} cannot be reached: {cause}; no card was sent",
+        next_step="Check `vault.url` and the network, then run the same command again.",
+    )

@@ -1,0 +1,154 @@
+"""Counts what one run changes, apart from what the ledger holds of all runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import VaultUnavailable, exit_status
+from pipeline.ledger.sums import pending
+from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.errors import CardferryError
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.planning import KnownExport
+    from pipeline.metrics import Flow
+
+FINISHED_WITH_FAILURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingExport:
+    """An export with rows that wait to be sent; only a run that is given it can send them."""
+
+    name: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThisRun:
+    """What a run changed.
+
+    Attributes:
+        rows: Rows of the given exports that this run settled, by state.
+        failures: The failed, rejected and held ones among them, by code.
+        waiting: Rows of the given exports that still wait.
+        figures: sent, retries, throttled (429s), seconds, rows_per_s.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def exit_code(self, trouble: CardferryError | None) -> int:
+        """Give the exit code: of what stopped the run, or of what it left and changed."""
+        if trouble is not None:
+            return exit_status(trouble)
+        if self.waiting:
+            return VaultUnavailable.exit_code
+        return FINISHED_WITH_FAILURES if self.failures else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as `--json` shows it."""
+        return {
+            "rows": self.rows,
+            "failures": self.failures,
+            "waiting": self.waiting,
+            **self.figures,
+        }
+
+
+class RunAccount:
+    """Compares the given exports before and after a run.
+
+    Args:
+        ledger: The open ledger of the run.
+        held_at_start: Rows that the run held because an earlier one died with them in doubt.
+    """
+
+    def __init__(self, ledger: Ledger, held_at_start: int = 0) -> None:
+        self._ledger = ledger
+        self._held_at_start = held_at_start
+        self._given: list[int] = []
+        self._states: Counter[RowState] = Counter()
+        self._codes: Counter[str] = Counter()
+
+    def begin(self, exports: Sequence[KnownExport]) -> None:
+        """Take down how the exports stand once everything is planned and nothing is sent.
+
+        Whatever was planned in this run counts as its own, so only those planned before matter.
+        """
+        self._given = [export.id for export in exports]
+        before = [export.id for export in exports if export.is_planned]
+        if before:
+            with self._ledger.look() as look:
+                self._states = Counter(look.states_of(before))
+                self._codes = Counter(look.by_code(before))
+
+    def close(self, flow: Flow, seconds: float) -> ThisRun:
+        """Give what the run has changed by now.
+
+        Args:
+            flow: The run's moving figures.
+            seconds: How long the sending took.
+        """
+        statistics = flow.statistics(seconds)
+        figures = {
+            name: statistics[name]
+            for name in ("sent", "retries", "throttled", "seconds", "rows_per_s")
+        }
+        states: dict[RowState, int] = {}
+        codes: dict[str, int] = {}
+        if self._given:
+            with self._ledger.look() as look:
+                states, codes = look.states_of(self._given), look.by_code(self._given)
+        changed = {
+            state.value: max(states.get(state, 0) - self._states[state], 0)
+            for state in RowState
+            if state not in OPEN_STATES
+        }
+        failures = Counter(codes) - self._codes
+        if self._held_at_start:
+            changed[RowState.HELD.value] += self._held_at_start
+            failures["outcome_unknown"] += self._held_at_start
+        return ThisRun(
+            rows=changed,
+            failures=dict(sorted(failures.items())),
+            waiting=sum(states.get(state, 0) for state in OPEN_STATES),
+            figures=figures,
+        )
+
+    def plan(self) -> dict[str, int]:
+        """Give how the given exports stand: rows, to_send, done, rejected, already_tokenized."""
+        with self._ledger.look() as look:
+            states = look.states_of(self._given)
+        return {
+            "rows": sum(states.values()),
+            "to_send": pending(states),
+            "done": states[RowState.TOKENIZED],
+            "rejected": states[RowState.REJECTED],
+            "failed": states[RowState.FAILED],
+            "held": states[RowState.HELD],
+            "already_tokenized": states[RowState.ALREADY_TOKENIZED],
+            "failures": sum(states[state] for state in FAILURE_STATES),
+        }
+
+    def codes(self) -> dict[str, int]:
+        """Count the failed, rejected and held rows of the given exports by code."""
+        with self._ledger.look() as look:
+            return look.by_code(self._given)
+
+    def waiting_exports(self) -> list[WaitingExport]:
+        """Name the exports that wait and were not given; this run could not send their rows."""
+        with self._ledger.look() as look:
+            return [
+                WaitingExport(name, sha256, rows)
+                for export_id, name, sha256, rows in look.waiting_by_export()
+                if export_id not in self._given
+            ]

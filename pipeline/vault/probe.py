@@ -1,0 +1,62 @@
+"""Asks the vault something harmless: can it be reached, who answers over TLS, what time is it there."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+
+if TYPE_CHECKING:
+    from pipeline.vault.transport.tls import Peer
+    from pipeline.vault.transport.transport import VaultTransport
+
+
+class Probe(NamedTuple):
+    """What a harmless request found.
+
+    Attributes:
+        address: Host and port.
+        status: The HTTP status; any proves that somebody answers.
+        date: The answer's `Date` as it came, or None.
+        peer: TLS version, cipher, certificate digest and its end of validity; None over http.
+    """
+
+    address: str
+    status: int
+    date: str | None
+    peer: Peer | None
+
+
+def address_of(url: str) -> str:
+    """Give the host and port that a URL leads to."""
+    base = httpx.URL(url)
+    return f"{base.host}:{base.port or (443 if base.scheme == 'https' else 80)}"
+
+
+async def probe(
+    line: VaultTransport, url: str, *, path: bytes = b"/", key: str | None = None
+) -> Probe:
+    """Send one GET over a line; nothing is made by it.
+
+    Args:
+        line: The way to the vault.
+        url: The vault's address.
+        path: What to ask for below the address; the default names no resource.
+        key: A key to authenticate with, where it is to be learnt whether it is accepted.
+
+    Raises:
+        httpx.TransportError: As `pipeline.vault.transport.failures` lists.
+    """
+    base = httpx.URL(url)
+    fields = [b"host: " + base.netloc, b"user-agent: cardferry", b"accept-encoding: identity"]
+    if key is not None:
+        fields.append(b"authorization: Basic " + base64.b64encode(f"{key}:".encode()))
+    target = base.raw_path.rstrip(b"/") + path
+    answer = await line.exchange(
+        b"GET " + target + b" HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n"
+    )
+    date = answer.fields.get(b"date")
+    return Probe(
+        address_of(url), answer.status, None if date is None else date.decode("latin-1"), line.peer
+    )

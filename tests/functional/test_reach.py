@@ -1,0 +1,99 @@
+"""A vault that cannot be reached is told within seconds, with address and cause."""
+
+import ssl
+import time
+
+import pytest
+import trustme
+
+from tests.support.exports import keyring
+from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.raw_server import Conversation, RawServer
+from tests.support.sandbox import running
+
+
+def _told(tmp_path, url, *lines, code):
+    config = settings(tmp_path, url, *lines)
+    started = time.monotonic()
+    done = cardferry(
+        "run", sealed(tmp_path, rows_csv(3)), "-c", config, "-o", tmp_path / "out", code=code
+    )
+    assert time.monotonic() - started < 30, "an outage was waited for"
+    return done
+
+
+def test_a_vault_that_refuses_connections_is_named(tmp_path):
+    """Exit code 4, address and cause, and no card was sent; the same command goes on later."""
+    done = _told(tmp_path, "http://127.0.0.1:9", code=4)
+
+    assert "the vault at 127.0.0.1:9 cannot be reached: it refuses connections" in done.err
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        shown = cardferry("status", tmp_path / "out", "--json").json
+    assert 3 == shown["pending"]
+    assert config.exists()
+
+
+def test_a_name_that_does_not_exist_is_named(tmp_path):
+    """The cause is the name, not the vault."""
+    config = tmp_path / "live.toml"
+    key = tmp_path / "migration.key"
+    key.write_bytes(keyring().secret("cv25519").read_bytes())
+    key.chmod(0o600)
+    config.write_text(
+        '[vault]\nurl = "https://vault.invalid"\nmode = "live"\n'
+        'public_key = { env = "KEY" }\n[export]\nkey = { file = "migration.key" }\n',
+        "utf-8",
+    )
+    export, folder = sealed(tmp_path, rows_csv(3)), tmp_path / "out"
+    done = cardferry(
+        "run", export, "-c", config, "-o", folder, code=4, environment={"KEY": "pkey_live"}
+    )
+
+    assert "the vault at vault.invalid:443 cannot be reached: there is no such name" in done.err
+
+
+def test_a_certificate_of_nobody_we_know_is_told_as_such(tmp_path):
+    """TLS that proves nothing ends with 7, before a card is sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with RawServer(Conversation.wait_until_client_leaves, tls=context) as server:
+        done = _told(tmp_path, server.url, code=7)
+
+    assert f"localhost:{server.port}" in done.err
+    assert "certificate" in done.err
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"])
+def test_nothing_is_sent_to_ask_whether_somebody_is_there(tmp_path, answer):
+    """The question before the first card is a GET without a key and without a body."""
+
+    def behave(talk):
+        talk.read_request()
+        talk.send(answer)
+
+    with RawServer(behave) as server:
+        config = settings(tmp_path, server.url, "outage_max_s = 1", "drain_s = 0")
+        cardferry(
+            "run",
+            sealed(tmp_path, rows_csv(1)),
+            "-c",
+            config,
+            "-o",
+            tmp_path / "out",
+            code=None,
+        )
+        first = server.requests[0]
+
+    assert first.startswith(b"GET / HTTP/1.1\r\n")
+    assert b"authorization" not in first.lower()
+
+
+def test_check_needs_no_vault(tmp_path):
+    """Pass 1 opens no connection."""
+    config = settings(tmp_path, "http://127.0.0.1:9")
+
+    done = cardferry("check", sealed(tmp_path, rows_csv(3)), "-c", config)
+
+    assert "3" in done.out
