@@ -6,8 +6,8 @@ import time
 import pytest
 import trustme
 
-from tests.support.exports import keyring
 from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.exports import keyring
 from tests.support.raw_server import Conversation, RawServer
 from tests.support.sandbox import running
 
@@ -58,9 +58,10 @@ def test_a_certificate_of_nobody_we_know_is_told_as_such(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     with RawServer(Conversation.wait_until_client_leaves, tls=context) as server:
+        address = f"localhost:{server.port}"
         done = _told(tmp_path, server.url, code=7)
 
-    assert f"localhost:{server.port}" in done.err
+    assert address in done.err
     assert "certificate" in done.err
     assert [] == server.requests
 

@@ -14,6 +14,7 @@ import httpx
 from pipeline.errors import LocalResourcesExhausted
 from pipeline.vault.transport.connection import Connection
 from pipeline.vault.transport.failures import LOCAL_ERRNOS, CertificateRefused
+from pipeline.vault.transport.tls import Peer, peer_of
 
 _SWEEP_S: Final = 0.05
 """Seconds between two looks at the deadlines: their precision, and cheaper than a timer each."""
@@ -63,6 +64,8 @@ class ConnectionPool:
         self._connections: set[Connection] = set()
         self._queue: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self.peer: Peer | None = None
+        """Who answered the first connection over TLS."""
 
     def take_idle(self, now: float) -> Connection | None:
         """Give the connection used last, if one is fit for another request."""
@@ -153,7 +156,7 @@ class ConnectionPool:
     ) -> Connection:
         try:
             async with asyncio.timeout_at(_instant(loop.time() + bounds.connect, total_at)):
-                _, connection = await loop.create_connection(
+                transport, connection = await loop.create_connection(
                     lambda: Connection(loop, sealed=self._tls is not None, lost=self._on_lost),
                     self._host,
                     self._port,
@@ -168,6 +171,8 @@ class ConnectionPool:
         if connection.closed:
             self._free_slot()
             raise httpx.ConnectError("the vault hung up at once")
+        if self.peer is None and self._tls is not None:
+            self.peer = peer_of(transport)
         self._connections.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP_S, self._sweep, loop)

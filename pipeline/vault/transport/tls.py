@@ -6,12 +6,14 @@ SSL_CERT_DIR; an environment variable must not be able to open the line that car
 
 from __future__ import annotations
 
+import hashlib
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import certifi
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
 
@@ -29,3 +31,25 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.load_verify_locations(cafile=certifi.where() if ca_file is None else str(ca_file))
     return context
+
+
+class Peer(NamedTuple):
+    """Who answered: protocol, cipher, and the certificate's SHA-256 and end of validity."""
+
+    tls_version: str
+    cipher: str
+    certificate_sha256: str
+    not_after: str
+
+
+def peer_of(transport: asyncio.BaseTransport) -> Peer:
+    """Read the identity that a finished handshake proved."""
+    session: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    cipher = session.cipher()
+    certificate = session.getpeercert() or {}
+    return Peer(
+        tls_version=session.version() or "",
+        cipher=cipher[0] if cipher else "",
+        certificate_sha256=hashlib.sha256(session.getpeercert(binary_form=True) or b"").hexdigest(),
+        not_after=str(certificate.get("notAfter", "")),
+    )

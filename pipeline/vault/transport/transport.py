@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.vault.transport.answer_reader import Answer
     from pipeline.vault.transport.connection import Connection
+    from pipeline.vault.transport.tls import Peer
 
 SILENCE_S: Final = 0.05
 """A refusal is believed when nothing follows it on its line for so long; and no line that refused
@@ -70,6 +71,11 @@ class VaultTransport(httpx.AsyncBaseTransport):
             connections_max=connections_max,
             keepalive_s=keepalive_s,
         )
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who answered over TLS; `None` over plain http or before a connection."""
+        return self._pool.peer
 
     async def exchange(
         self, message: bytes | bytearray, timeouts: Timeouts | None = None
