@@ -76,7 +76,7 @@ class Ledger(Access):
     @property
     def chain_head(self) -> str:
         """The hash of the last event of the chain, as far as this process has written it."""
-        return self._head
+        return self._chain.head
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

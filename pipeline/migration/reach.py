@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from pipeline.errors import VaultRefusedSettings, VaultUnavailable
 from pipeline.logs import EventLog
 from pipeline.migration import parts
-from pipeline.vault.probe import address_of, probe
-from pipeline.vault.transport.failures import CertificateRefused
+from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
@@ -22,7 +19,6 @@ PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
 
 _PATIENCE_S: Final = 5.0
-_NOT_THERE: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
 log = EventLog("vault")
 
@@ -49,14 +45,14 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
         try:
             async with parts.transport(settings, patience_s=_PATIENCE_S) as line:
                 found = await probe(line, url)
-        except CertificateRefused as refused:
+        except NotTrusted as refused:
             raise VaultRefusedSettings(
                 [f"vault.url or vault.ca_file: {address_of(url)}: {refused}"],
                 next_step="Correct it, or have the vault's certificate mended.",
             ) from None
-        except _NOT_THERE as failure:
+        except NotReached as failure:
             cause = str(failure)
-        except httpx.TransportError:
+        except NoAnswer:
             log.warning("the vault gave no answer to a harmless request")
             return None
         else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.errors import CardferryError
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.planning import KnownExport
+    from pipeline.ledger.plan_records import KnownExport
     from pipeline.metrics import Flow
 
 FINISHED_WITH_FAILURES = 3
@@ -52,7 +52,8 @@ class ThisRun:
             return exit_status(trouble)
         if self.waiting:
             return VaultUnavailable.exit_code
-        return FINISHED_WITH_FAILURES if self.failures else 0
+        failed = any(self.rows.get(state.value) for state in FAILURE_STATES)
+        return FINISHED_WITH_FAILURES if failed or self.failures else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as `--json` shows it."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 
+from pipeline.vault.transport.failures import CertificateRefused
+
 if TYPE_CHECKING:
     from pipeline.vault.transport.tls import Peer
     from pipeline.vault.transport.transport import VaultTransport
@@ -28,6 +30,18 @@ class Probe(NamedTuple):
     peer: Peer | None
 
 
+class NotReached(Exception):
+    """No connection could be made; the text says why."""
+
+
+class NotTrusted(Exception):
+    """The vault could not prove over TLS who it is; the text says why."""
+
+
+class NoAnswer(Exception):
+    """A connection was made and no answer came."""
+
+
 def address_of(url: str) -> str:
     """Give the host and port that a URL leads to."""
     base = httpx.URL(url)
@@ -46,16 +60,24 @@ async def probe(
         key: A key to authenticate with, where it is to be learnt whether it is accepted.
 
     Raises:
-        httpx.TransportError: As `pipeline.vault.transport.failures` lists.
+        NotReached: No connection could be made.
+        NotTrusted: The vault could not prove who it is.
+        NoAnswer: Nobody answered on a connection that was made.
     """
     base = httpx.URL(url)
     fields = [b"host: " + base.netloc, b"user-agent: cardferry", b"accept-encoding: identity"]
     if key is not None:
         fields.append(b"authorization: Basic " + base64.b64encode(f"{key}:".encode()))
     target = base.raw_path.rstrip(b"/") + path
-    answer = await line.exchange(
-        b"GET " + target + b" HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n"
-    )
+    message = b"GET " + target + b" HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n"
+    try:
+        answer = await line.exchange(message)
+    except CertificateRefused as refused:
+        raise NotTrusted(str(refused)) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
+        raise NotReached(str(failure)) from None
+    except httpx.TransportError:
+        raise NoAnswer from None
     date = answer.fields.get(b"date")
     return Probe(
         address_of(url), answer.status, None if date is None else date.decode("latin-1"), line.peer

@@ -35,6 +35,8 @@ def test_the_readme_is_short():
 
 MOVING = {
     r"127\.0\.0\.1:\d+": "HOST",
+    r"\b[0-9a-f]{64}\b": "DIGEST",
+    r"(\S+ -m pipeline|cardferry) (?=verify|run)": "PROGRAM ",
     r"/\S*cardferry-demo-\w+": "FOLDER",
     r"[\d.,]+/s": "RATE",
     r"· in [\d.]+ (s|min) ·": "· in TIME ·",
