@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import select
 
 from pipeline import hashing
+from pipeline.errors import VerificationFailed
 from pipeline.ledger.schema import events
 from pipeline.ledger.sqlite.streaming import FETCHED_AT_ONCE
 
@@ -107,10 +108,19 @@ def _publication(seq: int, body: str) -> Publication:
 
 
 def event_lines(connection: Connection, length: int | None = None) -> Iterator[tuple[str, str]]:
-    """Give (canonical body, hash) of the first `length` events, or of all, in order."""
-    statement = select(events.c.body, events.c.hash).order_by(events.c.seq)
+    """Give (canonical body, hash) of the first `length` events, or of all, in order.
+
+    Raises:
+        VerificationFailed: An event does not stand at its number.
+    """
+    statement = select(events.c.seq, events.c.body, events.c.hash).order_by(events.c.seq)
     if length is not None:
         statement = statement.where(events.c.seq <= length)
     result = connection.execution_options(yield_per=FETCHED_AT_ONCE).execute(statement)
-    for body, own in result:
+    for number, (seq, body, own) in enumerate(result, 1):
+        if seq != number:
+            raise VerificationFailed(
+                f"the ledger's trail of events was changed at event {number}",
+                next_step="Keep the folder as it is and ask who touched it.",
+            )
         yield str(body), str(own)

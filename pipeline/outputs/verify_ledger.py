@@ -128,7 +128,7 @@ def _examined(look: Snapshot, expect_head: str | None) -> SoundLedger | Differen
             return Difference(LEDGER_NAME, f"event {broken}", problem)
         return SoundLedger(look, look.account(), reached)
     except Exception as trouble:  # noqa: BLE001 - whatever a damaged database makes SQLite say.
-        return Difference(LEDGER_NAME, WHOLE, f"cannot be read ({type(trouble).__name__})")
+        return Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
 
 
 def _follow_chain(look: Snapshot, expect_head: str | None) -> tuple[int | None, bool]:

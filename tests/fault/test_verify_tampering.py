@@ -194,6 +194,7 @@ def test_the_row_and_column_of_a_changed_cell_are_named(tmp_path):
         "DROP TRIGGER refuse_delete_on_tokens",
         "UPDATE events SET body = replace(body, 'somchai', 'somebody') WHERE seq = 2",
         "DELETE FROM events WHERE seq = 3",
+        "UPDATE events SET seq = -1 WHERE seq = 1",
         "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
     ],
 )
