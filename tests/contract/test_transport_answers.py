@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from pipeline.vault.transport.pool import Timeouts
-from pipeline.vault.transport.transport import VaultTransport
 from tests.support.crowd import crowd
+from tests.support.exchanges import outcome
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer
-
-if TYPE_CHECKING:
-    from pipeline.vault.transport.answer_reader import Answer
-
-BRISK = Timeouts(connect=2, read=2, write=2, pool=2, total=4)
-SMALL = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nHELLO"
-HUGE_BODY = bytes(48 * 1024 * 1024)
-HUGE = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(HUGE_BODY)
-HUGE += HUGE_BODY
 
 
 @pytest.fixture(params=RUNNERS, ids=name_of)
 def run(request):
     return request.param
-
-
-def outcome(run, url, message=SMALL, timeouts=BRISK) -> BaseException | Answer:
-    """Give what one exchange ended in."""
-
-    async def attempt():
-        async with VaultTransport(url, timeouts=timeouts) as transport:
-            try:
-                return await transport.exchange(message)
-            except httpx.TransportError as failure:
-                return failure
-
-    return run(attempt())
 
 
 ANSWER = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"a": 12}'

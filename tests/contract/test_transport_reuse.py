@@ -9,39 +9,14 @@ import httpx
 import pytest
 
 from pipeline.vault.transport.connection import Connection
-from pipeline.vault.transport.pool import Timeouts
-from pipeline.vault.transport.transport import VaultTransport
+from tests.support.exchanges import over, request
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer
-
-BRISK = Timeouts(connect=2, read=2, write=2, pool=2, total=4)
-
-
-def request(number: int) -> bytes:
-    body = b"%d" % number
-    head = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
-    return head % len(body) + body
-
-
-def echo(talk: Conversation) -> None:
-    """Answer each request with its own body."""
-    while (message := talk.read_request()) is not None:
-        talk.answer(message.partition(b"\r\n\r\n")[2])
 
 
 @pytest.fixture(params=RUNNERS, ids=name_of)
 def run(request):
     return request.param
-
-
-def over(run, url, script, **options):
-    """Run a script of exchanges over one transport."""
-
-    async def main():
-        async with VaultTransport(url, timeouts=BRISK, **options) as transport:
-            return await script(transport)
-
-    return run(main())
 
 
 def unasked(talk: Conversation) -> None:

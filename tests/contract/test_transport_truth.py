@@ -6,44 +6,21 @@ import asyncio
 import socket
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from pipeline.vault.transport.failures import NOT_SENT, proves_not_sent
-from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.transport import VaultTransport
 from tests.support.crowd import crowd
+from tests.support.exchanges import BRISK, HUGE, SMALL, outcome
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
-
-if TYPE_CHECKING:
-    from pipeline.vault.transport.answer_reader import Answer
-
-BRISK = Timeouts(connect=2, read=2, write=2, pool=2, total=4)
-SMALL = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nHELLO"
-HUGE_BODY = bytes(48 * 1024 * 1024)
-HUGE = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(HUGE_BODY)
-HUGE += HUGE_BODY
 
 
 @pytest.fixture(params=RUNNERS, ids=name_of)
 def run(request):
     return request.param
-
-
-def outcome(run, url, message=SMALL, timeouts=BRISK) -> BaseException | Answer:
-    """Give what one exchange ended in."""
-
-    async def attempt():
-        async with VaultTransport(url, timeouts=timeouts) as transport:
-            try:
-                return await transport.exchange(message)
-            except httpx.TransportError as failure:
-                return failure
-
-    return run(attempt())
 
 
 # Before the last byte.
