@@ -10,8 +10,8 @@ import click
 import tomli_w
 
 from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
-from pipeline.cli.shipped import beside
 from pipeline.config.loading import load_settings, masked, meaning_digest
+from pipeline.shipped import beside
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal

@@ -13,7 +13,6 @@ from pipeline import process_guards
 from pipeline.cli.advice import Given, command, shown_path
 from pipeline.cli.carrying import carry
 from pipeline.cli.options import json_option, pass_terminal
-from pipeline.cli.shipped import beside
 from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -24,6 +23,7 @@ from pipeline.migration.facts import facts_of
 from pipeline.migration.job import Job
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
+from pipeline.shipped import beside
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal

@@ -1,6 +1,6 @@
 """Loads settings from a file, the environment and the command line, and checks them all at once.
 
-Later layers win: defaults, file, `CARDFERRY_SECTION_KEY` variables, `--set section.key=value`.
+Later layers win: defaults, preset, file, `CARDFERRY_SECTION_KEY` variables, `--set section.key=value`.
 Every problem of every layer is collected and raised at once; none shows a value.
 """
 
@@ -19,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.config.policies import Mode
+from pipeline.config.presets import laid_over, read_preset
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
 
@@ -34,6 +35,7 @@ _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
     "export": {
+        "preset",
         "format",
         "records",
         "encoding",
@@ -83,6 +85,7 @@ def load_settings(
         _anchor_paths(tree, path.parent)
     _lay_over(tree, _from_environment(environ), problems, "the environment")
     _lay_over(tree, [_split_override(text) for text in overrides], problems, "--set")
+    _lay_over_preset(tree, problems)
     settings, places = _validate(tree, problems)
     if shared and not settings.vault.is_loopback:
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
@@ -185,6 +188,18 @@ def _lay_over(
             problems.append(f"{origin} holds something that is not section.key=value")
         else:
             table[key] = _toml_value(value)
+
+
+def _lay_over_preset(tree: dict[str, Any], problems: list[str]) -> None:
+    export = tree.get("export")
+    name = export.get("preset") if isinstance(export, dict) else None
+    if not isinstance(export, dict) or not isinstance(name, str):
+        return
+    preset = read_preset(name)
+    if preset is None:
+        problems.append("export.preset: is no known format; `cardferry presets` lists them")
+    else:
+        tree["export"] = laid_over(preset.export, export)
 
 
 def _toml_value(text: str) -> Any:

@@ -15,7 +15,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.cards.rows import ReaderOptions
 
@@ -61,6 +61,8 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
         for name, source in wanted.items()
         if source in names or whole_name(name) not in options.may_lack
     }
+    if not _tells_expiration(wanted):
+        wanted = options.wanted()
     missing = [name for name, source in wanted.items() if source not in names]
     if missing:
         raise _missing(missing, names, options)
@@ -71,6 +73,11 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
             next_step="Ask for an export in which these names stand once.",
         )
     return {name: names.index(source) for name, source in wanted.items()}
+
+
+def _tells_expiration(wanted: Mapping[str, str]) -> bool:
+    whole = set(map(whole_name, wanted))
+    return "expiration" in whole or {"expiration_month", "expiration_year"} <= whole
 
 
 def refuse_mapped_security_codes(options: ReaderOptions) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.cards.rows import ReaderOptions
+from pipeline.config.columns import ColumnSettings
+from pipeline.config.models import ExportSettings
 from pipeline.config.policies import Mode
+from pipeline.config.presets import read_preset
 from pipeline.errors import SettingsRefused
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.judging import Reading
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.config.presets import Preset
     from pipeline.metrics import Flow
 
 
@@ -46,27 +51,56 @@ def envelope_limits(settings: Settings) -> Limits:
 
 def reading(settings: Settings) -> Reading:
     """Give how exports are read and judged."""
-    export, rules = settings.export, settings.rules
-    expiration = export.columns.expiration
+    rules = settings.rules
     return Reading(
-        options=ReaderOptions(
-            columns=export.columns.sources(),
-            expiration=expiration.readings() if expiration else (),
-            null_values=frozenset(export.null_values),
-            carry=export.carry,
-            format=export.format,
-            records=export.records,
-            encoding=export.encoding,
-            delimiter=export.delimiter,
-            quoting=export.quoting,
-            multiline=export.multiline,
-            security_code_column=export.security_code_column,
-            chunk_rows=settings.flow.chunk_rows,
-        ),
+        options=reader_options(settings.export, settings.flow.chunk_rows),
         expired=rules.expired,
         brands=frozenset(rules.brands),
         livemode=settings.vault.mode is Mode.LIVE,
         loopback_vault=settings.vault.is_loopback,
+    )
+
+
+def reader_options(export: ExportSettings, chunk_rows: int) -> ReaderOptions:
+    """Give what the reader must know, with the preset's other columns for JSON beside it."""
+    preset = read_preset(export.preset) if export.preset else None
+    options = _options(export, chunk_rows, preset)
+    other = read_preset(preset.json_name) if preset and preset.json_name else None
+    if preset is None or other is None:
+        return options
+    plain = ExportSettings.model_validate(dict(preset.export))
+    in_json = ExportSettings.model_validate(dict(other.export))
+    # What the settings themselves say stands in JSON, too.
+    columns = {
+        name: getattr(in_json.columns, name)
+        if getattr(export.columns, name) == getattr(plain.columns, name)
+        else getattr(export.columns, name)
+        for name in ColumnSettings.model_fields
+    }
+    changes = {
+        "columns": ColumnSettings.model_construct(**columns),
+        "records": export.records or in_json.records,
+    }
+    as_json = _options(export.model_copy(update=changes), chunk_rows, other)
+    return replace(options, as_json=as_json)
+
+
+def _options(export: ExportSettings, chunk_rows: int, preset: Preset | None) -> ReaderOptions:
+    expiration = export.columns.expiration
+    return ReaderOptions(
+        columns=export.columns.sources(),
+        expiration=expiration.readings() if expiration else (),
+        may_lack=preset.may_lack if preset else frozenset(),
+        null_values=frozenset(export.null_values),
+        carry=export.carry,
+        format=export.format,
+        records=export.records,
+        encoding=export.encoding,
+        delimiter=export.delimiter,
+        quoting=export.quoting,
+        multiline=export.multiline,
+        security_code_column=export.security_code_column,
+        chunk_rows=chunk_rows,
     )
 
 
