@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipeline.clock import timestamp
+from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED
 from pipeline.ledger.sums import pending
@@ -103,7 +104,7 @@ def gather(
         "brands": look.mix("brand"),
         "countries": look.mix("country"),
         "expiration_years": look.mix("expiration_year"),
-        "cards": cards(look),
+        "cards": _whole(cards(look), look.attach_balance()),
         "changes": _changes(look),
         "runs": [_run(run) for run in look.runs()],
         "trail": {"head": account.head, "length": account.length},
@@ -161,6 +162,20 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
         "ledger": shown(sum(totals.values()) % (1 << 256)),
         **{ending: shown(totals[ending]) for ending in _ENDINGS.values()},
     }
+
+
+def _whole(counted: dict[str, int], tokens: dict[str, int]) -> dict[str, int]:
+    """Make sure that every token in force is in the mapping, and nothing else.
+
+    Raises:
+        VerificationFailed: The ledger's tables do not agree on it; nothing is published.
+    """
+    if counted["mapped"] != tokens["tokenized"] - tokens["superseded"]:
+        raise VerificationFailed(
+            "the ledger has other tokens than tokenized rows",
+            next_step="Keep the folder as it is; restore the ledger from a backup.",
+        )
+    return counted
 
 
 def cards(look: Snapshot) -> dict[str, int]:

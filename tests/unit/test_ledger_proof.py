@@ -25,7 +25,8 @@ from pipeline.ledger.schema import metadata
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.model import OutcomeKind
-from tests.support.ledgers import StepClock, card, new_builder
+from pipeline.outputs.publisher import publish
+from tests.support.ledgers import StepClock, card, new_builder, settled_builder
 
 PAGE = 4096
 ROWS = 120
@@ -226,6 +227,20 @@ def test_a_whole_ledger_contradicts_itself_at_no_commit(tmp_path, commits):
     for name, before, after in commits.pairs:
         assert accepted(tmp_path, before), name
         assert accepted(tmp_path, after), name
+
+
+def test_nothing_is_published_from_a_ledger_that_lost_a_token(tmp_path):
+    """Also when it went while the ledger was open: mapped is tokenized minus superseded, or 8."""
+    builder = settled_builder(tmp_path, 60)
+    with builder.ledger.transaction() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse_delete_on_tokens")
+        lose = "DELETE FROM tokens WHERE row_id = (SELECT max(row_id) FROM tokens)"
+        connection.exec_driver_sql(lose)
+    with pytest.raises(VerificationFailed, match="other tokens"):
+        publish(builder.ledger, tmp_path, "0.1.0")
+    builder.ledger.close()
+
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_a_torn_commit_is_refused_or_nothing_of_it_is_to_be_seen(tmp_path, commits):
