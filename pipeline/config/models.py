@@ -25,6 +25,15 @@ from pipeline.config.policies import (
     Quoting,
 )
 
+MAPPING_NAMES: Final = frozenset(
+    (
+        *("legacy_id", "token_id", "card_id", "customer_id", "brand", "last_digits"),
+        *("expiration_month", "expiration_year", "fingerprint", "livemode", "created_at"),
+        *("attempts", "source_file", "source_row", "run_id", "customer_origin", "is_default"),
+    )
+)
+"""The mapping's own columns; a carried column named like one would make it unreadable."""
+
 BRANDS: Final = (
     "Visa",
     "MasterCard",
@@ -159,6 +168,16 @@ class ExportSettings(Section):
         64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"
     )
     columns: ColumnSettings = ColumnSettings()
+
+    @field_validator("carry")
+    @classmethod
+    def _names_that_are_free(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        taken = sorted(MAPPING_NAMES.intersection(value))
+        if taken:
+            raise ValueError(f"the mapping has columns of its own named {', '.join(taken)}")
+        if len(set(value)) != len(value):
+            raise ValueError("names a column twice")
+        return value
 
     @field_validator("delimiter")
     @classmethod

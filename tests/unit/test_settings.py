@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.config.models import MAPPING_NAMES
 from pipeline.errors import SettingsRefused
+from pipeline.outputs.columns import MAPPING
 
 LOOPBACK = ('vault.url="http://127.0.0.1:9"', "vault.public_key=pkey_test_x")
 
@@ -76,6 +78,12 @@ def test_every_problem_is_reported_at_once(tmp_path):
         ("export.key={file='a', gpg='b'}", "export.key"),
         ('export.key.gpg="ABC"', "export.key.gpg"),
         ("export.columns.expiration={column='x', format='YY/MM'}", "export.columns.expiration"),
+        ("export.carry=['customer_id']", "export.carry"),
+        ("export.carry=['a', 'a']", "export.carry"),
+        (
+            "export.columns.expiration={column=['a', 'b', 'c'], format=['MMYY', 'YYMM']}",
+            "export.columns.expiration",
+        ),
         ("rules.max_failure_rate=1.5", "rules.max_failure_rate"),
         ('rules.as_of="soon"', "rules.as_of"),
         ("flow.rate_per_s=0", "flow.rate_per_s"),
@@ -191,3 +199,8 @@ def test_a_date_is_read_as_a_date():
     settings, _ = load_settings(None, {}, [*LOOPBACK, "rules.as_of=2026-02-03"])
 
     assert date(2026, 2, 3) == settings.rules.as_of
+
+
+def test_no_carried_column_can_take_the_name_of_one_of_the_mappings_own():
+    """The names that are refused are those of the mapping that is published."""
+    assert frozenset(MAPPING.carrying(()).schema.names) == MAPPING_NAMES
