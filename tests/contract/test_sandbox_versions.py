@@ -44,7 +44,9 @@ RECORDED_CHARGE = (
     "authorize_uri return_uri created_at paid_at authorized_at expires_at expired_at reversed_at "
     "multi_capture zero_interest_installments branch terminal device authorized capturable "
     "capture disputable livemode refundable partially_refundable reversed reversible voided paid "
-    "expired can_perform_void approval_code"
+    "expired can_perform_void approval_code "
+    # Recorded in 2025 (OMISE.md, customers and cards).
+    "reference authorization_type authorized_amount captured_amount"
 )
 
 
