@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.cards.brands import DIGITS_MAX, DIGITS_MIN, PREFIX_DIGITS, RANGES, UNKNOWN
+from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 # Stars, crosses, hashes, dots, bullets (also of other scripts): what masks are drawn with.
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
+_MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{DIGITS_MIN}}}")
 _ROUNDED: Final = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
 
 
@@ -151,6 +153,22 @@ class PanColumn:
         Raises:
             ValueError: The row holds no number of 12 to 19 digits, or the column was wiped.
         """
+        return self._ascii(index)
+
+    def repeated_in(self, texts: Sequence[str]) -> Flags:
+        """Say for each row whether its text repeats the row's own number, however it is written.
+
+        Whatever its brand or check digit: a number may hide in a text in any grouping, with any
+        signs between its digits, and backwards.
+        """
+        found = np.zeros(len(texts), dtype=np.bool_)
+        known = self._known()
+        for index, text in enumerate(texts):
+            if len(text) >= DIGITS_MIN and known[index] and _MANY_DIGITS.search(text):
+                found[index] = repeats_number((text,), self._ascii(index))
+        return found
+
+    def _ascii(self, index: int) -> bytes:
         length = int(self.lengths[index])
         if not DIGITS_MIN <= length <= DIGITS_MAX:
             raise ValueError("there is no card number in this row")

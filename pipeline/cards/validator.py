@@ -170,6 +170,7 @@ def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
     ids = _column(chunk, "legacy_id").tolist()
     missing = _which(not text for text in ids)
     card_numbers = _holding_numbers(ids) | _holding_encoded_numbers(ids)
+    card_numbers |= chunk.numbers.repeated_in(ids)
     malformed = _too_long(ids) | _with_controls(ids)
     judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
     judgement.reject("legacy_id_missing", "legacy_id", missing)
@@ -226,7 +227,7 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
         judgement.reject("country_invalid", "country", ~_which(known[text] for text in countries))
     for name in ("name", *further):
         texts = _column(chunk, name).tolist()
-        found = _holding_numbers(texts)
+        found = _holding_numbers(texts) | chunk.numbers.repeated_in(texts)
         if name.startswith(CARRY_PREFIX):
             found |= _holding_encoded_numbers(texts)
         judgement.reject("field_contains_card_number", name, found)

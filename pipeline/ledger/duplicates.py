@@ -35,7 +35,7 @@ def resolve_known(
 ) -> None:
     """Compare planned rows with what other exports already brought for the same legacy id.
 
-    The same card (last four and expiration) is `already_tokenized`, and so is a row of an older
+    The same card (last four, our brand of it, and expiration) is `already_tokenized`, and so is a row of an older
     export than the one that told the card in force; another card supersedes the old one once it
     is tokenized itself; an id that is held elsewhere is held here too, since its token may
     exist unseen.
@@ -58,6 +58,7 @@ def resolve_known(
     mapped = (*elsewhere, other.c.state == RowState.TOKENIZED, other.c.superseded_by.is_(None))
     same_card = [
         other.c.last_digits == rows.c.last_digits,
+        other.c.brand == rows.c.brand,
         other.c.expiration_month == rows.c.expiration_month,
         other.c.expiration_year == rows.c.expiration_year,
     ]

@@ -55,6 +55,18 @@ def test_a_card_met_again_is_already_tokenized_and_not_sent(migration):
     assert 20 == len(migration.journal)
 
 
+def test_another_brand_with_the_same_last_digits_and_expiry_is_another_card(migration):
+    """Equal last four and expiry under another brand is no known card: it gets a token of its own."""
+    [row] = new_rows(1)
+    migration.add([replace(row, number="4000000000000002")])
+    ended(migration, 0)
+    migration.add([replace(row, name=f"{row.name} again", number="5100000000060002")])
+    facts = ended(migration, 0)
+
+    assert {"tokenized": 2} == dict(facts.states)
+    assert 2 == len(migration.journal)
+
+
 def test_a_changed_card_gets_a_new_token_and_the_mapping_shows_the_newest(migration):
     """The old token stays in the ledger, marked as superseded; the id is mapped once."""
     rows = new_rows(20)

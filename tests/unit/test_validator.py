@@ -312,6 +312,50 @@ def test_an_export_without_addresses_is_judged_without_them():
     ],
 )
 def test_a_uuid_or_a_digest_is_no_card_number_by_chance(identity):
-    """Of a million UUIDs some hundreds have the digits of a card in a row; they are ids."""
+    """Of a million UUIDs some hundreds have the digits of a card in a row; they are ids.
+
+    Unless they are the digits of the row's own card: that is no chance.
+    """
     assert contains_pan(identity)
-    assert code_of(row(id=identity)) is None
+    assert code_of(row(id=identity, card_number="5555555555554444")) is None
+    assert "legacy_id_is_card_number" == code_of(row(id=identity, card_number=VISA))
+
+
+OWN = "4242424242424242"
+MIR, WRONG = "2200000000000004", "4242424242424241"
+WAYS = {
+    "plain": lambda pan: pan,
+    "parted by colons": ":".join,
+    "by bars": "|".join,
+    "by stars": "*".join,
+    "by commas": ",".join,
+    "by letters": "x".join,
+    "in fours by letters": lambda pan: "-A-".join(pan[at : at + 4] for at in range(0, len(pan), 4)),
+    "backwards": lambda pan: pan[::-1],
+    "inside a longer run": lambda pan: f"99{pan}77",
+    "in other digits": lambda pan: pan.translate(str.maketrans("0123456789", "๐๑๒๓๔๕๖๗๘๙")),
+}
+
+
+@pytest.mark.parametrize("write", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("number", [OWN, MIR, WRONG], ids=["Visa", "Mir", "wrong check digit"])
+def test_a_legacy_id_that_repeats_the_rows_own_number_is_never_repeated(number, write):
+    """Whatever the brand, the check digit and the signs between the digits."""
+    verdict = verdict_on(row(card_number=number, id=write(number)))
+
+    assert ["legacy_id_is_card_number"] == [r.code for r in verdict.rejections]
+    assert [None] == [r.legacy_id for r in verdict.rejections]
+
+
+@pytest.mark.parametrize("write", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("field", ["card_holder", "city", "memo"])
+def test_another_field_that_repeats_the_rows_own_number_rejects_the_row(field, write):
+    """What is sent, and what the mapping would carry, holds the number in no form."""
+    bad = row(card_number=OWN, **{"city": "Bangkok", "memo": "x", field: write(OWN)})
+
+    assert "field_contains_card_number" == code_of(bad, carry=["memo"])
+
+
+def test_the_last_digits_and_other_peoples_digits_are_no_repetition():
+    """Only the row's whole number counts; a long id of other digits is an id."""
+    assert code_of(row(card_number=OWN, id="cust-2026112700000000-4242")) is None
