@@ -89,13 +89,10 @@ def _check_files(
     settings: Settings, problems: list[str], refused: set[str], *, strict: bool
 ) -> None:
     export = settings.export
-    if (
-        export.key is not None
-        and export.key.file is not None
-        and not _covers(refused, "export.key")
-    ):
+    files = [key.file for key in export.keys if key.file]
+    for path in [] if _covers(refused, "export.key") else files:
         try:
-            with _opened_privately(export.key.file, strict=strict):
+            with _opened_privately(path, strict=strict):
                 pass
         except ValueError as error:
             problems.append(f"export.key: {error}")

@@ -146,16 +146,21 @@ def _read_file(path: Path | None, problems: list[str]) -> tuple[dict[str, Any], 
 
 def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
     for *parents, last in _PATHS:
-        table: Any = tree
+        tables: list[Any] = [tree]
         for name in parents:
-            table = table.get(name) if isinstance(table, dict) else None
-        if not isinstance(table, dict) or last not in table:
-            continue
-        value = table[last]
-        if isinstance(value, str):
-            table[last] = str(folder / value)
-        elif isinstance(value, list):
-            table[last] = [str(folder / item) if isinstance(item, str) else item for item in value]
+            inner = [table.get(name) for table in tables if isinstance(table, dict)]
+            tables = [one for each in inner for one in (each if isinstance(each, list) else [each])]
+        for table in tables:
+            if isinstance(table, dict) and last in table:
+                _anchor(table, last, folder)
+
+
+def _anchor(table: dict[str, Any], last: str, folder: Path) -> None:
+    value = table[last]
+    if isinstance(value, str):
+        table[last] = str(folder / value)
+    elif isinstance(value, list):
+        table[last] = [str(folder / item) if isinstance(item, str) else item for item in value]
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:

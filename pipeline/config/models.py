@@ -155,18 +155,15 @@ class ExportSettings(Section):
     delimiter: str = Field(",", min_length=1, max_length=1)
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
-    key: KeySource | None = Field(None, description="the key that opens the exports")
-    passphrase: SecretSource | None = Field(None, description="the key's passphrase")
-    signers: tuple[Path, ...] = Field(
-        (), description="certificates; when set, an export not signed by one is refused"
-    )
+    key: KeySource | tuple[KeySource, ...] | None = Field(None, description="one, or several")
+    engine: Literal["auto", "sequoia", "gpg"] = Field("auto", description="who opens OpenPGP")
+    passphrase: SecretSource | None = Field(None, description="of the key or of the message")
+    signers: tuple[Path, ...] = Field((), description="when set, one of these must have signed")
     allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
     null_values: tuple[str, ...] = Field((), description='texts that mean "empty"')
     carry: tuple[str, ...] = Field((), description="source columns copied into the mapping")
-    plain_bytes_max: int = Field(
-        64 * 2**30, gt=0, description="an export that unpacks to more bytes is refused"
-    )
+    plain_bytes_max: int = Field(64 * 2**30, gt=0, description="most bytes it may unpack to")
     columns: ColumnSettings = ColumnSettings()
 
     @field_validator("carry")
@@ -178,6 +175,11 @@ class ExportSettings(Section):
         if len(set(value)) != len(value):
             raise ValueError("names a column twice")
         return value
+
+    @property
+    def keys(self) -> tuple[KeySource, ...]:
+        """The keys that are tried, in their order."""
+        return self.key if isinstance(self.key, tuple) else (self.key,) if self.key else ()
 
     @field_validator("delimiter")
     @classmethod

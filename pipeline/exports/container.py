@@ -13,6 +13,7 @@ import binascii
 from pathlib import PurePath
 from typing import Final, Literal
 
+from pipeline.exports.armor import unwrapped
 from pipeline.exports.openpgp_head import ARMOR_LINE, looks_like_message, read_head
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -37,6 +38,7 @@ def kind_of(first: bytes, name: str) -> Kind:
     """
     if not first:
         raise Refused(Verdict.EMPTY)
+    first = unwrapped(first)
     text = first.lstrip()
     if is_age(first):
         return "age"
@@ -73,8 +75,6 @@ def _refuse_bare(first: bytes) -> None:
         raise Refused(Verdict.NOT_ENCRYPTED)
     if head.container == "sed":
         raise Refused(Verdict.NO_INTEGRITY)
-    if head.password and not head.recipients:
-        raise Refused(Verdict.PASSWORD_ONLY)
     if not head.canonical:
         raise Refused(Verdict.DAMAGED)
 

@@ -1,8 +1,11 @@
-"""Chooses the engine that opens an export, and hands it what it needs.
+"""Lists the ways to open an export, key by key and engine by engine, and prepares each.
 
-Sequoia is the default and needs no system package. gpg takes over in two cases: the key lives in
-its keyring, agent or card; or a signature is asked for, because pysequoia judges none inside a
-compressed packet, which is how gpg signs, and finds that out only after the last byte.
+Sequoia comes first and needs no system package. gpg comes first where the key lives in its
+keyring, agent or card, and where a signature is asked for, because pysequoia judges none inside a
+compressed packet, which is how gpg signs; and it comes second wherever Sequoia cannot: old
+ciphers, packets of GnuPG 2.3, bzip2, curves that Sequoia does not know, keys that are expired or
+revoked. Both engines hold one policy by this: what was sealed to our own key is opened though
+that key has expired or was revoked since; a signer's expired or revoked key is refused.
 """
 
 from __future__ import annotations
@@ -11,46 +14,102 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import sealed_by_passphrase
 from pipeline.exports.decryptor.protocol import Request
-from pipeline.exports.keys import EnvelopeKeys, opened_key, signer_certificates
+from pipeline.exports.keys import EnvelopeKeys, KeyPlace, opened_key, signer_certificates
 from pipeline.exports.openpgp_head import read_head
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.exports.decryptor.protocol import Engine
+    from pipeline.exports.openpgp_head import OpenPGPHead
     from pipeline.exports.sealed_file import OpenExport
 
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it.
 _KEY_ID_HEX: Final = 16
 
+OF_THE_ENGINE: Final = frozenset(
+    {
+        Verdict.BEYOND_SEQUOIA,
+        Verdict.DAMAGED,
+        Verdict.KEY_UNUSABLE,
+        Verdict.SIGNATURE_UNJUDGED,
+    }
+)
+"""Refusals after which the other engine may know better."""
+
+OF_THE_KEY: Final = (
+    Verdict.KEY_OF_OTHER_KIND,
+    Verdict.WRONG_KEY,
+    Verdict.KEY_UNUSABLE,
+    Verdict.SSH_KEY_UNUSABLE,
+    Verdict.PASSPHRASE_NEEDED,
+    Verdict.WRONG_PASSPHRASE,
+    Verdict.KEY_LOCKED,
+    Verdict.GPG_MISSING,
+    Verdict.BEYOND_SEQUOIA,
+    Verdict.SIGNATURE_UNJUDGED,
+    Verdict.DAMAGED,
+)
+"""Refusals after which another key may fit; what tells the reader most stands last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to open an export.
+
+    Attributes:
+        request: What the decryptor is asked, but for what is opened at the last moment.
+        key: The key that is tried.
+    """
+
+    request: Request
+    key: KeyPlace
+
+
+def ways(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
+    """Give the ways to open an export, in the order in which they are tried; one at least.
+
+    Raises:
+        Refused: `NO_KEY`, `KEY_OF_OTHER_KIND`, `PASSWORD_ONLY`, `SIGNATURE_IMPOSSIBLE`.
+    """
+    found = _age(export, keys) if export.kind == "age" else _openpgp(export, keys)
+    if not found:
+        raise Refused(Verdict.NO_KEY)
+    return found
+
+
+def most_telling(refusals: list[Refused]) -> Refused:
+    """Give the refusal to show where every way failed."""
+    telling = [each for each in refusals if each.verdict not in OF_THE_KEY]
+    return (telling or sorted(refusals, key=lambda each: OF_THE_KEY.index(each.verdict)))[-1]
+
 
 @contextmanager
-def request_for(export: OpenExport, keys: EnvelopeKeys) -> Iterator[Request]:
-    """Open what the decryptor needs and say what it is to do.
+def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
+    """Open what the decryptor needs for one way.
 
     Yields:
         A request whose descriptor and folder last until the end of the block.
 
     Raises:
-        Refused: `NO_KEY`, `KEY_OF_OTHER_KIND`, `SIGNATURE_IMPOSSIBLE`, `GPG_MISSING`.
         SettingsRefused: The key file or a signer's certificate cannot be used.
     """
-    request = _age(export, keys) if export.kind == "age" else _openpgp(export, keys)
-    with opened_key(keys.key_file, may_be_shared=keys.key_may_be_shared) as key_fd:
+    with opened_key(way.key.file, may_be_shared=keys.key_may_be_shared) as key_fd:
         request = replace(
-            request,
+            way.request,
             key_fd=key_fd,
             passphrase=keys.passphrase.get_secret_value() if keys.passphrase else None,
             signers=tuple(signer_certificates(keys.signer_files)),
-            gpg_fingerprint=keys.gpg_fingerprint,
+            gpg_fingerprint=way.key.gpg,
         )
-        if request.engine != "gpg" or not (keys.key_file or keys.signer_files):
+        if request.engine != "gpg" or (way.key.gpg and not keys.signer_files):
             yield request
             return
         home = tempfile.mkdtemp(prefix="cardferry-", dir=_private_parent())
@@ -61,33 +120,51 @@ def request_for(export: OpenExport, keys: EnvelopeKeys) -> Iterator[Request]:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _age(export: OpenExport, keys: EnvelopeKeys) -> Request:
+def _age(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
     if keys.signer_files:
         raise Refused(Verdict.SIGNATURE_IMPOSSIBLE)
     if sealed_by_passphrase(export.head):
-        return Request("age_passphrase")
-    if keys.gpg_fingerprint:
+        return [Way(Request("age_passphrase"), KeyPlace())]
+    files = [place for place in keys.places if place.file]
+    if keys.places and not files:
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
-    if keys.key_file is None:
-        raise Refused(Verdict.NO_KEY)
-    return Request("age")
+    return [Way(Request("age"), place) for place in files]
 
 
-def _openpgp(export: OpenExport, keys: EnvelopeKeys) -> Request:
+def _openpgp(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
     head = read_head(export.head)
+    found = [
+        Way(Request(engine, recipients=head.recipients), place)
+        for place in keys.places
+        for engine in _engines(place, keys, head)
+    ]
+    if not head.password:
+        return found
+    if not head.recipients:
+        found = []
+        if keys.passphrase is None:
+            raise Refused(Verdict.PASSWORD_ONLY)
+    if keys.passphrase is not None:
+        request = Request("sequoia", by_password=True)
+        found += [
+            Way(replace(request, engine=engine), KeyPlace())
+            for engine in _engines(KeyPlace(), keys, head)
+        ]
+    return found
+
+
+def _engines(key: KeyPlace, keys: EnvelopeKeys, head: OpenPGPHead) -> list[Engine]:
     has_gpg = shutil.which("gpg") is not None
-    if keys.gpg_fingerprint:
-        if not has_gpg:
-            raise Refused(Verdict.GPG_MISSING)
-        return Request("gpg", recipients=head.recipients)
-    if keys.key_file is None:
-        raise Refused(Verdict.NO_KEY)
+    if key.gpg or keys.engine == "gpg":
+        return ["gpg"]
+    if keys.engine == "sequoia" or not has_gpg:
+        return ["sequoia"]
     old_enough = head.container == "seipd1" and all(
         len(recipient) <= _KEY_ID_HEX for recipient in head.recipients
     )
-    if keys.signer_files and has_gpg and old_enough:
-        return Request("gpg", recipients=head.recipients)
-    return Request("sequoia", recipients=head.recipients)
+    if not old_enough and head.container != "aead":
+        return ["sequoia"]
+    return ["gpg"] if keys.signer_files else ["sequoia", "gpg"]
 
 
 def _private_parent() -> Path | None:

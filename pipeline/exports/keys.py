@@ -10,7 +10,7 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
@@ -24,14 +24,26 @@ if TYPE_CHECKING:
 _CERTIFICATE_BYTES_MAX: Final = 4 * 2**20
 _OTHERS: Final = 0o077
 
+EngineChoice = Literal["auto", "sequoia", "gpg"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """Where one key is: in a file, or in gpg's own keyring under a fingerprint."""
+
+    file: Path | None = None
+    gpg: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeKeys:
     """What may open an export and who may have made it.
 
     Attributes:
-        key_file: An OpenPGP secret key or an age identity; exclusive with `gpg_fingerprint`.
-        gpg_fingerprint: A key in gpg's own keyring, agent or card.
+        key_file: An OpenPGP secret key or an age identity.
+        gpg_fingerprint: A key in gpg's own keyring, agent or card; tried after the file.
+        more: Further keys (file and fingerprint, one of which is None), tried in turn.
+        engine: Who opens OpenPGP: "auto" is Sequoia, and gpg where Sequoia cannot.
         passphrase: Of the key, or of an age export that is sealed by passphrase.
         signer_files: OpenPGP certificates; where there are any, one of them must have signed.
         allow_plaintext: Whether a file that is not sealed is accepted.
@@ -41,10 +53,19 @@ class EnvelopeKeys:
 
     key_file: Path | None = None
     gpg_fingerprint: str | None = None
+    more: tuple[KeyPlace, ...] = ()
+    engine: EngineChoice = "auto"
     passphrase: SecretStr | None = field(default=None, repr=False)
     signer_files: tuple[Path, ...] = ()
     allow_plaintext: bool = False
     key_may_be_shared: bool = False
+
+    @property
+    def places(self) -> tuple[KeyPlace, ...]:
+        """Every key, in the order in which they are tried."""
+        file = [KeyPlace(file=self.key_file)] if self.key_file else []
+        gpg = [KeyPlace(gpg=self.gpg_fingerprint)] if self.gpg_fingerprint else []
+        return (*file, *gpg, *self.more)
 
 
 @contextmanager

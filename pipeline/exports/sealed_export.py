@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from pipeline.exports.decryptor.process import Decryptor
-from pipeline.exports.engine import request_for
+from pipeline.exports.engine import OF_THE_ENGINE, OF_THE_KEY, most_telling, prepared, ways
 from pipeline.exports.keys import EnvelopeKeys
 from pipeline.exports.sealed_file import BlockDigest, ExportFile, OpenExport, worded
 from pipeline.exports.verdict import Refused, Verdict
@@ -21,6 +21,9 @@ from pipeline.exports.verdict import Refused, Verdict
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from pipeline.exports.engine import Way
+    from pipeline.exports.keys import KeyPlace
 
 __all__ = ["EnvelopeKeys", "ExportFile", "Limits", "Origin", "PlainBlocks", "SealedExport"]
 
@@ -96,7 +99,7 @@ class PlainBlocks:
             self._origin = end.value or self._origin
             raise
         except Refused as refused:
-            raise worded(self._export.name, refused.verdict) from None
+            raise worded(self._export.name, refused) from None
 
     def close(self) -> None:
         """End the pass; closing twice is fine."""
@@ -152,7 +155,7 @@ class SealedExport:
         self.name = self._export.name
         if self.kind == "plain" and not keys.allow_plaintext:
             self._export.close()
-            raise worded(self._export.name, Verdict.NOT_SEALED)
+            raise worded(self._export.name, Refused(Verdict.NOT_SEALED))
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +181,7 @@ class SealedExport:
             for _ in self._export.blocks(digest):
                 pass
         except Refused as refused:
-            raise worded(self._export.name, refused.verdict) from None
+            raise worded(self._export.name, refused) from None
         return self._export.describe(digest)
 
     def prove(self) -> PlainBlocks:
@@ -209,10 +212,33 @@ class SealedExport:
         return Origin(None, None, "plain")
 
     def _decrypted(self, digest: BlockDigest) -> Generator[bytes, None, Origin]:
+        """Try each way until one gives its first bytes; after these there is no other."""
+        tried: dict[KeyPlace, Refused] = {}
+        for way in ways(self._export, self._keys):
+            if way.key in tried and tried[way.key].verdict not in OF_THE_ENGINE:
+                continue
+            digest.restart()
+            blocks = self._opened(way, digest)
+            try:
+                first = next(blocks)
+            except StopIteration as empty:
+                origin: Origin = empty.value
+                return origin
+            except Refused as refused:
+                if refused.verdict not in OF_THE_KEY:
+                    raise
+                # Of two engines that tried one key, the second knows better.
+                tried[way.key] = refused
+                continue
+            yield first
+            return (yield from blocks)
+        raise most_telling(list(tried.values()))
+
+    def _opened(self, way: Way, digest: BlockDigest) -> Generator[bytes, None, Origin]:
         with ExitStack() as stack:
-            request = stack.enter_context(request_for(self._export, self._keys))
+            request = stack.enter_context(prepared(way, self._keys))
             decryptor = stack.enter_context(
-                Decryptor(request, self._export.blocks(digest), stall_s=self._limits.stall_s)
+                Decryptor(request, self._export.message(digest), stall_s=self._limits.stall_s)
             )
             plain_bytes = 0
             while block := decryptor.read():

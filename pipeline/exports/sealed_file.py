@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import contains_pan
-from pipeline.errors import CardferryError, ExportRefused, LocalStorageFailed
+from pipeline.errors import CardferryError, ExportRefused, KeyUnusable, LocalStorageFailed
+from pipeline.exports.armor import armored_message, unwrapped
 from pipeline.exports.container import Kind, kind_of
-from pipeline.exports.verdict import WORDS, Refused, Verdict
+from pipeline.exports.framing import binary_message
+from pipeline.exports.verdict import OF_OUR_KEY, WORDS, Refused, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,11 +81,12 @@ class OpenExport:
                 raise refusal(
                     shown_name(path), "it is not a regular file", "Give the export's own file."
                 )
-            self.head = self._read(BLOCK_BYTES, 0)
-            self.kind = kind_of(self.head, shown_name(path))
+            first = self._read(BLOCK_BYTES, 0)
+            self.head = unwrapped(first)
+            self.kind = kind_of(first, shown_name(path))
         except Refused as refused:
             self.close()
-            raise worded(shown_name(path), refused.verdict) from None
+            raise worded(shown_name(path), refused) from None
         except CardferryError:
             self.close()
             raise
@@ -114,6 +117,18 @@ class OpenExport:
             self._opened.st_mtime_ns,
         ):
             raise Refused(Verdict.STILL_WRITTEN)
+
+    def message(self, digest: BlockDigest) -> Iterator[bytes]:
+        """Read the one sealed message of the file, without what mailers and editors put around.
+
+        Raises:
+            LocalStorageFailed: The disk refused a read.
+            Refused: As `blocks`; `TRAILING` when something follows the message.
+        """
+        blocks = self.blocks(digest)
+        if self.head.lstrip().startswith(b"-----BEGIN"):
+            return armored_message(blocks)
+        return binary_message(blocks) if self.kind == "openpgp" else blocks
 
     def describe(self, digest: BlockDigest) -> ExportFile:
         """Give what is known once `digest` has seen every block."""
@@ -150,11 +165,15 @@ class BlockDigest:
     """
 
     def __init__(self, proof: ExportFile | None = None) -> None:
+        self._expected = proof.block_digests if proof else None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was read, for another reading from the file's start."""
         self.blocks: list[bytes] = []
         self.size = 0
         self.complete = False
         self._whole = hashlib.sha256()
-        self._expected = proof.block_digests if proof else None
 
     @property
     def compares(self) -> bool:
@@ -190,14 +209,12 @@ class BlockDigest:
         self.complete = True
 
 
-def worded(name: str, verdict: Verdict) -> ExportRefused:
-    """Put a verdict into words.
-
-    Args:
-        name: The export's file name.
-        verdict: Why it is refused; never `Verdict.OK`.
-    """
-    message, next_step = WORDS[verdict]
+def worded(name: str, refused: Refused) -> ExportRefused:
+    """Put into words why an export is refused; of our own key as `KeyUnusable`."""
+    message, next_step = WORDS[refused.verdict]
+    message = message.format(detail=refused.detail)
+    if refused.verdict in OF_OUR_KEY:
+        return KeyUnusable(f"{name}: {message}", next_step=next_step)
     return refusal(name, message, next_step)
 
 

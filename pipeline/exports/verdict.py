@@ -18,7 +18,10 @@ class Verdict(StrEnum):
     NO_KEY = auto()
     KEY_UNUSABLE = auto()
     KEY_OF_OTHER_KIND = auto()
+    SSH_KEY_UNUSABLE = auto()
     WRONG_KEY = auto()
+    KEY_LOCKED = auto()
+    BEYOND_SEQUOIA = auto()
     PASSPHRASE_NEEDED = auto()
     WRONG_PASSPHRASE = auto()
     WORK_FACTOR = auto()
@@ -26,6 +29,7 @@ class Verdict(StrEnum):
     NOT_SEALED = auto()
     PASSWORD_ONLY = auto()
     NO_INTEGRITY = auto()
+    TRAILING = auto()
     TRUNCATED = auto()
     DAMAGED = auto()
     UNSIGNED = auto()
@@ -50,11 +54,13 @@ class Refused(Exception):
 
     Args:
         verdict: Why the export is refused; never `Verdict.OK`.
+        detail: What was found, in our own words; never bytes of the export.
     """
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, detail: str = "") -> None:
         super().__init__(verdict.value)
         self.verdict = verdict
+        self.detail = detail
 
 
 _AGAIN: Final = "Ask the sender to make and send the export again; nothing of this one was used."
@@ -73,9 +79,21 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
         "it and the key are of different kinds (OpenPGP and age)",
         "Point `export.key` at the key that this sender was given.",
     ),
+    Verdict.SSH_KEY_UNUSABLE: (
+        "the SSH key cannot be used: age opens with RSA and Ed25519 keys without a passphrase",
+        "Take the passphrase off a copy of the key (ssh-keygen -p), or use an age identity.",
+    ),
     Verdict.WRONG_KEY: (
         "it is not sealed to the configured key",
         "Compare the key's fingerprint with the one that the sender used.",
+    ),
+    Verdict.KEY_LOCKED: (
+        "its key in gpg is locked, and nobody can be asked for the passphrase here",
+        "Unlock it (gpg --decrypt any message to it in a terminal), or set `export.passphrase`.",
+    ),
+    Verdict.BEYOND_SEQUOIA: (
+        "Sequoia does not open it: an unusual cipher, curve or packet, or a key that is expired",
+        'Install gpg, which opens most of these, with `export.engine = "auto"`.',
     ),
     Verdict.PASSPHRASE_NEEDED: (
         "it or its key is protected by a passphrase and none is configured",
@@ -96,11 +114,15 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
     ),
     Verdict.PASSWORD_ONLY: (
         "it is sealed with a password and to no key",
-        "Ask the sender to seal it to the migration's public key.",
+        "Set `export.passphrase` to it, or ask the sender to seal it to the migration's key.",
     ),
     Verdict.NO_INTEGRITY: (
         "it carries no integrity protection, so a change could not be noticed",
         "Ask the sender to seal it with a current gpg and without --disable-mdc or --rfc2440.",
+    ),
+    Verdict.TRAILING: (
+        "bytes follow the end of its message: {detail}",
+        "Ask for one message a file; of a stray byte at the end, remove it and try again.",
     ),
     Verdict.TRUNCATED: ("it is cut short", _AGAIN),
     Verdict.DAMAGED: ("it was changed or cut short on its way", _AGAIN),
@@ -163,3 +185,14 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
     ),
 }
 """What happened and what to do next, for every verdict that refuses."""
+
+OF_OUR_KEY: Final = frozenset(
+    {
+        Verdict.NO_KEY,
+        Verdict.KEY_UNUSABLE,
+        Verdict.SSH_KEY_UNUSABLE,
+        Verdict.KEY_LOCKED,
+        Verdict.GPG_MISSING,
+    }
+)
+"""These speak of our key and not of the export."""

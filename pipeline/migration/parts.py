@@ -11,6 +11,7 @@ from pipeline.config.models import ExportSettings
 from pipeline.config.policies import Mode
 from pipeline.config.presets import read_preset
 from pipeline.errors import SettingsRefused
+from pipeline.exports.keys import KeyPlace
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.judging import Reading
 from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
 def envelope_keys(settings: Settings, credentials: Credentials) -> EnvelopeKeys:
     """Give what opens exports."""
-    key = settings.export.key
+    places = tuple(KeyPlace(file=key.file, gpg=key.gpg) for key in settings.export.keys)
     return EnvelopeKeys(
-        key_file=key.file if key else None,
-        gpg_fingerprint=key.gpg if key else None,
+        more=places,
+        engine=settings.export.engine,
         passphrase=credentials.passphrase,
         signer_files=settings.export.signers,
         allow_plaintext=settings.export.allow_plaintext,

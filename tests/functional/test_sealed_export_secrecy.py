@@ -1,5 +1,6 @@
 """What the decryptor shows to others: nothing; and what it writes to a disk: nothing."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_the_child_shows_no_secret_and_is_not_dumpable(tmp_path, monkeypatch):
 
     for secret in (PASSPHRASE.encode(), b"pkey_test_of_this_test", str(keyring().folder).encode()):
         assert secret not in seen
-    assert "Max core file size        0                    0" in core
+    assert re.search(r"Max core file size +([01]) +\1 ", core)
     assert owner == 0
 
 

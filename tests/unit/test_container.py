@@ -54,11 +54,10 @@ def test_the_first_bytes_tell_the_kind(first, kind):
         (b"\xcb\x06b\x00\x00\x00\x00\x00", Verdict.NOT_ENCRYPTED),
         (b"\x90\x0d\x03\x00\x08\x01" + bytes(10), Verdict.NOT_ENCRYPTED),
         (b"\xc9\x10" + bytes(16), Verdict.NO_INTEGRITY),
-        (b"\xc3\x04\x04\x09\x00\x08\xd2\x10\x01" + bytes(15), Verdict.PASSWORD_ONLY),
     ],
 )
 def test_some_files_need_no_key_to_be_refused(first, verdict):
-    """Empty, unencrypted, unprotected and password-only files are refused at the first look."""
+    """Empty, unencrypted, and unprotected files are refused at the first look."""
     with pytest.raises(Refused) as caught:
         kind_of(first, "export.dat")
 

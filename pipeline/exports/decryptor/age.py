@@ -15,6 +15,8 @@ from pipeline.exports.verdict import Refused, Verdict
 
 _BUFFER_BYTES: Final = 2**20
 _IDENTITY: Final = "AGE-SECRET-KEY-1"
+_PGP_KEY: Final = b"PGP PRIVATE KEY"
+_SSH_KEY: Final = b" PRIVATE KEY-----"
 _TEXTS: Final = (
     ("No matching keys found", Verdict.WRONG_KEY),
     ("Incomplete header", Verdict.TRUNCATED),
@@ -46,17 +48,22 @@ def open_age(request: Request, key: bytes) -> Answer:
             pyrage.decrypt_io(sealed, plain, identities)
         except (pyrage.DecryptError, OSError) as error:
             raise Refused(_verdict(str(error))) from None
-    recipients = (str(identity.to_public()) for identity in identities)
-    return Answer(Verdict.OK, ",".join(recipients))
+    native = [each for each in identities if isinstance(each, pyrage.x25519.Identity)]
+    recipients = ",".join(str(identity.to_public()) for identity in native)
+    return Answer(Verdict.OK, recipients or None)
 
 
-def _identities(key: bytes, passphrase: str | None) -> list[pyrage.x25519.Identity]:
+def _identities(
+    key: bytes, passphrase: str | None
+) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]:
     """Read an identity file, which may itself be sealed by passphrase."""
     if is_age(key):
         key = _unsealed(key, passphrase)
-    if b"PGP PRIVATE KEY" in key or key[:1] >= b"\x80":
+    if _PGP_KEY in key or key[:1] >= b"\x80":
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
     lines = [line.strip() for line in key.decode("utf-8", "replace").splitlines()]
+    if _SSH_KEY in key:
+        return [_ssh_identity(key)]
     secrets = [line for line in lines if line.upper().startswith(_IDENTITY)]
     if not secrets:
         raise Refused(Verdict.KEY_UNUSABLE)
@@ -64,6 +71,14 @@ def _identities(key: bytes, passphrase: str | None) -> list[pyrage.x25519.Identi
         return [pyrage.x25519.Identity.from_str(secret) for secret in secrets]
     except pyrage.IdentityError:
         raise Refused(Verdict.KEY_UNUSABLE) from None
+
+
+def _ssh_identity(key: bytes) -> pyrage.ssh.Identity:
+    """Read an SSH key (RSA or Ed25519), to which age can seal too."""
+    try:
+        return pyrage.ssh.Identity.from_buffer(key)
+    except pyrage.IdentityError:
+        raise Refused(Verdict.SSH_KEY_UNUSABLE) from None
 
 
 def _unsealed(key: bytes, passphrase: str | None) -> bytes:

@@ -37,10 +37,20 @@ def main(request_fd: int, answer_fd: int) -> None:
 def harden() -> None:
     """Keep other processes and core files away from this one's memory."""
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _keep_core_limit_low()
     # exec makes a process dumpable again, so the parent cannot do this for us.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _keep_core_limit_low() -> None:
+    """Lower the limit of core files to 1 byte at most; gpg inherits it.
+
+    Not to 0: a piped core_pattern ignores 0 but honours 1, and no file of one byte is ever
+    written either (core(5)). A parent that allowed less keeps its word.
+    """
+    limit = min((each for each in resource.getrlimit(resource.RLIMIT_CORE) if each >= 0), default=1)
+    resource.setrlimit(resource.RLIMIT_CORE, (min(limit, 1), min(limit, 1)))
 
 
 def judged(request: Request) -> Answer:

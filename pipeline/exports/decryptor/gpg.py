@@ -44,7 +44,13 @@ def open_with_gpg(request: Request, key: bytes) -> Answer:
         raise Refused(Verdict.GPG_MISSING) from None
     finally:
         _clear(request.home)
-    return judge(status, code, allowed=allowed, wanted=request.gpg_fingerprint)
+    return judge(
+        status,
+        code,
+        allowed=allowed,
+        wanted=request.gpg_fingerprint,
+        by_password=request.by_password,
+    )
 
 
 def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str]]:
@@ -62,6 +68,8 @@ def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str]]:
         raise Refused(Verdict.SIGNERS_UNUSABLE)
     if request.gpg_fingerprint:
         return [*options, "--keyring", f"{request.home}/pubring.kbx"], frozenset(allowed)
+    if request.by_password:
+        return [*private, *options], frozenset(allowed)
     if is_age_identity(key):
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
     if not any(secret for _, secret in _imported(private, key)):

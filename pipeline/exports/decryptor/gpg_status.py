@@ -15,6 +15,9 @@ _PREFIX: Final = "[GNUPG:] "
 _BAD_PASSPHRASE: Final = 11
 """GPG_ERR_BAD_PASSPHRASE; a code's upper half names the library that raised it."""
 
+_LOCKED: Final = frozenset({67, 85, 86, 99, 198, 32_848})
+"""No pinentry, none that can show itself, cancelled, no terminal: nobody could be asked."""
+
 _WEAK_HASHES: Final = frozenset({"1", "2", "3"})
 """MD5, SHA-1 and RIPEMD-160 (RFC 9580, section 9.5)."""
 
@@ -55,7 +58,12 @@ class GpgStatus:
 
 
 def judge(
-    status: GpgStatus, code: int, *, allowed: frozenset[str], wanted: str | None = None
+    status: GpgStatus,
+    code: int,
+    *,
+    allowed: frozenset[str],
+    wanted: str | None = None,
+    by_password: bool = False,
 ) -> Answer:
     """Decide whether a decryption by gpg may be believed.
 
@@ -64,11 +72,12 @@ def judge(
         code: Its exit code.
         allowed: Primary fingerprints that may have signed; empty where no signature is asked for.
         wanted: The key that is meant to open it, where several could.
+        by_password: Whether the message's own password was to open it, and no key.
 
     Raises:
         Refused: With why not.
     """
-    _refuse_unopened(status)
+    _refuse_unopened(status, by_password=by_password)
     proved = (
         len(status.all("BEGIN_DECRYPTION")) == 1
         and len(status.all("PLAINTEXT")) == 1
@@ -82,31 +91,41 @@ def judge(
     # Without a wish for a signature, one that gpg cannot check is the only excuse for code 2.
     if code != 0 and (allowed or not status.has("NO_PUBKEY")):
         raise Refused(Verdict.DAMAGED)
-    return Answer(Verdict.OK, _key(status, wanted), signer)
+    return Answer(Verdict.OK, None if by_password else _key(status, wanted), signer)
 
 
-def _refuse_unopened(status: GpgStatus) -> None:
+def _refuse_unopened(status: GpgStatus, *, by_password: bool) -> None:
     """Name the reason where no plaintext could come at all."""
-    if status.has("NEED_PASSPHRASE_SYM") and not status.has("DECRYPTION_KEY"):
+    opened = status.has("DECRYPTION_KEY") or (by_password and status.has("DECRYPTION_OKAY"))
+    if not opened and by_password and status.has("DECRYPTION_FAILED"):
+        raise Refused(Verdict.WRONG_PASSPHRASE)
+    if not opened and status.has("NEED_PASSPHRASE_SYM"):
         raise Refused(Verdict.PASSWORD_ONLY)
+    _refuse_unopened_key(status, opened=opened)
+    if not status.lines:
+        raise Refused(Verdict.GPG_FAILED)
+    if not status.has("GOODMDC") and any(
+        words[:1] == ("0",) and words[2:3] in {(), ("0",)}
+        for words in status.all("DECRYPTION_INFO")
+    ):
+        raise Refused(Verdict.NO_INTEGRITY)
+
+
+def _refuse_unopened_key(status: GpgStatus, *, opened: bool) -> None:
+    """Name the reason that lies with the key or its passphrase."""
     codes = [
         int(words[1]) & 0xFFFF for words in status.all("ERROR") if words[1:2] and words[1].isdigit()
     ]
     if _BAD_PASSPHRASE in codes or status.has("BAD_PASSPHRASE"):
         raise Refused(Verdict.WRONG_PASSPHRASE)
+    if not opened and _LOCKED.intersection(codes):
+        raise Refused(Verdict.KEY_LOCKED)
     if status.has("MISSING_PASSPHRASE") or (
         status.has("NEED_PASSPHRASE") and not status.has("DECRYPTION_KEY")
     ):
         raise Refused(Verdict.PASSPHRASE_NEEDED)
     if status.has("NO_SECKEY") and not status.has("DECRYPTION_KEY"):
         raise Refused(Verdict.WRONG_KEY)
-    if not status.lines:
-        raise Refused(Verdict.GPG_FAILED)
-    if any(
-        words[:1] == ("0",) and words[2:3] in {(), ("0",)}
-        for words in status.all("DECRYPTION_INFO")
-    ):
-        raise Refused(Verdict.NO_INTEGRITY)
 
 
 def _key(status: GpgStatus, wanted: str | None) -> str:

@@ -30,6 +30,7 @@ class Request:
         recipients: Key ids or fingerprints that the message names openly, "" for a hidden one.
         gpg_fingerprint: The key in gpg's own keyring, where that is meant.
         home: A private folder that gpg may use for a moment, or None.
+        by_password: Whether the passphrase is the message's own (gpg -c) and no key is used.
     """
 
     engine: Engine
@@ -39,6 +40,7 @@ class Request:
     recipients: tuple[str, ...] = ()
     gpg_fingerprint: str | None = None
     home: str | None = None
+    by_password: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.engine!r}, ...)"

@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Final
 
 import pysequoia
-from pysequoia.packet import PacketPile, Tag
+from pysequoia.packet import Packet, PacketPile, Tag
 
 from pipeline.exports.container import is_age_identity
 from pipeline.exports.decryptor.protocol import Answer, Request
 from pipeline.exports.verdict import Refused, Verdict
 
 _TEXTS: Final = (
-    ("No key to decrypt message", Verdict.WRONG_KEY),
+    ("No key to decrypt message", Verdict.BEYOND_SEQUOIA),
+    ("Policy rejected symmetric", Verdict.BEYOND_SEQUOIA),
+    ("AEAD Encrypted Data Packet", Verdict.BEYOND_SEQUOIA),
     ("Symmetrically Encrypted Data", Verdict.NO_INTEGRITY),
     ("no valid signatures found", Verdict.SIGNATURE_BAD),
     ("Unexpected message structure", Verdict.SIGNATURE_UNJUDGED),
@@ -27,6 +29,10 @@ _TEXTS: Final = (
 )
 _PUBLIC: Final = (Tag.PublicKey, Tag.PublicSubkey)
 _SECRET: Final = (Tag.SecretKey, Tag.SecretSubkey)
+_PRIMARY: Final = (Tag.SecretKey, Tag.PublicKey)
+_SUBKEYS: Final = (Tag.SecretSubkey, Tag.PublicSubkey)
+_ARMOR: Final = b"-----BEGIN PGP"
+_ARMOR_END: Final = b"-----END PGP PRIVATE KEY BLOCK-----"
 _V4_HEX: Final = 40
 _KEY_ID_HEX: Final = 16
 
@@ -41,8 +47,12 @@ def open_with_sequoia(request: Request, key: bytes) -> Answer:
     Raises:
         Refused: With why not.
     """
-    secret, primary = _secret_key(key, request.recipients)
-    decryptor = _decryptor(secret, request.passphrase)
+    decryptor, primary, passwords = None, None, []
+    if request.by_password:
+        passwords = [request.passphrase or ""]
+    else:
+        secret, primary = _secret_key(key, request.recipients)
+        decryptor = _decryptor(secret, request.passphrase)
     allowed = certificates(request.signers)
     asked: list[str] = []
 
@@ -52,10 +62,13 @@ def open_with_sequoia(request: Request, key: bytes) -> Answer:
 
     try:
         opened = pysequoia.decrypt_file(
-            "/dev/stdin", "/dev/stdout", decryptor, store if allowed else None
+            "/dev/stdin", "/dev/stdout", decryptor, store if allowed else None, passwords
         )
     except RuntimeError as error:
-        raise Refused(_verdict(str(error), asked, allowed)) from None
+        verdict = _verdict(str(error), asked, allowed)
+        if request.by_password and verdict is Verdict.BEYOND_SEQUOIA and "No key" in str(error):
+            verdict = Verdict.WRONG_PASSPHRASE
+        raise Refused(verdict) from None
     signers = {signature.certificate for signature in opened.valid_sigs}
     if allowed and not signers:
         raise Refused(Verdict.UNSIGNED)
@@ -82,24 +95,61 @@ def _split(file: bytes) -> list[pysequoia.Cert]:
 
 
 def _secret_key(key: bytes, recipients: tuple[str, ...]) -> tuple[pysequoia.Tsk, str]:
-    """Read the key and hold it against the recipients that the message names."""
+    """Find the part of a key that the message names, and leave every other part out.
+
+    The binding decrypts with one part of a key, its first that may encrypt; a message may be
+    sealed to another. A file may hold several keys.
+    """
     if is_age_identity(key):
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
-    try:
-        packets = list(PacketPile.from_bytes(key))
-        secret = pysequoia.Tsk.from_bytes(key)
-    except RuntimeError:
-        raise Refused(Verdict.KEY_UNUSABLE) from None
-    if not any(packet.tag in _SECRET for packet in packets):
+    secrets = [packets for packets in _keys(key) if any(each.tag in _SECRET for each in packets)]
+    if not secrets:
         raise Refused(Verdict.KEY_UNUSABLE)
-    prints = [
-        packet.fingerprint.lower()
-        for packet in packets
-        if packet.tag in (*_SECRET, *_PUBLIC) and packet.fingerprint
-    ]
-    if recipients and not any(_names(recipient, prints) for recipient in recipients):
-        raise Refused(Verdict.WRONG_KEY)
-    return secret, prints[0]
+    for packets in secrets:
+        for part in [each for each in packets if each.tag in (*_SECRET, *_PUBLIC)]:
+            own = [(part.fingerprint or "").lower()]
+            if not recipients or any(_names(recipient, own) for recipient in recipients):
+                hidden = not recipients or not any(recipients)
+                return _key_of(packets if hidden else _only(packets, part)), _print(packets[0])
+    raise Refused(Verdict.WRONG_KEY)
+
+
+def _keys(key: bytes) -> list[list[Packet]]:
+    """Split a file into its keys, each a list of packets that starts with the primary."""
+    found: list[list[Packet]] = []
+    for block in key.split(_ARMOR_END):
+        try:
+            packets = list(PacketPile.from_bytes(block + _ARMOR_END if _ARMOR in block else block))
+        except RuntimeError:
+            continue
+        for packet in packets:
+            if packet.tag in _PRIMARY:
+                found.append([])
+            if found:
+                found[-1].append(packet)
+    return found
+
+
+def _only(packets: list[Packet], part: Packet) -> list[Packet]:
+    """Give a key without its subkeys, but for one."""
+    kept, keeps = [], True
+    for packet in packets:
+        if packet.tag in _SUBKEYS:
+            keeps = packet is part
+        if keeps:
+            kept.append(packet)
+    return kept
+
+
+def _key_of(packets: list[Packet]) -> pysequoia.Tsk:
+    try:
+        return pysequoia.Tsk.from_packets(packets)
+    except (RuntimeError, TypeError):
+        raise Refused(Verdict.KEY_UNUSABLE) from None
+
+
+def _print(primary: Packet) -> str:
+    return (primary.fingerprint or "").lower()
 
 
 def _names(recipient: str, prints: list[str]) -> bool:
@@ -123,6 +173,8 @@ def _decryptor(secret: pysequoia.Tsk, passphrase: str | None) -> pysequoia.PyDec
         text = str(error)
     if "is not encrypted" in text:
         return secret.decryptor()
+    if "No suitable decryption subkey" in text:
+        raise Refused(Verdict.BEYOND_SEQUOIA)
     if "material is encrypted" in text:
         raise Refused(Verdict.PASSPHRASE_NEEDED)
     if passphrase is None:
