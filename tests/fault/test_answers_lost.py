@@ -85,7 +85,8 @@ def test_answers_for_another_card_freeze_both_rows_and_stop_the_run(tmp_path):
 
         assert {"tokenized": 3, "held": 2, "planned": 5} == dict(facts.states)
         assert {"answer_mismatch"} == {r.code for r in facts.rows.values() if r.state == "held"}
-        assert migration.run().code == 3
+        # What was held by the earlier run is no news of this one.
+        assert migration.run().code == 0
         assert {"tokenized": 8, "held": 2} == dict(migration.check().states)
 
 

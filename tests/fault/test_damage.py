@@ -51,6 +51,7 @@ def refused(migration):
         "Name the folder",
         "Restore the ledger",
         "Put the newest",
+        "Ask who touched it",
     )
     assert any(step in ended.said for step in steps), ended.said
     return ended.said
@@ -175,14 +176,17 @@ def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migra
     assert zygote().run("publish", migration.out).code == 8
 
 
-def test_a_damaged_manifest_does_not_keep_a_run_from_going_on(migration):
-    """It is made from the ledger; the ledger is not judged by it."""
-    (migration.out / "manifest.json").write_bytes(b"{}")
+@pytest.mark.parametrize("content", [b"{}", b"\xff not one"])
+def test_a_damaged_manifest_stops_run_and_publish_until_it_is_put_aside(migration, content):
+    """What the ledger published must be there as it was; once it is kept elsewhere, it is made anew."""
+    manifest = migration.out / "manifest.json"
+    manifest.write_bytes(content)
+
+    assert "manifest.json was changed" in refused(migration)
+    assert 8 == zygote().run("publish", migration.out).code
+    manifest.rename(migration.out.parent / "kept.json")
     published = zygote().run("publish", migration.out)
     assert 0 == published.code, published.said
-    (migration.out / "manifest.json").write_bytes(b"\xff not one")
-
-    assert not is_refused(migration.out / "ledger.sqlite")
 
 
 def test_bit_flips_are_found_by_structure_or_chain_in_every_page_that_leads_to_others(migration):

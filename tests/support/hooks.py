@@ -9,6 +9,7 @@ import time
 from pipeline.clock import SystemClock
 from pipeline.errors import VaultUnavailable
 from pipeline.ledger.planning import Planning
+from pipeline.ledger.run_events import RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration.run import Run
 from pipeline.migration.send import Sending
@@ -100,6 +101,21 @@ def _stop_before(owner, name):
         return really(*arguments, **options)
 
     setattr(owner, name, stopped)
+
+
+def refuse_events_of_outcomes():
+    """Let the database itself refuse events that tell of outcomes, from when the ledger is open."""
+    really = RunEvents.enter
+    refuse = (
+        "CREATE TEMP TRIGGER IF NOT EXISTS full BEFORE INSERT ON main.events "
+        "WHEN new.body LIKE '%outcomes_settled%' BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+
+    def enter(self, connection, entry):
+        connection.exec_driver_sql(refuse)
+        return really(self, connection, entry)
+
+    RunEvents.enter = enter
 
 
 def no_sends():

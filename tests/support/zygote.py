@@ -22,6 +22,8 @@ def main():
         with contextlib.suppress(ImportError):
             importlib.import_module(f"pipeline.cli.{command}")
     signal.signal(signal.SIGCHLD, _tell_ended)
+    # Tests that were started by nohup must not make commands that ignore a closed terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _tell({"ready": os.getpid()})
     for line in sys.stdin:
         job = json.loads(line)

@@ -81,7 +81,11 @@ def test_an_unknown_signature_is_no_trouble_where_none_is_asked_for():
         (WHOLE + "NODATA 1", 0, Verdict.DAMAGED),
         (WHOLE.replace("DECRYPTION_KEY", "X"), 0, Verdict.DAMAGED),
         (SIGNED, 0, Verdict.DAMAGED),
-        (WHOLE.replace("DECRYPTION_INFO 2 9 0", "DECRYPTION_INFO 0 9 0"), 0, Verdict.NO_INTEGRITY),
+        (
+            WHOLE.replace("DECRYPTION_INFO 2 9 0", "DECRYPTION_INFO 0 9 0").replace("GOODMDC", "X"),
+            0,
+            Verdict.NO_INTEGRITY,
+        ),
         (OPENED + PROVED, 0, Verdict.UNSIGNED),
         (WHOLE.replace(SIGNER, PRIMARY), 0, Verdict.SIGNER_UNKNOWN),
         (WHOLE + "ERRSIG A 22 10 00 1 9 B\nNO_PUBKEY A", 2, Verdict.SIGNER_UNKNOWN),

@@ -218,11 +218,11 @@ def test_a_run_that_died_leaves_its_cards_in_doubt_and_counted(journey):
     journey.intend(1, makes=True, before=journey.tokenize(1))
     journey.builder.begin("run-2")
 
-    assert settle_open_intents(journey.ledger, 1) == 1
+    assert settle_open_intents(journey.ledger, 1).in_doubt == 1
     claim = journey.claims()[1]
     assert (claim.state, claim.unknowns, journey.unseen()) == (AttachState.DOUBTED, 1, 1)
     assert journey.customer(claim.customer).state is CustomerState.MAKING
-    assert settle_open_intents(journey.ledger, 1) == 0
+    assert settle_open_intents(journey.ledger, 1).in_doubt == 0
 
 
 def test_a_token_that_is_gone_is_retired_and_its_row_planned_again(journey):
