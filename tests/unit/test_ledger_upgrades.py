@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from pipeline.errors import CardferryError, VerificationFailed
-from pipeline.ledger import ledger, upgrades
+from pipeline.ledger import access, upgrades
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sqlite import tables
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
@@ -52,7 +52,7 @@ def version_3(monkeypatch):
     monkeypatch.setattr(upgrades, "SCHEMA_VERSION", 3)
     monkeypatch.setattr(upgrades, "own_parts", lambda: newest)
     monkeypatch.setattr(
-        ledger,
+        access,
         "bring_up_to_date",
         lambda connection: upgrades.bring_up_to_date(connection, STEPS, 3),
     )
@@ -86,7 +86,7 @@ def test_a_step_that_fails_leaves_the_older_ledger_as_it_was(folder, monkeypatch
     steps = {2: (*STEPS[2], "ALTER TABLE nowhere ADD COLUMN b TEXT")}
     with monkeypatch.context() as patched:
         patched.setattr(
-            ledger,
+            access,
             "bring_up_to_date",
             lambda connection: upgrades.bring_up_to_date(connection, steps, 3),
         )
