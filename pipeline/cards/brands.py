@@ -37,9 +37,6 @@ _LENGTHS: Final = {
     "Maestro": (12, 19),
 }
 
-BRANDS: Final = tuple(_LENGTHS)
-"""The brands that a number can be told to be of, spelled as the vault spells them."""
-
 
 def _range(first: int, last: int, brand: str) -> BrandRange:
     return BrandRange(first, last, brand, *_LENGTHS[brand])

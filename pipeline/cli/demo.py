@@ -1,4 +1,4 @@
-"""`cardferry demo`: the sample in, a whole migration out, through a sandbox vault of its own."""
+"""Runs `cardferry demo`: carries the sample through a sandbox vault of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cardferry sandbox`: options in, an Omise-compatible vault out, until it is stopped."""
+"""Runs `cardferry sandbox`: an Omise-compatible vault on this machine, until it is stopped."""
 
 from __future__ import annotations
 

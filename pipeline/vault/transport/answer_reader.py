@@ -1,4 +1,4 @@
-"""The answer as it arrives: pieces of bytes in, one whole bounded HTTP/1.1 answer out."""
+"""Reads one whole, bounded HTTP/1.1 answer as its bytes arrive."""
 
 from __future__ import annotations
 

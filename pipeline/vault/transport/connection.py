@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: a whole request in, an answer or an `httpx` exception out.
+"""Carries one request at a time over one HTTP/1.1 connection, and says how that ended.
 
 The vault's API has no idempotency key, so whether the last byte of a request left this process
 is what the ledger's safety rests on. This class hands that byte to the kernel itself and

@@ -1,4 +1,4 @@
-"""What a failed exchange proves: a transport's exception in, sent or not sent out.
+"""Says what a transport's exception proves: that a request was sent, or that it was not.
 
 | exception | when | the last byte |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""The connections to one vault: a demand for a connection in, an open one out, never too many."""
+"""Keeps the connections to one vault: opened on demand, kept alive, never too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retry-After: the header's text in, seconds to keep away out."""
+"""Reads the seconds to keep away from a Retry-After header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS as the vault demands it: an optional private CA in, a verifying context out.
+"""Builds the TLS context that verifies a vault, with a private CA where one is given.
 
 `ssl.create_default_context` reads SSLKEYLOGFILE and `load_default_certs` reads SSL_CERT_FILE and
 SSL_CERT_DIR; an environment variable must not be able to open the line that card numbers take.

@@ -1,4 +1,4 @@
-"""The line to the vault: an `httpx.Request` or its bytes in, an answer or the truth out.
+"""Sends an `httpx.Request`, or its bytes, and gives an answer or the truth about what was sent.
 
 `httpx` stays the API (requests, responses, timeouts, exceptions, `AsyncBaseTransport`). The engine
 is our own because its default one costs 1.5 to 4 ms of CPU a request under load and the fast ones
