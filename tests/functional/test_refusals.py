@@ -11,9 +11,10 @@ import time
 import click
 import pytest
 
-from pipeline.cli import COMMANDS, EXIT_CODES
+from pipeline.cli import COMMANDS
 from pipeline.cli import cardferry as program
 from pipeline.cli.examples import ENDINGS
+from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.vault.flow.circuit_breaker import OPEN_S
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.crowd import crowd

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import COMMANDS, EXIT_CODES
+from pipeline.cli import COMMANDS
+from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.config.models import Settings
 from pipeline.model import FAILURE_CODES
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED

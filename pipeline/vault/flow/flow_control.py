@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.clock import first_of, pause
 from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.flow.backoff import Backoff, RetryBudget
 from pipeline.vault.flow.circuit_breaker import BreakerState, CircuitBreaker
-from pipeline.vault.flow.retry import Backoff, RetryBudget
 from pipeline.vault.flow.row_refusals import Refusal, RowRefusals
 from pipeline.vault.flow.send_queue import SendQueue
 

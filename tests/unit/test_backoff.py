@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.flow.retry import CAP_S, Backoff, RetryBudget
+from pipeline.vault.flow.backoff import CAP_S, Backoff, RetryBudget
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 DOUBT = Outcome(OutcomeKind.AMBIGUOUS, "status 500")

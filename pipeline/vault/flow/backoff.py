@@ -1,4 +1,4 @@
-"""Decides when a row is tried again: jitter that doubles, and a budget for all rows together.
+"""Waits before a row is tried again: jitter that doubles, and a budget for all rows together.
 
 The only layer that sends anything twice. Whether a row may be tried again is the ledger
 protocol's business; how soon, and how much of it the vault has to bear, is decided here.
