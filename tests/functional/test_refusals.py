@@ -285,7 +285,7 @@ def test_help_does_not_load_the_heavy_libraries():
 def test_a_second_run_on_the_same_folder_leaves_at_once(tmp_path):
     """While one run holds the folder another ends with 11."""
     with spawned("--latency-ms", "200", journal=tmp_path / "journal") as vault:
-        export = sealed(tmp_path, rows_csv(100))
+        export = sealed(tmp_path, rows_csv(1_000))
         config = settings(tmp_path, vault.base_url, "in_flight_max = 2")
         arguments = ["run", str(export), "-c", str(config), "-o", str(tmp_path / "out")]
         first = subprocess.Popen(

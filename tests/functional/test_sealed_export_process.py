@@ -23,6 +23,7 @@ from pipeline.exports.decryptor.protocol import Request
 from pipeline.exports.sealed_export import Limits, SealedExport
 from pipeline.exports.verdict import WORDS, Refused, Verdict
 from tests.support import exports
+from tests.support.crowd import crowd
 from tests.support.exports import keys_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +143,8 @@ def test_a_hung_child_is_noticed(engine):
     path, keys = engine
     before = exports.children()
 
-    with SealedExport(path, keys, Limits(stall_s=0.3)) as export:
+    # An agent that starts, or a busy machine, must not pass for a child that hangs.
+    with SealedExport(path, keys, Limits(stall_s=2.0 * crowd())) as export:
         first = export.prove()
         next(first)
         (child,) = exports.children() - before
@@ -164,11 +166,12 @@ def grandchildren(pid):
 def test_a_slow_reader_is_no_hang(engine):
     """The stall limit counts the decryptor's silence, not the reader's."""
     path, keys = engine
+    stall_s = 2.0 * crowd()
 
-    with SealedExport(path, keys, Limits(stall_s=0.5)) as export:
+    with SealedExport(path, keys, Limits(stall_s=stall_s)) as export:
         first = export.prove()
         next(first)
-        time.sleep(0.8)
+        time.sleep(1.6 * stall_s)
         for _ in first:
             pass
 
