@@ -64,6 +64,10 @@ class Hostile(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self):
+        if self._parser.get_method() == b"GET":
+            # The look before the first card, which makes nothing.
+            self._transport.write(b"HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n")
+            return
         poison = POISON.search(self._body)
         what = poison[1].decode() if poison else "good"
         what = "good" if what in self._healed else what
