@@ -168,7 +168,7 @@ CSV_FILES = [
     _read("JSON Lines in UTF-16", lambda: _objects().encode("utf-16")),
     _read("JSON Lines with blank lines", lambda: _objects(end="\r\n\n").encode()),
     _spoiled("JSON Lines cut short", lambda: _objects().encode()[:-20], {4: "malformed_row"}),
-    _spoiled("JSON printed for people", lambda: json.dumps(json.loads(_objects().splitlines()[0]), indent=1).encode(), {}, 1),
+    BadFile("JSON printed for people", 0, lambda: json.dumps(json.loads(_objects().splitlines()[0]), indent=1).encode(), 1, {}),
     _refused("CSV as JSON Lines alone", lambda: b"{" + good().encode(), "", "export.format=csv"),
     BadFile("CSV read as JSON Lines", 3, lambda: good().encode(), ROWS + 1, dict.fromkeys(range(1, ROWS + 2), "malformed_row"), options=("export.format=jsonl",)),
     _refused("too many bytes", lambda: good().encode(), "more bytes than allowed", "export.plain_bytes_max=100"),
