@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pipeline.exports.json_paths import Chain
 
+_DEPTH_MAX: Final = 1_000
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PIECE_BYTES: Final = 64 * 1024
 _SMALL_BYTES: Final = 1024 * 1024
 _IJSON_EACH: Final = "item"
@@ -113,13 +115,16 @@ class _Parser:
 def _elements(
     blocks: Iterable[bytes], parser: _Parser, bytes_max: int, head: bytearray
 ) -> Iterator[Any]:
-    waiting = 0
+    waiting = depth = 0
     try:
         for block in blocks:
             for start in range(0, len(block), _PIECE_BYTES):
                 piece = block[start : start + _PIECE_BYTES]
                 if len(head) < _SMALL_BYTES:
                     head += piece
+                depth = max(depth + _net_depth(piece), 0)
+                if depth > _DEPTH_MAX:
+                    raise _too_deep()
                 found = parser.send(piece)
                 waiting = 0 if found else waiting + len(piece)
                 if waiting > bytes_max:
@@ -132,6 +137,22 @@ def _elements(
             "the export is a JSON document that is not well-formed, or not in UTF-8",
             next_step="Ask for the export again, whole; for another encoding set `export.encoding`.",
         ) from None
+
+
+def _net_depth(piece: bytes) -> int:
+    """Count how much deeper a piece leads; where it begins within a string, roughly.
+
+    The parser keeps the path of every level: a million levels would take all memory there is.
+    """
+    bare = _STRING.sub(b"", piece)
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
+
+
+def _too_deep() -> ExportRefused:
+    return ExportRefused(
+        f"the export is a JSON document that is nested deeper than {_DEPTH_MAX:,} levels",
+        next_step="Ask for the export again, as a list of records.",
+    )
 
 
 def _too_large(bytes_max: int) -> ExportRefused:

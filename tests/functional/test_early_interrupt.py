@@ -16,7 +16,11 @@ def test_an_interrupt_during_loading_shows_nothing_of_python(tmp_path, after_s):
     """Whenever it comes, the command ends with 130 and without a traceback."""
     ready = tmp_path / "ready"
     # The interpreter's own start is Python's; ours begins where the package is imported.
-    program = f"from pipeline.__main__ import main; open({str(ready)!r}, 'w').close(); main()"
+    # Tests in the background of a shell inherit that SIGINT is ignored, which a command keeps to.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from pipeline.__main__ import main; open({str(ready)!r}, 'w').close(); main()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program, "sandbox", "--port", "0"],
         cwd=ROOT,
