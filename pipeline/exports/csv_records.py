@@ -99,9 +99,10 @@ def read_lines(batch: bytes, encoding: str, *, allowed: str = "") -> list[Line]:
         allowed: A control character that may stand in them: the delimiter, perhaps.
     """
     lines = []
+    taken_out = allowed.encode() if allowed in _DELIMITING else b""
     for raw in batch[:-1].split(b"\n"):
         text, code = "", None
-        looked_at = raw.replace(allowed.encode(), b"") if allowed in _DELIMITING else raw
+        looked_at = raw.replace(taken_out, b"") if taken_out else raw
         if _CONTROL.search(looked_at):
             code = MALFORMED
         else:
@@ -274,6 +275,8 @@ def _bad(line: Line) -> list[Record]:
     """Give what one bad line counts for: an old Mac's rows may stand in it, each ended by a CR."""
     if line.code is not None:
         return [line.code]
+    if "\r" not in line.text:
+        return [MALFORMED]
     rows = [row for row in line.text.split("\r") if row.strip()]
     return [MALFORMED] * max(len(rows), 1)
 

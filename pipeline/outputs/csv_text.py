@@ -33,3 +33,17 @@ def cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_RUNS_IN_SHEETS):
         return "'" + value
     return value
+
+
+def cells(values: Iterable[Any]) -> list[Any]:
+    """Give a column's values as such cells; most columns hold few different ones."""
+    listed = list(values)
+    # The type is part of the key: 1 and True are equal, and are not written alike.
+    known = {(type(value), value): cell(value) for value in set(listed) | {None}}
+    if all(kind is not bool for kind, _ in known):
+        return [known[type(value), value] for value in listed] if _odd(known) else listed
+    return [cell(value) for value in listed]
+
+
+def _odd(known: dict[tuple[type, Any], Any]) -> bool:
+    return any(shown is not value for (_, value), shown in known.items())

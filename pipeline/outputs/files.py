@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.clock import timestamp
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
-from pipeline.outputs.csv_text import cell, csv_lines
+from pipeline.outputs.csv_text import cells, csv_lines
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME, manifest_bytes
 from pipeline.outputs.parquet import write_parquet
@@ -122,15 +122,11 @@ class Outputs:
         target.write(csv_lines([table.schema.names]))
         moments = [pa.types.is_timestamp(column.type) for column in table.columns]
         for block in self.rows_of(of):
-            target.write(
-                csv_lines(
-                    [
-                        cell(_moment(v) if m and v is not None else v)
-                        for v, m in zip(row, moments, strict=True)
-                    ]
-                    for row in block
-                )
-            )
+            columns = [
+                cells(map(_moment_or_none, values) if is_moment else values)
+                for values, is_moment in zip(zip(*block, strict=True), moments, strict=True)
+            ]
+            target.write(csv_lines(zip(*columns, strict=True)))
 
     def _write_report(self, target: Sink) -> None:
         target.write(report_bytes(self.figures))
@@ -162,6 +158,10 @@ PUBLISHED_NAMES: Final = (*OUTPUT_NAMES, MANIFEST_NAME)
 def report_bytes(figures: Mapping[str, Any]) -> bytes:
     """Give `report.json`."""
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _moment_or_none(value: Any) -> Any:
+    return None if value is None else _moment(value)
 
 
 def _moment(seconds: int) -> str:

@@ -232,7 +232,8 @@ def test_lines_that_waste_time_are_read_in_time(tmp_path, kind):
     run = watched(tmp_path, export, PLAIN, key=None)
 
     require_modest(run)
-    assert 3 == run.code, run.err
+    # Lines of nothing but delimiters are no rows, so that nothing failed.
+    assert (0 if kind == "delimiters" else 3) == run.code, run.err
     assert json.loads(run.out)["all_time"]["balance"]["difference"] == 0
 
 
