@@ -152,7 +152,11 @@ CSV_FILES = [
     _refused("501 columns", lambda: _columns(501), "more than 500 columns"),
     _refused("semicolons", _text("utf-8", good(by=";")), "lacks"),
     _refused("tabs", _text("utf-8", good(by="\t")), "lacks"),
-    _refused("a spreadsheet's separator line", lambda: b"sep=;\n" + good().encode(), "lacks"),
+    _refused(
+        "a spreadsheet's separator line",
+        lambda: b"sep=;\n" + good().encode(),
+        "names another delimiter",
+    ),
     _refused("a comment above the header", lambda: b"# cards\n" + good().encode(), "lacks"),
     _refused("a web page", _bytes(b"<!doctype html><html><body>404</body></html>\n"), "lacks"),
     _refused("XML", _bytes(b'<?xml version="1.0"?>\n<cards/>\n'), "lacks"),
