@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, literal, select, update
+from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.errors import VerificationFailed
@@ -37,7 +37,7 @@ from pipeline.model import OutcomeKind, RowState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Executable
+    from sqlalchemy import Connection, Executable, Exists
 
 AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement
 
@@ -84,7 +84,8 @@ def _intend(connection: Connection, intent: AttachIntent, epoch: int) -> None:
         _enter(connection, values, AttachState.ATTACHING)
         if intent.makes_customer:
             here = (customers.c.id == intent.customer, customers.c.state.in_(_MAKEABLE))
-            making = update(customers).where(*here).values(state=CustomerState.MAKING)
+            making = update(customers).where(*here, ~_made_unseen_by_another(intent))
+            making = making.values(state=CustomerState.MAKING)
             _once(connection, making)
     connection.execute(
         insert(attempts).values(
@@ -95,6 +96,20 @@ def _intend(connection: Connection, intent: AttachIntent, epoch: int) -> None:
             epoch=epoch,
             at_ms=intent.at_ms,
         )
+    )
+
+
+def _made_unseen_by_another(intent: AttachIntent) -> Exists:
+    """Give whether another row's request may have made this customer, and nobody knows yet."""
+    return (
+        select(attachments.c.row_id)
+        .where(
+            attachments.c.customer == intent.customer,
+            attachments.c.row_id != intent.row_id,
+            attachments.c.state.in_(_UNDER_WAY),
+            or_(attachments.c.unknowns > 0, attachments.c.state == AttachState.ATTACHING),
+        )
+        .exists()
     )
 
 

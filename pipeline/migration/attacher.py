@@ -95,6 +95,15 @@ class Attacher:
         self._reader = CustomerReader(vault, flow_control, clock, policy.attempts_max, policy.mark)
         self._strange = 0
         self._any_attached = False
+        self._in_doubt: dict[int, int] = {}
+
+    def may_make(self, customer: int, row_id: int) -> bool:
+        """Say whether a row's card may make a customer.
+
+        It may not while another row's lost request may have made it: that row's card tells, in
+        this run or the next.
+        """
+        return self._in_doubt.get(customer, row_id) == row_id
 
     async def know(self, customer: CustomerRecord) -> CustomerRecord | None:
         """Read a given customer before its first card, and before any token is made for it.
@@ -124,6 +133,17 @@ class Attacher:
         Raises:
             CardferryError: The run has to stop; everything that was answered is queued.
         """
+        if card.makes_customer and not self.may_make(card.customer.id, card.row_id):
+            self._commit.settle(*after)
+            return AttachEnd.LEFT
+        end = await self._attach(card, after)
+        if card.makes_customer and card.unknowns and end is AttachEnd.LEFT:
+            self._in_doubt[card.customer.id] = card.row_id
+        else:
+            self._in_doubt.pop(card.customer.id, None)
+        return end
+
+    async def _attach(self, card: AttachingCard, after: Sequence[Settlement]) -> AttachEnd:
         backoff = self._flow_control.backoff()
         while True:
             asked = await self._ask(card, after)

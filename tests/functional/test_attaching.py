@@ -162,6 +162,19 @@ def test_a_storm_of_lost_answers_ends_with_the_truth(tmp_path):
         assert len(work.at_the_vault()) == len({card for _, card in work.at_the_vault()})
 
 
+def test_no_other_card_makes_a_customer_that_a_lost_request_may_have_made(tmp_path):
+    """A look that tells nothing leaves the customer to the card in doubt, and to the next run."""
+    with carrying(tmp_path, customers(1, 2), api_faults="D." + "5" * 5 + ".") as work:
+        assert work.attach() == {1: AttachEnd.LEFT, 2: AttachEnd.LEFT}
+        assert len(work.at_the_vault()) == work.unseen() == 1
+        work.recover("run-2")
+        work.attach()
+
+        assert work.balance() == {"tokenized": 2, "attached": 2}
+        assert (work.unseen(), work.attached()) == (0, work.at_the_vault())
+        assert len({customer for customer, _ in work.at_the_vault()}) == 1
+
+
 @pytest.mark.parametrize("letter", [".", "R", "Z"], ids=["carried out", "never sent", "late"])
 @pytest.mark.parametrize("batches", range(8))
 def test_a_kill_at_any_durable_step_costs_nothing(tmp_path, batches, letter):

@@ -225,6 +225,18 @@ def test_a_run_that_died_leaves_its_cards_in_doubt_and_counted(journey):
     assert settle_open_intents(journey.ledger, 1).in_doubt == 0
 
 
+def test_a_customer_that_may_have_been_made_unseen_is_made_for_no_other_card(journey):
+    """Only the card whose answer was lost can tell; the other's intent is refused."""
+    journey.intend(1, makes=True, before=journey.tokenize(1))
+    journey.builder.begin("run-2")
+    settle_open_intents(journey.ledger, 1)
+
+    with pytest.raises(VerificationFailed):
+        journey.intend(2, makes=True, before=journey.tokenize(2))
+    again = journey.intend(1, makes=True)
+    journey.settle(again, unknowns=-1, found=made(again))
+
+
 def test_a_token_that_is_gone_is_retired_and_its_row_planned_again(journey):
     """The old token stays on record; a new one may be made, and is then the live one."""
     (token,) = journey.tokenize(1)
