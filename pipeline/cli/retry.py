@@ -16,9 +16,9 @@ from pipeline.cli.options import (
     pass_terminal,
     set_option,
 )
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.recovery import VAULT_REJECTED
 from pipeline.migration.job import Job
-from pipeline.model import FAILURE_CODES
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal

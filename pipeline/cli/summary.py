@@ -11,8 +11,8 @@ from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.live_progress import duration
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
-from pipeline.model import FAILURE_CODES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
@@ -18,7 +19,7 @@ from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.sqlite.connection import Prepared
 from pipeline.logs import EventLog
-from pipeline.model import FAILURE_CODES, SKIP_CODES, RowState
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

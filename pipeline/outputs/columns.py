@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 import pyarrow as pa
 
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.card_questions import CUSTOMERS as CUSTOMERS_ASKED
 from pipeline.ledger.card_questions import SUPERSEDED as SUPERSEDED_ASKED
 from pipeline.ledger.listings import FAILED, MAPPED
-from pipeline.model import FAILURE_CODES
 
 Values = Sequence[Any]
 """One column of a block."""

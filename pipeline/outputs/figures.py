@@ -17,10 +17,11 @@ import numpy as np
 
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED
 from pipeline.ledger.sums import pending
-from pipeline.model import FAILURE_CODES, FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.timeline import timeline
 from pipeline.outputs.wording import verdict_of
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.failure_codes import FAILURE_CODES, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import JUDGED
 from pipeline.ledger.store import LEDGER_NAME
-from pipeline.model import FAILURE_CODES, RowState, Stage
+from pipeline.model import RowState
 from pipeline.outputs.verify_ledger import WHOLE, Difference
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.model import FAILURE_CODES, Stage
+from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.commands import ROOT, cardferry
 from tests.support.sandbox import spawned
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli import COMMANDS
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.config.models import Settings
-from pipeline.model import FAILURE_CODES
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
+from pipeline.failure_codes import FAILURE_CODES, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
@@ -16,7 +17,7 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.store import ledger_url
-from pipeline.model import FAILURE_CODES, OutcomeKind, Rejection, RowState, Stage, Token
+from pipeline.model import OutcomeKind, Rejection, RowState, Token
 
 BATCH_ROWS = 5_000
 DIGITS = ("4242", "4444", "1111", "0005", "0000")

@@ -13,7 +13,7 @@ import pytest
 from pipeline.cards.rows import ReaderOptions
 from pipeline.cards.validator import validate
 from pipeline.exports.reader import read
-from pipeline.model import FAILURE_CODES, Stage
+from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import COLUMNS
 from tests.support.chunks import ALL_BRANDS, rules
 

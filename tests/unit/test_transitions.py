@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.records import Claim
 from pipeline.migration.transitions import (
     FREE_ATTEMPTS_MAX,
@@ -10,7 +11,7 @@ from pipeline.migration.transitions import (
     WaitingCard,
     next_transition,
 )
-from pipeline.model import FAILURE_CODES, Outcome, OutcomeKind, RowState
+from pipeline.model import Outcome, OutcomeKind, RowState
 from pipeline.vault.flow.row_refusals import Refusal
 from pipeline.vault.interface import SentCard
 from pipeline.vault.omise.request_body import CardMessage

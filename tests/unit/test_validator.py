@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import Cards
-from pipeline.model import FAILURE_CODES, Stage
+from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import card_number, row
 from tests.support.chunks import ALL_BRANDS, code_of, verdict_on
 
