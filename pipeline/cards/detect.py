@@ -1,85 +1,99 @@
 """Finds card numbers where none may be: in a text, whatever separates the digits.
 
-This is the strict one of the two rules of what a card number is. For input, `PanColumn.from_texts`
-takes what a sender put into the column of numbers, right or wrong; here a text that is meant to be
-something else must be beyond doubt before a row is rejected or a log line withheld for it.
+What digits are a card number is `card_number`'s rule. How sure one must be that digits of a text
+belong together is asked in two strictnesses, because an error costs differently:
+
+- LOOSE, for the texts of an export and for our own log lines: digits count that could be meant as
+  a number, in any groups parted by blanks or dashes, and tracks. A row rejected for nothing is
+  seen, and can be asked about; a number that slips through stays in a mapping for years.
+- STRICT, for files of any origin (`cardferry scan`): only what is written as numbers are. A random
+  run of 16 digits passes the arithmetic once in forty times, and a folder full of ids would drown
+  the real find. What that leaves out stands in `scan_numbers`.
+
+Whatever the strict rule finds, the loose one finds too. Digits that are encoded (hexadecimal,
+base64, escapes) are decoded by `scan_encodings`, which then asks the strict rule.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from enum import Enum
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from pipeline.cards.brands import PREFIX_DIGITS, RANGES, UNKNOWN, range_of
+from pipeline.cards.card_number import (
+    DIGITS_MIN,
+    GROUP_IN_LISTS_MAX,
+    LAYOUTS,
+    check_digit_fits,
+    is_card_number,
+    lengths_of_brand,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
 
-    Flags: TypeAlias = npt.NDArray[np.bool_]
+class Strictness(Enum):
+    """How sure one must be that digits of a text belong together as one card number."""
+
+    LOOSE = "loose"
+    STRICT = "strict"
+
 
 # A run of digits with separators between them, as people and programs write numbers.
-_FOREIGN_SIGNS: Final = r"\u00a0\u00ad\u2000-\u2015\u202f\u2060\u2212\u3000\ufeff"
-_RUN: Final = re.compile(rf"[0-9](?:[ \t{_FOREIGN_SIGNS}-]*[0-9]){{12,}}")
+_RUN: Final = re.compile(r"[0-9](?:[ \t-]*[0-9]){12,}")
 _GROUP: Final = re.compile(r"[0-9]+")
-# Parted by signs that also part versions, dates and paths: only as a card shows its groups.
-_LAID_OUT: Final = re.compile(
-    r"(?<![0-9])(?=([0-9]{4}(?:([._/+])[0-9]{4}\2[0-9]{4}\2(?:[0-9]{1,3}|[0-9]{4}(?:\2[0-9]{3})?)"
-    r"|([._/+])[0-9]{6}\3[0-9]{4,5})(?![0-9])))"
+# Parted by a sign that also parts versions, dates and paths: only as a card shows its groups.
+_PARTED: Final = re.compile(
+    r"(?<![0-9])(?=([0-9]{1,13}([._/+])[0-9]{1,13}(?:\2[0-9]{1,13}){0,18})(?![0-9]))"
 )
 _TRACK: Final = re.compile(r"[Bb][0-9 ]{12,19}\^|[0-9]{12,19}=[0-9]{4}")
-_FOREIGN_DIGIT: Final = re.compile(r"[^\D0-9]")
-_FOREIGN: Final = re.compile(rf"[^\D0-9]|[{_FOREIGN_SIGNS}]")
-_SHORTEST_IN_TEXT: Final = 13
-_LENGTHS_IN_TEXT: Final = {
-    UNKNOWN.brand: (),
-    **{
-        known.brand: tuple(range(max(known.digits_min, _SHORTEST_IN_TEXT), known.digits_max + 1))
-        for known in RANGES
-    },
-    "Visa": (13, 16, 19),
-}
-_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
-_DOUBLED_VALUES: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+# A digest or a UUID has the digits of a card now and then. With a letter, and in one case: sixteen
+# digits in the shape of a UUID are somebody's attempt to hide them.
+_IDENTITY: Final = re.compile(
+    r"\b(?:(?=[0-9]{0,127}[A-Fa-f])(?:(?:[0-9a-f]{8}){4,16}|(?:[0-9A-F]{8}){4,16})"
+    r"|(?=[0-9-]{0,35}[A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\b"
+)
+_EDGES: Final = re.compile(r"([0-9]*).*?([0-9]*)")
+_FOREIGN: Final = re.compile(
+    r"(?P<digit>[^\D0-9])|[\u2010-\u2015\u2212]|[\u00a0\u00ad\u2000-\u200f\u202f\u2060\u3000\ufeff]"
+)
+_DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 # Every digit to "0", the line's end kept, separators dropped: thirteen zeros are worth a look.
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
-_WORTH_A_LOOK: Final = b"0" * _SHORTEST_IN_TEXT
+_WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
 
 
-def contains_pan(text: str) -> bool:
-    """Say whether a text holds what can only be a card number, or a magnetic track.
+def contains_pan(text: str, strictness: Strictness = Strictness.LOOSE) -> bool:
+    """Say whether a text holds a card number; loosely, also whether it holds a magnetic track.
 
-    A card number is 13 to 19 digits, in one run or in groups parted by blanks or dashes (dots,
-    low lines, slashes and plus signs only between the groups that cards show), of a known brand's
-    range and length (Visa also 13 and 19), with the right check digit. Digits of other scripts
-    count as digits here. Times, phone numbers and most ids do not pass.
+    Digits, blanks and dashes of other scripts count as such. Times, phone numbers, digests, UUIDs
+    and most ids do not pass in either strictness.
     """
     if not text.isascii():
-        text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
-    return _TRACK.search(text) is not None or any(
-        _run_holds_pan(_GROUP.findall(run)) for run in _runs(text)
+        text = _FOREIGN.sub(_as_ascii, text)
+    if strictness is Strictness.STRICT:
+        # The search of files needs numpy, which the loose question of every log line does not.
+        from pipeline.cards.scan_numbers import find_numbers  # noqa: PLC0415
+
+        return any(find_numbers(text.encode("ascii", "replace")))
+    if len(text) > DIGITS_MIN:
+        text = _IDENTITY.sub(_without_middle, text)
+    return (
+        _TRACK.search(text) is not None
+        or any(_run_holds_pan(_GROUP.findall(run[0])) for run in _RUN.finditer(text))
+        or _holds_parted_pan(text)
     )
 
 
-def _runs(text: str) -> list[str]:
-    runs = [found[0] for found in _RUN.finditer(text)]
-    if any(sign in text for sign in "._/+"):
-        runs += [found[1] for found in _LAID_OUT.finditer(text)]
-    return runs
-
-
-def texts_containing_pan(texts: Sequence[str]) -> Flags:
-    """Say for each text whether it contains a card number or a track, as `contains_pan` does."""
-    found = np.zeros(len(texts), dtype=np.bool_)
+def texts_containing_pan(texts: Sequence[str]) -> list[bool]:
+    """Say for each text what `contains_pan` says loosely, with one look at all of them."""
     joined = "\n".join(texts)
     if "^" in joined or "=" in joined or (not joined.isascii() and _FOREIGN.search(joined)):
-        found[:] = [contains_pan(text) for text in texts]
-        return found
+        return [contains_pan(text) for text in texts]
+    found = [False] * len(texts)
     if joined.count("\n") >= len(texts) > 0:
         joined = "\n".join([text.replace("\n", " ") for text in texts])
     zeros = joined.encode("ascii", "replace").translate(_TO_ZEROS, b" \t-._/+")
@@ -93,20 +107,51 @@ def texts_containing_pan(texts: Sequence[str]) -> Flags:
     return found
 
 
+def _as_ascii(sign: re.Match[str]) -> str:
+    if sign["digit"]:
+        return str(unicodedata.decimal(sign["digit"]))
+    return "-" if sign[0] in _DASHES else " "
+
+
+def _without_middle(identity: re.Match[str]) -> str:
+    # The digits at either end may be groups of a number that goes on beside it.
+    edges = _EDGES.fullmatch(identity[0])
+    ends = edges.groups() if edges else ()
+    return "x".join(end if len(end) < DIGITS_MIN else "" for end in ends)
+
+
 def _run_holds_pan(groups: list[str]) -> bool:
     digits = "".join(groups)
     ends = [*accumulate(map(len, groups))]
     whole = {0, *ends}
-    for start in (0, *ends):
+    for start in (0, *ends[:-1]):
         # The brand comes first: most starts have none, and then no check digit is worked out.
-        prefix = digits[start : start + PREFIX_DIGITS]
-        lengths = _LENGTHS_IN_TEXT[range_of(int(prefix)).brand] if prefix else ()
-        for length in lengths:
-            if start + length in whole and _luhn(digits[start : start + length]):
+        for length in lengths_of_brand(digits[start : start + DIGITS_MIN]):
+            if start + length in whole and check_digit_fits(digits[start : start + length]):
                 return True
     return False
 
 
-def _luhn(digits: str) -> bool:
-    values = digits.encode().translate(_VALUES)
-    return (sum(values[::-2]) + sum(values[-2::-2].translate(_DOUBLED_VALUES))) % 10 == 0
+def _holds_parted_pan(text: str) -> bool:
+    if not any(sign in text for sign in "._/+"):
+        return False
+    return any(
+        is_card_number("".join(groups))
+        for parted in _PARTED.finditer(text)
+        for groups in _laid_out(parted)
+    )
+
+
+def _laid_out(parted: re.Match[str]) -> list[list[str]]:
+    """Give the groups that a list of them begins with, once for each layout that they have."""
+    sign, start = parted[2], parted.start()
+    groups = parted[1].split(sign)
+    sizes = tuple(map(len, groups))
+    before = parted.string[max(0, start - 2) : start]
+    goes_on = before[-1:] == sign and before[:1].isdecimal()
+    return [
+        groups[: len(layout)]
+        for layout in LAYOUTS
+        if sizes[: len(layout)] == layout
+        and (layout[0] > GROUP_IN_LISTS_MAX or (sizes == layout and not goes_on))
+    ]

@@ -4,8 +4,6 @@ A column of numbers is one numpy buffer beside the frame, never inside it, so th
 pickle or traceback can carry a number by accident. `PanColumn.reveal` is the one way out. Numbers
 leave traces that Python cannot erase (the text they were read from is immutable); `wipe` empties
 our own buffer early and is no more than that.
-
-Check digit: ISO/IEC 7812-1, annex B.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.cards.brands import DIGITS_MAX, DIGITS_MIN, PREFIX_DIGITS, RANGES, UNKNOWN
+from pipeline.cards.card_number import check_digits_fit
 from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 
@@ -47,7 +46,6 @@ _ENDS: Final = np.array([known.last for known in _KNOWN], dtype=np.int32)
 _NAMES: Final = np.array([known.brand for known in _KNOWN], dtype=object)
 _SHORTEST: Final = np.array([known.digits_min for known in _KNOWN], dtype=np.int16)
 _LONGEST: Final = np.array([known.digits_max for known in _KNOWN], dtype=np.int16)
-_DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
 _PLACES: Final = 10 ** np.arange(PREFIX_DIGITS - 1, -1, -1, dtype=np.int32)
 _IN_SIEVE: Final = np.isin(np.arange(SIEVE), REMAINDERS)
 _SIEVE_PLACES: Final = np.array(
@@ -119,10 +117,7 @@ class PanColumn:
 
     def luhn(self) -> Flags:
         """Say which numbers have the right check digit; a number that is not digits has not."""
-        odd = self._digits[:, ::-2].sum(axis=1, dtype=np.uint16)
-        even = _DOUBLED[self._digits[:, -2::-2]].sum(axis=1, dtype=np.uint16)
-        fits = (odd + even) % 10 == 0
-        return np.asarray(fits & self._known(), dtype=np.bool_)
+        return np.asarray(check_digits_fit(self._digits) & self._known(), dtype=np.bool_)
 
     def brands(self) -> npt.NDArray[np.object_]:
         """Give each number's brand by its first digits, as the vault spells it, or `""`."""

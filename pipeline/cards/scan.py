@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
+from pipeline.cards.detect import Strictness, contains_pan
 from pipeline.cards.scan_numbers import find_numbers
 from pipeline.cards.scan_parquet import MAGIC as PARQUET_MAGIC
 from pipeline.cards.scan_parquet import ParquetUnreadable, search_parquet
@@ -148,6 +149,6 @@ def _shown(path: Path) -> str:
     """Give the path for people: numbers masked, and what is not text escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    if any(find_numbers(text.encode())):
+    if contains_pan(text, Strictness.STRICT):
         return _ALL_BUT_FOUR.sub("*", text)
     return text

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.cards.scan_numbers import DIGITS_MIN, Sighting, find_numbers, longest
+from pipeline.cards.card_number import DIGITS_MIN
+from pipeline.cards.scan_numbers import Sighting, find_numbers, longest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

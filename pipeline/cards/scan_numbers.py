@@ -1,9 +1,7 @@
 r"""Finds the places of card numbers in ASCII bytes.
 
-What counts as a card number is `pipeline.cards.detect.contains_pan`'s rule (brand range, length, check
-digit); this module finds the digits, at disk speed, and knows what only looks like a number.
-A random run of 16 digits passes that rule once in forty times, so a folder full of ids would
-drown a real find. Excluded are therefore:
+This is the strict way to ask for them, at disk speed (`pipeline.cards.detect` says why there are
+two). What digits are a card number is `card_number`'s rule. Excluded are:
 
 - a run of more than 19 digits, and a run that is a part of a longer one;
 - the digits after a decimal point (`0.4242...`) and after `0x`;
@@ -25,7 +23,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from pipeline.cards.brands import DIGITS_MAX, RANGES
-from pipeline.cards.detect import contains_pan
+from pipeline.cards.card_number import (
+    DIGITS_MIN,
+    GROUP_IN_LISTS_MAX,
+    LAYOUTS,
+    check_digits_fit,
+    is_card_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,23 +38,7 @@ if TYPE_CHECKING:
 
     Places: TypeAlias = npt.NDArray[np.intp]
 
-DIGITS_MIN: Final = 13
-LAYOUTS: Final = (
-    (4, 4, 4, 4),
-    (4, 6, 5),
-    (4, 6, 4),
-    (4, 4, 4, 1),
-    (4, 4, 4, 2),
-    (4, 4, 4, 3),
-    (4, 4, 4, 4, 3),
-    (6, 13),
-    *((1,) * count for count in range(DIGITS_MIN, DIGITS_MAX + 1)),
-    *((2,) * count for count in (7, 8, 9)),
-)
-"""How many digits stand between separators on cards and forms, and digit by digit."""
-
 _FIRST_LENGTHS: Final = {layout[0] for layout in LAYOUTS}
-_SMALL_GROUPS: Final = {1, 2}
 _GROUPS_MIN: Final = 2
 _KEY_BITS: Final = 32
 _SEPARATORS: Final = b" -._+"
@@ -59,8 +47,7 @@ _GAP: Final = re.compile(rb" {1,6}|-{1,6}|[._+]| - ")
 _ZERO: Final = ord("0")
 _LOWEST_SIGN: Final = ord(str(RANGES[0].first)[0])
 _HIGHEST_SIGN: Final = ord(str(RANGES[-1].last)[0])
-_DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
-_FROM_END: Final = np.arange(1, DIGITS_MAX + 1)
+_FROM_END: Final = np.arange(DIGITS_MAX, 0, -1)
 _TO_ZEROS: Final = bytes(_ZERO if 48 <= byte <= 57 else 46 for byte in range(256))  # noqa: PLR2004 - "0" to "9".
 _WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
 _HEX_BEFORE: Final = re.compile(rb"[0-9a-fA-F]*\Z")
@@ -117,7 +104,7 @@ def _plain(
     fits = _checks_out(signs, starts, ends)
     for start, end in zip(starts[fits].tolist(), ends[fits].tolist(), strict=True):
         digits = block[start:end].decode("ascii")
-        if contains_pan(digits) and not _looks_otherwise(block, start, end):
+        if is_card_number(digits) and not _looks_otherwise(block, start, end):
             yield Sighting(start, end, "plain", digits[-4:])
 
 
@@ -127,9 +114,7 @@ def _checks_out(
     """Say which runs have the right check digit: nine in ten are out before any Python sees them."""
     places = ends[:, None] - _FROM_END
     digits = np.where(places >= starts[:, None], signs[places] - np.uint8(_ZERO), 0)
-    odd = digits[:, 0::2].sum(axis=1, dtype=np.uint16)
-    even = _DOUBLED[digits[:, 1::2]].sum(axis=1, dtype=np.uint16)
-    return np.asarray((odd + even) % 10 == 0, dtype=np.bool_)
+    return check_digits_fit(digits)
 
 
 def _looks_otherwise(block: bytes, start: int, end: int) -> bool:
@@ -179,8 +164,7 @@ def _laid_out(layout: tuple[int, ...], places: Places, lengths: Places, gaps: Pl
         fits = lengths[places + step] == layout[step]
         fits &= (gaps[places + step] == gaps[places]) | (step == steps - 1)
         places = places[fits]
-    if layout[0] in _SMALL_GROUPS:
-        # Small groups are a number only if they are no part of a longer list of numbers.
+    if layout[0] <= GROUP_IN_LISTS_MAX:
         after = gaps[places + steps - 1] == gaps[places]
         before = (places > 0) & (gaps[places - 1] == gaps[places])
         places = places[~before & ~after]
@@ -197,7 +181,7 @@ def _judge(
     if not _GAP.fullmatch(gap) or tuple(map(len, groups)) != layout:
         return None
     digits = b"".join(groups).decode("ascii")
-    if not contains_pan(digits) or _is_drawing(block, start, end):
+    if not is_card_number(digits) or _is_drawing(block, start, end):
         return None
     if gap == b"-" and _is_uuid(block, start, end):
         return None

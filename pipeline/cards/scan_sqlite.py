@@ -16,7 +16,7 @@ import struct
 from typing import IO, TYPE_CHECKING, Final
 
 from pipeline.cards.brands import DIGITS_MAX
-from pipeline.cards.detect import contains_pan
+from pipeline.cards.card_number import is_card_number
 from pipeline.cards.scan_numbers import Sighting
 from pipeline.cards.scan_streams import search_pieces
 
@@ -196,6 +196,6 @@ def _numbers_in(run: bytes) -> set[str]:
     digits = run.decode("ascii")
     whole = {digits} if len(digits) <= DIGITS_MAX else set()
     ends = {part for size in _TOUCHING_LENGTHS for part in (digits[:size], digits[-size:])}
-    return {number for number in whole or ends if contains_pan(number)} or {
-        number for number in ends if contains_pan(number)
+    return {number for number in whole or ends if is_card_number(number)} or {
+        number for number in ends if is_card_number(number)
     }

@@ -26,7 +26,6 @@ from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
 from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
-from pipeline.cards.scan_numbers import find_numbers
 from pipeline.cards.scan_streams import search_pieces
 from pipeline.config.policies import OnExpired
 from pipeline.model import Rejection
@@ -48,10 +47,6 @@ VALID_YEARS_MAX: Final = 50
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MONTHS_A_YEAR: Final = 12
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
-# With a letter: sixteen digits in the shape of a UUID are somebody's attempt to hide them.
-_IDENTITY: Final = re.compile(
-    "(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
-)
 # Eight digits in hexadecimal, nine in base64: few texts have any, and most columns need no search.
 _HEX_DIGIT: Final = r"3[0-9](?:2[0DEde]|5[Ff]|[ :\\xu%0])*"
 _MAYBE_HEX: Final = re.compile(_HEX_DIGIT * 8)
@@ -169,8 +164,8 @@ def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
     """Judge the legacy ids and give those that a report may repeat."""
     ids = _column(chunk, "legacy_id").tolist()
     missing = _which(not text for text in ids)
-    card_numbers = _holding_numbers(ids) | _holding_encoded_numbers(ids)
-    card_numbers |= chunk.numbers.repeated_in(ids)
+    card_numbers = _which(texts_containing_pan(ids)) | chunk.numbers.repeated_in(ids)
+    card_numbers |= _holding_encoded_numbers(ids)
     malformed = _too_long(ids) | _with_controls(ids)
     judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
     judgement.reject("legacy_id_missing", "legacy_id", missing)
@@ -227,20 +222,11 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
         judgement.reject("country_invalid", "country", ~_which(known[text] for text in countries))
     for name in ("name", *further):
         texts = _column(chunk, name).tolist()
-        found = _holding_numbers(texts) | chunk.numbers.repeated_in(texts)
+        found = _which(texts_containing_pan(texts)) | chunk.numbers.repeated_in(texts)
         if name.startswith(CARRY_PREFIX):
             found |= _holding_encoded_numbers(texts)
         judgement.reject("field_contains_card_number", name, found)
     judgement.reject("malformed_row", "name", _with_controls(names))
-
-
-def _holding_numbers(texts: Sequence[str]) -> Flags:
-    """Say which texts hold a card number; a UUID or a digest may look so by chance."""
-    found = texts_containing_pan(texts)
-    for place in np.flatnonzero(found).tolist():
-        if _IDENTITY.fullmatch(texts[place]):
-            found[place] = any(find_numbers(texts[place].encode()))
-    return found
 
 
 def _holding_encoded_numbers(texts: Sequence[str]) -> Flags:

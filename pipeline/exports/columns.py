@@ -48,7 +48,7 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
             f"the export has more than {_COLUMNS_MAX} columns",
             next_step="Check `export.delimiter`, or ask for an export of cards only.",
         )
-    if texts_containing_pan(names).any():
+    if any(texts_containing_pan(names)):
         raise ExportRefused(
             "the export has no header: its first line holds a card number",
             next_step="Ask for an export whose first line names the columns.",

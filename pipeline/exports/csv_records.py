@@ -293,4 +293,4 @@ def _is_suspect(fields: list[str], lines: list[str], dialect: Dialect) -> bool:
     alone = (next(dialect.fields([line], strict=False), []) for line in lines[1:-1])
     if any(len(inner) == dialect.width for inner in alone):
         return True
-    return bool(texts_containing_pan([field for field in fields if "\n" in field]).any())
+    return any(texts_containing_pan([field for field in fields if "\n" in field]))

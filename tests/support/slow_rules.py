@@ -6,6 +6,7 @@ What is written here reads like the rules; what is in `pipeline/` runs fast. Tes
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -154,6 +155,7 @@ def slow_contains_pan(text: str) -> bool:
         str(unicodedata.decimal(sign)) if unicodedata.decimal(sign, None) is not None else sign
         for sign in text
     )
+    signs = re.sub(_IDENTITY, lambda found: _edges(found[0]), signs)
     if re.search(r"[Bb][0-9 ]{12,19}\^", signs) or re.search(r"[0-9]{12,19}=[0-9]{4}", signs):
         return True
     groups, gap = [""], ""
@@ -168,10 +170,39 @@ def slow_contains_pan(text: str) -> bool:
             return True
         else:
             groups, gap = [""], ""
-    return _is_laid_out(signs)
+    return _is_laid_out(signs) or _is_list(signs)
 
 
-_LAYOUTS = ("4-4-4-1", "4-4-4-2", "4-4-4-3", "4-4-4-4", "4-4-4-4-3", "4-6-4", "4-6-5")
+_LAYOUTS = ("4-4-4-1", "4-4-4-2", "4-4-4-3", "4-4-4-4", "4-4-4-4-3", "4-6-4", "4-6-5", "6-13")
+_LISTS = [(1, count) for count in range(13, 20)] + [(2, count) for count in (7, 8, 9)]
+
+
+def _edges(identity: str) -> str:
+    """Leave of a UUID or a digest with a letter only the digits at its ends, where they are few."""
+    word = identity.replace("-", "")
+    if word.isdecimal() or (word != word.lower() and word != word.upper() and "-" not in identity):
+        return identity
+    head = re.match("[0-9]*", identity)[0]
+    tail = re.search("[0-9]*$", identity)[0]
+    return f"{head if len(head) < 13 else ''}x{tail if len(tail) < 13 else ''}"
+
+
+_IDENTITY = r"\b(?:(?:[0-9A-Fa-f]{8}){4,16}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\b"
+
+
+def _is_list(signs: str) -> bool:
+    """Say whether digits, or pairs of them, stand in a list as long as a number, and alone."""
+    for sign, (size, count) in itertools.product("._/+", _LISTS):
+        digits, between = f"[0-9]{{{size}}}", re.escape(sign)
+        listed = (
+            rf"(?<![0-9])(?<![0-9]{between}){digits}(?:{between}{digits}){{{count - 1}}}(?![0-9])"
+        )
+        for found in re.finditer(listed, signs):
+            # Beyond twenty groups nobody counts; a group beyond thirteen digits ends a list.
+            goes_on = re.match(rf"{between}[0-9]{{1,13}}(?![0-9])", signs[found.end() :])
+            if not goes_on and _stretch_is_pan([found[0].replace(sign, "")]):
+                return True
+    return False
 
 
 def _is_laid_out(signs: str) -> bool:
