@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.cards.field_formats import agreed_expirations, split_expirations
-from pipeline.cards.rows import part_name
+from pipeline.exports.columns import part_name
 
 if TYPE_CHECKING:
-    from pipeline.cards.rows import ReaderOptions
+    from pipeline.exports.columns import ReaderOptions
 
 
 def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str, list[str]]:

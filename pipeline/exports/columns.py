@@ -1,4 +1,4 @@
-"""Finds the wanted columns in an export's header, or refuses the export.
+"""Defines how an export is read, and finds the wanted columns in its header, or refuses the export.
 
 Header text is data: it may hold anything, a card number too where a sender left the header out.
 So nothing of it is repeated; messages name columns as the settings spell them.
@@ -6,26 +6,95 @@ So nothing of it is repeated; messages name columns as the settings spell them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
-from pipeline.cards.rows import whole_name
-from pipeline.config.policies import OnSecurityCode
+from pipeline.cards.rows import CARRY_PREFIX
+from pipeline.config.policies import Multiline, OnSecurityCode, Quoting
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.cards.rows import ReaderOptions
 
-
+_PART: Final = "#"
 _COLUMNS_MAX: Final = 500
 BLANKS: Final = (
     "".join(chr(code) for code in range(0x10000) if chr(code).isspace())
     + "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
 )
 """What does not count around a name or a value: blanks, and signs that nobody can see."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """What the reader must know of an export.
+
+    Args:
+        columns: Canonical name to source column (a dotted path in JSON), or columns that are
+            joined by a blank: `legacy_id`, `number`, `name`, `expiration_month` and
+            `expiration_year` unless `expiration` is given, and any of `ADDRESS_COLUMNS` and
+            `CUSTOMER_COLUMNS`.
+        expiration: Source columns that hold month and year together, each with the layouts that
+            its values may have, such as `MM/YY`.
+        may_lack: Canonical names that an export need not have, as a preset's optional ones.
+        null_values: Texts that mean "empty".
+        carry: Source columns that are copied into the mapping.
+        format: `csv`, `jsonl` or `json`; None judges by the first characters.
+        records: Where the records of JSON are, such as `customers.*.cards.*`.
+        as_json: The options for an export that turns out to be JSON, where they differ.
+        encoding: A superset of ASCII; a byte order mark in the export wins over it.
+        delimiter: One character.
+        quoting: How fields are quoted.
+        multiline: Whether a record may span lines.
+        security_code_column: `refuse` the export or `drop` the column.
+        chunk_rows: Rows a chunk, the unreadable ones counted.
+        row_bytes_max: Bytes that a record may have, with its line ends.
+    """
+
+    columns: Mapping[str, str | tuple[str, ...]]
+    expiration: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    may_lack: frozenset[str] = frozenset()
+    null_values: frozenset[str] = frozenset()
+    carry: tuple[str, ...] = ()
+    format: str | None = None
+    records: str | None = None
+    as_json: ReaderOptions | None = None
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quoting: Quoting = Quoting.RFC4180
+    multiline: Multiline = Multiline.GUARDED
+    security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
+    chunk_rows: int = 5000
+    row_bytes_max: int = 65_536
+
+    def wanted(self) -> dict[str, str]:
+        """Give frame column to source column, for everything that is read.
+
+        What is put together from several columns has a frame column for each part, such as
+        `name#0`, until the reader has joined them.
+        """
+        wanted = {}
+        for name, source in self.columns.items():
+            if isinstance(source, str):
+                wanted[name] = source
+            else:
+                wanted |= {part_name(name, place): part for place, part in enumerate(source)}
+        for place, (source, _) in enumerate(self.expiration):
+            wanted[part_name("expiration", place)] = source
+        return wanted | {CARRY_PREFIX + source: source for source in self.carry}
+
+
+def part_name(name: str, place: int) -> str:
+    """Name the frame column of one part of a field, counted from 0."""
+    return f"{name}{_PART}{place}"
+
+
+def whole_name(name: str) -> str:
+    """Give the canonical name of a frame column that may be a part of it."""
+    return name if name.startswith(CARRY_PREFIX) else name.partition(_PART)[0]
 
 
 def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, int]:

@@ -16,11 +16,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cards.pan import PanColumn
-from pipeline.cards.rows import Chunk, ReaderOptions
+from pipeline.cards.rows import Chunk
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.card_fields import card_fields
-from pipeline.exports.columns import BLANKS, column_places, refuse_mapped_security_codes
+from pipeline.exports.columns import (
+    BLANKS,
+    ReaderOptions,
+    column_places,
+    refuse_mapped_security_codes,
+)
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
 from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_paths import EACH

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pipeline.cards.rows import Cards, ReaderOptions
+    from pipeline.cards.rows import Cards
     from pipeline.config.policies import OnExpired
+    from pipeline.exports.columns import ReaderOptions
     from pipeline.exports.sealed_export import PlainBlocks
 
 

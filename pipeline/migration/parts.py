@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.cards.rows import ReaderOptions
 from pipeline.config.columns import ColumnSettings
 from pipeline.config.models import ExportSettings
 from pipeline.config.policies import Mode
 from pipeline.config.presets import read_preset
 from pipeline.errors import SettingsRefused
+from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.keys import KeyPlace
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.judging import Reading

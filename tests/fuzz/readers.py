@@ -10,10 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import ExportRefused
 from pipeline.exports import text_lines as steps
-from pipeline.exports.columns import column_places
+from pipeline.exports.columns import ReaderOptions, column_places
 from pipeline.exports.csv_records import Dialect, csv_records
 from pipeline.exports.json_records import JsonFields, json_records
 from pipeline.exports.reader import _header, read

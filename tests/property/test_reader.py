@@ -8,10 +8,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cards.rows import ReaderOptions
 from pipeline.config.policies import Multiline
 from pipeline.exports import text_lines
-from pipeline.exports.columns import BLANKS
+from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, HEADER, csv_export, row
 from tests.support.slow_rules import slow_records

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pipeline.cards.rows import ADDRESS_COLUMNS, ReaderOptions
+from pipeline.cards.rows import ADDRESS_COLUMNS
 from pipeline.cards.validator import Rules, validate
+from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pipeline.cards.rows import ReaderOptions
 from pipeline.errors import ExportRefused
+from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 
 COLUMNS = {

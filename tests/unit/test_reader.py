@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.field_formats import split_expirations
-from pipeline.cards.rows import ReaderOptions
 from pipeline.config.policies import Multiline, Quoting
 from pipeline.errors import ExportRefused
+from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export, row
 

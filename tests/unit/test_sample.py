@@ -10,8 +10,8 @@ from pathlib import Path
 import pysequoia
 import pytest
 
-from pipeline.cards.rows import ReaderOptions
 from pipeline.cards.validator import validate
+from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import COLUMNS
