@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = EventLog("warnings")
 
-_CHAIN_MAX: Final = 8
+_CHAIN_MAX: Final = 20
 _FRAMES_MAX: Final = 40
 _SILENT: Final = (KeyboardInterrupt, SystemExit)
 
@@ -39,24 +39,13 @@ def install_excepthooks() -> None:
     warnings.showwarning = _show_warning
 
 
-def describe(trouble: BaseException, *, where: str) -> str:
-    """Give the chain of types and the frames of an exception, one a line, values left out.
+def raised_from(trouble: BaseException, *, hidden_too: bool = False) -> Iterator[BaseException]:
+    """Give an exception, what an exception group holds, and what each was raised from.
 
     Args:
-        trouble: The exception.
-        where: What let it go, in our own words.
+        trouble: The exception; it comes first.
+        hidden_too: Whether also what `raise ... from None` hides.
     """
-    first, *causes = _chain(trouble)
-    lines = [f"{_type_name(first)} {where} (texts are withheld: they may hold card data)"]
-    lines += _frames(first.__traceback__)
-    for cause in causes:
-        lines.append(f"after {_type_name(cause)}")
-        lines += _frames(cause.__traceback__)
-    return "\n".join(lines)
-
-
-def _chain(trouble: BaseException) -> Iterator[BaseException]:
-    """Give the exception, what an exception group holds, and what was being dealt with."""
     waiting, seen = [trouble], set[int]()
     while waiting and len(seen) < _CHAIN_MAX:
         current = waiting.pop(0)
@@ -66,8 +55,25 @@ def _chain(trouble: BaseException) -> Iterator[BaseException]:
         yield current
         if isinstance(current, BaseExceptionGroup):
             waiting += current.exceptions
-        hidden = None if current.__suppress_context__ else current.__context__
-        waiting += [earlier for earlier in (current.__cause__, hidden) if earlier is not None]
+        hides = current.__suppress_context__ and not hidden_too
+        earlier = (current.__cause__, None if hides else current.__context__)
+        waiting += [each for each in earlier if each is not None]
+
+
+def describe(trouble: BaseException, *, where: str) -> str:
+    """Give the chain of types and the frames of an exception, one a line, values left out.
+
+    Args:
+        trouble: The exception.
+        where: What let it go, in our own words.
+    """
+    first, *causes = raised_from(trouble)
+    lines = [f"{_type_name(first)} {where} (texts are withheld: they may hold card data)"]
+    lines += _frames(first.__traceback__)
+    for cause in causes:
+        lines.append(f"after {_type_name(cause)}")
+        lines += _frames(cause.__traceback__)
+    return "\n".join(lines)
 
 
 def _type_name(trouble: BaseException) -> str:

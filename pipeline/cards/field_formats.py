@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
+
+from pipeline.config.columns import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,21 +41,7 @@ YEARS: Final = {
 }
 """Every way to write a year of which a card could tell."""
 
-
-LAYOUTS: Final = (
-    "MM/YY",
-    "MM/YYYY",
-    "MM-YY",
-    "MM-YYYY",
-    "MMYY",
-    "MMYYYY",
-    "YYMM",
-    "YYYYMM",
-    "YYYY-MM",
-    "YYYY/MM",
-    "YYYY-MM-DD",
-    "MMM-YY",
-)
+LAYOUTS: Final[tuple[str, ...]] = get_args(Layout)
 """Every way to write month and year in one column; a time of day may follow a whole date."""
 
 

@@ -12,6 +12,7 @@ import click
 from pipeline import process_guards
 from pipeline.cli.durations import DURATION
 from pipeline.cli.live_progress import Lines
+from pipeline.cli.options import json_option, settings_options
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -25,18 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.cli.advice import Given
+    from pipeline.cli.options import Command
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.migration.job import Ending, Plan
 
-limit_option = click.option(
+_limit_option = click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="ROWS",
     help="Send at most this many rows now; default: all of them.",
 )
-wait_lock_option = click.option(
+_wait_lock_option = click.option(
     "--wait-lock",
     "wait_s",
     type=DURATION,
@@ -44,18 +46,19 @@ wait_lock_option = click.option(
     metavar="DURATION",
     help="Wait so long (90s, 15m) for another run of this migration to end.",
 )
-plan_option = click.option(
-    "--plan",
-    "approved_plan",
-    metavar="DIGEST",
-    help="Send only if the plan is the one that `cardferry check` showed with this digest.",
-)
-yes_option = click.option(
+_yes_option = click.option(
     "-y",
     "--yes",
     is_flag=True,
     help="Do not ask before sending; without a terminal nothing ever asks.",
 )
+
+
+def carrying_options(command: Command) -> Command:
+    """Give a command `-c`, `--set`, `--limit`, `--wait-lock`, `-y` and `--json`."""
+    for option in (json_option, _yes_option, _wait_lock_option, _limit_option, settings_options):
+        command = option(command)
+    return command
 
 
 def carry_and_show(

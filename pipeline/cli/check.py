@@ -10,13 +10,7 @@ import click
 
 from pipeline import process_guards
 from pipeline.cli.live_progress import Lines
-from pipeline.cli.options import (
-    config_option,
-    exports_argument,
-    json_option,
-    pass_terminal,
-    set_option,
-)
+from pipeline.cli.options import exports_argument, json_option, pass_terminal, settings_options
 from pipeline.cli.summary import duration, show_failures
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -31,8 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @exports_argument
-@config_option
-@set_option
+@settings_options
 @json_option
 @pass_terminal
 def check(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import tomli_w
 
-from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
+from pipeline.cli.options import json_option, pass_terminal, settings_options
 from pipeline.config.loading import load_settings, masked, meaning_digest
 from pipeline.shipped import beside
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("config")
-@config_option
-@set_option
+@settings_options
 @click.option("--example", is_flag=True, help="Print every setting with unit and default instead.")
 @json_option
 @pass_terminal

@@ -14,7 +14,7 @@ import click
 import orjson
 
 from pipeline.cli.durations import DURATION
-from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
+from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.disk import private_folder
@@ -37,9 +37,8 @@ _WORST_LAST: Final = (0, 3, 6, 4, 11, 5, 7, 8, 9, 2, 1)
 
 
 @click.command("inbox")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@config_option
-@set_option
+@folder_argument
+@settings_options
 @click.option(
     "-o",
     "--out",

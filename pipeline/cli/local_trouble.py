@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.errors import LocalStorageFailed
+from pipeline.excepthooks import raised_from
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_CHAIN_MAX: Final = 20
 _NO_THREAD: Final = "can't start new thread"
 _NO_ROOM_TO_LOAD: Final = ("failed to map segment", "cannot allocate memory")
 _NEXT_STEPS: Final = {
@@ -22,8 +19,6 @@ _NEXT_STEPS: Final = {
     errno.ENOMEM: "Give it more memory or raise `ulimit -v`, then run the same command again.",
     errno.EAGAIN: "Raise `ulimit -u` or end other processes, then run the same command again.",
 }
-
-
 _LACKS: Final = frozenset(_NEXT_STEPS)
 
 
@@ -35,7 +30,7 @@ def lack_of_resources(error: BaseException) -> OSError | MemoryError | None:
     """
     if isinstance(error, OSError):
         return error
-    for each in _chain(error):
+    for each in raised_from(error, hidden_too=True):
         if isinstance(each, MemoryError) or (isinstance(each, OSError) and each.errno in _LACKS):
             return each
         if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
@@ -54,17 +49,3 @@ def local_trouble(cause: OSError | MemoryError) -> LocalStorageFailed:
         f"this machine could not go on: {what} ({name}); nothing is lost",
         next_step=_NEXT_STEPS.get(number, "Mend that, then run the same command again."),
     )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what it was raised from, the members of groups included."""
-    waiting, seen = [error], set[int]()
-    while waiting and len(seen) < _CHAIN_MAX:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            waiting += current.exceptions
-        waiting += [each for each in (current.__cause__, current.__context__) if each is not None]

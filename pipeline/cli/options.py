@@ -13,7 +13,7 @@ from pipeline.startup import allow_interrupts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
+Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 def _terminal(context: click.Context) -> Terminal:
@@ -93,14 +93,14 @@ pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
 )
-config_option = click.option(
+_config_option = click.option(
     "-c",
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings file (TOML); default: built-in defaults and CARDFERRY_* variables.",
 )
-set_option = click.option(
+_set_option = click.option(
     "--set",
     "overrides",
     metavar="SECTION.KEY=VALUE",
@@ -119,6 +119,6 @@ folder_argument = click.argument(
 )
 
 
-def settings_options(command: _Command) -> _Command:
+def settings_options(command: Command) -> Command:
     """Give a command `-c` and `--set`."""
-    return config_option(set_option(command))
+    return _config_option(_set_option(command))

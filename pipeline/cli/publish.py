@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import process_guards
-from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
+from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.cli.summary import show_balance
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -17,13 +16,14 @@ from pipeline.migration.publish import publish_again
 from pipeline.outputs.signature import Signer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.cli.terminal import Terminal
 
 
 @click.command("publish")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@config_option
-@set_option
+@folder_argument
+@settings_options
 @json_option
 @pass_terminal
 def publish(

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying import carry_and_show, limit_option, wait_lock_option, yes_option
-from pipeline.cli.options import (
-    config_option,
-    exports_argument,
-    json_option,
-    pass_terminal,
-    set_option,
-)
+from pipeline.cli.carrying import carry_and_show, carrying_options
+from pipeline.cli.options import exports_argument, folder_argument, pass_terminal
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.recovery import VAULT_REJECTED
 from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.cli.terminal import Terminal
 
 _RETRYABLE = [
@@ -29,10 +24,9 @@ _RETRYABLE = [
 
 
 @click.command("retry")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@folder_argument
 @exports_argument
-@config_option
-@set_option
+@carrying_options
 @click.option(
     "--code",
     "codes",
@@ -41,10 +35,6 @@ _RETRYABLE = [
     help="Only rows that failed with this code; repeat it.",
 )
 @click.option("--held", is_flag=True, help="Held rows too: a second token may then exist for them.")
-@limit_option
-@wait_lock_option
-@yes_option
-@json_option
 @pass_terminal
 def retry(
     terminal: Terminal,

@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying import (
-    carry_and_show,
-    limit_option,
-    plan_option,
-    wait_lock_option,
-    yes_option,
-)
-from pipeline.cli.options import (
-    config_option,
-    exports_argument,
-    json_option,
-    pass_terminal,
-    set_option,
-)
+from pipeline.cli.carrying import carry_and_show, carrying_options
+from pipeline.cli.options import exports_argument, pass_terminal
 from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
@@ -30,8 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @exports_argument
-@config_option
-@set_option
+@carrying_options
 @click.option(
     "-o",
     "--out",
@@ -40,11 +27,12 @@ if TYPE_CHECKING:
     required=True,
     help="Migration folder; made if it is not there.",
 )
-@limit_option
-@plan_option
-@wait_lock_option
-@yes_option
-@json_option
+@click.option(
+    "--plan",
+    "approved_plan",
+    metavar="DIGEST",
+    help="Send only if the plan is the one that `cardferry check` showed with this digest.",
+)
 @pass_terminal
 def run(
     terminal: Terminal,

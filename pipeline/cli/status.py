@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pipeline.cli.durations import DURATION
-from pipeline.cli.options import json_option, pass_terminal
+from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.summary import duration, show_failures
 from pipeline.clock import SystemClock, timestamp_of_ms
 from pipeline.errors import VaultUnavailable, VerificationFailed
@@ -19,6 +18,8 @@ from pipeline.ledger.sums import pending
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.cli.terminal import Terminal
     from pipeline.ledger.snapshot import Snapshot
 
@@ -30,7 +31,7 @@ _MUST_BE_MENDED, _WAITS = 3, VaultUnavailable.exit_code
 
 
 @click.command("status")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@folder_argument
 @click.option(
     "--check",
     is_flag=True,

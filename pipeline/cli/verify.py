@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline import process_guards
-from pipeline.cli.options import config_option, json_option, pass_terminal, set_option
+from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.disk import open_regular_file
@@ -49,7 +49,7 @@ def _is_hash(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 
 
 @click.command("verify")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@folder_argument
 @click.option(
     "--export",
     "exports",
@@ -71,8 +71,7 @@ def _is_hash(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     "with the hash kept somewhere else, can tell that a whole folder was put back to an earlier "
     "state with all of its files; it says nothing of what came after the hash.",
 )
-@config_option
-@set_option
+@settings_options
 @json_option
 @pass_terminal
 def verify(
