@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.summary import duration, show_failures
-from pipeline.clock import SystemClock, timestamp_of_ms
-from pipeline.errors import VaultUnavailable, VerificationFailed
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.lock import is_locked
-from pipeline.ledger.store import is_begun, ledger_url
-from pipeline.ledger.sums import pending
+from pipeline.clock import SystemClock
+from pipeline.errors import VaultUnavailable
+from pipeline.migration.status import status_of
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.ledger.snapshot import Snapshot
-
-_SEEN_MS = 300_000
-_FINISHED: Final = (0, 3)
-"""Exit codes of a run that settled every row of its exports: a success, for a scheduler."""
 
 _MUST_BE_MENDED, _WAITS = 3, VaultUnavailable.exit_code
 
@@ -55,18 +47,7 @@ def status(
     """
     if max_age_s is not None and not check:
         raise click.UsageError("--max-age goes with --check")
-    if not is_begun(folder):
-        raise VerificationFailed(
-            "there is no ledger in this folder",
-            next_step="Name the folder that `cardferry run -o` made.",
-        )
-    clock = SystemClock()
-    ledger = Ledger(ledger_url(folder), clock, read_only=True)
-    try:
-        with ledger.look() as look:
-            tree = _tree(look, ledger.now_ms(), running=is_locked(folder))
-    finally:
-        ledger.close()
+    tree = status_of(folder, SystemClock())
     verdict = _judged(tree, max_age_s) if check else None
     code = verdict[0] if verdict else 0
     if as_json:
@@ -77,40 +58,6 @@ def status(
     elif code or not terminal.quiet:
         terminal.out().print(f"{folder}: {verdict[1]}", markup=False)
     return code
-
-
-def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
-    states = look.by_state()
-    runs = look.runs()
-    last = runs[-1] if runs else None
-    rate = _rate(look, last.started_ms, now_ms) if running and last else None
-    waiting = pending(states)
-    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in _FINISHED]
-    return {
-        "running": running,
-        "rows": sum(states.values()),
-        "states": {state.value: count for state, count in states.items()},
-        "pending": waiting,
-        "failures": look.by_code(),
-        "waiting_exports": [
-            {"name": name, "sha256": sha256, "rows": rows}
-            for _, name, sha256, rows in look.waiting_by_export()
-        ],
-        "last_success": timestamp_of_ms(finished[-1]) if finished else None,
-        "last_success_age_s": (now_ms - finished[-1]) // 1_000 if finished else None,
-        "unseen_tokens_max": look.unseen_tokens_max(),
-        "rows_per_s": rate,
-        "seconds_left": round(waiting / rate, 1) if rate else None,
-        "runs": len(runs),
-        "last_run": None
-        if last is None
-        else {
-            "run_id": last.run_id,
-            "exit_code": last.exit_code,
-            "ended": last.ended_ms is not None,
-            "statistics": last.statistics,
-        },
-    }
 
 
 def _judged(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
@@ -128,14 +75,6 @@ def _judged(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
         which = "failure is" if failures == 1 else "failures are"
         return _MUST_BE_MENDED, f"{failures:,} {which} open: look at failures.csv"
     return 0, f"all is well; the last success was {duration(age_s)} ago"
-
-
-def _rate(look: Snapshot, begun_ms: int, now_ms: int) -> float | None:
-    """Give answered rows a second over the last minutes of this run; None before any answer."""
-    answers, first_ms = look.answered_since(max(begun_ms, now_ms - _SEEN_MS))
-    if first_ms is None or now_ms <= first_ms:
-        return None
-    return round(answers * 1_000 / (now_ms - first_ms), 2)
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""Tells how far a migration is, from its ledger and beside any run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.clock import timestamp_of_ms
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.lock import is_locked
+from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.ledger.sums import pending
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.clock import Clock
+    from pipeline.ledger.snapshot import Snapshot
+
+_SEEN_MS: Final = 300_000
+_FINISHED: Final = (0, 3)
+"""Exit codes of a run that settled every row of its exports: a success, for a scheduler."""
+
+
+def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Give counts by state, waiting exports, the last success, rate and time left, as JSON knows them.
+
+    Args:
+        folder: The migration folder.
+        clock: For ages, and for the rate over the last minutes.
+
+    Raises:
+        VerificationFailed: There is no ledger in the folder, or it does not verify.
+    """
+    if not is_begun(folder):
+        raise VerificationFailed(
+            "there is no ledger in this folder",
+            next_step="Name the folder that `cardferry run -o` made.",
+        )
+    ledger = Ledger(ledger_url(folder), clock, read_only=True)
+    try:
+        with ledger.look() as look:
+            return _tree(look, ledger.now_ms(), running=is_locked(folder))
+    finally:
+        ledger.close()
+
+
+def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
+    states = look.by_state()
+    runs = look.runs()
+    last = runs[-1] if runs else None
+    rate = _rate(look, last.started_ms, now_ms) if running and last else None
+    waiting = pending(states)
+    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in _FINISHED]
+    return {
+        "running": running,
+        "rows": sum(states.values()),
+        "states": {state.value: count for state, count in states.items()},
+        "pending": waiting,
+        "failures": look.by_code(),
+        "waiting_exports": [
+            {"name": name, "sha256": sha256, "rows": rows}
+            for _, name, sha256, rows in look.waiting_by_export()
+        ],
+        "last_success": timestamp_of_ms(finished[-1]) if finished else None,
+        "last_success_age_s": (now_ms - finished[-1]) // 1_000 if finished else None,
+        "unseen_tokens_max": look.unseen_tokens_max(),
+        "rows_per_s": rate,
+        "seconds_left": round(waiting / rate, 1) if rate else None,
+        "runs": len(runs),
+        "last_run": None
+        if last is None
+        else {
+            "run_id": last.run_id,
+            "exit_code": last.exit_code,
+            "ended": last.ended_ms is not None,
+            "statistics": last.statistics,
+        },
+    }
+
+
+def _rate(look: Snapshot, begun_ms: int, now_ms: int) -> float | None:
+    """Give answered rows a second over the last minutes of this run; None before any answer."""
+    answers, first_ms = look.answered_since(max(begun_ms, now_ms - _SEEN_MS))
+    if first_ms is None or now_ms <= first_ms:
+        return None
+    return round(answers * 1_000 / (now_ms - first_ms), 2)
