@@ -31,7 +31,8 @@ def _codes(*entries: FailureCode) -> dict[str, FailureCode]:
     return {entry.code: entry for entry in entries}
 
 
-_READ, _VALIDATE, _TOKENIZE = Stage.READ, Stage.VALIDATE, Stage.TOKENIZE
+_READ, _VALIDATE = Stage.READ, Stage.VALIDATE
+_TOKENIZE, _ATTACH = Stage.TOKENIZE, Stage.ATTACH
 
 FAILURE_CODES: Final = _codes(
     FailureCode(
@@ -155,6 +156,24 @@ FAILURE_CODES: Final = _codes(
         "Use live mode for real cards, or test numbers for tests.",
     ),
     FailureCode(
+        "customer_missing",
+        _VALIDATE,
+        "the row names no customer, and its card is to be put on one",
+        'Ask for the customer, or set `attach.without_customer = "own"`.',
+    ),
+    FailureCode(
+        "customer_id_invalid",
+        _VALIDATE,
+        "the existing customer that the row names is no customer id of this mode",
+        "Correct the id, or leave it empty to have a customer made.",
+    ),
+    FailureCode(
+        "customer_conflict",
+        _VALIDATE,
+        "rows name two existing customers for one customer of the export",
+        "Ask the sender which of the two counts; none of these rows was sent.",
+    ),
+    FailureCode(
         "vault_rejected",
         _TOKENIZE,
         "the vault refused the card; `vault_code` says why",
@@ -191,6 +210,50 @@ FAILURE_CODES: Final = _codes(
         "answer_mismatch",
         _TOKENIZE,
         "the vault's answer spoke of another card; both rows are frozen",
+        "Talk to the vault before anything else.",
+    ),
+    FailureCode(
+        "customer_unknown",
+        _ATTACH,
+        "the customer is not at the vault, or was deleted",
+        "Correct the id, or leave it empty to have a customer made.",
+    ),
+    FailureCode(
+        "attach_rejected",
+        _ATTACH,
+        "the vault refused to put the card on its customer; `vault_code` says why",
+        "Look the vault's code up; ask the cardholder for another card.",
+    ),
+    FailureCode(
+        "attach_attempts_exhausted",
+        _ATTACH,
+        "the vault gave no usable answer about the customer within `flow.attempts_max` attempts",
+        "Run `cardferry retry` when the vault is well.",
+        retryable=True,
+    ),
+    FailureCode(
+        "attach_token_gone",
+        _ATTACH,
+        "the token perished before its card came to a customer",
+        "Run `cardferry retry`; a new token is made from the export.",
+        retryable=True,
+    ),
+    FailureCode(
+        "attach_token_used",
+        _ATTACH,
+        "the token was used, and its card is not on its customer",
+        "Talk to the vault: somebody else may have used the token.",
+    ),
+    FailureCode(
+        "customer_unlocated",
+        _ATTACH,
+        "a customer may have been made that nobody saw; its cards are held",
+        "Look for it at the vault by its metadata, then `cardferry retry --held`.",
+    ),
+    FailureCode(
+        "attach_mismatch",
+        _ATTACH,
+        "the vault's answer spoke of another card or customer; the row is frozen",
         "Talk to the vault before anything else.",
     ),
 )

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cards.countries import COUNTRIES
+from pipeline.cards.customer_rules import broken_rules
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
 from pipeline.cards.pan import Shape
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     import numpy.typing as npt
+
+    from pipeline.cards.customer_rules import CustomerRules
 
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -63,6 +66,7 @@ class Rules:
         brands: The brands that the account takes, spelled as the vault spells them.
         livemode: Whether real cards go to a live vault.
         loopback_vault: Whether the vault is on this machine, where any number may go.
+        customers: How the customers of cards are judged; None where cards come to none.
     """
 
     as_of: date
@@ -70,6 +74,7 @@ class Rules:
     brands: frozenset[str]
     livemode: bool
     loopback_vault: bool
+    customers: CustomerRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,9 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
         judgement.reject("test_card_in_live_mode", "number", published)
     elif not rules.loopback_vault:
         judgement.reject("real_card_in_test_mode", "number", ~published)
+    if rules.customers is not None:
+        for code, field, rows_that_break in broken_rules(chunk.frame, rules.customers):
+            judgement.reject(code, field, rows_that_break)
     last_digits = chunk.numbers.last_digits()
     rows = chunk.frame.index.to_numpy()
     rejections = tuple(
@@ -220,6 +228,11 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
         countries = _column(chunk, "country").tolist()
         known = {text: _is_country(text) for text in set(countries)}
         judgement.reject("country_invalid", "country", ~_which(known[text] for text in countries))
+    if "customer" in further:
+        customers = _column(chunk, "customer").tolist()
+        judgement.reject(
+            "malformed_row", "customer", _too_long(customers) | _with_controls(customers)
+        )
     for name in ("name", *further):
         texts = _column(chunk, name).tolist()
         found = _which(texts_containing_pan(texts)) | chunk.numbers.repeated_in(texts)

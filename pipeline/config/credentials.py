@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pipeline.config.models import SecretSource, Settings
+    from pipeline.config.addresses import SecretSource
+    from pipeline.config.models import Settings
 
 SECRET_BYTES_MAX: Final = 64 * 1024
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -33,6 +34,7 @@ class Credentials:
     """Every secret that the settings name, read once."""
 
     public_key: SecretStr
+    secret_key: SecretStr | None = None
     passphrase: SecretStr | None = None
     signing_key: SecretStr | None = None
     signing_passphrase: SecretStr | None = None
@@ -63,9 +65,14 @@ def read_credentials(
     public_key = read("vault.public_key", settings.vault.public_key)
     if public_key is not None:
         _check_public_key(public_key, settings.vault.mode, problems)
+    attach = settings.attach
+    secret_key = None if attach is None else read("attach.secret_key", attach.secret_key)
+    if secret_key is not None:
+        _check_secret_key(secret_key, settings.vault.mode, problems)
     _check_files(settings, problems, refused, strict=strict)
     return Credentials(
         public_key=public_key or SecretStr(""),
+        secret_key=secret_key,
         passphrase=read("export.passphrase", settings.export.passphrase),
         signing_key=read("audit.signing_key", settings.audit.signing_key),
         signing_passphrase=read("audit.signing_passphrase", settings.audit.signing_passphrase),
@@ -80,9 +87,25 @@ def _check_public_key(key: SecretStr, mode: Mode, problems: list[str]) -> None:
     value = key.get_secret_value()
     if not value.startswith("pkey_"):
         problems.append("vault.public_key: is not a public key (those begin with pkey_)")
-    elif (TEST_KEY_MARK in value) != (mode == Mode.TEST):
-        kind = "test" if TEST_KEY_MARK in value else "live"
-        problems.append(f"vault.public_key: is a {kind} key, but vault.mode is {mode}")
+    else:
+        problems.extend(_wrong_mode("vault.public_key", value, mode))
+
+
+def _check_secret_key(key: SecretStr, mode: Mode, problems: list[str]) -> None:
+    value = key.get_secret_value()
+    if value.startswith("pkey_"):
+        problems.append("attach.secret_key: is a public key; the secret one begins with skey_")
+    elif not value.startswith("skey_"):
+        problems.append("attach.secret_key: is not a secret key (those begin with skey_)")
+    else:
+        problems.extend(_wrong_mode("attach.secret_key", value, mode))
+
+
+def _wrong_mode(place: str, value: str, mode: Mode) -> list[str]:
+    if (TEST_KEY_MARK in value) == (mode == Mode.TEST):
+        return []
+    kind = "test" if TEST_KEY_MARK in value else "live"
+    return [f"{place}: is a {kind} key, but vault.mode is {mode}"]
 
 
 def _check_files(

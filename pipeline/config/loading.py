@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import SecretStr, ValidationError
 
+from pipeline.config.agreement import disagreements
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.config.policies import Mode
@@ -48,12 +49,23 @@ _MEANING = {
         "security_code_column",
     },
     "rules": {"expired", "as_of", "brands"},
+    "attach": {
+        "url",
+        "without_customer",
+        "metadata",
+        "description",
+        "email",
+        "same_card",
+        "on_changed",
+        "default_on_given",
+    },
 }
 """The settings that a result means something by; pace, retries, keys and limits are not."""
 
 _PATHS = (
     ("vault", "ca_file"),
     ("vault", "public_key", "file"),
+    ("attach", "secret_key", "file"),
     ("export", "key", "file"),
     ("export", "passphrase", "file"),
     ("export", "signers"),
@@ -89,6 +101,7 @@ def load_settings(
     settings, places = _validate(tree, problems)
     if shared and not settings.vault.is_loopback:
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
+    problems.extend(disagreements(settings, places))
     credentials = read_credentials(settings, environ, problems, places)
     if problems:
         raise SettingsRefused(problems, next_step=_NEXT_STEP) from None
@@ -107,10 +120,12 @@ def meaning_digest(settings: Settings) -> str:
 def masked(settings: Settings) -> dict[str, Any]:
     """Give the settings as a tree that may be shown and read again: secrets are stars."""
     tree = _without_empty(settings.model_dump(mode="json"))
+    # The kind of key is no secret, and without it the settings could not be read again.
+    kind = TEST_KEY_MARK[1:] if settings.vault.mode is Mode.TEST else ""
     if isinstance(settings.vault.public_key, SecretStr):
-        # The kind of key is no secret, and without it the settings could not be read again.
-        kind = TEST_KEY_MARK[1:] if settings.vault.mode is Mode.TEST else ""
         tree["vault"]["public_key"] = f"pkey_{kind}{settings.vault.public_key}"
+    if settings.attach and isinstance(settings.attach.secret_key, SecretStr):
+        tree["attach"]["secret_key"] = f"skey_{kind}{settings.attach.secret_key}"
     return tree
 
 

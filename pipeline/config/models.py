@@ -6,15 +6,14 @@ with `configs/production.example.toml`.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from datetime import date  # noqa: TC003 - pydantic reads it when the class is made.
 from pathlib import Path  # noqa: TC003 - pydantic reads it when the class is made.
 from typing import Annotated, Final, Literal
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from pipeline.config.addresses import SecretSource, address_problems, base_url, is_loopback
+from pipeline.config.attach import AttachSettings  # noqa: TC001 - pydantic reads it.
 from pipeline.config.columns import ColumnSettings, Section
 from pipeline.config.policies import (
     Mode,
@@ -45,32 +44,7 @@ BRANDS: Final = (
 )
 """Brands as the vault spells them (OMISE.md, section 2.2), in the contract's order."""
 
-# A name, an IPv4 address, or what stands in an IPv6 address's brackets.
-_HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.IGNORECASE).fullmatch
-
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-
-
-def _is_port(parts: SplitResult) -> bool:
-    try:
-        return parts.port != 0
-    except ValueError:
-        # Letters, or beyond 65535; the error would repeat them.
-        return False
-
-
-class SecretSource(Section):
-    """Where a secret is read from; the secret itself never stands in the settings."""
-
-    env: str | None = Field(None, description="name of an environment variable")
-    file: Path | None = Field(None, description="a file only its owner can read (0600)")
-    fd: int | None = Field(None, ge=3, description="an open file descriptor")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> SecretSource:
-        if sum(value is not None for value in (self.env, self.file, self.fd)) != 1:
-            raise ValueError("name exactly one of env, file, fd")
-        return self
 
 
 class KeySource(Section):
@@ -113,31 +87,16 @@ class VaultSettings(Section):
     @field_validator("url")
     @classmethod
     def _a_base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("is not an http or https URL with a host")
-        if parts.query or parts.fragment or parts.username or parts.password:
-            raise ValueError("may hold only a scheme, a host, a port and a path")
-        if _HOST(parts.hostname) is None or not _is_port(parts):
-            raise ValueError("holds a host or a port that is none")
-        return value.rstrip("/")
+        return base_url(value)
 
     @property
     def is_loopback(self) -> bool:
         """Whether the vault is on this machine (RFC 6890 loopback address or `localhost`)."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(self.url)
 
     @model_validator(mode="after")
     def _encrypted_unless_loopback(self) -> VaultSettings:
-        problems = []
-        if self.url.startswith("http://") and not self.is_loopback:
-            problems.append("url is plain http to a host that is not loopback")
-        if isinstance(self.public_key, SecretStr) and not self.is_loopback:
-            problems.append("public_key stands inline; name an env, file or fd instead")
+        problems = address_problems(self.url, "public_key", self.public_key)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -268,6 +227,7 @@ class Settings(Section):
     export: ExportSettings = ExportSettings()
     rules: RuleSettings = RuleSettings()
     flow: FlowSettings = FlowSettings()
+    attach: AttachSettings | None = Field(None, description="absent: tokens only, which perish")
     ledger: LedgerSettings = LedgerSettings()
     audit: AuditSettings = AuditSettings()
     watch: WatchSettings = WatchSettings()

@@ -12,6 +12,8 @@ from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.cards.validator import Rules, validate
 from pipeline.exports.reader import read
 from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
+from pipeline.migration.customer_texts import own_customer
+from pipeline.model import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from pipeline.cards.customer_rules import CustomerRules
     from pipeline.cards.rows import Cards
     from pipeline.config.policies import OnExpired
     from pipeline.exports.columns import ReaderOptions
     from pipeline.exports.sealed_export import PlainBlocks
+    from pipeline.migration.customer_texts import CustomerTexts
 
 
 _YES: Final = frozenset(("true", "yes", "1"))
@@ -37,6 +41,9 @@ class Reading:
     brands: frozenset[str]
     livemode: bool
     loopback_vault: bool
+    customers: CustomerRules | None = None
+    texts: CustomerTexts | None = None
+    own_customers: bool = False
 
     def rules(self, as_of: date) -> Rules:
         """Give the rules for an export that is judged on that day."""
@@ -46,6 +53,7 @@ class Reading:
             brands=self.brands,
             livemode=self.livemode,
             loopback_vault=self.loopback_vault,
+            customers=self.customers,
         )
 
 
@@ -63,8 +71,9 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
     rules = reading.rules(as_of)
     for chunk in read(blocks, reading.options):
         verdict = validate(chunk, rules)
-        rejections = [*chunk.rejections, *verdict.rejections]
-        yield JudgedChunk(chunk.first_row, chunk.last_row, planned_cards(verdict.cards), rejections)
+        cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
+        rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
+        yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections)
         # Copies inside the parser are out of reach.
         chunk.numbers.wipe()
         verdict.cards.numbers.wipe()
@@ -83,6 +92,30 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     customers = _customers(frame)
     values = zip(frame.index.tolist(), *lists, carries, *customers, strict=True)
     return list(starmap(PlannedCard, values))
+
+
+def _customers_judged(
+    cards: list[PlannedCard], reading: Reading
+) -> tuple[list[PlannedCard], list[Rejection]]:
+    """Give each card its customer, and reject those whose customer would show a card number."""
+    if reading.own_customers:
+        cards = [c if c.customer else c._replace(customer=own_customer(c.legacy_id)) for c in cards]
+    texts = reading.texts
+    if texts is None or not texts.put_together:
+        return cards, []
+    unsafe = {
+        card.row
+        for card in cards
+        if texts.render_card_number(
+            card.customer or "", card.legacy_id, orjson.loads(card.carry or "{}")
+        )
+    }
+    rejections = [
+        Rejection(c.row, "field_contains_card_number", "metadata", c.legacy_id, c.last_digits)
+        for c in cards
+        if c.row in unsafe
+    ]
+    return [card for card in cards if card.row not in unsafe], rejections
 
 
 def _customers(frame: pd.DataFrame) -> list[list[Any]]:

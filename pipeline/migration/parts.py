@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.cards.customer_rules import CustomerRules
+from pipeline.cards.detect import contains_pan
 from pipeline.config.columns import ColumnSettings
 from pipeline.config.models import ExportSettings
 from pipeline.config.policies import Mode
@@ -13,10 +16,12 @@ from pipeline.errors import SettingsRefused
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.keys import KeyPlace
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
+from pipeline.migration.customer_texts import CustomerTexts
 from pipeline.migration.judging import Reading
 from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.omise.customers import is_customer_id
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.tls import verifying_context
 from pipeline.vault.transport.transport import VaultTransport
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from pipeline.clock import Clock
+    from pipeline.config.attach import AttachSettings
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.config.presets import Preset
@@ -52,14 +58,36 @@ def envelope_limits(settings: Settings) -> Limits:
 
 def reading(settings: Settings) -> Reading:
     """Give how exports are read and judged."""
-    rules = settings.rules
+    rules, attach = settings.rules, settings.attach
+    livemode = settings.vault.mode is Mode.LIVE
     return Reading(
         options=reader_options(settings.export, settings.flow.chunk_rows),
         expired=rules.expired,
         brands=frozenset(rules.brands),
-        livemode=settings.vault.mode is Mode.LIVE,
+        livemode=livemode,
         loopback_vault=settings.vault.is_loopback,
+        customers=None if attach is None else _customer_rules(attach, livemode=livemode),
+        texts=None if attach is None else customer_texts(attach),
+        own_customers=attach is not None and attach.without_customer == "own",
     )
+
+
+def _customer_rules(attach: AttachSettings, *, livemode: bool) -> CustomerRules:
+    return CustomerRules(
+        is_required=attach.without_customer == "reject",
+        is_existing=partial(is_customer_id, livemode=livemode),
+    )
+
+
+def customer_texts(attach: AttachSettings) -> CustomerTexts:
+    """Give what new customers are made with.
+
+    Raises:
+        SettingsRefused: A template holds a card number.
+    """
+    if any(map(contains_pan, (*attach.templates, *attach.metadata))):
+        raise SettingsRefused(["attach.metadata or attach.description: holds a card number"])
+    return CustomerTexts(attach.metadata, attach.description, attach.email == "send")
 
 
 def reader_options(export: ExportSettings, chunk_rows: int) -> ReaderOptions:

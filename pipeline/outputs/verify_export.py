@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import JudgedChunk
     from pipeline.ledger.snapshot import Snapshot
 
-_DUPLICATE: Final = "legacy_id_duplicate"
+_BETWEEN_ROWS: Final = frozenset({"legacy_id_duplicate", "customer_conflict"})
+"""Codes of rows that are valid alone."""
+_SENT: Final = frozenset({Stage.TOKENIZE, Stage.ATTACH})
 _CARD: Final = JUDGED[:5]
 _REJECTION: Final = ("legacy_id", "last_digits", "state", "code", "field")
 
@@ -87,7 +89,7 @@ def _column_that_differs(found: dict[str, Any] | None, wanted: dict[str, Any] | 
         if found[column] != value:
             return column
     code = found["code"]
-    if "state" not in wanted and code is not None and code != _DUPLICATE:
+    if "state" not in wanted and code is not None and code not in _BETWEEN_ROWS:
         # A card that is valid now cannot have been refused before it was sent.
-        return None if FAILURE_CODES[code].stage is Stage.TOKENIZE else "code"
+        return None if FAILURE_CODES[code].stage in _SENT else "code"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pipeline.cards.rows import ADDRESS_COLUMNS
+from pipeline.cards.rows import ADDRESS_COLUMNS, CUSTOMER_COLUMNS
 from pipeline.cards.validator import Rules, validate
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
@@ -37,7 +37,7 @@ def rules(**changes) -> Rules:
 
 def options_for(rows: Sequence[Mapping[str, str]], carry: Sequence[str] = ()) -> ReaderOptions:
     """Give options that read every column of these rows which a card can have."""
-    further = {name: name for name in rows[0] if name in ADDRESS_COLUMNS}
+    further = {name: name for name in rows[0] if name in ADDRESS_COLUMNS + CUSTOMER_COLUMNS}
     return ReaderOptions(COLUMNS | further, carry=tuple(carry))
 
 

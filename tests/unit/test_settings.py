@@ -204,3 +204,52 @@ def test_a_date_is_read_as_a_date():
 def test_no_carried_column_can_take_the_name_of_one_of_the_mappings_own():
     """The names that are refused are those of the mapping that is published."""
     assert frozenset(MAPPING.carrying(()).schema.names) == MAPPING_NAMES
+
+
+ATTACH = (
+    *LOOPBACK,
+    'attach.url="http://127.0.0.1:9"',
+    "attach.secret_key=skey_test_x",
+    'export.columns.customer="owner"',
+)
+
+
+def test_attaching_has_a_host_a_key_and_a_column_of_its_own():
+    """The table alone turns it on, and the secret key is read as the public one is."""
+    settings, credentials = load_settings(None, {}, ATTACH)
+
+    assert settings.attach.rate_per_s == 10
+    assert credentials.secret_key.get_secret_value() == "skey_test_x"
+    assert load_settings(None, {}, LOOPBACK)[0].attach is None
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("attach.secret_key={env='NONE'}", "attach.secret_key: the environment variable"),
+        ("attach.secret_key=skey_x", "attach.secret_key: is a live key"),
+        ("attach.secret_key=pkey_test_x", "attach.secret_key: is a public key"),
+        ("attach.secret_key=x", "attach.secret_key: is not a secret key"),
+        ("attach.url='https://api.omise.co'", "attach: secret_key stands inline"),
+        ("attach.url='http://api.omise.co'", "attach: url is plain http"),
+        ("attach.metadata={cardferry='x'}", "attach.metadata: the key cardferry is ours"),
+        ("attach.metadata={x='{nobody}'}", "attach.metadata or attach.description: names"),
+        ("attach.description='{carried}'", "attach.metadata or attach.description: names"),
+        ("attach.on_changed=drop", "attach.on_changed"),
+    ],
+)
+def test_settings_of_attaching_that_cannot_be_are_refused(override, says):
+    """Before a token is spent, and by the setting's name."""
+    assert any(problem.startswith(says) for problem in _problems(*ATTACH, override))
+
+
+def test_every_problem_of_attaching_is_told_at_once():
+    """No secret key, one host elsewhere, no customer column, a template that names nothing."""
+    problems = _problems(*LOOPBACK, "attach.description='{x}'")
+
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "vault.url",
+        "export.columns.customer",
+        "attach.metadata or attach.description",
+        "attach.secret_key",
+    ]

@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from pipeline.cards.customer_rules import CustomerRules
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import Cards
 from pipeline.failure_codes import FAILURE_CODES, Stage
@@ -134,6 +135,7 @@ def test_a_row_that_breaks_a_rule_is_rejected_under_its_code(code, bad):
 def test_every_code_of_the_validator_has_its_rows_here():
     """No validate code is left out, but for those that need more than one row or another mode."""
     elsewhere = {"legacy_id_duplicate", "test_card_in_live_mode", "real_card_in_test_mode"}
+    elsewhere |= {"customer_missing", "customer_id_invalid", "customer_conflict"}
     expected = {code for code, meta in FAILURE_CODES.items() if meta.stage is Stage.VALIDATE}
 
     assert expected - elsewhere == set(REJECTED) - {"malformed_row"}
@@ -359,3 +361,35 @@ def test_another_field_that_repeats_the_rows_own_number_rejects_the_row(field, w
 def test_the_last_digits_and_other_peoples_digits_are_no_repetition():
     """Only the row's whole number counts; a long id of other digits is an id."""
     assert code_of(row(card_number=OWN, id="cust-2026112700000000-4242")) is None
+
+
+CUSTOMERS = CustomerRules(is_required=True, is_existing=lambda text: text.startswith("cust_"))
+
+
+@pytest.mark.parametrize(
+    ("customer", "customer_id", "code"),
+    [
+        ("anna", "", None),
+        ("anna", "cust_1", None),
+        ("", "", "customer_missing"),
+        ("", "cust_1", "customer_missing"),
+        ("anna", "1", "customer_id_invalid"),
+        ("a\u202enna", "", "malformed_row"),
+        ("a" * 256, "", "malformed_row"),
+        (VISA, "", "field_contains_card_number"),
+    ],
+)
+def test_a_card_is_judged_by_its_customer_where_it_is_to_come_to_one(customer, customer_id, code):
+    """A missing one, an existing one that is no id, and what no report should show."""
+    given = row() | {"customer": customer, "customer_id": customer_id}
+
+    assert code_of(given, customers=CUSTOMERS) == code
+
+
+def test_nobody_needs_a_customer_where_cards_come_to_none():
+    """Without `[attach]`, or with `without_customer = "own"`."""
+    nobody = CustomerRules(is_required=False, is_existing=bool)
+
+    assert code_of(row() | {"customer": ""}) is None
+    assert code_of(row(), customers=nobody) is None
+    assert code_of(row(), customers=CUSTOMERS) == "customer_missing"

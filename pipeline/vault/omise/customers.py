@@ -171,6 +171,12 @@ class CustomerClient:
         return read_answer(answer, wanted, livemode=self._livemode, now=self._now)
 
 
+def is_customer_id(text: str, *, livemode: bool) -> bool:
+    """Tell whether a text has the shape of a customer's id of this mode."""
+    found = CUSTOMER_ID(text)
+    return found is not None and (found[1] is None) == livemode
+
+
 def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)

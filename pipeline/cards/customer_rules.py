@@ -1,0 +1,52 @@
+"""Judges whose card a row is, where every card is to come to a customer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    Flags: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRules:
+    """What the customer columns are judged by.
+
+    Args:
+        is_required: Whether a card without a customer is rejected.
+        is_existing: Says whether a text can be the id of an existing customer, of this mode.
+    """
+
+    is_required: bool
+    is_existing: Callable[[str], bool]
+
+
+def broken_rules(frame: pd.DataFrame, rules: CustomerRules) -> Iterator[tuple[str, str, Flags]]:
+    """Give code, field and the rows that break it, for each rule about customers.
+
+    Args:
+        frame: A chunk's rows; a customer column may be missing.
+        rules: What they are judged by.
+    """
+    if rules.is_required:
+        yield "customer_missing", "customer", _which(frame, "customer", lambda text: not text)
+    if "customer_id" in frame.columns:
+        yield (
+            "customer_id_invalid",
+            "customer_id",
+            _which(frame, "customer_id", lambda text: bool(text) and not rules.is_existing(text)),
+        )
+
+
+def _which(frame: pd.DataFrame, column: str, is_broken: Callable[[str], bool]) -> Flags:
+    if column not in frame.columns:
+        return np.full(len(frame), is_broken(""))
+    return np.array([is_broken(text) for text in frame[column].tolist()], dtype=np.bool_)
