@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -73,8 +72,12 @@ class Commands(click.Group):
         Raises:
             click.UsageError: There is no such command.
         """
+        if args[0] in COMMANDS:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # noqa: PLC0415 - only for who misspells.
+
         near = get_close_matches(args[0], COMMANDS, n=1)
-        if args[0] in COMMANDS or not near:
+        if not near:
             return super().resolve_command(ctx, args)
         raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
 

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
-from rich.console import Console
 
 from pipeline import logs
 from pipeline.cli.streams import forget_results
@@ -23,6 +21,8 @@ from pipeline.logs import Word, wants_colour
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from rich.console import Console
 
 ENVELOPE_VERSION: Final = 1
 PIPE_COLUMNS: Final = 160
@@ -55,12 +55,6 @@ def folded(
             break_on_hyphens=False,
         ) or [""]
     return lines
-
-
-class _Results(Console):
-    def on_broken_pipe(self) -> None:
-        # Rich would end the process here, with a code of its own.
-        raise BrokenPipeError
 
 
 class Terminal:
@@ -108,8 +102,12 @@ class Terminal:
 
         With -q a result is held back until the exit code is known: nothing is said at 0.
         """
+        from pipeline.cli.results_console import (  # noqa: PLC0415 - most of what --help would load.
+            ResultsConsole,
+        )
+
         fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
-        return _Results(
+        return ResultsConsole(
             file=self._held if self.quiet else sys.stdout,
             width=None if fixed else PIPE_COLUMNS,
             no_color=not wants_colour(sys.stdout),
@@ -160,6 +158,8 @@ class Terminal:
 
     def print_json(self, answer: dict[str, Any]) -> None:
         """Print the one JSON object of a `--json` command."""
+        import orjson  # noqa: PLC0415 - it loads a good deal that --help does without.
+
         option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
         text = orjson.dumps({"version": ENVELOPE_VERSION, **answer}, option=option).decode()
         with self.results():
