@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from pipeline.cards.countries import COUNTRIES
 from pipeline.cards.customer_rules import broken_rules
@@ -122,6 +121,8 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
     Returns:
         The cards, which hold their own copy of the numbers, and the rejections in row order.
     """
+    import pandas as pd  # noqa: PLC0415 - who judges no frame does without it.
+
     judgement = _Judgement(len(chunk.frame))
     safe_ids = _judge_ids(chunk, judgement)
     _judge_numbers(chunk, rules, judgement)

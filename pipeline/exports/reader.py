@@ -13,7 +13,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk
@@ -190,6 +189,8 @@ def _chunks(
 def _chunk(
     records: list[Record], first_row: int, places: dict[str, int], options: ReaderOptions
 ) -> Chunk:
+    import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
+
     readable = [record for record in records if not isinstance(record, str)]
     rejections = tuple(
         Rejection(row, record)

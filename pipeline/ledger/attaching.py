@@ -7,10 +7,10 @@ and only grow; `attachments` and `customers` say where each stands.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import (
@@ -127,7 +127,8 @@ def _enter(connection: Connection, values: dict[str, Any], state: AttachState) -
 
 
 def _insert_unless_there(connection: Connection) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # By name, as loading PostgreSQL's loads all of its drivers.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     return dialect.insert(attachments).on_conflict_do_nothing()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import (
     CardferryError,
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
     from pipeline.migration.judging import Reading
+
+
+class PlannedExport(NamedTuple):
+    """An export that pass 1 has proved and that is held open for pass 2."""
+
+    sealed: SealedExport
+    file: ExportFile
+    known: KnownExport
 
 
 def prove_and_plan(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VaultRefusedSettings, VaultUnavailable
 from pipeline.logs import EventLog
-from pipeline.migration import parts
+from pipeline.migration import vault_parts
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
     for pause_s in PAUSES_S:
         await clock.sleep(pause_s)
         try:
-            async with parts.transport(settings, patience_s=_PATIENCE_S) as line:
+            async with vault_parts.transport(settings, patience_s=_PATIENCE_S) as line:
                 found = await probe(line, url)
         except NotTrusted as refused:
             raise VaultRefusedSettings(

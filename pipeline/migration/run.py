@@ -31,11 +31,9 @@ from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import parts
 from pipeline.migration.job import Ending, Job, Plan, Tools
-from pipeline.migration.plan import prove_and_plan
+from pipeline.migration.plan import PlannedExport, prove_and_plan
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
-from pipeline.migration.reach import reach_vault
 from pipeline.migration.run_account import RunAccount
-from pipeline.migration.send import PlannedExport, Sending
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.publisher import publish
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.migration.send import Sending
 
 log = EventLog("run")
 
@@ -184,6 +183,10 @@ class Run:
 
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
+        from pipeline.migration.reach import (  # noqa: PLC0415 - most nights send nothing.
+            reach_vault,
+        )
+
         reach_vault(self._settings, self._tools.clock)
         plan = self._plan_to_show()
         log.info(
@@ -206,6 +209,8 @@ class Run:
         )
 
     def _sending(self, ledger: Ledger) -> Sending:
+        from pipeline.migration.send import Sending  # noqa: PLC0415 - as for `reach_vault`.
+
         counts, limit = self._account.plan(), self._job.limit
         waiting = counts["to_send"]
         self._flow.total = waiting if limit is None else min(limit, waiting)

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -17,7 +17,7 @@ from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
 from pipeline.ledger.settling import Settling
-from pipeline.migration import parts
+from pipeline.migration import parts, vault_parts
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.troubles import mixed_up
@@ -31,25 +31,16 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.records import Claim
     from pipeline.metrics import Flow, Listener
+    from pipeline.migration.plan import PlannedExport
     from pipeline.migration.transitions import WaitingCard
     from pipeline.signals import DeferredSignals
     from pipeline.vault.interface import Vault
 
 RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
-
-
-class PlannedExport(NamedTuple):
-    """An export that pass 1 has proved and that is held open for pass 2."""
-
-    sealed: SealedExport
-    file: ExportFile
-    known: KnownExport
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +94,7 @@ class Sending:
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
         stopping = asyncio.Event()
-        flow_control = parts.flow_control(
+        flow_control = vault_parts.flow_control(
             self.settings,
             clock=self.clock,
             random=self.random,
@@ -121,7 +112,7 @@ class Sending:
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
-            line = parts.transport(self.settings)
+            line = vault_parts.transport(self.settings)
             commit = GroupCommit(
                 settling,
                 ledger_thread,
@@ -129,7 +120,7 @@ class Sending:
                 lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
             )
-            vault = parts.client(self.settings, self.credentials, line, self.clock)
+            vault = vault_parts.client(self.settings, self.credentials, line, self.clock)
             tokenizer = Tokenizer(
                 vault=vault,
                 commit=commit,

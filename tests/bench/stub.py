@@ -35,6 +35,7 @@ ANSWER = (
     b'"expiration_year":%d,"security_code_check":false,"tokenization_method":null,'
     b'"created_at":"2026-01-01T00:00:00Z"},"created_at":"2026-01-01T00:00:00Z"}'
 )
+NOTHING = b'{"object":"error","code":"not_found","message":"nothing is here"}'
 REFUSAL = b'{"object":"error","code":"too_many_requests","message":"too many requests"}'
 
 
@@ -82,8 +83,12 @@ class Stub(asyncio.Protocol):
         if self._gate is not None and not self._gate.admits():
             self._reply(b"429 Too Many Requests", REFUSAL)
             return
-        serial = next(self.serials)
-        digits = CARD.search(self._body)[1][-4:]
+        card = CARD.search(self._body)
+        if card is None:
+            # The harmless question before the first card.
+            self._reply(b"404 Not Found", NOTHING)
+            return
+        serial, digits = next(self.serials), card[1][-4:]
         month, year = int(MONTH.search(self._body)[1]), int(YEAR.search(self._body)[1])
         answer = ANSWER % (serial, serial, digits, month, year)
         self._reply(b"200 OK", answer)

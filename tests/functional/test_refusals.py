@@ -16,7 +16,7 @@ from pipeline.cli import cardferry as program
 from pipeline.cli.examples import ENDINGS
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.vault.flow.circuit_breaker import OPEN_S
-from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
+from tests.support.commands import HEADER, ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.crowd import crowd
 from tests.support.exports import PASSPHRASE, by_gpg, keyring
 from tests.support.sandbox import running, spawned
@@ -272,14 +272,37 @@ def test_the_programs_help_lists_commands_and_exit_codes():
     assert all(f"  {code} " in said for code in EXIT_CODES)
 
 
-def test_help_does_not_load_the_heavy_libraries():
-    """`cardferry --help` answers at once."""
-    code = "import sys; sys.argv[1:] = ['--help']\n"
-    code += "try:\n import pipeline.cli; pipeline.cli.main()\n"
-    code += "except SystemExit: print([m for m in ('pandas', 'pyarrow') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def loaded_by(*words):
+    """Give the names of all modules that a command has loaded when it ends."""
+    code = "import atexit, sys\nsys.argv[1:] = sys.argv[1].split()\n"
+    code += "atexit.register(lambda: print('', *sys.modules, sep='\\n', file=sys.stderr))\n"
+    code += "from pipeline.__main__ import main\nmain()"
+    command = [sys.executable, "-c", code, " ".join(map(str, words))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stderr.split())
 
-    assert done.stdout.endswith("[]\n")
+
+NOT_FOR_HELP = {
+    *("asyncio", "difflib", "httpx", "jinja2", "numpy", "orjson", "pandas", "pyarrow", "pydantic"),
+    *("rich", "sqlalchemy", "pipeline.cli.run", "pipeline.config.models", "pipeline.ledger"),
+}
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_load_no_library_but_the_command_line(word):
+    """`cardferry --help` answers at once: nothing that a command works with is loaded for it."""
+    assert not loaded_by(word) & NOT_FOR_HELP
+
+
+def test_a_run_with_nothing_to_send_loads_no_client_of_the_vault(tmp_path):
+    """Most nights send nothing: then what speaks with the vault is not loaded either."""
+    with running() as vault:
+        export = sealed(tmp_path, rows_csv(2))
+        config = settings(tmp_path, vault.base_url)
+        words = ["run", export, "-c", config, "-o", tmp_path / "out", "-q"]
+        cardferry(*words)
+
+        assert not loaded_by(*words) & {"httpx", "tenacity", "uvloop", "pipeline.migration.send"}
 
 
 def test_a_second_run_on_the_same_folder_leaves_at_once(tmp_path):
