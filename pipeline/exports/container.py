@@ -57,6 +57,11 @@ def is_age(first: bytes) -> bool:
     return first.startswith(AGE_MAGIC) or first.lstrip().startswith(AGE_ARMOR_LINE)
 
 
+def sealed_openpgp(first: bytes) -> bool:
+    """Tell a binary OpenPGP message that is encrypted, by its packets up to the encrypted one."""
+    return looks_like_message(first) and read_head(first).container not in {None, "clear"}
+
+
 def sealed_by_passphrase(first: bytes) -> bool:
     """Tell whether an age file names a passphrase as its way in; it is the only way then."""
     header = first if first.startswith(AGE_MAGIC) else _dearmored(first)

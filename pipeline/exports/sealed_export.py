@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from pipeline.exports.decryptor.process import Decryptor
 from pipeline.exports.engine import OF_THE_ENGINE, OF_THE_KEY, most_telling, prepared, ways
 from pipeline.exports.keys import EnvelopeKeys
+from pipeline.exports.limits import Growth, Limits
+from pipeline.exports.packing.unpack import Unpacking
 from pipeline.exports.sealed_file import BlockDigest, ExportFile, OpenExport, worded
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -26,23 +28,6 @@ if TYPE_CHECKING:
     from pipeline.exports.keys import KeyPlace
 
 __all__ = ["EnvelopeKeys", "ExportFile", "Limits", "Origin", "PlainBlocks", "SealedExport"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much an export may unpack to.
-
-    Attributes:
-        plain_bytes_max: Bytes of plain text.
-        ratio_max: Plain bytes for each sealed byte read so far.
-        ratio_after_bytes: Plain bytes after which the ratio is judged.
-        stall_s: Seconds that the decryptor may take for its next byte.
-    """
-
-    plain_bytes_max: int = 64 * 2**30
-    ratio_max: float = 200.0
-    ratio_after_bytes: int = 10_000_000
-    stall_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +54,12 @@ class PlainBlocks:
     """
 
     def __init__(
-        self, export: OpenExport, digest: BlockDigest, blocks: Generator[bytes, None, Origin]
+        self, export: OpenExport, digest: BlockDigest, unpacking: Unpacking[Origin]
     ) -> None:
         self._export = export
         self._digest = digest
-        self._blocks = blocks
+        self._unpacking = unpacking
+        self._blocks = unpacking.unpacked()
         self._origin: Origin | None = None
 
     def __enter__(self) -> Self:
@@ -104,6 +90,24 @@ class PlainBlocks:
     def close(self) -> None:
         """End the pass; closing twice is fine."""
         self._blocks.close()
+
+    @property
+    def packed_in(self) -> tuple[str, ...]:
+        """What the rows are packed in under the seal, outermost first, as far as it is known."""
+        return tuple(self._unpacking.layers)
+
+    def judge_archive(self) -> None:
+        """Read on to the end of an archive, which alone tells whether it holds one file.
+
+        For whoever could not read its first file: what is wrong may be that it is not the only
+        one. Outside an archive nothing is read.
+
+        Raises:
+            ExportRefused: The archive, or the seal around it, cannot be accepted.
+        """
+        if self._unpacking.in_archive:
+            for _ in self:
+                pass
 
     @property
     def complete(self) -> bool:
@@ -198,27 +202,30 @@ class SealedExport:
         return self._pass(BlockDigest(proof))
 
     def _pass(self, digest: BlockDigest) -> PlainBlocks:
+        growth = Growth(self._limits)
         opening = self._plain if self.kind == "plain" else self._decrypted
-        blocks = PlainBlocks(self._export, digest, opening(digest))
+        unpacking = Unpacking(opening(digest, growth), growth.judge)
+        blocks = PlainBlocks(self._export, digest, unpacking)
         self._passes = [*(each for each in self._passes if not each.complete), blocks]
         return blocks
 
-    def _plain(self, digest: BlockDigest) -> Generator[bytes, None, Origin]:
+    def _plain(self, digest: BlockDigest, growth: Growth) -> Generator[bytes, None, Origin]:
         if self._keys.signer_files:
             raise Refused(Verdict.SIGNATURE_IMPOSSIBLE)
         for block in self._export.blocks(digest):
-            self._limit(digest.size, digest.size)
+            growth.sealed_bytes = digest.size
+            growth.judge(digest.size)
             yield block
         return Origin(None, None, "plain")
 
-    def _decrypted(self, digest: BlockDigest) -> Generator[bytes, None, Origin]:
+    def _decrypted(self, digest: BlockDigest, growth: Growth) -> Generator[bytes, None, Origin]:
         """Try each way until one gives its first bytes; after these there is no other."""
         tried: dict[KeyPlace, Refused] = {}
         for way in ways(self._export, self._keys):
             if way.key in tried and tried[way.key].verdict not in OF_THE_ENGINE:
                 continue
             digest.restart()
-            blocks = self._opened(way, digest)
+            blocks = self._opened(way, digest, growth)
             try:
                 first = next(blocks)
             except StopIteration as empty:
@@ -234,7 +241,9 @@ class SealedExport:
             return (yield from blocks)
         raise most_telling(list(tried.values()))
 
-    def _opened(self, way: Way, digest: BlockDigest) -> Generator[bytes, None, Origin]:
+    def _opened(
+        self, way: Way, digest: BlockDigest, growth: Growth
+    ) -> Generator[bytes, None, Origin]:
         with ExitStack() as stack:
             request = stack.enter_context(prepared(way, self._keys))
             decryptor = stack.enter_context(
@@ -243,7 +252,8 @@ class SealedExport:
             plain_bytes = 0
             while block := decryptor.read():
                 plain_bytes += len(block)
-                self._limit(plain_bytes, decryptor.fed)
+                growth.sealed_bytes = decryptor.fed
+                growth.judge(plain_bytes)
                 yield block
             answer = decryptor.end()
         if answer.verdict is not Verdict.OK:
@@ -253,10 +263,3 @@ class SealedExport:
             raise Refused(Verdict.DAMAGED)
         engine = "age" if request.engine == "age_passphrase" else request.engine
         return Origin(answer.key, answer.signer, engine)
-
-    def _limit(self, plain_bytes: int, sealed_bytes: int) -> None:
-        if plain_bytes > self._limits.plain_bytes_max:
-            raise Refused(Verdict.TOO_LARGE)
-        judged = plain_bytes > self._limits.ratio_after_bytes
-        if judged and plain_bytes > self._limits.ratio_max * sealed_bytes:
-            raise Refused(Verdict.RATIO)

@@ -45,6 +45,14 @@ class Verdict(StrEnum):
     EMPTY = auto()
     TOO_LARGE = auto()
     RATIO = auto()
+    NOT_ROWS = auto()
+    ARCHIVE_OF_MANY = auto()
+    ARCHIVE_LOCKED = auto()
+    PACKED_CUT = auto()
+    PACKED_DAMAGED = auto()
+    PACKED_TRAILING = auto()
+    PACKED_OTHERWISE = auto()
+    PACKED_TOO_OFTEN = auto()
     CHANGED = auto()
     STILL_WRITTEN = auto()
 
@@ -64,6 +72,7 @@ class Refused(Exception):
 
 
 _AGAIN: Final = "Ask the sender to make and send the export again; nothing of this one was used."
+_PACK: Final = "Ask the sender to pack it anew, or to send the file of rows without packing."
 _SEAL: Final = "Ask the sender to seal it with gpg, Sequoia or age, or use `cardferry seal`."
 
 WORDS: Final[dict[Verdict, tuple[str, str]]] = {
@@ -175,6 +184,29 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
         "it unpacks to far more bytes than a card export can",
         "Treat the file as hostile; ask the sender for an export without compression.",
     ),
+    Verdict.NOT_ROWS: (
+        "it opens, but holds {detail} and no text of rows",
+        "Ask for the cards as CSV or JSON; from a spreadsheet, saved as CSV (UTF-8).",
+    ),
+    Verdict.ARCHIVE_OF_MANY: (
+        "it opens, but holds a {detail}; an export is one file",
+        "Ask for each file of cards sealed by itself, or take the others out of the archive.",
+    ),
+    Verdict.ARCHIVE_LOCKED: (
+        "it opens, but holds a {detail} that is locked by a password of its own",
+        "Ask for the archive without a password; the seal around it is what protects it.",
+    ),
+    Verdict.PACKED_CUT: ("it is whole, but the {detail} in it is cut short", _PACK),
+    Verdict.PACKED_DAMAGED: ("it is whole, but the {detail} in it is damaged", _PACK),
+    Verdict.PACKED_TRAILING: ("bytes follow the end of the {detail} in it", _PACK),
+    Verdict.PACKED_OTHERWISE: (
+        "it opens, but holds a {detail}",
+        "Ask for gzip, or for a ZIP archive by the usual method (deflate).",
+    ),
+    Verdict.PACKED_TOO_OFTEN: (
+        "it is packed more than {detail} times over",
+        "Treat the file as hostile, or ask for it packed once.",
+    ),
     Verdict.CHANGED: (
         "it is no longer the file that was proved",
         "Put the proved file back, or start a new migration for the new one.",
@@ -196,3 +228,17 @@ OF_OUR_KEY: Final = frozenset(
     }
 )
 """These speak of our key and not of the export."""
+
+OF_THE_PACKING: Final = frozenset(
+    {
+        Verdict.NOT_ROWS,
+        Verdict.ARCHIVE_OF_MANY,
+        Verdict.ARCHIVE_LOCKED,
+        Verdict.PACKED_CUT,
+        Verdict.PACKED_DAMAGED,
+        Verdict.PACKED_TRAILING,
+        Verdict.PACKED_OTHERWISE,
+        Verdict.PACKED_TOO_OFTEN,
+    }
+)
+"""These speak of what is under the seal, and may be said only where the seal holds."""

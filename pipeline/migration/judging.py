@@ -10,6 +10,7 @@ import orjson
 
 from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.cards.validator import Rules, validate
+from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
 from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
 from pipeline.migration.customer_texts import own_customer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.cards.customer_rules import CustomerRules
-    from pipeline.cards.rows import Cards
+    from pipeline.cards.rows import Cards, Chunk
     from pipeline.config.policies import OnExpired
     from pipeline.exports.columns import ReaderOptions
     from pipeline.exports.sealed_export import PlainBlocks
@@ -69,7 +70,7 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
         ExportRefused: The export cannot be opened or read, or was changed.
     """
     rules = reading.rules(as_of)
-    for chunk in read(blocks, reading.options):
+    for chunk in _chunks(blocks, reading):
         verdict = validate(chunk, rules)
         cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
         rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
@@ -80,6 +81,15 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
     # A reader that needs no more bytes leaves some; the proof needs every one.
     for _ in blocks:
         pass
+
+
+def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:
+    """Give the rows as read; what an archive has against it is told before what its file has."""
+    try:
+        yield from read(blocks, reading.options)
+    except ExportRefused:
+        blocks.judge_archive()
+        raise
 
 
 def planned_cards(cards: Cards) -> list[PlannedCard]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
 from tests.support.cards import card_number
 from tests.support.commands import HEADER
+from tests.support.packed import workbook, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,13 +68,6 @@ def _spoiled(
 
 def _refused(name: str, plain: Callable[[], bytes], says: str, *options: str) -> BadFile:
     return BadFile(name, 6, plain, says=says, options=options)
-
-
-def _zipped() -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("cards.csv", good())
-    return packed.getvalue()
 
 
 def _lines(*changes: tuple[int, str]) -> bytes:
@@ -158,12 +150,14 @@ CSV_FILES = [
         "names another delimiter",
     ),
     _refused("a comment above the header", lambda: b"# cards\n" + good().encode(), "lacks"),
-    _refused("a web page", _bytes(b"<!doctype html><html><body>404</body></html>\n"), "lacks"),
-    _refused("XML", _bytes(b'<?xml version="1.0"?>\n<cards/>\n'), "lacks"),
-    _refused("a ZIP archive", _zipped, UNUSABLE),
-    _refused("gzip", lambda: gzip.compress(good().encode(), mtime=0), ""),
-    _refused("a PDF", _bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"), "lacks"),
-    _refused("random bytes", lambda: b"\x00" + Random(5).randbytes(5_000), ""),
+    _refused("a web page", _bytes(b"<!doctype html><html><body>404</body></html>\n"), "an HTML page"),
+    _refused("XML", _bytes(b'<?xml version="1.0"?>\n<cards/>\n'), "an XML document"),
+    _read("a ZIP archive", lambda: zipped({"cards.csv": good().encode()})),
+    _refused("a ZIP archive of two", lambda: zipped({"README": b"see cards.csv\n", "cards.csv": good().encode()}), "a ZIP archive with 2 files"),
+    _refused("a workbook", workbook, "a spreadsheet"),
+    _read("gzip", lambda: gzip.compress(good().encode(), mtime=0)),
+    _refused("a PDF", _bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"), "a PDF document"),
+    _refused("random bytes", lambda: b"\x00" + Random(5).randbytes(5_000), "no text"),
     _refused("zeros", _bytes(bytes(5_000)), ""),
     _refused("JSON lines in brackets", lambda: b"[" + _objects().encode() + b"]", "not well-formed"),
     _read("a JSON array", lambda: json.dumps([json.loads(line) for line in _objects().splitlines()]).encode()),

@@ -1,0 +1,143 @@
+"""Takes off what a proved stream is packed in, layer by layer, and names what cannot be read.
+
+The seal is proved first: where a layer is damaged, the rest of the seal is read, so that a change
+on the way is told as such and never as the sender's bad packing.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+from pipeline.exports.packing import tar_archive, zip_archive
+from pipeline.exports.packing.byte_stream import ByteStream
+from pipeline.exports.packing.compressed import METHODS, decompressed
+from pipeline.exports.packing.contents import LOOK_BYTES, named_content
+from pipeline.exports.verdict import OF_THE_PACKING, Refused, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from pipeline.exports.packing.compressed import Method
+
+LAYERS_MAX: Final = 4
+"""A tar archive in gzip in a ZIP archive has three; nobody packs five times in good faith."""
+
+Ending = TypeVar("Ending")
+Layer: TypeAlias = "Callable[[ByteStream, Callable[[int], None]], Iterator[bytes]]"
+"""Packed bytes in, plain ones out; told how many bytes were unpacked and passed over."""
+
+
+class Unpacking(Generic[Ending]):
+    """One pass over packed bytes: what they unpack to, and what they were packed in.
+
+    Args:
+        blocks: The packed bytes; what they return at their end, this returns.
+        judge: Asked with the bytes that a layer has unpacked to so far; raises when they are
+            too many.
+    """
+
+    def __init__(
+        self, blocks: Generator[bytes, None, Ending], judge: Callable[[int], None]
+    ) -> None:
+        self._blocks = blocks
+        self._judge = judge
+        self.layers: list[str] = []
+        """What the bytes are packed in, outermost first, as far as it is known."""
+
+    @property
+    def in_archive(self) -> bool:
+        """Whether only the end can tell if the archive holds more than one file."""
+        return bool({zip_archive.NAME, tar_archive.NAME}.intersection(self.layers))
+
+    def unpacked(self) -> Generator[bytes, None, Ending]:
+        """Give the innermost bytes.
+
+        Raises:
+            Refused: One of `OF_THE_PACKING`, or what the packed bytes or the judge raise.
+        """
+        with closing(self._blocks):
+            source = _Source(self._blocks)
+            try:
+                yield from self._inner(source)
+            except Refused as refused:
+                if refused.verdict in OF_THE_PACKING:
+                    source.drain()
+                raise
+            source.drain()
+            return source.ending
+
+    def _inner(self, source: _Source[Ending]) -> Iterator[bytes]:
+        stream = ByteStream(source)
+        first = stream.peek(LOOK_BYTES)
+        while (layer := _layer(first)) is not None:
+            if len(self.layers) == LAYERS_MAX:
+                raise Refused(Verdict.PACKED_TOO_OFTEN, str(LAYERS_MAX))
+            name, unpack = layer
+            self.layers.append(name)
+            measured = _Measured(self._judge)
+            stream = ByteStream(measured.blocks(unpack(stream, measured.add)))
+            first = stream.peek(LOOK_BYTES)
+        if self.layers or first:
+            content = named_content(first)
+            if content is not None:
+                raise Refused(Verdict.NOT_ROWS, content)
+        return stream.rest()
+
+
+class _Measured:
+    """Counts what one layer unpacks to, what is passed over in an archive too, and has it judged."""
+
+    def __init__(self, judge: Callable[[int], None]) -> None:
+        self._judge = judge
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        self._size += size
+        self._judge(self._size)
+
+    def blocks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self.add(len(block))
+            yield block
+
+
+class _Source(Generic[Ending]):
+    """An iterator over a generator's blocks that keeps what it returned."""
+
+    ending: Ending
+
+    def __init__(self, blocks: Generator[bytes, None, Ending]) -> None:
+        self._blocks = blocks
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        try:
+            return next(self._blocks)
+        except StopIteration as end:
+            self.ending, self._ended = end.value, True
+            raise StopIteration from None
+
+    def drain(self) -> None:
+        for _ in self:
+            pass
+
+
+def _layer(first: bytes) -> tuple[str, Layer] | None:
+    for method in METHODS:
+        if method.begins(first):
+            return method.name, _compressed(method)
+    if zip_archive.begins(first):
+        return zip_archive.NAME, zip_archive.member
+    if tar_archive.begins(first):
+        return tar_archive.NAME, tar_archive.member
+    return None
+
+
+def _compressed(method: Method) -> Layer:
+    return lambda stream, _: decompressed(stream, method)
