@@ -134,8 +134,14 @@ FAILURE_CODES: Final = _codes(
     FailureCode(
         "country_invalid",
         _VALIDATE,
-        "the country is not an ISO 3166-1 alpha-2 code",
-        "Correct the country or leave it empty.",
+        "the country is neither a code nor a number nor an English name of ISO 3166-1",
+        'Correct the country, or set `rules.optional_invalid = "drop"` to send the card without it.',
+    ),
+    FailureCode(
+        "value_damaged",
+        _VALIDATE,
+        "an id, a name or an optional field holds what a spreadsheet or a database left in its place",
+        "Ask for an export that no spreadsheet has opened; name words for nothing in `export.null_values`.",
     ),
     FailureCode(
         "field_contains_card_number",

@@ -153,7 +153,7 @@ BAD: Final = (
     ("number_masked", "stars", {"card_number": "424242******4242"}),
     ("number_masked", "crosses", {"card_number": "XXXX-XXXX-XXXX-1111"}),
     ("number_damaged", "scientific notation", {"card_number": "4.24E+15"}),
-    ("number_damaged", "a decimal point", {"card_number": VISA + ".0"}),
+    ("number_damaged", "rounded to six digits", {"card_number": "4.24242E+15"}),
     ("brand_unsupported", "no known brand", {"card_number": "none"}),
     ("brand_unsupported", "a brand that `rules.brands` leaves out", {"card_number": "Maestro"}),
     ("expiration_invalid", "month 13", {"exp_month": "13"}),
@@ -164,7 +164,7 @@ BAD: Final = (
     ("card_expired", "expired, two-digit year", {"exp_month": "1", "exp_year": "20"}),
     ("name_missing", "no name", {"card_holder": ""}),
     ("name_too_long", "a name of 300 characters", {"card_holder": "N" * 300}),
-    ("country_invalid", "a country's name", {"country": "Thailand"}),
+    ("value_damaged", "a spreadsheet's formula as the legacy id", {"id": '="00123"'}),
     ("country_invalid", "no such country", {"country": "XX"}),
     ("field_contains_card_number", "a number in the name", {"card_holder": f"LIM {VISA}"}),
     (

@@ -1,18 +1,123 @@
-"""Lists the officially assigned country codes (ISO 3166-1 alpha-2), as of 2024."""
+"""Gives the code of a country, however an export writes it: a code, a number or a name.
+
+ISO 3166-1 as pycountry knows it: alpha-2 and alpha-3, numbers with or without their leading zeros,
+and names in English, Thai and Japanese. What people write instead stands in `_ALSO`. A country that
+the standard does not know (Kosovo's `XK`) has no code that a vault would have to take.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import re
+import unicodedata
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final
 
-COUNTRIES: Final = frozenset(
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+_ALPHA_2: Final = 2
+_NUMBER: Final = re.compile(r"([0-9]{1,3})(?:\.0)?")
+_INVERTED: Final = re.compile(r"(?P<name>[^,]+), (?P<form>[^,]+)")
+_LANGUAGES: Final = ("th", "ja")
+
+_ALSO: Final = {
+    "AE": ("UAE", "Emirates"),
+    "BA": ("Bosnia", "Bosnia-Herzegovina"),
+    "BN": ("Brunei",),
+    "CD": ("DR Congo", "DRC", "Congo-Kinshasa", "Congo (Kinshasa)"),
+    "CG": ("Republic of the Congo", "Congo-Brazzaville", "Congo (Brazzaville)"),
+    "CI": ("Ivory Coast",),
+    "CN": ("PRC", "Mainland China"),
+    "CV": ("Cape Verde",),
+    "CZ": ("Czech Republic",),
+    "FK": ("Falkland Islands", "Falklands"),
+    "FM": ("Micronesia",),
+    "GB": (
+        *("UK", "U.K.", "Great Britain", "Britain", "England", "Scotland", "Wales"),
+        *("Northern Ireland", "United Kingdom of Great Britain and Northern Ireland"),
+    ),
+    "HK": ("Hong Kong SAR", "Hong Kong SAR China", "Hongkong"),
+    "KR": ("Korea", "Korea South", "Korea (South)", "S. Korea"),
+    "KP": ("Korea North", "Korea (North)"),
+    "MK": ("Macedonia", "FYROM"),
+    "MM": ("Burma", "Myanmar (Burma)"),
+    "MO": ("Macau", "Macau SAR", "Macao SAR"),
+    "NL": ("Holland",),
+    "PS": ("Palestine", "Palestinian Territories"),
+    "RU": ("Russia",),
+    "SH": ("Saint Helena", "St. Helena"),
+    "ST": ("Sao Tome",),
+    "SZ": ("Swaziland",),
+    "TH": ("ไทย", "ประเทศไทย", "Siam"),
+    "TL": ("East Timor",),
+    "TR": ("Turkey", "Turkiye"),
+    "TW": ("Taiwan R.O.C.", "Taiwan ROC"),
+    "US": ("U.S.", "U.S.A.", "United States of America", "America"),
+    "VA": ("Vatican", "Vatican City"),
+    "VG": ("British Virgin Islands",),
+    "VI": ("US Virgin Islands",),
+}
+
+
+@lru_cache(maxsize=4096)
+def country_code(text: str) -> str | None:
+    """Give the alpha-2 code of a country in capitals, None where the text names none.
+
+    Args:
+        text: Anything; case, accents, `St.` for Saint, `&` for and, and a leading The do not count.
     """
-    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS
-    BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE
-    EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM
-    HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC
-    LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA
-    NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW
-    SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO
-    TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
-    """.split()  # noqa: SIM905 - a block of words, not 249 lines.
-)
+    known = _by_name()
+    number = _NUMBER.fullmatch(text)
+    if number is not None:
+        return known.get(number[1].zfill(3))
+    if len(text) == _ALPHA_2 and text.isascii() and text.upper() in known:
+        return text.upper()
+    return known.get(_folded(text))
+
+
+@cache
+def _by_name() -> Mapping[str, str]:
+    """Give the code for every code, number and folded name."""
+    import pycountry  # noqa: PLC0415 - not every export names countries, and it takes long to load.
+
+    known: dict[str, str] = {}
+    for country in pycountry.countries:
+        code = country.alpha_2
+        known |= {code: code, country.numeric: code, _folded(country.alpha_3): code}
+        known |= {_folded(name): code for name in _names(country)}
+    known |= {_folded(name): code for code, names in _ALSO.items() for name in names}
+    return known
+
+
+def _names(country: Any) -> Iterator[str]:
+    for kind in ("name", "common_name", "official_name"):
+        name = getattr(country, kind, None)
+        if name is not None:
+            yield name
+            inverted = _INVERTED.fullmatch(name)
+            if inverted is not None:
+                yield f"{inverted['form']} {inverted['name']}"
+    yield from (translation.gettext(country.name) for translation in _translations())
+
+
+@cache
+def _translations() -> tuple[Any, ...]:
+    import gettext  # noqa: PLC0415 - as above.
+
+    import pycountry  # noqa: PLC0415
+
+    return tuple(
+        gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language], fallback=True)
+        for language in _LANGUAGES
+    )
+
+
+def _folded(name: str) -> str:
+    """Give what counts of a name; the result is never two capitals, so that it hides no code."""
+    plain = unicodedata.normalize("NFKD", name)
+    # Accents of Latin letters only: in other scripts a mark may be a letter of its own.
+    kept = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", plain).replace("&", " and ").casefold()
+    words = re.sub(r"[^\w]+", " ", unicodedata.normalize("NFKC", kept)).split()
+    words = ["saint" if word == "st" else word for word in words]
+    return " ".join(words[1:] if words[:1] == ["the"] and len(words) > 1 else words)

@@ -28,6 +28,9 @@ _TIME: Final = "(?:[T ] *[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)? *(?:Z|
 _NAMES: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH_NAMES: Final = {name: str(month) for month, name in enumerate(_NAMES, 1)}
 _CENTURY: Final = 2000
+_WHOLE_FLOAT: Final = re.compile(r"([0-9]+)\.0")
+_EXACT_MAX: Final = 2**53
+"""Integers up to here are exact as floats (IEEE 754 binary64); a longer number was rounded."""
 
 MONTHS: Final = {
     **{str(month): month for month in range(1, 13)},
@@ -43,6 +46,21 @@ YEARS: Final = {
 
 LAYOUTS: Final[tuple[str, ...]] = get_args(Layout)
 """Every way to write month and year in one column; a time of day may follow a whole date."""
+
+
+def without_fractions(texts: Sequence[str]) -> list[str]:
+    """Give whole numbers that a program wrote as floats (`12.0`) without their fraction.
+
+    Programs write them so where a column has gaps. Up to 2^53 no digit of them was lost; beyond
+    that the text is left as it is.
+    """
+    if not any(text.endswith(".0") for text in texts):
+        return list(texts)
+    found = [_WHOLE_FLOAT.fullmatch(text) for text in texts]
+    return [
+        match[1] if match and int(match[1]) < _EXACT_MAX else text
+        for match, text in zip(found, texts, strict=True)
+    ]
 
 
 def split_expirations(texts: Sequence[str], layouts: Sequence[str]) -> tuple[list[str], list[str]]:

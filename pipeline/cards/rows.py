@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from pipeline.cards.pan import PanColumn
@@ -37,6 +39,7 @@ class Chunk:
     Row 1 is the first record after the header. The frame's index holds row numbers, its columns
     are texts under canonical names and, for carried ones, `CARRY_PREFIX` and the source name;
     `numbers` is in the frame's order. Rows that could not be read are in `rejections` only.
+    `left_out` counts, by field, the optional values that could not be used and were dropped.
     """
 
     first_row: int
@@ -44,6 +47,7 @@ class Chunk:
     frame: pd.DataFrame = field(repr=False)
     numbers: PanColumn
     rejections: tuple[Rejection, ...] = field(default=())
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Judges a chunk of rows: cards that may be sent, and rejections; pure, and a column at a time.
 
 The first rule that a row breaks names it: its legacy id, then its number (what the text looks like
-before its arithmetic), expiration, name, country, card numbers in other fields, test against live.
+before its arithmetic), expiration, name, country, card numbers in other fields, what a spreadsheet
+damaged, test against live.
 Beyond what the codes themselves say:
 
 - a legacy id longer than 255 characters, or a legacy id or name with control characters (line
@@ -20,10 +21,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.countries import COUNTRIES
 from pipeline.cards.customer_rules import broken_rules
+from pipeline.cards.damage import damages
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
+from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
 from pipeline.cards.scan_streams import search_pieces
@@ -49,6 +51,7 @@ VALID_YEARS_MAX: Final = 50
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MONTHS_A_YEAR: Final = 12
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
+_IDS: Final = frozenset(("customer", "customer_id"))
 # Eight digits in hexadecimal, nine in base64: few texts have any, and most columns need no search.
 _HEX_DIGIT: Final = r"3[0-9](?:2[0DEde]|5[Ff]|[ :\\xu%0])*"
 _MAYBE_HEX: Final = re.compile(_HEX_DIGIT * 8)
@@ -88,23 +91,31 @@ class _Judgement:
     """Which rows are rejected so far, and for which reason; the first reason stays."""
 
     def __init__(self, count: int) -> None:
-        self._reasons: list[tuple[str, str]] = [("", "")]
+        self._reasons: list[tuple[str, str, str | None]] = [("", "", None)]
         self._places = np.zeros(count, dtype=np.int16)
 
-    def reject(self, code: str, field: str, rows: npt.NDArray[np.bool_]) -> None:
+    def reject(self, code: str, field: str, rows: Flags, hint: str | None = None) -> None:
         """Reject these rows unless they were rejected before."""
         fresh = rows & self.accepted
         if fresh.any():
             self._places[fresh] = len(self._reasons)
-            self._reasons.append((code, field))
+            self._reasons.append((code, field, hint))
+
+    def reject_damaged(self, field: str, texts: Sequence[str], *, ids: bool = False) -> None:
+        """Reject the rows whose text in this field is damaged, and say how."""
+        found = damages(texts, ids=ids)
+        for phrase in set(found.values()):
+            rows = np.zeros(len(texts), dtype=np.bool_)
+            rows[[place for place, told in found.items() if told == phrase]] = True
+            self.reject("value_damaged", field, rows, f"the value {phrase}")
 
     @property
     def accepted(self) -> Flags:
         """The rows that broke no rule yet."""
         return np.asarray(self._places == 0, dtype=np.bool_)
 
-    def rejected(self) -> list[tuple[int, str, str]]:
-        """Give place, code and field of every rejected row."""
+    def rejected(self) -> list[tuple[int, str, str, str | None]]:
+        """Give place, code, field and hint of every rejected row."""
         return [
             (place, *self._reasons[self._places[place]])
             for place in np.flatnonzero(self._places).tolist()
@@ -139,8 +150,8 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
     last_digits = chunk.numbers.last_digits()
     rows = chunk.frame.index.to_numpy()
     rejections = tuple(
-        Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place])
-        for place, code, field in judgement.rejected()
+        Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint)
+        for place, code, field, hint in judgement.rejected()
     )
     kept = judgement.accepted
     columns = {
@@ -179,6 +190,7 @@ def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
     judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
     judgement.reject("legacy_id_missing", "legacy_id", missing)
     judgement.reject("legacy_id_is_card_number", "legacy_id", card_numbers)
+    judgement.reject_damaged("legacy_id", ids, ids=True)
     unsafe = missing | card_numbers | malformed
     return [None if hidden else text for text, hidden in zip(ids, unsafe.tolist(), strict=True)]
 
@@ -227,8 +239,7 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
     further = _further_columns(chunk)
     if "country" in further:
         countries = _column(chunk, "country").tolist()
-        known = {text: _is_country(text) for text in set(countries)}
-        judgement.reject("country_invalid", "country", ~_which(known[text] for text in countries))
+        judgement.reject("country_invalid", "country", _which(unknown_countries(countries)))
     if "customer" in further:
         customers = _column(chunk, "customer").tolist()
         judgement.reject(
@@ -241,6 +252,10 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
             found |= _holding_encoded_numbers(texts)
         judgement.reject("field_contains_card_number", name, found)
     judgement.reject("malformed_row", "name", _with_controls(names))
+    for name in ("name", *further):
+        if not name.startswith(CARRY_PREFIX):
+            texts = _column(chunk, name).tolist()
+            judgement.reject_damaged(name, texts, ids=name in _IDS)
 
 
 def _holding_encoded_numbers(texts: Sequence[str]) -> Flags:
@@ -265,11 +280,6 @@ def _maybe_encoded(text: str) -> bool:
         # In base64 every third digit makes one of three capitals; many ids have none.
         or (any(sign in text for sign in "MNO") and _MAYBE_BASE64.search(text) is not None)
     )
-
-
-def _is_country(text: str) -> bool:
-    # Upper case of other letters than ASCII may give ASCII: a German sharp s becomes "SS".
-    return not text or (text.isascii() and text.upper() in COUNTRIES)
 
 
 def _which(claims: Iterable[bool]) -> Flags:

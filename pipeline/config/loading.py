@@ -48,7 +48,7 @@ _MEANING = {
         "carry",
         "security_code_column",
     },
-    "rules": {"expired", "as_of", "brands"},
+    "rules": {"expired", "as_of", "brands", "optional_invalid"},
     "attach": {
         "url",
         "without_customer",

@@ -20,6 +20,7 @@ from pipeline.config.policies import (
     Multiline,
     OnAmbiguous,
     OnExpired,
+    OnInvalidOptional,
     OnSecurityCode,
     Quoting,
 )
@@ -181,6 +182,9 @@ class RuleSettings(Section):
     ] = BRANDS
     max_failure_rate: float = Field(
         1.0, ge=0, le=1, description="stop when more than this share of rows fails"
+    )
+    optional_invalid: OnInvalidOptional = Field(
+        OnInvalidOptional.REJECT, description="`drop` leaves out an unusable country, e-mail, ..."
     )
 
 

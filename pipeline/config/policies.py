@@ -19,6 +19,22 @@ class OnExpired(StrEnum):
     TOKENIZE = "tokenize"
 
 
+class OnInvalidOptional(StrEnum):
+    """What becomes of an optional field that cannot be used: `rules.optional_invalid`."""
+
+    REJECT = "reject"
+    """Its row is rejected."""
+    DROP = "drop"
+    """The field is left out and counted; the card is sent without it."""
+
+
+class OnLookalike(StrEnum):
+    """What becomes of an id that passes as a card number by chance: `rules.lookalike_ids`."""
+
+    REJECT = "reject"
+    ALLOW = "allow"
+
+
 class OnAmbiguous(StrEnum):
     """What becomes of a row whose answer was lost: `flow.on_ambiguous`."""
 

@@ -5,13 +5,25 @@ Columns of texts in, columns of texts under canonical names out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.field_formats import agreed_expirations, split_expirations
-from pipeline.exports.columns import part_name
+from pipeline.cards.field_formats import (
+    agreed_expirations,
+    split_expirations,
+    without_fractions,
+)
+from pipeline.exports.columns import part_name, whole_name
 
 if TYPE_CHECKING:
     from pipeline.exports.columns import ReaderOptions
+
+_NUMBERS: Final = frozenset(
+    (
+        *("number", "expiration", "expiration_month", "expiration_year"),
+        *("is_default", "phone_number", "postal_code"),
+    )
+)
+"""What is written in digits, and as a float by programs whose column of numbers has gaps."""
 
 
 def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str, list[str]]:
@@ -28,6 +40,9 @@ def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str
     fields = dict(texts)
     if options.null_values:
         fields = {name: _without_nulls(column, options) for name, column in fields.items()}
+    for name in fields:
+        if whole_name(name) in _NUMBERS:
+            fields[name] = without_fractions(fields[name])
     for name, source in options.columns.items():
         if not isinstance(source, str):
             parts = [fields.pop(part_name(name, place)) for place in range(len(source))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.rows import CARRY_PREFIX
-from pipeline.config.policies import Multiline, OnSecurityCode, Quoting
+from pipeline.config.policies import Multiline, OnInvalidOptional, OnSecurityCode, Quoting
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
@@ -50,6 +50,7 @@ class ReaderOptions:
         quoting: How fields are quoted.
         multiline: Whether a record may span lines.
         security_code_column: `refuse` the export or `drop` the column.
+        optional_invalid: `drop` leaves out an optional field that cannot be used.
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
     """
@@ -67,6 +68,7 @@ class ReaderOptions:
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
+    optional_invalid: OnInvalidOptional = OnInvalidOptional.REJECT
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from pipeline.cards.optional_fields import optional_fields
 from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk
 from pipeline.config.policies import OnSecurityCode
@@ -207,6 +208,7 @@ def _chunk(
         },
         options,
     )
+    texts, left_out = optional_fields(texts, options.optional_invalid)
     numbers = PanColumn.from_texts(texts.pop("number"))
     # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
     frame = pd.DataFrame(
@@ -214,4 +216,4 @@ def _chunk(
         index=pd.Index(rows, name="row"),
         dtype=object,
     )
-    return Chunk(first_row, first_row + len(records) - 1, frame, numbers, rejections)
+    return Chunk(first_row, first_row + len(records) - 1, frame, numbers, rejections, left_out)

@@ -49,7 +49,7 @@ def reading(settings: Settings) -> Reading:
     rules, attach = settings.rules, settings.attach
     livemode = settings.vault.mode is Mode.LIVE
     return Reading(
-        options=reader_options(settings.export, settings.flow.chunk_rows),
+        options=reader_options(settings),
         expired=rules.expired,
         brands=frozenset(rules.brands),
         livemode=livemode,
@@ -60,6 +60,7 @@ def reading(settings: Settings) -> Reading:
     )
 
 
+<<<<<<< HEAD
 def _customer_rules(attach: AttachSettings, *, livemode: bool) -> CustomerRules:
     from pipeline.vault.omise.customers import (  # noqa: PLC0415 - only for who attaches cards.
         is_customer_id,
@@ -83,9 +84,13 @@ def customer_texts(attach: AttachSettings) -> CustomerTexts:
 
 
 def reader_options(export: ExportSettings, chunk_rows: int) -> ReaderOptions:
+=======
+def reader_options(settings: Settings) -> ReaderOptions:
+>>>>>>> 3b44c93 (Read countries by name, number and either code, tell damaged values, and read whole floats)
     """Give what the reader must know, with the preset's other columns for JSON beside it."""
+    export = settings.export
     preset = read_preset(export.preset) if export.preset else None
-    options = _options(export, chunk_rows, preset)
+    options = _options(settings, export, preset)
     other = read_preset(preset.json_name) if preset and preset.json_name else None
     if preset is None or other is None:
         return options
@@ -102,11 +107,11 @@ def reader_options(export: ExportSettings, chunk_rows: int) -> ReaderOptions:
         "columns": ColumnSettings.model_construct(**columns),
         "records": export.records or in_json.records,
     }
-    as_json = _options(export.model_copy(update=changes), chunk_rows, other)
+    as_json = _options(settings, export.model_copy(update=changes), other)
     return replace(options, as_json=as_json)
 
 
-def _options(export: ExportSettings, chunk_rows: int, preset: Preset | None) -> ReaderOptions:
+def _options(settings: Settings, export: ExportSettings, preset: Preset | None) -> ReaderOptions:
     expiration = export.columns.expiration
     return ReaderOptions(
         columns=export.columns.sources(),
@@ -121,5 +126,6 @@ def _options(export: ExportSettings, chunk_rows: int, preset: Preset | None) -> 
         quoting=export.quoting,
         multiline=export.multiline,
         security_code_column=export.security_code_column,
-        chunk_rows=chunk_rows,
+        optional_invalid=settings.rules.optional_invalid,
+        chunk_rows=settings.flow.chunk_rows,
     )

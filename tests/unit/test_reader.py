@@ -622,7 +622,7 @@ def test_json_paths_reach_into_objects():
 
 def test_a_json_number_beyond_its_precision_is_damaged_and_not_guessed():
     """A number in floating point is read as the rounded text it is."""
-    (chunk,) = read([b'{"card_number": 4.24e15}\n{"card_number": 4242424242424242.0}'], OPTIONS)
+    (chunk,) = read([b'{"card_number": 4.24e15}\n{"card_number": 4242424242424242424.0}'], OPTIONS)
 
     assert chunk.numbers.last_digits().tolist() == [None, None]
 

@@ -1,0 +1,96 @@
+r"""Tells texts that a spreadsheet, a database or a program has damaged before they came to us.
+
+An id with `="00123"` around it joins with nothing, and a cardholder is not called `#REF!`. Each
+kind is told by signs that no sender means; where a text may be meant, it is left alone: `=1+1`,
+`Nan`, `1E5`, `&amp;`, and a blank of any kind between letters.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NULL_WORDS: Final = frozenset(
+    (
+        *("NULL", "null", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "[null]"),
+        *("\\N", "nan", "NaN", "NaT", "<NA>", "None", "undefined", "[object Object]"),
+    )
+)
+_ERRORS: Final = frozenset(
+    (
+        *("#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!"),
+        *("#CALC!", "#FIELD!", "#BLOCKED!", "#GETTING_DATA", "#ERROR!"),
+    )
+)
+_WORDS: Final = {
+    **dict.fromkeys(
+        _NULL_WORDS, "is a word for nothing; name it in `export.null_values` where it means empty"
+    ),
+    **dict.fromkeys(_ERRORS, "is a spreadsheet's error and no value"),
+}
+
+# Each tells a kind of damage by the whole text.
+_KINDS: Final = tuple(
+    (re.compile(pattern, re.DOTALL), phrase)
+    for pattern, phrase in (
+        ("#{3,}", "was too wide for a spreadsheet's column"),
+        ('=["\'].*["\']|=[Tt]\\(".*"\\)', 'is a spreadsheet\'s formula, ="..."'),
+        # `12E4` may be an id in hexadecimal; a fraction or a sign makes it a rounded number.
+        (
+            r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]{1,3}",
+            "was rounded by a spreadsheet or a program, as in 1.2E+11",
+        ),
+        ("\".+\"|'.+'", "has quotes left around it; look at `export.quoting`"),
+        ("'[0-9+=-].*", "begins with a spreadsheet's apostrophe"),
+        (
+            r".*\\(?:[\"']|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}).*",
+            "has backslash escapes left in it; look at `export.quoting`",
+        ),
+    )
+)
+_MAYBE_ROUNDED: Final = re.compile(r"[.,][0-9]+[eE][+-]?[0-9]|[0-9][eE]\+[0-9]")
+_INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]")
+# Inside words of Thai, Persian or Hindi all but this one may be meant.
+_MARK: Final = "\ufeff"
+
+_SIGNS: Final = ('"', "'", "#", "\\", _MARK)
+
+
+def damages(texts: Sequence[str], *, ids: bool = False) -> dict[int, str]:
+    """Give how texts are damaged, by their places; those that are sound have none.
+
+    Args:
+        texts: Values of one column, blanks stripped.
+        ids: They are compared with other systems' ids, so no sign may be invisible in them.
+
+    Returns:
+        Short phrases that complete "the value ..." and hold nothing of it.
+    """
+    joined = "\n".join(texts)
+    sound = (
+        _WORDS.keys().isdisjoint(texts)
+        and not any(sign in joined for sign in _SIGNS)
+        and not _MAYBE_ROUNDED.search(joined)
+        and (not ids or joined.isascii() or not _INVISIBLE.search(joined))
+    )
+    if sound:
+        return {}
+    found = ((place, damage(text, is_id=ids)) for place, text in enumerate(texts))
+    return {place: phrase for place, phrase in found if phrase is not None}
+
+
+def damage(text: str, *, is_id: bool = False) -> str | None:
+    """Say how one text is damaged, None if it is sound."""
+    if text in _WORDS:
+        return _WORDS[text]
+    for pattern, phrase in _KINDS:
+        if pattern.fullmatch(text):
+            return phrase
+    return "has an invisible sign inside" if _hides_a_sign(text, is_id=is_id) else None
+
+
+def _hides_a_sign(text: str, *, is_id: bool) -> bool:
+    return _MARK in text or (is_id and _INVISIBLE.search(text) is not None)
