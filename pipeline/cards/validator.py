@@ -15,7 +15,6 @@ Beyond what the codes themselves say:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -28,7 +27,7 @@ from pipeline.cards.field_formats import MONTHS, YEARS
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
-from pipeline.cards.scan_streams import search_pieces
+from pipeline.cards.text_faults import holding_encoded_numbers, too_long, with_controls
 from pipeline.config.policies import OnExpired
 from pipeline.model import Rejection
 
@@ -42,20 +41,12 @@ if TYPE_CHECKING:
 
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
-TEXT_MAX: Final = 255
-"""Characters that a legacy id or a cardholder name may have."""
-
 VALID_YEARS_MAX: Final = 50
 """Years from the day of judgement that an expiration may lie ahead."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MONTHS_A_YEAR: Final = 12
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
 _IDS: Final = frozenset(("customer", "customer_id"))
-# Eight digits in hexadecimal, nine in base64: few texts have any, and most columns need no search.
-_HEX_DIGIT: Final = r"3[0-9](?:2[0DEde]|5[Ff]|[ :\\xu%0])*"
-_MAYBE_HEX: Final = re.compile(_HEX_DIGIT * 8)
-_MAYBE_BASE64: Final = re.compile("[ILMNO][CDSTijyz][0AEIMQUYcgk][0-5gtw-z]" * 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +176,8 @@ def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
     ids = _column(chunk, "legacy_id").tolist()
     missing = _which(not text for text in ids)
     card_numbers = _which(texts_containing_pan(ids)) | chunk.numbers.repeated_in(ids)
-    card_numbers |= _holding_encoded_numbers(ids)
-    malformed = _too_long(ids) | _with_controls(ids)
+    card_numbers |= holding_encoded_numbers(ids)
+    malformed = too_long(ids) | with_controls(ids)
     judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
     judgement.reject("legacy_id_missing", "legacy_id", missing)
     judgement.reject("legacy_id_is_card_number", "legacy_id", card_numbers)
@@ -235,7 +226,7 @@ def _judge_expirations(
 def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
     names = _column(chunk, "name").tolist()
     judgement.reject("name_missing", "name", _which(not name for name in names))
-    judgement.reject("name_too_long", "name", _too_long(names))
+    judgement.reject("name_too_long", "name", too_long(names))
     further = _further_columns(chunk)
     if "country" in further:
         countries = _column(chunk, "country").tolist()
@@ -243,55 +234,20 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
     if "customer" in further:
         customers = _column(chunk, "customer").tolist()
         judgement.reject(
-            "malformed_row", "customer", _too_long(customers) | _with_controls(customers)
+            "malformed_row", "customer", too_long(customers) | with_controls(customers)
         )
     for name in ("name", *further):
         texts = _column(chunk, name).tolist()
         found = _which(texts_containing_pan(texts)) | chunk.numbers.repeated_in(texts)
         if name.startswith(CARRY_PREFIX):
-            found |= _holding_encoded_numbers(texts)
+            found |= holding_encoded_numbers(texts)
         judgement.reject("field_contains_card_number", name, found)
-    judgement.reject("malformed_row", "name", _with_controls(names))
+    judgement.reject("malformed_row", "name", with_controls(names))
     for name in ("name", *further):
         if not name.startswith(CARRY_PREFIX):
             texts = _column(chunk, name).tolist()
             judgement.reject_damaged(name, texts, ids=name in _IDS)
 
 
-def _holding_encoded_numbers(texts: Sequence[str]) -> Flags:
-    """Say in which texts `cardferry scan` would find a number: asked of what our outputs repeat."""
-    found = np.zeros(len(texts), dtype=np.bool_)
-    if not _maybe_encoded("\n".join(texts)):
-        return found
-    suspects = (
-        (place, text.encode("utf-8", "surrogatepass"))
-        for place, text in enumerate(texts)
-        if _maybe_encoded(text)
-    )
-    for place, _ in search_pieces(suspects):
-        found[place] = True
-    return found
-
-
-def _maybe_encoded(text: str) -> bool:
-    return (
-        any(sign in text for sign in "%&\\")
-        or _MAYBE_HEX.search(text) is not None
-        # In base64 every third digit makes one of three capitals; many ids have none.
-        or (any(sign in text for sign in "MNO") and _MAYBE_BASE64.search(text) is not None)
-    )
-
-
 def _which(claims: Iterable[bool]) -> Flags:
     return np.array(list(claims), dtype=np.bool_)
-
-
-def _too_long(texts: Sequence[str]) -> Flags:
-    return np.array([len(text) > TEXT_MAX for text in texts], dtype=np.bool_)
-
-
-def _with_controls(texts: Sequence[str]) -> Flags:
-    # Printable is what most columns are, and one look at all of it is cheap.
-    if "".join(texts).isprintable():
-        return np.zeros(len(texts), dtype=np.bool_)
-    return np.array([_CONTROL.search(text) is not None for text in texts], dtype=np.bool_)

@@ -61,6 +61,9 @@ def _show(terminal: Terminal, plan: dict[str, Any]) -> None:
             words = ", ".join(f"{name} {count:,}" for name, count in mix.items())
             out.print(f"{title}: {words}", markup=False)
     show_failures(out, plan["failures"])
+    if plan["left_out"]:
+        words = ", ".join(f"{name} {count:,}" for name, count in plan["left_out"].items())
+        out.print(f"left out, as they cannot be used: {words}", markup=False)
     out.print(
         f"{plan['rows']:,} rows: {plan['to_send']:,} would be sent, {plan['rejected']:,} rejected",
         markup=False,

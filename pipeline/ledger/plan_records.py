@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.ledger.records import row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from pipeline.model import Rejection
@@ -40,12 +40,14 @@ class JudgedChunk:
         last_row: Number of the last one.
         cards: What the ledger keeps of the valid ones.
         rejections: Why the others cannot be sent, those that could not be read among them.
+        left_out: By field, the optional values that could not be used and were dropped.
     """
 
     first_row: int
     last_row: int
     cards: Sequence[PlannedCard]
     rejections: Sequence[Rejection]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class ProvedFacts:
     signer: str | None
     rows: int
     legacy_id_sum: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

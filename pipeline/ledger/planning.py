@@ -6,6 +6,7 @@ proved does it become `planned`; until then its rows can be thrown away, afterwa
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,8 @@ class Planning:
         self._insert_planned = _insert_of(ledger, _PLANNED_COLUMNS)
         self._insert_owned = _insert_of(ledger, _OWNED_COLUMNS)
         self._in_conflict: set[int] = set()
+        self.left_out: Counter[str] = Counter()
+        """Optional values of the exports planned so far that were dropped, by field."""
         self._insert_rejected = _insert_of(ledger, _REJECTED_COLUMNS)
 
     def find(self, sha256: str) -> KnownExport | None:
@@ -193,7 +196,9 @@ class Planning:
                 rows=facts.rows,
                 key=facts.key_fingerprint,
                 signer=facts.signer,
+                left_out=", ".join(f"{name} {n}" for name, n in facts.left_out.items()) or None,
             )
+        self.left_out.update(facts.left_out)
 
     def refuse(self, export: KnownExport, reason: str) -> None:
         """Throw a refused export's rows away and note the refusal."""

@@ -63,6 +63,7 @@ def profile(
             ):
                 file, _ = prove_and_plan(sealed, planning, reading, today, counter)
                 opened.append({"name": file.name, "size": file.size, "sha256": file.sha256})
-        return {"exports": opened, **plan_of(ledger, settings)}
+        left_out = dict(sorted(planning.left_out.items()))
+        return {"exports": opened, **plan_of(ledger, settings), "left_out": left_out}
     finally:
         ledger.close()

@@ -74,7 +74,7 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
         verdict = validate(chunk, rules)
         cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
         rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
-        yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections)
+        yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out)
         # Copies inside the parser are out of reach.
         chunk.numbers.wipe()
         verdict.cards.numbers.wipe()

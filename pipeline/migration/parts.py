@@ -60,7 +60,6 @@ def reading(settings: Settings) -> Reading:
     )
 
 
-<<<<<<< HEAD
 def _customer_rules(attach: AttachSettings, *, livemode: bool) -> CustomerRules:
     from pipeline.vault.omise.customers import (  # noqa: PLC0415 - only for who attaches cards.
         is_customer_id,
@@ -83,10 +82,7 @@ def customer_texts(attach: AttachSettings) -> CustomerTexts:
     return CustomerTexts(attach.metadata, attach.description, attach.email == "send")
 
 
-def reader_options(export: ExportSettings, chunk_rows: int) -> ReaderOptions:
-=======
 def reader_options(settings: Settings) -> ReaderOptions:
->>>>>>> 3b44c93 (Read countries by name, number and either code, tell damaged values, and read whole floats)
     """Give what the reader must know, with the preset's other columns for JSON beside it."""
     export = settings.export
     preset = read_preset(export.preset) if export.preset else None

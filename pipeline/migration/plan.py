@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import (
@@ -72,6 +73,7 @@ def _plan_rows(
     counter: Counter,
 ) -> ProvedFacts:
     total, last_row = 0, 0
+    left_out: Counts[str] = Counts()
     with sealed.prove() as blocks:
         for chunk in judged_chunks(blocks, reading, export.as_of):
             planning.add(export, chunk.cards, chunk.rejections)
@@ -79,6 +81,7 @@ def _plan_rows(
             total = hash_total(
                 total, (item.legacy_id for item in chunk.rejections if item.legacy_id)
             )
+            left_out.update(chunk.left_out)
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
         if blocks.file.sha256 != export.sha256:
@@ -87,4 +90,11 @@ def _plan_rows(
                 next_step="Run again once nothing writes to the export any more.",
             )
         origin = blocks.origin
-    return ProvedFacts(origin.engine, origin.key_fingerprint, origin.signer, last_row, shown(total))
+    return ProvedFacts(
+        origin.engine,
+        origin.key_fingerprint,
+        origin.signer,
+        last_row,
+        shown(total),
+        dict(sorted(left_out.items())),
+    )

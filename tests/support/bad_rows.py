@@ -116,7 +116,7 @@ NUMBERS = [
     _number("in a question mark's place", "number_not_digits", lambda p: p[:15] + "?"),
     _number("by a spreadsheet", "number_damaged", lambda p: f"{float(p):.2E}"),
     _number("by a spreadsheet, European", "number_damaged", lambda p: "4,24E+15"),
-    _number("as a float", "number_damaged", lambda p: p + ".0"),
+    _number("as a float", ACCEPTED, lambda p: p + ".0"),
     _number("masked with stars", "number_masked", lambda p: p[:6] + "******" + p[-4:]),
     _number("masked with crosses", "number_masked", lambda p: "XXXX-XXXX-XXXX-" + p[-4:]),
     _number("masked with bullets", "number_masked", lambda p: "\u2022" * 12 + p[-4:]),
@@ -159,7 +159,7 @@ EXPIRATIONS = [
             "2099",
             "2574",
             "-31",
-            "2031.0",
+            "2031.00",
             "\uff12\uff10\uff13\uff11",
         )
     ),
@@ -189,9 +189,9 @@ NAMES = [
     _cell("a name with markup", ACCEPTED, "", name="<img src=x onerror=alert(1)>"),
     _cell("a name with quotes", ACCEPTED, "", name='O\'Brien "Bob", Jr.'),
     _cell("a name that says CVV", ACCEPTED, "", name="Ann Lee CVV 123"),
-    _cell("a country of three letters", "country_invalid", "country", country="THA"),
+    _cell("a country of three letters", ACCEPTED, "", country="THA"),
     _cell("a country that is none", "country_invalid", "country", country="XX"),
-    _cell("a country by name", "country_invalid", "country", country="Thailand"),
+    _cell("a country by name", ACCEPTED, "", country="Thailand"),
     _cell("a country of a German letter", "country_invalid", "country", country="\u00df"),
     _cell("a country in small letters", ACCEPTED, "", country="th"),
 ]
@@ -217,7 +217,12 @@ IDENTITIES = [
         )
         for sign in ("=", "+", "-", "@", "\uff1d")
     ),
-    _cell("a legacy id with a zero-width space", ACCEPTED, "", legacy_id=f"i{_ZERO_WIDTH}1"),
+    _cell(
+        "a legacy id with a zero-width space",
+        "value_damaged",
+        "legacy_id",
+        legacy_id=f"i{_ZERO_WIDTH}1",
+    ),
     _cell("a legacy id of SQL", ACCEPTED, "", legacy_id="'; DROP TABLE rows; --"),
 ]
 

@@ -236,19 +236,26 @@ def _stretch_is_pan(groups: list[str]) -> bool:
     )
 
 
+_NOTHING = ("NULL", "null", "nan", "NaN", "NaT", "None", "undefined")
+
+
 def slow_code(row: Mapping[str, str], rules: Rules, published: frozenset[str]) -> str | None:
     """Give the code of the first rule that a row breaks, None for a card that may be sent.
 
-    Rows hold canonical names, no card numbers outside the number and no control characters.
+    Rows hold canonical names, no card numbers outside the number, no control characters, and of
+    countries only codes that are assigned; of damaged texts, words that mean nothing.
     """
     if len(row["legacy_id"]) > 255:
         return "malformed_row"
     if not row["legacy_id"]:
         return "legacy_id_missing"
+    if row["legacy_id"] in _NOTHING:
+        return "value_damaged"
     return (
         _number_code(row["number"], rules)
         or _expiration_code(row, rules)
         or _text_code(row)
+        or ("value_damaged" if row["name"] in _NOTHING else None)
         or _mode_code(row["number"], rules, published)
     )
 
@@ -289,7 +296,7 @@ def _text_code(row: Mapping[str, str]) -> str | None:
     if len(row["name"]) > 255:
         return "name_too_long"
     country = row.get("country", "")
-    if country and re.fullmatch("[A-Za-z]{2}", country) is None:
+    if country and re.fullmatch("[A-Za-z]{2,3}", country) is None:
         return "country_invalid"
     return None
 

@@ -1,0 +1,63 @@
+"""Finds in columns of texts what no output may repeat: numbers in disguise, controls, long texts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from pipeline.cards.scan_streams import search_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Flags: TypeAlias = npt.NDArray[np.bool_]
+
+TEXT_MAX: Final = 255
+"""Characters that an id or a cardholder name may have."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Eight digits in hexadecimal, nine in base64: few texts have any, and most columns need no search.
+_HEX_DIGIT: Final = r"3[0-9](?:2[0DEde]|5[Ff]|[ :\\xu%0])*"
+_MAYBE_HEX: Final = re.compile(_HEX_DIGIT * 8)
+_MAYBE_BASE64: Final = re.compile("[ILMNO][CDSTijyz][0AEIMQUYcgk][0-5gtw-z]" * 3)
+
+
+def holding_encoded_numbers(texts: Sequence[str]) -> Flags:
+    """Say in which texts `cardferry scan` would find a number: asked of what our outputs repeat."""
+    found = np.zeros(len(texts), dtype=np.bool_)
+    if not _maybe_encoded("\n".join(texts)):
+        return found
+    suspects = (
+        (place, text.encode("utf-8", "surrogatepass"))
+        for place, text in enumerate(texts)
+        if _maybe_encoded(text)
+    )
+    for place, _ in search_pieces(suspects):
+        found[place] = True
+    return found
+
+
+def _maybe_encoded(text: str) -> bool:
+    return (
+        any(sign in text for sign in "%&\\")
+        or _MAYBE_HEX.search(text) is not None
+        # In base64 every third digit makes one of three capitals; many ids have none.
+        or (any(sign in text for sign in "MNO") and _MAYBE_BASE64.search(text) is not None)
+    )
+
+
+def too_long(texts: Sequence[str]) -> Flags:
+    """Say which texts are longer than an id or a name may be."""
+    return np.array([len(text) > TEXT_MAX for text in texts], dtype=np.bool_)
+
+
+def with_controls(texts: Sequence[str]) -> Flags:
+    """Say which texts hold control characters, or overrides of the writing direction."""
+    # Printable is what most columns are, and one look at all of it is cheap.
+    if "".join(texts).isprintable():
+        return np.zeros(len(texts), dtype=np.bool_)
+    return np.array([_CONTROL.search(text) is not None for text in texts], dtype=np.bool_)
