@@ -56,6 +56,11 @@ class Flow:
     rejected: int = 0
     failed: int = 0
     held: int = 0
+    is_attaching: bool = False
+    """Whether a row is at its end only when its card is on a customer."""
+    attached: int = 0
+    attach_failed: int = 0
+    attach_held: int = 0
     throttled: int = 0
     retries: int = 0
     ambiguous: int = 0
@@ -73,12 +78,12 @@ class Flow:
     @property
     def settled(self) -> int:
         """Rows that this run brought to an end."""
-        return self.tokenized + self.failures
+        return (self.attached if self.is_attaching else self.tokenized) + self.failures
 
     @property
     def failures(self) -> int:
-        """Rows that this run rejected, failed or held."""
-        return self.rejected + self.failed + self.held
+        """Rows that this run rejected, failed or held, before their token or after it."""
+        return self.rejected + self.failed + self.held + self.attach_failed + self.attach_held
 
     def statistics(self, seconds: float) -> dict[str, object]:
         """Give the figures for the ledger; `seconds` is how long the sending took."""

@@ -21,6 +21,7 @@ from pipeline.ledger.records import (
     CustomerFound,
     CustomerState,
     Retirement,
+    RowRefusal,
 )
 from pipeline.ledger.schema import (
     NOT_FOR_TOKENS,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Executable, Exists
 
-AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement
+AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
 
 _UNDER_WAY: Final = (AttachState.ATTACHING, AttachState.DOUBTED, AttachState.UNATTACHED)
 _MAKEABLE: Final = (CustomerState.WANTED.value, CustomerState.MAKING.value)
@@ -64,18 +65,27 @@ def write_attaching(connection: Connection, entries: Sequence[AttachEntry], epoc
         VerificationFailed: Something was not where this run had left it.
     """
     for entry in entries:
-        match entry:
-            case AttachSettlement():
-                _settle(connection, entry, epoch)
-            case CustomerFound():
-                _find(connection, entry, epoch)
-            case Retirement():
-                _retire(connection, entry)
-            case AttachIntent():
-                pass
+        if not isinstance(entry, AttachIntent):
+            _write(connection, entry, epoch)
     for entry in entries:
         if isinstance(entry, AttachIntent):
             _intend(connection, entry, epoch)
+
+
+def _write(
+    connection: Connection,
+    entry: AttachSettlement | CustomerFound | Retirement | RowRefusal,
+    epoch: int,
+) -> None:
+    match entry:
+        case AttachSettlement():
+            _settle(connection, entry, epoch)
+        case CustomerFound():
+            _find(connection, entry, epoch)
+        case Retirement():
+            _retire(connection, entry)
+        case RowRefusal():
+            _refuse_row(connection, entry)
 
 
 def _intend(connection: Connection, intent: AttachIntent, epoch: int) -> None:
@@ -198,6 +208,12 @@ def _find(connection: Connection, found: CustomerFound, epoch: int) -> None:
     if found.created_s is not None:
         known["created_s"] = found.created_s
     _once(connection, update(customers).where(customers.c.id == found.id).values(**known))
+
+
+def _refuse_row(connection: Connection, item: RowRefusal) -> None:
+    waits = (rows.c.id == item.row_id, rows.c.state.in_([RowState.PLANNED, RowState.AMBIGUOUS]))
+    refused = {"state": item.state.value, "code": item.code, "field": "customer"}
+    _once(connection, update(rows).where(*waits).values(**refused))
 
 
 def _retire(connection: Connection, item: Retirement) -> None:

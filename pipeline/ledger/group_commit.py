@@ -24,11 +24,12 @@ if TYPE_CHECKING:
         CustomerFound,
         Entry,
         Retirement,
+        RowRefusal,
         Settlement,
     )
     from pipeline.ledger.settling import Settling
 
-    Settled = Settlement | AttachSettlement | CustomerFound | Retirement
+    Settled = Settlement | AttachSettlement | CustomerFound | Retirement | RowRefusal
 
 _WORTH_A_COMMIT: Final = 64
 """A commit's syncs take as long as writing about this many entries; smaller batches do not pay."""

@@ -223,5 +223,15 @@ class Retirement(NamedTuple):
     at_ms: int
 
 
-Entry = Intent | Settlement | AttachIntent | AttachSettlement | CustomerFound | Retirement
+class RowRefusal(NamedTuple):
+    """The word that a row gets no token, as its customer takes no card; it was never sent."""
+
+    row_id: int
+    state: RowState
+    code: str
+
+
+Entry = (
+    Intent | Settlement | AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
+)
 """Whatever may stand in a batch."""

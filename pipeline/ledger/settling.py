@@ -92,6 +92,10 @@ class Settling:
             self._under_way.update(claim.id for claim in claims)
         return claims
 
+    def leave(self, row_id: int) -> None:
+        """Take note that this run leaves a claimed row as it is; its like need not wait for it."""
+        self._under_way.discard(row_id)
+
     def intent(self, row_id: int, number: int) -> Intent:
         """Make the intent for a row's next attempt; it counts once it is applied."""
         attempt_id = self._next_attempt

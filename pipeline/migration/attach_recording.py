@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.ledger.records import AttachSettlement, AttachState, CustomerFound, CustomerState
-from pipeline.migration.attach_transitions import AttachCode
+from pipeline.migration.attach_transitions import AttachCode, Then, Verdict
+from pipeline.model import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.ledger.group_commit import GroupCommit
-    from pipeline.ledger.records import AttachIntent
-    from pipeline.migration.attach_transitions import Verdict
+    from pipeline.ledger.records import AttachIntent, Settlement
     from pipeline.migration.attaching_cards import AttachingCard
-    from pipeline.model import Outcome
+
+_NOT_YET: Final = Outcome(OutcomeKind.NOT_SENT, "not asked for yet")
+_BEGUN: Final = Verdict(AttachState.UNATTACHED, Then.SAME_AGAIN)
 
 
 class AttachRecording:
@@ -25,6 +29,18 @@ class AttachRecording:
     def __init__(self, commit: GroupCommit) -> None:
         self._commit = commit
 
+    def begin(self, card: AttachingCard, after: Sequence[Settlement]) -> None:
+        """Queue the outcome of a card's token, and that the card is to be attached."""
+        if after:
+            self._commit.settle(*after, self._settlement(card, _NOT_YET, _BEGUN))
+
+    def end(self, card: AttachingCard, state: AttachState, code: str) -> None:
+        """Queue that a card comes on no customer, for a reason that is not its own."""
+        evidence = Outcome(OutcomeKind.NOT_SENT, "its customer takes no card")
+        self._commit.settle(
+            self._settlement(card, evidence, Verdict(state, Then.END, AttachCode(code)))
+        )
+
     def settle(
         self,
         card: AttachingCard,
@@ -36,31 +52,41 @@ class AttachRecording:
         seen: CustomerFound | None = None,
     ) -> None:
         """Queue what a request, or a look, made of the card and of its customer."""
-        is_attached = verdict.state is AttachState.ATTACHED
         card.unknowns += verdict.unknowns
+        card.verdict = verdict
         seen = seen or _customer_after(card, verdict)
+        settlement = self._settlement(card, outcome, verdict)
         self._commit.settle(
-            AttachSettlement(
+            settlement._replace(
                 attempt_id=None if intent is None else intent.attempt_id,
-                row_id=card.row_id,
-                customer=card.customer.id,
-                kind=outcome.kind,
-                evidence=outcome.evidence,
-                state=verdict.state,
-                code=verdict.code,
-                unknowns=verdict.unknowns,
-                vault_code=outcome.vault_code,
-                request_id=outcome.request_id,
                 latency_us=int(took_s * 1_000_000),
-                at_ms=self._commit.now_ms(),
-                card_id=card.card_id if is_attached else None,
-                is_default=card.is_default if is_attached else None,
                 found=seen,
             )
         )
         if seen is not None:
             known = seen.customer_id or card.customer.customer_id
             card.customer = card.customer._replace(state=seen.state, customer_id=known)
+
+    def _settlement(
+        self, card: AttachingCard, outcome: Outcome, verdict: Verdict
+    ) -> AttachSettlement:
+        is_attached = verdict.state is AttachState.ATTACHED
+        return AttachSettlement(
+            attempt_id=None,
+            row_id=card.row_id,
+            customer=card.customer.id,
+            kind=outcome.kind,
+            evidence=outcome.evidence,
+            state=verdict.state,
+            code=verdict.code,
+            unknowns=verdict.unknowns,
+            vault_code=outcome.vault_code,
+            request_id=outcome.request_id,
+            latency_us=0,
+            at_ms=self._commit.now_ms(),
+            card_id=card.card_id if is_attached else None,
+            is_default=card.is_default if is_attached else None,
+        )
 
 
 def _customer_after(card: AttachingCard, verdict: Verdict) -> CustomerFound | None:

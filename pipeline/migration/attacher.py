@@ -11,39 +11,36 @@ import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from pipeline.clock import pause
+from pipeline.config.attach import MARK
 from pipeline.errors import CardferryError
 from pipeline.ledger.records import (
     AttachState,
-    CustomerFound,
     CustomerState,
     Retirement,
 )
 from pipeline.migration.attach_recording import AttachRecording
 from pipeline.migration.attach_transitions import (
     FREE,
-    YOUNG_S,
     AttachCode,
     Then,
     Verdict,
-    after_asking_for_customer,
-    after_locating,
     after_request,
 )
-from pipeline.migration.customer_reader import MARK, CustomerReader, found
+from pipeline.migration.card_looks import CardLooks
+from pipeline.migration.customer_reader import CustomerReader, found
 from pipeline.migration.default_cards import STOPPED, AttachPolicy, DefaultCards
 from pipeline.migration.troubles import mixed_up, refused
 from pipeline.vault.interface import CustomerAnswer, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.clock import Clock
     from pipeline.ledger.group_commit import GroupCommit
-    from pipeline.ledger.records import AttachIntent, CustomerRecord, Settlement
+    from pipeline.ledger.records import AttachIntent, CustomerRecord, RowRefusal, Settlement
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
-    from pipeline.vault.interface import CustomerVault
+    from pipeline.vault.interface import CustomerCard, CustomerVault
 
 STRANGE_TOKENS_MAX: Final = 3
 """So many young tokens unknown to the API host before any success: the keys do not match."""
@@ -74,6 +71,7 @@ class Attacher:
         flow_control: Decides when each request may be sent to the API host.
         policy: The settings.
         clock: For waits, latencies and the age of tokens.
+        in_doubt: Of each customer that an earlier run may have made unseen, the row that tells.
     """
 
     def __init__(
@@ -84,6 +82,7 @@ class Attacher:
         flow_control: FlowControl,
         policy: AttachPolicy,
         clock: Clock,
+        in_doubt: Mapping[int, int] | None = None,
     ) -> None:
         self._vault = vault
         self._commit = commit
@@ -93,9 +92,10 @@ class Attacher:
         self._recording = AttachRecording(commit)
         self._defaults = DefaultCards(vault, commit, self._recording, flow_control, clock, policy)
         self._reader = CustomerReader(vault, flow_control, clock, policy.attempts_max, policy.mark)
+        self._looks = CardLooks(vault, self._reader, flow_control, clock)
         self._strange = 0
         self._any_attached = False
-        self._in_doubt: dict[int, int] = {}
+        self._in_doubt = dict(in_doubt or {})
 
     def may_make(self, customer: int, row_id: int) -> bool:
         """Say whether a row's card may make a customer.
@@ -134,7 +134,7 @@ class Attacher:
             CardferryError: The run has to stop; everything that was answered is queued.
         """
         if card.makes_customer and not self.may_make(card.customer.id, card.row_id):
-            self._commit.settle(*after)
+            self._recording.begin(card, after)
             return AttachEnd.LEFT
         end = await self._attach(card, after)
         if card.makes_customer and card.unknowns and end is AttachEnd.LEFT:
@@ -159,13 +159,43 @@ class Attacher:
             if not await backoff.wait(answer.outcome):
                 return AttachEnd.LEFT
 
+    def settle(self, refusal: RowRefusal) -> None:
+        """Settle a row whose customer takes no card, before it has a token."""
+        self._commit.settle(refusal)
+
+    async def account(self) -> CustomerAnswer:
+        """Ask the API host something harmless, once."""
+        return await self._vault.account()
+
+    def refuse(self, card: AttachingCard, state: AttachState, code: str) -> None:
+        """Settle a card whose customer takes none."""
+        self._recording.end(card, state, code)
+
+    async def read_back(self, card: AttachingCard) -> CustomerCard | None:
+        """Give a card as the vault shows it on its customer; None when it told us nothing.
+
+        Raises:
+            CardferryError: The vault refuses everybody, or the card is not there.
+        """
+        customer_id = card.customer.customer_id or ""
+        answer = await self._reader.read(
+            card.row_id, lambda: self._vault.card(customer_id, card.card_id)
+        )
+        if answer is not None and answer.card is None:
+            raise mixed_up()
+        return None if answer is None else answer.card
+
     async def _ask(
         self, card: AttachingCard, after: Sequence[Settlement]
     ) -> tuple[CustomerAnswer, Verdict] | None:
         """Send the request once and settle its outcome; None when the run is to stop."""
-        turn = await self._flow_control.reserve_turn()
+        turn = self._flow_control.turn_at_once()
         if turn is None:
-            self._commit.settle(*after)
+            # The token must not wait for the API host to be durable.
+            self._recording.begin(card, after)
+            after = ()
+            turn = await self._flow_control.reserve_turn()
+        if turn is None:
             return None
         card.number += 1
         intent = await self._commit.intend_attach(
@@ -195,10 +225,9 @@ class Attacher:
         customer_id = card.customer.customer_id
         if customer_id is not None:
             return await self._vault.add_card(customer_id, card.token_id)
-        fields = self._policy.fields(card.row_id)
         mark = {MARK: self._policy.mark(card.customer)}
-        metadata = {**fields.get("metadata", {}), **mark}
-        return await self._vault.make_customer(card.token_id, {**fields, "metadata": metadata})
+        metadata = {**card.fields.get("metadata", {}), **mark}
+        return await self._vault.make_customer(card.token_id, {**card.fields, "metadata": metadata})
 
     def _judge(
         self, card: AttachingCard, intent: AttachIntent, answer: CustomerAnswer, took_s: float
@@ -223,46 +252,10 @@ class Attacher:
         self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict
     ) -> Verdict:
         """Find out what the answer left open, and settle that without a request of its own."""
-        seen = None
-        if verdict.then is Then.ASK_FOR_CUSTOMER:
-            verdict = await self._ask_for_customer(card)
-        if verdict.then is Then.LOCATE:
-            verdict, seen = await self._locate(card, answer.finding)
+        verdict, seen = await self._looks.look_into(card, answer.finding, verdict)
         if verdict.state is AttachState.ATTACHED or verdict.code is not None:
             self._recording.settle(card, None, answer.outcome, verdict, seen=seen)
         return verdict
-
-    async def _ask_for_customer(self, card: AttachingCard) -> Verdict:
-        customer_id = card.customer.customer_id or ""
-        answer = await self._reader.read(card.row_id, lambda: self._vault.customer(customer_id))
-        if answer is None:
-            return Verdict(AttachState.UNATTACHED, Then.END)
-        is_there = answer.customer is not None and not answer.customer.is_deleted
-        asked = card.asked(self._clock.monotonic())
-        return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
-
-    async def _locate(
-        self, card: AttachingCard, cause: Finding | None
-    ) -> tuple[Verdict, CustomerFound | None]:
-        """Look for the card's id, once more where the vault may still be at work on it."""
-        looks = 0
-        unlearnt = Verdict(AttachState.DOUBTED, Then.END)
-        while True:
-            seen = await self._reader.locate(card)
-            if seen is None:
-                return unlearnt, None
-            looks += 1
-            sight, customer = seen
-            verdict = after_locating(sight, cause, looks, card.asked(self._clock.monotonic()))
-            if verdict.then is not Then.LOOK_AGAIN:
-                break
-            await pause(self._clock, YOUNG_S, self._flow_control.stopping)
-            if self._flow_control.stopping.is_set():
-                return unlearnt, None
-        if verdict.state is not AttachState.ATTACHED or customer is None:
-            return verdict, None
-        card.is_default = customer.default_card == card.card_id
-        return verdict, found(card.customer.id, CustomerState.LOCATED, customer)
 
     def _stop_where_told(
         self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.ledger.records import CustomerState
+from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.migration.attach_transitions import Asked, Sight
 from pipeline.vault.interface import SentCard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.ledger.records import AttachClaim, CustomerRecord
+    from pipeline.migration.attach_transitions import Verdict
     from pipeline.vault.interface import Customer, CustomerCard
 
 
@@ -33,6 +36,8 @@ class AttachingCard:
         counted: Requests of this run that count against it.
         is_default: Whether it was seen to be its customer's default card.
         made_here: Whether this run made the token; one of an earlier run may have expired.
+        fields: What its customer is made with (`email`, `description`, `metadata`).
+        verdict: How it stands.
     """
 
     row_id: int
@@ -48,11 +53,18 @@ class AttachingCard:
     counted: int = 0
     is_default: bool = False
     made_here: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    verdict: Verdict | None = None
 
     @property
     def makes_customer(self) -> bool:
         """Whether its request makes the customer."""
         return self.customer.customer_id is None
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it was seen on its customer."""
+        return self.verdict is not None and self.verdict.state is AttachState.ATTACHED
 
     @property
     def is_on_given(self) -> bool:

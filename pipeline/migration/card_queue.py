@@ -1,7 +1,9 @@
-"""Gives each slot its next card, and never two at once that an answer could not tell apart.
+"""Gives each slot its next card, and never two at once that must not be under way together.
 
 An answer is compared with its card by last four digits and expiration. Two cards with equal ones
 could be swapped by the vault and nobody would see it, so the second waits until the first is done.
+So does a second card of one customer: a customer has one owner at a time, and a slot never waits
+for another slot.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.migration.transitions import WaitingCard
-    from pipeline.vault.interface import SentCard
 
 _WAITING_MAX: Final = 5_000
 """No more is read while so many cards wait for their like or for their time."""
@@ -46,8 +47,8 @@ class CardQueue:
         self._clock = clock
         self._stopping = stopping
         self._ready: deque[WaitingCard] = deque()
-        self._under_way: set[SentCard] = set()
-        self._alike: dict[SentCard, deque[WaitingCard]] = {}
+        self._under_way: set[object] = set()
+        self._alike: dict[object, deque[WaitingCard]] = {}
         self._alike_count = 0
         self._aside: list[tuple[float, int, int, WaitingCard]] = []
         self._taken = 0
@@ -76,7 +77,7 @@ class CardQueue:
 
     def done(self, card: WaitingCard) -> None:
         """Take in that a card needs its slot no more; wipe it and let its like go next."""
-        card.request.wipe()
+        card.wipe()
         self._release(card)
 
     def set_aside(self, card: WaitingCard, seconds: float) -> None:
@@ -94,7 +95,7 @@ class CardQueue:
         """Overwrite every card that still waits."""
         waiting = (*self._ready, *(card for *_, card in self._aside))
         for card in (*waiting, *(card for cards in self._alike.values() for card in cards)):
-            card.request.wipe()
+            card.wipe()
 
     def _pop(self) -> WaitingCard | None:
         while True:
@@ -103,11 +104,22 @@ class CardQueue:
                 card = self._ready.popleft()
             if card is None:
                 return None
-            if card.sent not in self._under_way:
-                self._under_way.add(card.sent)
+            busy = self._busy_key(card)
+            if busy is None:
+                self._under_way.update(card.keys)
                 return card
-            self._alike.setdefault(card.sent, deque()).append(card)
-            self._alike_count += 1
+            self._park(card, busy)
+
+    def _busy_key(self, card: WaitingCard) -> object | None:
+        return next((key for key in card.keys if key in self._under_way), None)
+
+    def _park(self, card: WaitingCard, busy: object) -> None:
+        """Let a card wait for whatever has that key, and its like go first on its free keys."""
+        self._alike.setdefault(busy, deque()).append(card)
+        self._alike_count += 1
+        for key in card.keys:
+            if key not in self._under_way:
+                self._promote(key)
 
     def _pop_aside(self) -> WaitingCard | None:
         if not self._aside:
@@ -122,13 +134,24 @@ class CardQueue:
         return card
 
     def _release(self, card: WaitingCard) -> None:
-        self._under_way.discard(card.sent)
-        alike = self._alike.get(card.sent)
-        if alike:
-            self._ready.appendleft(alike.popleft())
+        self._under_way.difference_update(card.keys)
+        for key in card.keys:
+            self._promote(key)
+
+    def _promote(self, key: object) -> None:
+        """Make the first card ready that waits for a key which is free, and for no other."""
+        alike = self._alike.get(key)
+        while alike:
+            card = alike.popleft()
             self._alike_count -= 1
-            if not alike:
-                del self._alike[card.sent]
+            busy = self._busy_key(card)
+            if busy is None:
+                self._ready.appendleft(card)
+                break
+            self._alike.setdefault(busy, deque()).append(card)
+            self._alike_count += 1
+        if alike is not None and not alike:
+            del self._alike[key]
 
     async def _refill(self) -> None:
         async with self._refilling:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from pipeline.config.attach import MARK
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.migration.attach_transitions import FREE, Sight
 from pipeline.migration.attaching_cards import sight_of, sight_on
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import Customer, CustomerAnswer, CustomerVault
-
-MARK: Final = "cardferry"
-"""The metadata key by which a customer is known as ours."""
 
 
 class CustomerReader:

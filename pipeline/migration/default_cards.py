@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.ledger.records import AttachState, AttemptStep
 from pipeline.migration.attach_transitions import Then, Verdict
@@ -11,7 +11,7 @@ from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import CustomerAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pipeline.clock import Clock
     from pipeline.ledger.group_commit import GroupCommit
@@ -31,13 +31,11 @@ class AttachPolicy(NamedTuple):
     Attributes:
         attempts_max: Counted requests for a card in one run.
         default_on_given: Whether a flagged card may become the default of a given customer.
-        fields: What a new customer is made with (`email`, `description`, `metadata`), by row.
         mark: Our mark in the metadata of a customer that we make.
     """
 
     attempts_max: int
     default_on_given: bool
-    fields: Callable[[int], Mapping[str, Any]]
     mark: Callable[[CustomerRecord], str]
 
 

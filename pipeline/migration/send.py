@@ -175,7 +175,7 @@ class Sending:
                     yield cards
                     continue
                 for card in cards[left:]:
-                    card.request.wipe()
+                    card.wipe()
                 yield cards[:left]
                 left -= len(cards[:left])
                 if left == 0:

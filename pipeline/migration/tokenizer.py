@@ -15,6 +15,7 @@ from pipeline.errors import CardferryError
 from pipeline.ledger.records import Settlement
 from pipeline.logs import EventLog
 from pipeline.migration.card_queue import CardQueue
+from pipeline.migration.counting import count
 from pipeline.migration.transitions import FREE, RetryPolicy, WaitingCard, next_transition
 from pipeline.migration.troubles import outage, too_many_failures, trouble_of
 from pipeline.model import Outcome, OutcomeKind, RowState
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import Intent
     from pipeline.metrics import Flow
+    from pipeline.migration.attach_step import AttachStep
     from pipeline.migration.transitions import Transition
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.flow.row_refusals import Refusal
-    from pipeline.vault.interface import Vault
+    from pipeline.vault.interface import CardRequest, Vault
 
 log = EventLog("tokenizer")
 
@@ -67,6 +69,7 @@ class Tokenizer:
         self._policy = policy
         self._clock = clock
         self._flow = flow
+        self._attach_step: AttachStep | None = None
         self._stopping = flow_control.stopping
         self._trouble: CardferryError | None = None
 
@@ -80,12 +83,19 @@ class Tokenizer:
         self._trouble = self._trouble or trouble
         self._stopping.set()
 
-    async def tokenize(self, source: AsyncIterator[list[WaitingCard]]) -> None:
+    async def tokenize(
+        self, source: AsyncIterator[list[WaitingCard]], attach_step: AttachStep | None = None
+    ) -> None:
         """Settle every card that the source gives.
+
+        Args:
+            source: Gives the next cards.
+            attach_step: Takes them on to their customers; None where there are tokens only.
 
         Raises:
             CardferryError: Why the run stopped early; everything that was answered is durable.
         """
+        self._attach_step = attach_step
         self._flow.in_flight_limit = self._flow_control.slots
         cards = CardQueue(source, self._clock, self._stopping)
         slots = [asyncio.create_task(self._slot(n, cards)) for n in range(self._flow_control.slots)]
@@ -121,18 +131,20 @@ class Tokenizer:
             if self._stopping.is_set():
                 return
             # An outage that began while this slept is shorter than the sleep was.
-            left_s = self._policy.outage_max_s - self._flow_control.outage_s()
+            left_s = self._policy.outage_max_s - self._outage_s()
         self.stop(outage())
+
+    def _outage_s(self) -> float:
+        """Give how long one of the hosts has done nothing for us."""
+        api_s = 0.0 if self._attach_step is None else self._attach_step.outage_s()
+        return max(self._flow_control.outage_s(), api_s)
 
     async def _slot(self, number: int, cards: CardQueue) -> None:
         try:
-            while await self._flow_control.wait_for_slot(number):
-                card = await cards.next()
-                if card is None:
-                    break
+            while (card := await self._next(number, cards)) is not None:
                 aside_s = None
                 try:
-                    aside_s = await self._tokenize_card(card)
+                    aside_s = await self._carry(card)
                 finally:
                     if aside_s is None:
                         cards.done(card)
@@ -146,19 +158,44 @@ class Tokenizer:
             raise
         finally:
             self._flow_control.widen()
+            if self._attach_step is not None:
+                self._attach_step.open()
 
-    async def _tokenize_card(self, card: WaitingCard) -> float | None:
+    async def _next(self, number: int, cards: CardQueue) -> WaitingCard | None:
+        """Give a slot its next card, once it may take one; None when there is none."""
+        if not await self._flow_control.wait_for_slot(number):
+            return None
+        if self._attach_step is not None:
+            await self._attach_step.wait_until_proved(number)
+        return await cards.next()
+
+    async def _carry(self, card: WaitingCard) -> float | None:
+        """Take a card as far as it goes in this run; see `_tokenize_card`."""
+        step, to = self._attach_step, card.attaching
+        if card.request is not None:
+            return await self._tokenize_card(card, card.request)
+        if step is not None and to is not None and await step.may_begin(card, to):
+            await step.attach(to)
+        return None
+
+    async def _tokenize_card(self, card: WaitingCard, request: CardRequest) -> float | None:
         """Attempt until the row is settled or the run stops.
 
         Returns:
             `None`, or for how many seconds others go first before the row is tried again.
         """
         backoff = None
+        step, to = self._attach_step, card.attaching
         while True:
-            attempt = await self._attempt(card)
+            if step is not None and to is not None and not await step.may_begin(card, to):
+                return None
+            attempt = await self._attempt(card, request)
             if attempt is None:
                 return None
             outcome, transition = attempt
+            if card.made is not None and step is not None and to is not None:
+                card.wipe()
+                await step.attach(to, outcome.token, (card.made,))
             if not transition.again:
                 return None
             self._flow.retries += 1
@@ -168,7 +205,9 @@ class Tokenizer:
             if not await backoff.wait(outcome):
                 return None
 
-    async def _attempt(self, card: WaitingCard) -> tuple[Outcome, Transition] | None:
+    async def _attempt(
+        self, card: WaitingCard, request: CardRequest
+    ) -> tuple[Outcome, Transition] | None:
         """Make one attempt; give what it came to, `None` when the run is to stop."""
         turn = await self._flow_control.reserve_turn()
         if turn is None:
@@ -179,7 +218,7 @@ class Tokenizer:
         if sent_at is None:
             self._record(card, intent, _STOPPED, 0.0)
             return None
-        outcome = await self._send(card, intent, sent_at)
+        outcome = await self._send(card, request, intent, sent_at)
         now = self._clock.monotonic()
         refusal = self._flow_control.report(outcome, card.claim.id, sent_at=sent_at, now=now)
         transition = self._record(card, intent, outcome, now - sent_at, refusal)
@@ -187,11 +226,13 @@ class Tokenizer:
             self._stop_where_told(outcome, refusal)
         return outcome, transition
 
-    async def _send(self, card: WaitingCard, intent: Intent, sent_at: float) -> Outcome:
+    async def _send(
+        self, card: WaitingCard, request: CardRequest, intent: Intent, sent_at: float
+    ) -> Outcome:
         self._flow.sent += 1
         self._flow.in_flight += 1
         try:
-            return await self._vault.create_token(card.request, card.sent)
+            return await self._vault.create_token(request, card.sent)
         except asyncio.CancelledError as cancelled:
             took_s = self._clock.monotonic() - sent_at
             self._record(card, intent, self._vault.outcome_of(cancelled), took_s)
@@ -217,43 +258,26 @@ class Tokenizer:
             card.counted += 1
         transition = next_transition(outcome, card, self._policy, refusal)
         card.unknowns += transition.unknowns
-        self._commit.settle(
-            Settlement(
-                attempt_id=intent.attempt_id,
-                row_id=intent.row_id,
-                kind=outcome.kind,
-                evidence=outcome.evidence,
-                state=transition.state,
-                code=transition.code,
-                unknowns=transition.unknowns,
-                vault_code=outcome.vault_code,
-                request_id=outcome.request_id,
-                latency_us=int(took_s * 1_000_000),
-                at_ms=int(self._clock.now().timestamp() * 1000),
-                token=outcome.token if transition.state is RowState.TOKENIZED else None,
-            )
+        settlement = Settlement(
+            attempt_id=intent.attempt_id,
+            row_id=intent.row_id,
+            kind=outcome.kind,
+            evidence=outcome.evidence,
+            state=transition.state,
+            code=transition.code,
+            unknowns=transition.unknowns,
+            vault_code=outcome.vault_code,
+            request_id=outcome.request_id,
+            latency_us=int(took_s * 1_000_000),
+            at_ms=int(self._clock.now().timestamp() * 1000),
+            token=outcome.token if transition.state is RowState.TOKENIZED else None,
         )
-        self._count(transition, outcome, took_s, card.claim.brand)
+        if settlement.token is not None and card.attaching is not None and self._attach_step:
+            card.made = settlement
+        else:
+            self._commit.settle(settlement)
+        count(self._flow, transition, outcome, took_s, card.claim.brand)
         return transition
-
-    def _count(self, transition: Transition, outcome: Outcome, took_s: float, brand: str) -> None:
-        flow = self._flow
-        if took_s:
-            flow.latencies.add(took_s)
-        if transition.state is RowState.TOKENIZED:
-            flow.tokenized += 1
-            token = outcome.token
-            flow.other_brands += token is not None and not _is_same_brand(token.brand, brand)
-        elif transition.state is RowState.REJECTED:
-            flow.rejected += 1
-        elif transition.state is RowState.FAILED:
-            flow.failed += 1
-        elif transition.state is RowState.HELD:
-            flow.held += 1
-        if transition.code is not None:
-            flow.codes[transition.code] += 1
-        flow.throttled += outcome.kind is OutcomeKind.THROTTLED
-        flow.ambiguous += outcome.kind is OutcomeKind.AMBIGUOUS
 
     def _stop_where_told(self, outcome: Outcome, refusal: Refusal | None) -> None:
         """Stop the run where an outcome says that going on would be wrong."""
@@ -263,15 +287,6 @@ class Tokenizer:
             trouble = trouble or too_many_failures()
         if trouble is not None:
             self.stop(trouble)
-
-
-def _is_same_brand(theirs: str, ours: str) -> bool:
-    """Compare names of brands as far as vaults write them alike: letters, whatever their case."""
-    return theirs == ours or _letters(theirs) == _letters(ours)
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalpha, name)).casefold()
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.config.policies import OnAmbiguous
 from pipeline.model import OutcomeKind, RowState
 from pipeline.vault.flow.row_refusals import Refusal
 
 if TYPE_CHECKING:
-    from pipeline.ledger.records import Claim
+    from collections.abc import Mapping
+
+    from pipeline.ledger.records import AttachClaim, Claim, Settlement
+    from pipeline.migration.customer_owners import Owner
     from pipeline.model import Outcome
     from pipeline.vault.interface import CardRequest, SentCard
 
@@ -25,13 +28,29 @@ FREE_ATTEMPTS_MAX: Final = 10_000
 """Even these come to an end for one row in one run, or its number of attempts would have none."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToAttach:
+    """Where a row's card is to go.
+
+    Attributes:
+        claim: The row, as the ledger has it.
+        owner: Its customer, shared with the customer's other cards.
+        fields: What a new customer is made with.
+    """
+
+    claim: AttachClaim
+    owner: Owner
+    fields: Mapping[str, Any] = field(repr=False)
+
+
 @dataclass(slots=True)
 class WaitingCard:
     """A claimed row and the request that will be sent for it, wiped once the row is settled."""
 
     claim: Claim
     sent: SentCard
-    request: CardRequest = field(repr=False)
+    request: CardRequest | None = field(repr=False)
+    """None for a row that has its token and is only to be attached."""
     number: int
     """Attempts ever made for this row."""
     unknowns: int
@@ -40,6 +59,20 @@ class WaitingCard:
     """Attempts of this run that count against the row."""
     free: int = 0
     """Attempts of this run that do not."""
+    attaching: ToAttach | None = None
+    """Where its card is to go; None where there are tokens only."""
+    made: Settlement | None = None
+    """The outcome that made its token, until the first intent to attach it is written with it."""
+
+    @property
+    def keys(self) -> tuple[object, ...]:
+        """What no two cards under way may share: what answers are told apart by, and the owner."""
+        return (self.sent,) if self.attaching is None else (self.sent, self.attaching.owner)
+
+    def wipe(self) -> None:
+        """Overwrite the request; the row needs it no more."""
+        if self.request is not None:
+            self.request.wipe()
 
 
 @dataclass(frozen=True, slots=True)

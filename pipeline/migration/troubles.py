@@ -60,6 +60,14 @@ def outage() -> VaultUnavailable:
     )
 
 
+def homeless() -> VaultUnavailable:
+    """Give the trouble that too many tokens whose cards cannot be settled now mean."""
+    return VaultUnavailable(
+        "the API host leaves the cards of as many tokens in doubt as may be under way",
+        next_step="Run the same command again when it is well; no card is lost.",
+    )
+
+
 def _echoed() -> CardNumberFound:
     return CardNumberFound(
         "the vault's answer repeats the card number in a field that is kept; the row is held",

@@ -171,7 +171,6 @@ class Carrying:
                     policy=AttachPolicy(
                         attempts_max=5,
                         default_on_given=default_on_given,
-                        fields=lambda row: {"description": f"row {row % 1000}"},
                         mark=lambda customer: f"ledger/{customer.id}",
                     ),
                     clock=clock,
@@ -198,6 +197,7 @@ class Carrying:
                         return
                     card = card_of(claim, customer, clock.monotonic())
                     card.made_here = made_here
+                    card.fields = {"description": f"row {claim.row_id % 1000}"}
                     try:
                         ends[claim.row_id % 1000] = await attacher.attach(card)
                     except BaseException:

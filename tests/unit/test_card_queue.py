@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.ledger.records import Claim
 from pipeline.migration.card_queue import CardQueue
-from pipeline.migration.transitions import WaitingCard
+from pipeline.migration.customer_owners import Owner
+from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
 from pipeline.vault.omise.request_body import CardMessage
 from tests.support.virtual_time import VirtualClock, run_virtually
@@ -87,3 +88,38 @@ def test_what_still_waits_is_wiped_at_the_end():
 
     for waiting in run_virtually(main()):
         assert bytes(8) == bytes(waiting.request)
+
+
+def owned(number, owner, digits):
+    found = card(number, digits)
+    found.attaching = ToAttach(None, owner, {})
+    return found
+
+
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("wxyz")), max_size=60),
+    slots=st.integers(1, 6),
+)
+def test_a_customer_has_one_card_under_way_whatever_else_its_cards_wait_for(kinds, slots):
+    """Every card comes once, and neither two of one customer nor two alike are beside each other."""
+
+    async def main():
+        owners = {name: Owner(None) for name in "wxyz"}
+        cards = [owned(n, owners[who], sign) for n, (sign, who) in enumerate(kinds)]
+        queue, _ = queue_of(cards[:25], cards[25:])
+        under_way, came = [], []
+
+        async def slot():
+            while (taken := await queue.next()) is not None:
+                assert not set(taken.keys) & set(under_way)
+                under_way.extend(taken.keys)
+                await asyncio.sleep(0.1)
+                for key in taken.keys:
+                    under_way.remove(key)
+                came.append(taken.claim.id)
+                queue.done(taken)
+
+        await asyncio.gather(*(slot() for _ in range(slots)))
+        return came
+
+    assert list(range(len(kinds))) == sorted(run_virtually(main()))

@@ -129,6 +129,24 @@ class FlowControl:
             breaker.withdrawn()
         return turn
 
+    def turn_at_once(self) -> float | None:
+        """Give a turn that is near, without waiting; `None` where one would have to wait."""
+        return self._queue.reserve_at_once() if self.is_closed else None
+
+    def is_fit(self, within_s: float) -> bool:
+        """Say whether the host works, and a request could leave within so many seconds."""
+        return self.is_closed and self.wait_s() <= within_s
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the breaker lets everything through."""
+        return self._breaker.state is BreakerState.CLOSED
+
+    def wait_s(self) -> float:
+        """Give the seconds after which the rate lets the next request leave; 0 for now."""
+        now = self._clock.monotonic()
+        return max(0.0, self._rate.earliest(now) - now)
+
     async def wait_for_turn(self, turn: float) -> float | None:
         """Wait for the turn, or for another if it was missed.
 

@@ -46,12 +46,9 @@ class SendQueue:
     async def reserve(self) -> float | None:
         """Wait until a turn is near and take it; `None` when the run is to stop."""
         rate, clock, stopping = self._rate, self._clock, self._stopping
-        if not self._line.locked() and not stopping.is_set():
-            now = clock.monotonic()
-            turn = rate.reserve_within(now, self._lead_s)
-            if turn is not None:
-                self._handed_out[turn] = now
-                return turn
+        turn = self.reserve_at_once()
+        if turn is not None:
+            return turn
         async with self._line:
             while not stopping.is_set():
                 now = clock.monotonic()
@@ -61,6 +58,16 @@ class SendQueue:
                     return turn
                 await pause(clock, rate.earliest(now) - now - self._lead_s, stopping)
         return None
+
+    def reserve_at_once(self) -> float | None:
+        """Take a turn that is near; `None` where there is none, or others wait before."""
+        if self._line.locked() or self._stopping.is_set():
+            return None
+        now = self._clock.monotonic()
+        turn = self._rate.reserve_within(now, self._lead_s)
+        if turn is not None:
+            self._handed_out[turn] = now
+        return turn
 
     async def reach(self, turn: float) -> float | None:
         """Wait for the turn's instant; take another one when it was missed.
