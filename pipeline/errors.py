@@ -22,10 +22,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+SUCCESSES: Final = frozenset({0, 3})
+"""Exit codes of a command that settled every row of its exports, well (0) or badly (3)."""
 
 
 class CardferryError(Exception):

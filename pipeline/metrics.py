@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pipeline.model import OutcomeKind
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pipeline.clock import Clock
 
 _BUCKETS_A_DOUBLING: Final = 8
+_BOUNDS: Final = range(9, 27)
+"""Doublings, in microseconds, that a histogram for monitors is cut at: 0.5 ms to 67 s."""
 
 
 class Latencies:
@@ -22,12 +27,33 @@ class Latencies:
     def __init__(self) -> None:
         self._buckets: dict[int, int] = {}
         self._count = 0
+        self.total_s = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one latency."""
         bucket = _bucket(seconds)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self._count += 1
+        self.total_s += seconds
+
+    @contextmanager
+    def timing(self, monotonic: Callable[[], float]) -> Iterator[None]:
+        """Count how long a block takes; one that raises is not counted."""
+        began = monotonic()
+        yield
+        self.add(monotonic() - began)
+
+    def cumulative(self) -> Iterator[tuple[float, int]]:
+        """Give (seconds, how many took no longer) for bounds that never change, the last infinite."""
+        # A copy, as another thread may add while this one reads.
+        buckets = dict(self._buckets)
+        for doubling in _BOUNDS:
+            below = doubling * _BUCKETS_A_DOUBLING
+            yield (
+                2**doubling / 1_000_000,
+                sum(count for bucket, count in buckets.items() if bucket < below),
+            )
+        yield math.inf, sum(buckets.values())
 
     def quantile_ms(self, share: float) -> float:
         """Give the latency that this share of answers did not exceed, within 9 %."""
@@ -61,9 +87,7 @@ class Flow:
     attached: int = 0
     attach_failed: int = 0
     attach_held: int = 0
-    throttled: int = 0
     retries: int = 0
-    ambiguous: int = 0
     other_brands: int = 0
     """Tokens whose brand the vault calls otherwise than we do: a warning, for names differ."""
     in_flight: int = 0
@@ -73,7 +97,21 @@ class Flow:
     breaker_opened: int = 0
     codes: Tally[str] = field(default_factory=Tally)
     """Rows that this run rejected, failed or held, by failure code."""
+    answers: Tally[str] = field(default_factory=Tally)
+    """What this run's attempts came to, by `OutcomeKind`."""
     latencies: Latencies = field(default_factory=Latencies)
+    commits: Latencies = field(default_factory=Latencies)
+    """How long the ledger's commits took."""
+
+    @property
+    def throttled(self) -> int:
+        """Attempts that were refused with 429."""
+        return self.answers[OutcomeKind.THROTTLED]
+
+    @property
+    def ambiguous(self) -> int:
+        """Attempts of which nobody knows whether a token was made."""
+        return self.answers[OutcomeKind.AMBIGUOUS]
 
     @property
     def settled(self) -> int:

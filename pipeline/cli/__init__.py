@@ -118,6 +118,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     unwritten = terminal.unwritten or flush_results()
     if unwritten is not None and not code:
         code = _tell_local_trouble(terminal, unwritten)
+    terminal.tell_ended(code)
     # The system takes all of it back at once; Python's own last search takes a third of a second.
     gc.freeze()
     sys.exit(code)

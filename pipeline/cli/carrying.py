@@ -15,20 +15,24 @@ from pipeline.cli.live_progress import Lines
 from pipeline.cli.options import json_option, settings_options
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
+from pipeline.config.loading import read_settings
 from pipeline.metrics import Listeners
 from pipeline.migration.facts import facts_of
 from pipeline.migration.flow_log import FlowLog
 from pipeline.migration.job import Job, Tools
+from pipeline.migration.messages import Messenger
 from pipeline.migration.run import Run
+from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pipeline.cli.advice import Given
     from pipeline.cli.options import Command
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
+    from pipeline.config.loading import ReadSettings
     from pipeline.config.models import Settings
     from pipeline.migration.job import Ending, Plan
 
@@ -61,8 +65,37 @@ def carrying_options(command: Command) -> Command:
     return command
 
 
+def watch_command(
+    terminal: Terminal,
+    found: ReadSettings,
+    folder: Path,
+    *,
+    tells: bool = True,
+    carries: bool = True,
+) -> Watch:
+    """Begin to show and tell monitors how a command goes; its end is told by itself.
+
+    Args:
+        terminal: Knows when the command has ended.
+        found: The settings as far as they can be used: that they are wrong is told, too.
+        folder: The migration folder.
+        tells: Whether monitors are told by HTTP of this command.
+        carries: Whether the command sends rows itself.
+    """
+    urls = (found.credentials.ping_url, found.credentials.notify_url) if tells else (None, None)
+    watch = Watch(folder, found.settings.watch, Messenger(*urls), carries=carries)
+    terminal.when_ended = watch.end
+    watch.begin()
+    return watch
+
+
 def carry_and_show(
-    terminal: Terminal, given: Given, job: Callable[[dict[str, object]], Job], *, ask: bool
+    terminal: Terminal,
+    given: Given,
+    job: Callable[[dict[str, object]], Job],
+    *,
+    ask: bool,
+    tells: bool = True,
 ) -> int:
     """Carry exports as the options say, show how it ended and what is next; give the exit code.
 
@@ -71,14 +104,17 @@ def carry_and_show(
         given: The folder, exports and settings of the command line.
         job: Makes the job from the facts about who runs it and where.
         ask: Whether to ask before sending, where somebody can answer.
+        tells: Whether monitors are told by HTTP of this run.
 
     Raises:
         CardferryError: The run could not begin or was stopped.
     """
     held_guards = process_guards.harden()
-    settings, credentials = load_settings(given.config_file, os.environ, given.overrides)
-    asked = job(facts_of(held_guards, settings.audit.operator))
-    ending = carry(terminal, asked, settings, credentials, ask=ask)
+    found = read_settings(given.config_file, os.environ, given.overrides)
+    watch = watch_command(terminal, found, given.folder, tells=tells)
+    found.refuse()
+    asked = job(facts_of(held_guards, found.settings.audit.operator))
+    ending = carry(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)
     say_next(terminal, ending, given)
@@ -86,7 +122,13 @@ def carry_and_show(
 
 
 def carry(
-    terminal: Terminal, job: Job, settings: Settings, credentials: Credentials, *, ask: bool
+    terminal: Terminal,
+    job: Job,
+    settings: Settings,
+    credentials: Credentials,
+    watch: Watch | None = None,
+    *,
+    ask: bool,
 ) -> Ending:
     """Carry a job with the machine's own clock, randomness and terminal."""
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not terminal.as_json
@@ -100,7 +142,8 @@ def carry(
         return click.confirm("Send these rows?", default=False, err=True)
 
     shown = [Lines(sys.stderr)] if terminal.shows_progress else []
-    listeners = Listeners(*shown, FlowLog())
+    watching = [] if watch is None else [watch]
+    listeners = Listeners(*watching, *shown, FlowLog())
     return Run(
         job, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
     ).carry_out()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 import orjson
 
+from pipeline.cli.carrying import watch_command
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
+from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
 from pipeline.errors import LocalStorageFailed, MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from pipeline.cli.terminal import Terminal
+    from pipeline.migration.watch import Watch
 
 LOCK_NAME: Final = ".inbox.lock"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -93,7 +95,10 @@ def inbox(
     del as_json
     if once and every_s is not None:
         raise click.UsageError("--once and --every exclude each other")
-    settings, _ = load_settings(config_file, os.environ, overrides)
+    found = read_settings(config_file, os.environ, overrides)
+    watch = watch_command(terminal, found, out, carries=False)
+    found.refuse()
+    settings = found.settings
     private_folder(out)
     command = _command(terminal, config_file, overrides, out, wait_s)
     passes: list[Pass] = []
@@ -107,10 +112,13 @@ def inbox(
             _tell(terminal, passes[-1])
             if every_s is None or passes[-1].exit_code not in _GO_ON:
                 break
+            _tell_monitors(watch, passes[-1])
             stopping.wait(every_s)
+    terminal.when_ended = lambda code, tree: watch.end(code, tree, notify=_is_news(passes, code))
     code = stopping.exit_code or _worst(passes)
+    terminal.answer = _tree(passes, code)
     if terminal.as_json:
-        terminal.print_json(_tree(passes, code))
+        terminal.print_json(terminal.answer)
     return code
 
 
@@ -122,7 +130,8 @@ def _command(
     wait_s: float,
 ) -> Callable[[Path], list[str]]:
     """Give what builds the command line that carries one export."""
-    options = ["-o", str(out.absolute()), "--yes", "--json", "--wait-lock", f"{wait_s:g}s"]
+    options = ["-o", str(out.absolute()), "--yes", "--json", "--within-inbox"]
+    options += ["--wait-lock", f"{wait_s:g}s"]
     if config_file is not None:
         options += ["-c", str(config_file.absolute())]
     options += [word for override in overrides for word in ("--set", override)]
@@ -228,6 +237,21 @@ def _tell(terminal: Terminal, made: Pass) -> None:
             "stopped": f"waits: {entry.reason}",
         }[entry.outcome]
         terminal.say(f"{entry.name}: {words}")
+
+
+def _tell_monitors(watch: Watch, made: Pass) -> None:
+    """Show and tell how a pass ended that others follow, and that the next one begins."""
+    watch.end(
+        made.exit_code,
+        _tree([made], made.exit_code),
+        notify=_is_news([made], made.exit_code),
+    )
+    watch.begin()
+
+
+def _is_news(passes: Sequence[Pass], code: int) -> bool:
+    """Tell whether anything happened that a person may want to read."""
+    return bool(code) or any(made.entries for made in passes)
 
 
 def _worst(passes: Sequence[Pass]) -> int:

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     metavar="DIGEST",
     help="Send only if the plan is the one that `cardferry check` showed with this digest.",
 )
+@click.option(
+    "--within-inbox",
+    is_flag=True,
+    hidden=True,
+    help="Leave telling monitors by HTTP to the inbox that called.",
+)
 @pass_terminal
 def run(
     terminal: Terminal,
@@ -45,6 +51,7 @@ def run(
     approved_plan: str | None,
     wait_s: float,
     yes: bool,
+    within_inbox: bool,
     as_json: bool,
 ) -> int:
     """Carry exports into a migration folder.
@@ -62,4 +69,5 @@ def run(
             exports, folder, facts, limit=limit, wait_s=wait_s, approved_plan=approved_plan
         ),
         ask=not yes,
+        tells=not within_inbox,
     )

@@ -61,8 +61,9 @@ def _codes(failures: dict[str, int]) -> str:
 
 def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
     """Show how a run ended: JSON on request, else what it changed, the balance and the files."""
+    terminal.answer = _ending_tree(ending, given)
     if terminal.as_json:
-        terminal.print_json(_ending_tree(ending, given))
+        terminal.print_json(terminal.answer)
     elif ending.figures is not None:
         out = terminal.out()
         terminal.say("")

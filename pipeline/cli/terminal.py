@@ -19,7 +19,7 @@ from pipeline.errors import CardferryError, SettingsRefused, exit_status
 from pipeline.logs import Word, wants_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -65,6 +65,10 @@ class Terminal:
         self.verbosity = 0
         self.log_format = "text"
         self.log_file: Path | None = None
+        self.answer: dict[str, Any] = {}
+        """What `--json` shows of how the command ended, whether it was asked for or not."""
+        self.when_ended: Callable[[int, dict[str, Any]], None] | None = None
+        """Is told the exit code and the answer when everything else is done."""
         self.unwritten: OSError | None = None
         """Why a result could not be written, if that is so and its reader has not just gone."""
         self._held = io.TextIOWrapper(
@@ -160,6 +164,7 @@ class Terminal:
         """Print the one JSON object of a `--json` command."""
         import orjson  # noqa: PLC0415 - it loads a good deal that --help does without.
 
+        self.answer = answer
         option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
         text = orjson.dumps({"version": ENVELOPE_VERSION, **answer}, option=option).decode()
         with self.results():
@@ -167,15 +172,15 @@ class Terminal:
 
     def tell(self, trouble: CardferryError) -> None:
         """Tell a trouble: what happened, and in a second line what to do next."""
+        self.answer = {
+            "exit_code": exit_status(trouble),
+            "error": trouble.message,
+            "next_step": trouble.next_step,
+        }
+        if isinstance(trouble, SettingsRefused):
+            self.answer["problems"] = list(trouble.problems)
         if self.as_json:
-            answer: dict[str, Any] = {
-                "exit_code": exit_status(trouble),
-                "error": trouble.message,
-                "next_step": trouble.next_step,
-            }
-            if isinstance(trouble, SettingsRefused):
-                answer["problems"] = list(trouble.problems)
-            self.print_json(answer)
+            self.print_json(self.answer)
         self.tell_stop(trouble)
 
     def tell_stop(self, trouble: CardferryError) -> None:
@@ -215,3 +220,8 @@ class Terminal:
                 click.echo(self._held.read(), nl=False)
         logs.tell(logging.INFO, "ended", f"exit code {code}", exit_code=code)
         return code
+
+    def tell_ended(self, code: int) -> None:
+        """Tell whoever watches this command how it ended."""
+        if self.when_ended is not None:
+            self.when_ended(code, {"version": ENVELOPE_VERSION, **self.answer, "exit_code": code})

@@ -6,6 +6,7 @@ A secret is a `pydantic.SecretStr`: it masks itself in every printed form.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SECRET_BYTES_MAX: Final = 64 * 1024
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _BESIDE: Final = "; a relative path is looked for beside the settings file"
+_WEB_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+[^\s]*").fullmatch
 TEST_KEY_MARK: Final = "_test_"
 """What tells a test key from a live one (OMISE.md, section 0, item 7)."""
 
@@ -38,6 +40,8 @@ class Credentials:
     passphrase: SecretStr | None = None
     signing_key: SecretStr | None = None
     signing_passphrase: SecretStr | None = None
+    ping_url: SecretStr | None = None
+    notify_url: SecretStr | None = None
 
 
 def read_credentials(
@@ -70,12 +74,17 @@ def read_credentials(
     if secret_key is not None:
         _check_secret_key(secret_key, settings.vault.mode, problems)
     _check_files(settings, problems, refused, strict=strict)
+    watch = settings.watch
     return Credentials(
         public_key=public_key or SecretStr(""),
         secret_key=secret_key,
         passphrase=read("export.passphrase", settings.export.passphrase),
         signing_key=read("audit.signing_key", settings.audit.signing_key),
         signing_passphrase=read("audit.signing_passphrase", settings.audit.signing_passphrase),
+        ping_url=_web_address("watch.ping_url", read("watch.ping_url", watch.ping_url), problems),
+        notify_url=_web_address(
+            "watch.notify_url", read("watch.notify_url", watch.notify_url), problems
+        ),
     )
 
 
@@ -106,6 +115,14 @@ def _wrong_mode(place: str, value: str, mode: Mode) -> list[str]:
         return []
     kind = "test" if TEST_KEY_MARK in value else "live"
     return [f"{place}: is a {kind} key, but vault.mode is {mode}"]
+
+
+def _web_address(place: str, address: SecretStr | None, problems: list[str]) -> SecretStr | None:
+    """Give an address that may be asked; an address of this kind is itself the key to what it tells."""
+    if address is None or _WEB_ADDRESS(address.get_secret_value()):
+        return address
+    problems.append(f"{place}: does not hold an http or https URL")
+    return None
 
 
 def _check_files(

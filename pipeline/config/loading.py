@@ -11,24 +11,23 @@ import os
 import re
 import stat
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from pipeline.config.agreement import disagreements
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.config.policies import Mode
 from pipeline.config.presets import laid_over, read_preset
+from pipeline.config.validation import validate
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from pydantic_core import ErrorDetails
 
 _PREFIX = "CARDFERRY_"
 _NEXT_STEP = "Correct them; `cardferry config --example` shows every setting."
@@ -71,8 +70,28 @@ _PATHS = (
     ("export", "signers"),
     ("audit", "signing_key", "file"),
     ("audit", "signing_passphrase", "file"),
+    ("watch", "metrics_file"),
+    ("watch", "ping_url", "file"),
+    ("watch", "notify_url", "file"),
 )
 """Settings that name files; relative ones are looked for beside the settings file."""
+
+
+class ReadSettings(NamedTuple):
+    """Settings as far as they can be used, and everything that is wrong with them."""
+
+    settings: Settings
+    credentials: Credentials
+    problems: Sequence[str]
+
+    def refuse(self) -> None:
+        """Refuse settings that are wrong.
+
+        Raises:
+            SettingsRefused: With every problem at once.
+        """
+        if self.problems:
+            raise SettingsRefused(self.problems, next_step=_NEXT_STEP)
 
 
 def load_settings(
@@ -88,24 +107,34 @@ def load_settings(
     Raises:
         SettingsRefused: With every problem at once.
     """
+    found = read_settings(path, environ, overrides)
+    found.refuse()
+    return found.settings, found.credentials
+
+
+def read_settings(
+    path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> ReadSettings:
+    """Read settings as `load_settings` does, but give the problems along with what is left.
+
+    Whoever has to be told that the settings are wrong stands in the settings, too.
+    """
     problems: list[str] = []
     tree, shared = _read_file(path, problems)
     if problems:
         # Nothing more can be said of a file that cannot be read.
-        raise SettingsRefused(problems, next_step=_NEXT_STEP)
+        return ReadSettings(Settings(), Credentials(SecretStr("")), problems)
     if path is not None:
         _anchor_paths(tree, path.parent)
     _lay_over(tree, _from_environment(environ), problems, "the environment")
     _lay_over(tree, [_split_override(text) for text in overrides], problems, "--set")
     _lay_over_preset(tree, problems)
-    settings, places = _validate(tree, problems)
+    settings, places = validate(tree, problems)
     if shared and not settings.vault.is_loopback:
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
     problems.extend(disagreements(settings, places))
     credentials = read_credentials(settings, environ, problems, places)
-    if problems:
-        raise SettingsRefused(problems, next_step=_NEXT_STEP) from None
-    return settings, credentials
+    return ReadSettings(settings, credentials, problems)
 
 
 def meaning_digest(settings: Settings) -> str:
@@ -227,68 +256,3 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
-
-
-def _validate(tree: dict[str, Any], problems: list[str]) -> tuple[Settings, set[str]]:
-    """Validate what can be validated; refused places fall back to defaults.
-
-    With the refused places out of the way the rest can still be checked, so that one look
-    shows every problem. The places come back so that nothing is said twice about them.
-    """
-    places: set[str] = set()
-    while True:
-        try:
-            return Settings.model_validate(tree), places
-        except ValidationError as error:
-            problems.extend(text for text in _sentences(error) if text not in problems)
-            refused = [_place(item) for item in error.errors(include_input=False)]
-        for place in refused:
-            places.add(".".join(place))
-            _prune(tree, place)
-
-
-def _place(item: ErrorDetails) -> list[str]:
-    """Give the keys that lead to what was refused; an unknown key may look like anything."""
-    loc = item["loc"]
-    unknown = [str(loc[-1])] if item["type"] == "extra_forbidden" else []
-    known = loc[:-1] if unknown else loc
-    keys = [str(part) for part in known if not (isinstance(part, int) or _is_union_branch(part))]
-    return keys + unknown
-
-
-def _prune(tree: dict[str, Any], place: list[str]) -> None:
-    """Take out the refused key, or the innermost table of it that exists."""
-    *parents, _ = place
-    table = tree
-    for name in parents:
-        inner = table.get(name)
-        if not isinstance(inner, dict):
-            table.pop(name, None)
-            return
-        table = inner
-    if place[-1] in table:
-        table.pop(place[-1])
-        return
-    # The refusal was about a key that is missing: the whole table is left to its defaults.
-    outer = tree
-    for name in parents[:-1]:
-        outer = outer[name]
-    outer.pop(parents[-1], None)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    # Only errors() without input is free of what was given (SAFETY.md, section 0).
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        place = ".".join(_place(item))
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "is not a setting; look for a misspelling"
-        sentence = f"{place}: {text[:1].lower()}{text[1:]}"
-        if sentence not in sentences:
-            sentences.append(sentence)
-    return sentences
-
-
-def _is_union_branch(part: str) -> bool:
-    return part[:1].isupper() or "[" in part or "-" in part

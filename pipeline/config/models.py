@@ -219,6 +219,14 @@ class AuditSettings(Section):
 class WatchSettings(Section):
     """`[watch]`: who is told how runs go, and what becomes of exports that are carried."""
 
+    metrics_file: Path | None = Field(
+        None, description="Prometheus text, replaced whole; default: metrics.prom in the folder"
+    )
+    metrics_port: int = Field(0, ge=0, le=65_535, description="on loopback while running; 0: none")
+    ping_url: SecretSource | None = Field(
+        None, description="asked at URL/start, URL and URL/fail, as healthchecks do"
+    )
+    notify_url: SecretSource | None = Field(None, description="is sent the ending as JSON")
     inbox_done: Literal["leave", "move", "remove"] = Field(
         "leave", description="a carried export of an inbox, once the outputs are published"
     )

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import select, update
 
 from pipeline.clock import timestamp
-from pipeline.errors import VerificationFailed
+from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.access import Access
 from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import (
@@ -199,7 +199,7 @@ class Ledger(Access):
                 connection,
                 "run_ended",
                 resource=self.run_id,
-                success=exit_code in {0, 3},
+                success=exit_code in SUCCESSES,
                 exit_code=exit_code,
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.model import OutcomeKind, RowState
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from pipeline.metrics import Flow
@@ -36,8 +36,7 @@ def count(flow: Flow, transition: Transition, outcome: Outcome, took_s: float, b
         flow.held += 1
     if transition.code is not None:
         flow.codes[transition.code] += 1
-    flow.throttled += outcome.kind is OutcomeKind.THROTTLED
-    flow.ambiguous += outcome.kind is OutcomeKind.AMBIGUOUS
+    flow.answers[outcome.kind] += 1
 
 
 def _is_same_brand(theirs: str, ours: str) -> bool:

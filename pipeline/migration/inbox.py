@@ -15,7 +15,7 @@ import orjson
 
 from pipeline.clock import timestamp
 from pipeline.disk import open_regular_file, write_atomically
-from pipeline.errors import ExportRefused, LocalStorageFailed
+from pipeline.errors import SUCCESSES, ExportRefused, LocalStorageFailed
 from pipeline.logs import EventLog
 from pipeline.migration.inbox_files import (
     DONE_FOLDER,
@@ -39,7 +39,6 @@ log = EventLog("inbox")
 MEMORY_NAME: Final = ".inbox.json"
 """What was done with files that stay in the inbox; lost, it only costs another look at each."""
 
-_CARRIED: Final = frozenset({0, 3})
 _REFUSED: Final = ExportRefused.exit_code
 _MEMORY_BYTES_MAX: Final = 64 << 20
 
@@ -87,7 +86,7 @@ class Pass:
     def exit_code(self) -> int:
         """What stopped the pass, else 6 if an export was refused, 3 if rows failed, else 0."""
         codes = {entry.exit_code for entry in self.entries}
-        stops = codes - _CARRIED - {_REFUSED}
+        stops = codes - SUCCESSES - {_REFUSED}
         if stops:
             return stops.pop()
         return next((code for code in (_REFUSED, 3) if code in codes), 0)
@@ -161,7 +160,7 @@ class Inbox:
         if file.damage is not None:
             return self._refuse(file, file.damage, {})
         ended = self._carry(file.path)
-        if ended.exit_code in _CARRIED:
+        if ended.exit_code in SUCCESSES:
             self._put_done_away(file, ended.exit_code)
             return Entry(name, "carried", ended.exit_code, None, ended.answer)
         reason = str(ended.answer.get("error") or f"it ended with exit code {ended.exit_code}")

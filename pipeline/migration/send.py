@@ -119,6 +119,7 @@ class Sending:
                 lambda _rows: tokenizer.stop(mixed_up()),
                 lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
+                lambda: flow.commits.timing(self.clock.monotonic),
             )
             vault = vault_parts.client(self.settings, self.credentials, line, self.clock)
             tokenizer = Tokenizer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.clock import timestamp_of_ms
-from pipeline.errors import VerificationFailed
+from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.store import is_begun, ledger_url
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.snapshot import Snapshot
 
 _SEEN_MS: Final = 300_000
-_FINISHED: Final = (0, 3)
-"""Exit codes of a run that settled every row of its exports: a success, for a scheduler."""
 
 
 def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
     last = runs[-1] if runs else None
     rate = _rate(look, last.started_ms, now_ms) if running and last else None
     waiting = pending(states)
-    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in _FINISHED]
+    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in SUCCESSES]
     return {
         "running": running,
         "rows": sum(states.values()),

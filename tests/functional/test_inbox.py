@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.monitor import listening, metrics
 from tests.support.sandbox import running
 
 
@@ -38,9 +39,12 @@ class Place:
         os.utime(path, (then, then))
         return path
 
-    def empty(self, *options, quiet_for="0s", code=0):
+    def empty(self, *options, quiet_for="0s", code=0, environment=None):
         arguments = ("-c", self.config, "-o", self.out, "--quiet-for", quiet_for, *options)
-        return cardferry("inbox", self.folder, *arguments, code=code)
+        return cardferry("inbox", self.folder, *arguments, code=code, environment=environment)
+
+    def metrics(self):
+        return metrics((self.out / "metrics.prom").read_text())
 
     def names(self, sub=""):
         return sorted(path.name for path in (self.folder / sub).iterdir() if path.is_file())
@@ -234,3 +238,28 @@ def test_a_signal_drains_the_export_under_way_and_is_told(tmp_path):
     assert b'"stopped"' in said
     assert ["a.csv.pgp"] == place.names()
     assert cardferry("status", place.out, "--json").json["last_run"]["exit_code"] == 143
+
+
+def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
+    """Two exports are one start, one end and one message; an empty pass is a success and no news."""
+    lines = ('[watch]\nping_url = { env = "PING" }', 'notify_url = { env = "NOTIFY" }')
+    place = Place(tmp_path, vault.base_url, *lines)
+    place.drop("a.csv.pgp", rows_csv(3))
+    place.drop("b.csv.pgp", rows_csv(2, first=10) + b"id-99,Holder,4242,12,2031,Bangkok,cus\n")
+    with listening() as monitor:
+        environment = {"PING": monitor.url, "NOTIFY": monitor.url + "/mail"}
+        place.empty(code=3, environment=environment)
+        told, monitor.told = monitor.told, []
+        after_work = place.metrics()
+        place.empty(environment=environment)
+        after_nothing = place.metrics()
+
+    base = "/ping/secret-id"
+    assert [f"GET {base}/start", f"GET {base}", f"POST {base}/mail"] == told
+    assert [f"GET {base}/start", f"GET {base}"] == monitor.told
+    assert ["carried", "carried"] == [e["outcome"] for e in monitor.bodies[0]["exports"]]
+    assert (3, 0) == tuple(m["cardferry_last_exit_code",] for m in (after_work, after_nothing))
+    of_the_run = ("cardferry_run_answers", "ok")
+    assert [2.0, 2.0] == [m[of_the_run] for m in (after_work, after_nothing)]
+    success = "cardferry_last_success_timestamp_seconds"
+    assert after_nothing[success,] > after_work[success,]

@@ -61,6 +61,8 @@ def test_the_production_example_loads_with_every_optional_line_taken_in(tmp_path
         "OMISE_SECRET_KEY": "skey_live1",
         "EXPORT_PASSPHRASE": "x",
         "AUDIT_PASSPHRASE": "x",
+        "CARDFERRY_PING": "https://monitor.example/ping",
+        "CARDFERRY_NOTIFY": "https://monitor.example/mail",
     }
     for form in (text, _uncommented(text)):
         file.write_text(form, "utf-8")

@@ -4,6 +4,7 @@ import asyncio
 import io
 import random
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,10 @@ async def _watch(stream, lines, flow, *, steps=30):
 
 def test_in_a_pipe_progress_is_plain_lines():
     """Without a terminal every line is whole and free of control characters."""
-    stream, flow = io.StringIO(), Flow(total=100, tokenized=40, rejected=2, throttled=3, retries=4)
+    stream, flow = (
+        io.StringIO(),
+        Flow(total=100, tokenized=40, rejected=2, answers=Counter(throttled=3), retries=4),
+    )
 
     asyncio.run(_watch(stream, None, flow))
 
@@ -95,7 +99,11 @@ def test_the_live_lines_leave_room_at_the_right(monkeypatch):
     A terminal writes `^C` where the cursor stands; a line that wraps for it is never wiped.
     """
     flow = Flow(
-        total=12_345_678, tokenized=1_234_567, failed=98_765, throttled=4_321, retries=8_765
+        total=12_345_678,
+        tokenized=1_234_567,
+        failed=98_765,
+        answers=Counter(throttled=4_321),
+        retries=8_765,
     )
     flow.breaker = "open"
     for columns in (40, 80, 120):
