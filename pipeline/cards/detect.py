@@ -82,10 +82,15 @@ def contains_pan(text: str, strictness: Strictness = Strictness.LOOSE) -> bool:
     if len(text) > DIGITS_MIN:
         text = _IDENTITY.sub(_without_middle, text)
     return (
-        _TRACK.search(text) is not None
+        holds_track(text)
         or any(_run_holds_pan(_GROUP.findall(run[0])) for run in _RUN.finditer(text))
         or _holds_parted_pan(text)
     )
+
+
+def holds_track(text: str) -> bool:
+    """Say whether a text holds the data of a magnetic track (ISO/IEC 7813)."""
+    return _TRACK.search(text) is not None
 
 
 def texts_containing_pan(texts: Sequence[str]) -> list[bool]:

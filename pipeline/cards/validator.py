@@ -15,7 +15,7 @@ Beyond what the codes themselves say:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -24,15 +24,16 @@ from pipeline.cards.customer_rules import broken_rules
 from pipeline.cards.damage import damages
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
+from pipeline.cards.lookalikes import ids_by_chance, phones
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
 from pipeline.cards.text_faults import holding_encoded_numbers, too_long, with_controls
-from pipeline.config.policies import OnExpired
+from pipeline.config.policies import OnExpired, OnLookalike
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
     import numpy.typing as npt
@@ -46,7 +47,7 @@ VALID_YEARS_MAX: Final = 50
 
 _MONTHS_A_YEAR: Final = 12
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
-_IDS: Final = frozenset(("customer", "customer_id"))
+_IDS: Final = frozenset(("legacy_id", "customer", "customer_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Rules:
         livemode: Whether real cards go to a live vault.
         loopback_vault: Whether the vault is on this machine, where any number may go.
         customers: How the customers of cards are judged; None where cards come to none.
+        lookalike_ids: `allow` ids that pass as a card number by chance, in every column of ids.
     """
 
     as_of: date
@@ -68,14 +70,19 @@ class Rules:
     livemode: bool
     loopback_vault: bool
     customers: CustomerRules | None = None
+    lookalike_ids: OnLookalike = OnLookalike.REJECT
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The cards that may be sent and one rejection for every other row of the frame."""
+    """The cards that may be sent and one rejection for every other row of the frame.
+
+    `lookalikes` counts, by column of ids, those that pass as a card number by chance.
+    """
 
     cards: Cards
     rejections: tuple[Rejection, ...]
+    lookalikes: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Judgement:
@@ -84,6 +91,7 @@ class _Judgement:
     def __init__(self, count: int) -> None:
         self._reasons: list[tuple[str, str, str | None]] = [("", "", None)]
         self._places = np.zeros(count, dtype=np.int16)
+        self.lookalikes: dict[str, int] = {}
 
     def reject(self, code: str, field: str, rows: Flags, hint: str | None = None) -> None:
         """Reject these rows unless they were rejected before."""
@@ -126,10 +134,10 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
     import pandas as pd  # noqa: PLC0415 - who judges no frame does without it.
 
     judgement = _Judgement(len(chunk.frame))
-    safe_ids = _judge_ids(chunk, judgement)
+    safe_ids = _judge_ids(chunk, rules, judgement)
     _judge_numbers(chunk, rules, judgement)
     months, years = _judge_expirations(chunk, rules, judgement)
-    _judge_texts(chunk, judgement)
+    _judge_texts(chunk, rules, judgement)
     published = chunk.numbers.is_published_test_number()
     if rules.livemode:
         judgement.reject("test_card_in_live_mode", "number", published)
@@ -158,7 +166,12 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
         {name: pd.Series(values[kept], dtype=values.dtype) for name, values in columns.items()}
     )
     frame.index = pd.Index(rows[kept], name="row")
-    return Verdict(Cards(frame, chunk.numbers.take(kept)), rejections)
+    return Verdict(Cards(frame, chunk.numbers.take(kept)), rejections, judgement.lookalikes)
+
+
+def is_id_column(name: str) -> bool:
+    """Say whether a frame column holds ids: of cards, of customers, or what is carried along."""
+    return name in _IDS or name.startswith(CARRY_PREFIX)
 
 
 def _column(chunk: Chunk, name: str) -> npt.NDArray[np.object_]:
@@ -171,12 +184,11 @@ def _further_columns(chunk: Chunk) -> list[str]:
     ]
 
 
-def _judge_ids(chunk: Chunk, judgement: _Judgement) -> list[str | None]:
+def _judge_ids(chunk: Chunk, rules: Rules, judgement: _Judgement) -> list[str | None]:
     """Judge the legacy ids and give those that a report may repeat."""
     ids = _column(chunk, "legacy_id").tolist()
     missing = _which(not text for text in ids)
-    card_numbers = _which(texts_containing_pan(ids)) | chunk.numbers.repeated_in(ids)
-    card_numbers |= holding_encoded_numbers(ids)
+    card_numbers = _card_numbers(chunk, "legacy_id", rules, judgement)
     malformed = too_long(ids) | with_controls(ids)
     judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
     judgement.reject("legacy_id_missing", "legacy_id", missing)
@@ -223,7 +235,25 @@ def _judge_expirations(
     return months, years
 
 
-def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
+def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: _Judgement) -> Flags:
+    """Say in which rows a column that is meant to hold something else holds a card number."""
+    texts = _column(chunk, name).tolist()
+    found = _which(texts_containing_pan(texts))
+    if found.any() and is_id_column(name):
+        by_chance = _which(ids_by_chance(texts))
+        if by_chance.any():
+            judgement.lookalikes[name] = int(by_chance.sum())
+        if rules.lookalike_ids == OnLookalike.ALLOW:
+            found &= ~by_chance
+    elif found.any() and name == "phone_number":
+        found &= ~_which(phones(texts))
+    if name == "legacy_id" or name.startswith(CARRY_PREFIX):
+        # Outputs repeat these, and `scan` must find nothing in them.
+        found |= holding_encoded_numbers(texts)
+    return found | chunk.numbers.repeated_in(texts)
+
+
+def _judge_texts(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
     names = _column(chunk, "name").tolist()
     judgement.reject("name_missing", "name", _which(not name for name in names))
     judgement.reject("name_too_long", "name", too_long(names))
@@ -237,10 +267,7 @@ def _judge_texts(chunk: Chunk, judgement: _Judgement) -> None:
             "malformed_row", "customer", too_long(customers) | with_controls(customers)
         )
     for name in ("name", *further):
-        texts = _column(chunk, name).tolist()
-        found = _which(texts_containing_pan(texts)) | chunk.numbers.repeated_in(texts)
-        if name.startswith(CARRY_PREFIX):
-            found |= holding_encoded_numbers(texts)
+        found = _card_numbers(chunk, name, rules, judgement)
         judgement.reject("field_contains_card_number", name, found)
     judgement.reject("malformed_row", "name", with_controls(names))
     for name in ("name", *further):

@@ -47,7 +47,7 @@ _MEANING = {
         "carry",
         "security_code_column",
     },
-    "rules": {"expired", "as_of", "brands", "optional_invalid"},
+    "rules": {"expired", "as_of", "brands", "optional_invalid", "lookalike_ids"},
     "attach": {
         "url",
         "without_customer",

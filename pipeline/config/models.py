@@ -21,6 +21,7 @@ from pipeline.config.policies import (
     OnAmbiguous,
     OnExpired,
     OnInvalidOptional,
+    OnLookalike,
     OnSecurityCode,
     Quoting,
 )
@@ -182,6 +183,9 @@ class RuleSettings(Section):
     ] = BRANDS
     max_failure_rate: float = Field(
         1.0, ge=0, le=1, description="stop when more than this share of rows fails"
+    )
+    lookalike_ids: OnLookalike = Field(
+        OnLookalike.REJECT, description="`allow` ids that pass as a card number by chance"
     )
     optional_invalid: OnInvalidOptional = Field(
         OnInvalidOptional.REJECT, description="`drop` leaves out an unusable country, e-mail, ..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.cards.rows import CARRY_PREFIX
-from pipeline.cards.validator import Rules, validate
+from pipeline.cards.validator import Rules, Verdict, is_id_column, validate
+from pipeline.config.policies import OnLookalike
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
 from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
@@ -45,6 +47,7 @@ class Reading:
     customers: CustomerRules | None = None
     texts: CustomerTexts | None = None
     own_customers: bool = False
+    lookalike_ids: OnLookalike = OnLookalike.REJECT
 
     def rules(self, as_of: date) -> Rules:
         """Give the rules for an export that is judged on that day."""
@@ -55,6 +58,7 @@ class Reading:
             livemode=self.livemode,
             loopback_vault=self.loopback_vault,
             customers=self.customers,
+            lookalike_ids=self.lookalike_ids,
         )
 
 
@@ -70,8 +74,10 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
         ExportRefused: The export cannot be opened or read, or was changed.
     """
     rules = reading.rules(as_of)
+    lookalikes = _Lookalikes()
     for chunk in _chunks(blocks, reading):
         verdict = validate(chunk, rules)
+        lookalikes.count(chunk, verdict)
         cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
         rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
         yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out)
@@ -81,6 +87,37 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
     # A reader that needs no more bytes leaves some; the proof needs every one.
     for _ in blocks:
         pass
+    if rules.lookalike_ids == OnLookalike.ALLOW:
+        lookalikes.refuse_columns_of_numbers()
+
+
+class _Lookalikes:
+    """How many ids of each column pass as card numbers by chance, of how many ids."""
+
+    def __init__(self) -> None:
+        self._found: Counter[str] = Counter()
+        self._ids: Counter[str] = Counter()
+
+    def count(self, chunk: Chunk, verdict: Verdict) -> None:
+        """Count a chunk's ids."""
+        self._found.update(verdict.lookalikes)
+        for name in chunk.frame.columns:
+            if is_id_column(name):
+                self._ids[name] += sum(map(bool, chunk.frame[name].tolist()))
+
+    def refuse_columns_of_numbers(self) -> None:
+        """Refuse an export in which too many ids pass for it to be chance.
+
+        Raises:
+            ExportRefused: More than half of a column's ids do.
+        """
+        full = [name for name, found in self._found.items() if 2 * found > self._ids[name]]
+        if full:
+            names = ", ".join(name.removeprefix(CARRY_PREFIX) for name in sorted(full))
+            raise ExportRefused(
+                f"more than half of the ids pass as card numbers, which is no chance: {names}",
+                next_step="Name another column of ids in `[export]`, or ask for an export with one.",
+            )
 
 
 def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:

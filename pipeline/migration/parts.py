@@ -57,6 +57,7 @@ def reading(settings: Settings) -> Reading:
         customers=None if attach is None else _customer_rules(attach, livemode=livemode),
         texts=None if attach is None else customer_texts(attach),
         own_customers=attach is not None and attach.without_customer == "own",
+        lookalike_ids=rules.lookalike_ids,
     )
 
 
