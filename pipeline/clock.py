@@ -34,13 +34,16 @@ class SystemClock:
         """Give the wall clock's time, aware, in UTC."""
         return datetime.now(UTC)  # noqa: TID251 - the one place that reads it.
 
-    def monotonic(self) -> float:
-        """Give `time.monotonic()`."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
         await asyncio.sleep(seconds)
+
+
+def milliseconds(clock: Clock) -> int:
+    """Give the wall clock's time in whole milliseconds since 1970 (UTC), as the ledger keeps it."""
+    return int(clock.now().timestamp() * 1000)
 
 
 def timestamp(moment: datetime) -> str:

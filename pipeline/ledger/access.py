@@ -16,7 +16,13 @@ from pipeline.ledger.checks import create_if_empty, require_own_files
 from pipeline.ledger.holder import Waiting
 from pipeline.ledger.reserve import DiskFull, Reserve
 from pipeline.ledger.snapshot import Snapshot
-from pipeline.ledger.sqlite.connection import driver_of, ledger_trouble, open_engine
+from pipeline.ledger.sqlite.connection import (
+    DATABASE_ERRORS,
+    driver_of,
+    in_our_words,
+    ledger_trouble,
+    open_engine,
+)
 from pipeline.ledger.store import path_of
 from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
@@ -78,6 +84,7 @@ class Access:
         """Give the driver's connection, for a statement that `transaction` would be too slow for.
 
         Unless a transaction is open, the statement is one of its own and has to check the epoch.
+        A signal is not held back: batches are written in a thread where none arrives.
 
         Raises:
             DiskFull: There is no room; nothing was written. With the reserve given up, what has
@@ -87,14 +94,20 @@ class Access:
         """
         if self._failure is not None:
             raise self._failure
+        waiting = self._waiting
+        waiting.begun += 1
         try:
-            with self._signals.held(), self._waiting.write(), ledger_trouble():
-                yield self._driver
-        except LocalStorageFailed as failure:
+            yield self._driver
+        except (*DATABASE_ERRORS, LocalStorageFailed) as error:
+            failure = in_our_words(error)
             # What a full disk refused is not there in part, and finds its place in our own room.
-            if not (isinstance(failure, DiskFull) and self.reserve.is_held):
+            if isinstance(failure, LocalStorageFailed) and not (
+                isinstance(failure, DiskFull) and self.reserve.is_held
+            ):
                 self._failure = failure
-            raise
+            raise failure from None
+        finally:
+            waiting.ended += 1
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -53,42 +53,46 @@ def net_open(entries: Sequence[AttachEntry]) -> int:
     return begun - len(ended)
 
 
-def write_attaching(connection: Connection, entries: Sequence[AttachEntry], epoch: int) -> None:
+def write_attaching(
+    connection: Connection, entries: Sequence[AttachEntry], epoch: int, at_ms: int
+) -> None:
     """Write what is said of cards and customers, in order, then the intents.
 
     Args:
         connection: In a transaction of the run.
         entries: What to write.
         epoch: The run's epoch.
+        at_ms: The batch's moment.
 
     Raises:
         VerificationFailed: Something was not where this run had left it.
     """
     for entry in entries:
         if not isinstance(entry, AttachIntent):
-            _write(connection, entry, epoch)
+            _write(connection, entry, epoch, at_ms)
     for entry in entries:
         if isinstance(entry, AttachIntent):
-            _intend(connection, entry, epoch)
+            _intend(connection, entry, epoch, at_ms)
 
 
 def _write(
     connection: Connection,
     entry: AttachSettlement | CustomerFound | Retirement | RowRefusal,
     epoch: int,
+    at_ms: int,
 ) -> None:
     match entry:
         case AttachSettlement():
-            _settle(connection, entry, epoch)
+            _settle(connection, entry, epoch, at_ms)
         case CustomerFound():
             _find(connection, entry, epoch)
         case Retirement():
-            _retire(connection, entry)
+            _retire(connection, entry, at_ms)
         case RowRefusal():
             _refuse_row(connection, entry)
 
 
-def _intend(connection: Connection, intent: AttachIntent, epoch: int) -> None:
+def _intend(connection: Connection, intent: AttachIntent, epoch: int, at_ms: int) -> None:
     values = {"row_id": intent.row_id, "customer": intent.customer}
     if intent.step is AttemptStep.ATTACH:
         _enter(connection, values, AttachState.ATTACHING)
@@ -104,7 +108,7 @@ def _intend(connection: Connection, intent: AttachIntent, epoch: int) -> None:
             step=intent.step.value,
             number=intent.number,
             epoch=epoch,
-            at_ms=intent.at_ms,
+            at_ms=at_ms,
         )
     )
 
@@ -142,10 +146,10 @@ def _insert_unless_there(connection: Connection) -> Any:
     return dialect.insert(attachments).on_conflict_do_nothing()
 
 
-def _settle(connection: Connection, item: AttachSettlement, epoch: int) -> None:
+def _settle(connection: Connection, item: AttachSettlement, epoch: int, at_ms: int) -> None:
     if item.attempt_id is not None:
-        _add_outcome(connection, item, item.attempt_id)
-    changed = _changed(item)
+        _add_outcome(connection, item, item.attempt_id, at_ms)
+    changed = _changed(item, at_ms)
     here = attachments.c.row_id == item.row_id
     moved = connection.execute(
         update(attachments)
@@ -167,7 +171,7 @@ def _settle(connection: Connection, item: AttachSettlement, epoch: int) -> None:
         _find(connection, item.found, epoch)
 
 
-def _changed(item: AttachSettlement) -> dict[str, Any]:
+def _changed(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
     changed: dict[str, Any] = {
         "state": item.state.value,
         "code": item.code,
@@ -179,13 +183,15 @@ def _changed(item: AttachSettlement) -> dict[str, Any]:
     if item.is_default is not None:
         changed["is_default"] = int(item.is_default)
     if item.deleted:
-        changed["deleted_ms"] = item.at_ms
+        changed["deleted_ms"] = at_ms
     elif item.card_id is not None:
-        changed["attached_ms"] = item.at_ms
+        changed["attached_ms"] = at_ms
     return changed
 
 
-def _add_outcome(connection: Connection, item: AttachSettlement, attempt_id: int) -> None:
+def _add_outcome(
+    connection: Connection, item: AttachSettlement, attempt_id: int, at_ms: int
+) -> None:
     connection.execute(
         insert(outcomes).values(
             attempt_id=attempt_id,
@@ -194,7 +200,7 @@ def _add_outcome(connection: Connection, item: AttachSettlement, attempt_id: int
             vault_code=item.vault_code,
             request_id=item.request_id,
             latency_us=item.latency_us,
-            at_ms=item.at_ms,
+            at_ms=at_ms,
         )
     )
 
@@ -216,13 +222,13 @@ def _refuse_row(connection: Connection, item: RowRefusal) -> None:
     _once(connection, update(rows).where(*waits).values(**refused))
 
 
-def _retire(connection: Connection, item: Retirement) -> None:
+def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
     """Take a token that is proved gone out of force, and plan its row again."""
     here = tokens.c.row_id == item.row_id
     kept = [column.name for column in tokens.columns]
-    copied = select(
-        *(tokens.c[name] for name in kept), literal(item.reason), literal(item.at_ms)
-    ).where(here)
+    copied = select(*(tokens.c[name] for name in kept), literal(item.reason), literal(at_ms)).where(
+        here
+    )
     _once(
         connection,
         insert(retired_tokens).from_select([*kept, "reason", "retired_ms"], copied),

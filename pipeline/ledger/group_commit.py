@@ -89,10 +89,6 @@ class GroupCommit:
             self._queue.append((entries, None))
             self._wake()
 
-    def now_ms(self) -> int:
-        """Give the ledger's wall clock in milliseconds."""
-        return self._settling.now_ms()
-
     async def intend(self, row_id: int, number: int) -> Intent:
         """Write a row's next attempt down and wait until it is on the disk; only then send it.
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.logs import EventLog, Word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LATE_AFTER_S: Final = 5.0
 _TOLD_EVERY: Final = 12
@@ -58,12 +55,16 @@ class Waiting:
     Args:
         path: The ledger's file.
         late_after_s: A write that takes longer waits for somebody.
+
+    Attributes:
+        begun: How many writes have begun; whoever writes counts, here and in `ended`.
+        ended: How many of them have ended.
     """
 
     def __init__(self, path: Path, late_after_s: float = LATE_AFTER_S) -> None:
         self._path = path
         self._late_after_s = late_after_s
-        self._begun = self._ended = 0
+        self.begun = self.ended = 0
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -79,19 +80,10 @@ class Waiting:
         if self._thread is not None:
             self._thread.join()
 
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        """Mark a write for as long as the context lasts."""
-        self._begun += 1
-        try:
-            yield
-        finally:
-            self._ended += 1
-
     def _watch(self) -> None:
         before, rounds = -1, 0
         while not self._closed.wait(self._late_after_s):
-            under_way = self._begun if self._begun != self._ended else -1
+            under_way = self.begun if self.begun != self.ended else -1
             late = under_way != -1 and under_way == before
             rounds = rounds + 1 if late else 0
             if late and rounds % _TOLD_EVERY == 1:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import select, update
 
-from pipeline.clock import timestamp
+from pipeline.clock import milliseconds, timestamp
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.access import Access
 from pipeline.ledger.chain import Chain, follow_trail
@@ -247,4 +247,4 @@ class Ledger(Access):
 
     def now_ms(self) -> int:
         """Give the wall clock's time in whole milliseconds since 1970 (UTC)."""
-        return int(self.clock.now().timestamp() * 1000)
+        return milliseconds(self.clock)

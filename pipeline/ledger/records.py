@@ -120,7 +120,6 @@ class Intent(NamedTuple):
     attempt_id: int
     row_id: int
     number: int
-    at_ms: int
 
 
 class Settlement(NamedTuple):
@@ -136,7 +135,6 @@ class Settlement(NamedTuple):
     vault_code: str | None
     request_id: str | None
     latency_us: int
-    at_ms: int
     token: Token | None = None
 
 
@@ -171,7 +169,6 @@ class AttachIntent(NamedTuple):
     attempt_id: int
     row_id: int
     number: int
-    at_ms: int
     customer: int
     step: AttemptStep = AttemptStep.ATTACH
     makes_customer: bool = False
@@ -208,7 +205,6 @@ class AttachSettlement(NamedTuple):
     vault_code: str | None
     request_id: str | None
     latency_us: int
-    at_ms: int
     card_id: str | None = None
     is_default: bool | None = None
     found: CustomerFound | None = None
@@ -220,7 +216,6 @@ class Retirement(NamedTuple):
 
     row_id: int
     reason: str
-    at_ms: int
 
 
 class RowRefusal(NamedTuple):
@@ -234,4 +229,4 @@ class RowRefusal(NamedTuple):
 Entry = (
     Intent | Settlement | AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
 )
-"""Whatever may stand in a batch."""
+"""Whatever may stand in a batch; it is dated when the batch is written."""

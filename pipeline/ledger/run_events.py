@@ -72,9 +72,9 @@ class RunEvents:
         """Count outcomes that have become durable, for the next entry."""
         self._outcomes.update([item.kind._value_ for item in settled])
 
-    def due(self) -> Entry | None:
-        """Give the entry that the next commit is to hold, or None."""
-        limits = self._news(self._ledger.now_ms())
+    def due(self, at_ms: int) -> Entry | None:
+        """Give the entry that the commit of this moment is to hold, or None."""
+        limits = self._news(at_ms)
         if self._outcomes.total() >= OUTCOMES_AN_EVENT:
             return Entry(dict(self._outcomes), limits)
         return None if limits is None else Entry({}, limits)
@@ -94,12 +94,12 @@ class RunEvents:
             )
         put(connection, LAST_GOOD_RATE, repr(self._good_rate()))
 
-    def entered(self, entry: Entry) -> None:
+    def entered(self, entry: Entry, at_ms: int) -> None:
         """Take note that an entry is durable: what it told is not told again."""
         self._outcomes.subtract(entry.outcomes)
         self._outcomes = +self._outcomes
         if entry.limits is not None:
-            self._told, self._told_ms = entry.limits, self._ledger.now_ms()
+            self._told, self._told_ms = entry.limits, at_ms
 
     def close(self) -> None:
         """Write what has not been written yet.
@@ -111,7 +111,7 @@ class RunEvents:
         entry = Entry(dict(self._outcomes), limits if limits != self._told else None)
         with self._ledger.transaction() as connection:
             self.enter(connection, entry)
-        self.entered(entry)
+        self.entered(entry, self._ledger.now_ms())
 
     def _news(self, ms: int) -> Limits | None:
         """Give the limits in force if they are worth an entry by now."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
+from pipeline.clock import milliseconds
 from pipeline.ledger.attaching import net_open, write_attaching
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.records import AttachIntent, AttemptStep, Claim, Intent, Settlement
 from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
-from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE
-from pipeline.ledger.sqlite.batches import Batches, TokenDoubled
+from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE, Batches, TokenDoubled
 from pipeline.ledger.sqlite.streaming import selected
 from pipeline.model import OPEN_STATES, OutcomeKind, RowState
 
@@ -45,6 +45,7 @@ class Settling:
         self, ledger: Ledger, in_flight_max: int, run_events: RunEvents | None = None
     ) -> None:
         self._ledger = ledger
+        self._clock = ledger.clock
         self._events = run_events
         self._in_flight_max = in_flight_max
         self._open = 0
@@ -100,7 +101,7 @@ class Settling:
         """Make the intent for a row's next attempt; it counts once it is applied."""
         attempt_id = self._next_attempt
         self._next_attempt += 1
-        return Intent(attempt_id, row_id, number, self._ledger.now_ms())
+        return Intent(attempt_id, row_id, number)
 
     def attach_intent(
         self,
@@ -114,20 +115,14 @@ class Settling:
         """Make the intent for a request about a row's card; it counts once it is applied."""
         attempt_id = self._next_attempt
         self._next_attempt += 1
-        return AttachIntent(
-            attempt_id, row_id, number, self._ledger.now_ms(), customer, step, makes_customer
-        )
+        return AttachIntent(attempt_id, row_id, number, customer, step, makes_customer)
 
     def give_room(self) -> bool:
         """Give up the room that was kept for answers; tell whether there was any."""
         return self._ledger.reserve.free()
 
-    def now_ms(self) -> int:
-        """Give the ledger's wall clock in milliseconds."""
-        return self._ledger.now_ms()
-
     def apply(self, batch: Sequence[Entry]) -> list[int]:
-        """Make a batch durable in one commit.
+        """Make a batch durable in one commit; all of it is dated when that begins.
 
         Outcomes of tokens count before what is said of cards and customers, and that before new
         intents, whatever their order in the batch: so a token's outcome and the first intent to
@@ -144,16 +139,19 @@ class Settling:
         intents = [item for item in batch if isinstance(item, Intent)]
         settled = [item for item in batch if isinstance(item, Settlement)]
         others = [item for item in batch if not isinstance(item, Intent | Settlement)]
-        still_open = self._open + len(intents) - len(settled) + net_open(others)
+        still_open = self._open + len(intents) - len(settled)
+        if others:
+            still_open += net_open(others)
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
+        at_ms = milliseconds(self._clock)
         frozen: list[int] = []
         try:
-            self._write(settled, others, intents)
+            self._write(settled, others, intents, at_ms)
         except TokenDoubled:
             with self._ledger.transaction() as connection:
                 settled, frozen = _freeze_doubled(self._ledger, connection, settled)
-                self._write_in(connection, settled, others, intents)
+                self._write_in(connection, settled, others, intents, at_ms)
         self._open = still_open
         if self._events is not None:
             self._events.count(settled)
@@ -162,20 +160,24 @@ class Settling:
         return frozen
 
     def _write(
-        self, settled: list[Settlement], others: list[AttachEntry], intents: list[Intent]
+        self,
+        settled: list[Settlement],
+        others: list[AttachEntry],
+        intents: list[Intent],
+        at_ms: int,
     ) -> None:
         """Write a batch as one statement, or in a transaction where it needs company."""
         run_events = self._events
-        entry = None if run_events is None else run_events.due()
+        entry = None if run_events is None else run_events.due(at_ms)
         if entry is None and not others and len(settled) + len(intents) <= ROWS_AT_ONCE:
-            self._batches.commit(settled, intents)
+            self._batches.commit(settled, intents, at_ms)
             return
         with self._ledger.transaction() as connection:
             if run_events is not None and entry is not None:
                 run_events.enter(connection, entry)
-            self._write_in(connection, settled, others, intents)
+            self._write_in(connection, settled, others, intents, at_ms)
         if run_events is not None and entry is not None:
-            run_events.entered(entry)
+            run_events.entered(entry, at_ms)
 
     def _write_in(
         self,
@@ -183,15 +185,16 @@ class Settling:
         settled: Sequence[Settlement],
         others: Sequence[AttachEntry],
         intents: Sequence[Intent],
+        at_ms: int,
     ) -> None:
         if not others:
-            self._batches.write(settled, intents)
+            self._batches.write(settled, intents, at_ms)
             return
         if settled:
-            self._batches.write(settled, [])
-        write_attaching(connection, others, self._ledger.epoch)
+            self._batches.write(settled, [], at_ms)
+        write_attaching(connection, others, self._ledger.epoch, at_ms)
         if intents:
-            self._batches.write([], intents)
+            self._batches.write([], intents, at_ms)
 
 
 def _freeze_doubled(

@@ -83,7 +83,6 @@ class AttachRecording:
             vault_code=outcome.vault_code,
             request_id=outcome.request_id,
             latency_us=0,
-            at_ms=self._commit.now_ms(),
             card_id=card.card_id if is_attached else None,
             is_default=card.is_default if is_attached else None,
         )

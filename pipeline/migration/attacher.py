@@ -284,7 +284,7 @@ class Attacher:
             return AttachEnd.SETTLED
         if verdict.then is Then.NEW_TOKEN:
             reason = AttachCode.TOKEN_GONE.value
-            self._commit.settle(Retirement(card.row_id, reason, self._commit.now_ms()))
+            self._commit.settle(Retirement(card.row_id, reason))
             return AttachEnd.NEW_TOKEN
         return AttachEnd.LEFT if verdict.code is None else AttachEnd.SETTLED
 

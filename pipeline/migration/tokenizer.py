@@ -269,7 +269,6 @@ class Tokenizer:
             vault_code=outcome.vault_code,
             request_id=outcome.request_id,
             latency_us=int(took_s * 1_000_000),
-            at_ms=int(self._clock.now().timestamp() * 1000),
             token=outcome.token if transition.state is RowState.TOKENIZED else None,
         )
         if settlement.token is not None and card.attaching is not None and self._attach_step:

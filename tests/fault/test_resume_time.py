@@ -60,7 +60,6 @@ def settle_first(folder, count):
                     vault_code=None,
                     request_id=None,
                     latency_us=1_000,
-                    at_ms=intent.at_ms,
                     token=Token(
                         token_id=f"tokn_test_{claim.id}",
                         card_id=f"card_test_{claim.id}",

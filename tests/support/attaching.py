@@ -124,7 +124,6 @@ class Carrying:
             vault_code=None,
             request_id=None,
             latency_us=1_000,
-            at_ms=self.ledger.now_ms(),
             token=token,
         )
 

@@ -189,7 +189,6 @@ class Builder:
             vault_code=more.get("vault_code"),
             request_id=f"req-{intent.attempt_id}",
             latency_us=latency,
-            at_ms=self.ledger.now_ms(),
             token=more.get("token"),
         )
 

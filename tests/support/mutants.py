@@ -43,7 +43,7 @@ def commit_after_send():
 
     def settle_both(self, settlement):
         number = settlement.attempt_id
-        intent = settling.Intent(number, settlement.row_id, 1, settlement.at_ms)
+        intent = settling.Intent(number, settlement.row_id, 1)
         self._queue.append(((intent,), None))
         self._wake()
         asyncio.get_running_loop().call_later(0.05, settle, self, settlement)

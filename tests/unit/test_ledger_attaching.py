@@ -67,7 +67,6 @@ class Journey:
                 vault_code=None,
                 request_id=None,
                 latency_us=1_000,
-                at_ms=self.ledger.now_ms(),
                 token=self.builder._token(claims[n]),
             )
             for n, intent in intents.items()
@@ -95,7 +94,6 @@ class Journey:
             vault_code=None,
             request_id="req-1",
             latency_us=2_000,
-            at_ms=self.ledger.now_ms(),
             card_id=f"card_test_{intent.row_id}" if attached else None,
             **more,
         )
@@ -244,7 +242,7 @@ def test_a_token_that_is_gone_is_retired_and_its_row_planned_again(journey):
     journey.settle(
         intent, AttachState.UNATTACHED, kind=OutcomeKind.DECLINED, code="attach_token_gone"
     )
-    journey.settling.apply([Retirement(intent.row_id, "gone", journey.ledger.now_ms())])
+    journey.settling.apply([Retirement(intent.row_id, "gone")])
     assert journey.claims()[1].token_id is None
     (second,) = journey.tokenize(1)
     journey.settling.apply([second])
@@ -260,7 +258,7 @@ def test_a_retired_tokens_id_given_again_freezes_the_row(journey):
     """It was another card's once, or the vault gives ids twice: both are for an operator."""
     (token,) = journey.tokenize(1)
     journey.settling.apply([token])
-    journey.settling.apply([Retirement(token.row_id, "gone", journey.ledger.now_ms())])
+    journey.settling.apply([Retirement(token.row_id, "gone")])
     (second,) = journey.tokenize(2)
     frozen = journey.settling.apply(
         [second._replace(token=second.token._replace(token_id=token.token.token_id))]

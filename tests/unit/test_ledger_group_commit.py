@@ -23,10 +23,7 @@ class Recorder:
     said: list = field(default_factory=list)
 
     def intent(self, row_id, number):
-        return Intent(row_id, row_id, number, 0)
-
-    def now_ms(self):
-        return 0
+        return Intent(row_id, row_id, number)
 
     def apply(self, batch):
         if self.fail_at == len(self.batches):
@@ -59,7 +56,7 @@ def test_intents_queued_together_share_a_commit(run):
     run(scenario, recorder)
 
     assert [row for batch in recorder.batches for row in batch] == [
-        Intent(row, row, 1, 0) for row in range(8)
+        Intent(row, row, 1) for row in range(8)
     ]
     assert len(recorder.batches) <= 2
 
@@ -92,7 +89,7 @@ def test_a_settlement_is_durable_before_an_intent_queued_after_it(run):
         await commit.intend(2, 1)
         return [item for batch in recorder.batches for item in batch]
 
-    assert run(scenario, recorder) == ["outcome of row 1", Intent(2, 2, 1, 0)]
+    assert run(scenario, recorder) == ["outcome of row 1", Intent(2, 2, 1)]
 
 
 def test_an_intent_is_not_given_before_its_commit_ended(run):
@@ -106,7 +103,7 @@ def test_an_intent_is_not_given_before_its_commit_ended(run):
             await asyncio.sleep(0)
         return await waiting
 
-    assert run(scenario, recorder) == Intent(1, 1, 1, 0)
+    assert run(scenario, recorder) == Intent(1, 1, 1)
 
 
 def test_after_a_failed_commit_nothing_is_written_any_more(run):
@@ -128,7 +125,7 @@ def test_after_a_failed_commit_nothing_is_written_any_more(run):
     told = run(scenario, recorder)
 
     assert all(isinstance(one, LocalStorageFailed) for one in told)
-    assert recorder.batches == [[Intent(1, 1, 1, 0)]]
+    assert recorder.batches == [[Intent(1, 1, 1)]]
 
 
 def test_no_slot_may_send_once_a_later_batch_has_failed(run):
@@ -240,7 +237,7 @@ def test_a_thread_that_takes_no_more_work_is_told_to_whoever_waits(run):
 
     run(scenario, recorder)
 
-    assert recorder.batches == [[Intent(1, 1, 1, 0)], [0], [1], [2]]
+    assert recorder.batches == [[Intent(1, 1, 1)], [0], [1], [2]]
 
 
 def test_a_thread_that_was_closed_at_rest_is_told_as_well(run):

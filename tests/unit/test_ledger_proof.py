@@ -188,15 +188,15 @@ def attach(builder, settling, commits):
     commits.take("owned sent")
     settling.apply([*tokens, *requests])
     commits.take("tokens and requests")
-    settling.apply([attached(builder, request) for request in requests])
+    settling.apply([attached(request) for request in requests])
     commits.take("attached")
     with builder.ledger.look() as look:
         left = look.attachable(export.first_id, export.last_id)
-    settling.apply([Retirement(c.row_id, "gone", 1) for c in left])
+    settling.apply([Retirement(c.row_id, "gone") for c in left])
     commits.take("retired")
 
 
-def attached(builder, request):
+def attached(request):
     gone = request.row_id % 8 == 1
     found = CustomerFound(request.customer, CustomerState.MADE, f"cust_test_{request.customer}")
     return AttachSettlement(
@@ -211,7 +211,6 @@ def attached(builder, request):
         vault_code=None,
         request_id=None,
         latency_us=1,
-        at_ms=builder.ledger.now_ms(),
         card_id=None if gone else f"card_test_{request.row_id}",
         found=found if request.makes_customer else None,
     )

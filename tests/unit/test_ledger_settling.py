@@ -50,7 +50,6 @@ def answered(builder, intent, claim, token_id=None):
         None,
         None,
         1_000,
-        builder.ledger.now_ms(),
         token,
     )
 

@@ -1,8 +1,11 @@
-"""Defines the view that a batch is inserted into, and the triggers that take it apart row by row.
+"""Writes a batch of intents and settlements as one statement, which triggers take apart row by row.
 
-They belong to one connection and are no part of the file: whichever program opens a ledger brings
-its own. Every row of a batch is checked against where the ledger has it; one that does not fit
-undoes the whole statement.
+A driver lets go of the interpreter lock for every step of a statement and has to win it back from
+the event loop, which under load takes longer than the step. So a whole batch is one `INSERT` into
+a view; the triggers behind it check and write inside SQLite, and as a transaction of its own the
+statement begins, commits and syncs in a single call. A row that is not where the ledger has it
+undoes the whole statement. View and triggers belong to one connection and are no part of the file:
+whichever program opens a ledger brings its own.
 """
 
 # Only names of our own schema, and our own words, are put together here; values come as marks.
@@ -10,14 +13,17 @@ undoes the whole statement.
 
 from __future__ import annotations
 
+import sqlite3
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pipeline.ledger.epoch import OVERTAKEN
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.epoch import OVERTAKEN, overtaken
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.model import Token
@@ -41,19 +47,20 @@ _SETTLEMENT_COLUMNS: Final = (
 _TOKEN_COLUMNS: Final = (
     *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
 )
-COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
+_COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
 # For None the driver looks for an adapter first, four times the cost of a number; so 0 stands for
 # what is absent.
 _NO_SETTLEMENT: Final = (0,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
 _NO_TOKEN: Final = (0,) * len(_TOKEN_COLUMNS)
-NOTHING: Final = (0,) * len(COLUMNS)
-_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+_NOTHING: Final = (0,) * len(_COLUMNS)
+_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
+_VALUES_AT_ONCE: Final = ROWS_AT_ONCE * len(_COLUMNS)
 
 MOVED: Final = "a row of the ledger was not where this run had left it"
 DOUBLED: Final = "a token id was given twice"
 
 _VIEW: Final = (
-    f"CREATE TEMP VIEW IF NOT EXISTS batch AS SELECT {', '.join(f'NULL AS {c}' for c in COLUMNS)}"
+    f"CREATE TEMP VIEW IF NOT EXISTS batch AS SELECT {', '.join(f'NULL AS {c}' for c in _COLUMNS)}"
 )
 REFUSE_OVERTAKEN: Final = f"""
     SELECT RAISE(ABORT, '{OVERTAKEN}')
@@ -101,7 +108,89 @@ _TRIGGERS: Final = {
 }
 
 
-def create_batch_view(driver: sqlite3.Connection) -> None:
+class TokenDoubled(Exception):
+    """A token id of the batch is known already, or stands in it twice."""
+
+
+class Batches:
+    """Writes what happened to many rows.
+
+    Args:
+        writing: Gives the driver's connection for as long as a statement takes.
+        epoch: The run's epoch; it stands beside everything that is written.
+    """
+
+    def __init__(
+        self, writing: Callable[[], AbstractContextManager[sqlite3.Connection]], epoch: int
+    ) -> None:
+        self._writing = writing
+        self._epoch = epoch
+        with writing() as driver:
+            _create_view(driver)
+
+    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        Raises:
+            AssertionError: A transaction is open, or the batch is too long for one statement.
+        """
+        with self._writing() as driver:
+            if driver.in_transaction or len(settled) + len(intents) > ROWS_AT_ONCE:
+                raise AssertionError("this batch would not be a transaction of its own")
+            self._insert(driver, settled, intents, at_ms)
+
+    def write(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
+
+        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
+
+        Raises:
+            LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
+            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
+            VerificationFailed: A row is not where this run left it, or a later run took over;
+                nothing of the batch happened.
+        """
+        with self._writing() as driver:
+            self._insert(driver, settled, intents, at_ms)
+
+    def _insert(
+        self,
+        driver: sqlite3.Connection,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+    ) -> None:
+        epoch = self._epoch
+        values: list[object] = []
+        for settlement in settled:
+            values += _settlement_row(settlement, epoch, at_ms)
+        for intent in intents:
+            values += _intent_row(intent, epoch, at_ms)
+        values += _NOTHING * (-(len(settled) + len(intents)) % ROWS_STEP)
+        try:
+            for start in range(0, len(values), _VALUES_AT_ONCE):
+                part = values[start : start + _VALUES_AT_ONCE]
+                # `execute` would let go of the interpreter lock once more, for the last row's id.
+                driver.executemany(_insert_of(len(part) // len(_COLUMNS)), (part,))
+        except sqlite3.IntegrityError as refusal:
+            raise _translated(refusal) from None
+
+
+def _translated(refusal: sqlite3.IntegrityError) -> Exception:
+    """Give our own error for a trigger's refusal; any other rule's is `ledger_trouble`'s to tell."""
+    words = str(refusal)
+    if words == DOUBLED:
+        return TokenDoubled()
+    if words == OVERTAKEN:
+        return overtaken()
+    if words == MOVED:
+        return VerificationFailed(
+            MOVED, next_step="Look for a second program that writes to this folder."
+        )
+    return refusal
+
+
+def _create_view(driver: sqlite3.Connection) -> None:
     """Make the view and its triggers known to a connection, if it does not know them yet."""
     driver.execute(_VIEW)
     for name, (condition, body) in _TRIGGERS.items():
@@ -112,24 +201,24 @@ def create_batch_view(driver: sqlite3.Connection) -> None:
 
 
 @lru_cache(ROWS_AT_ONCE // ROWS_STEP)
-def insert_of(rows: int) -> str:
-    """Give the statement for so many rows, its marks in the order of `COLUMNS`."""
+def _insert_of(rows: int) -> str:
+    """Give the statement for so many rows, its marks in the order of `_COLUMNS`."""
     return f"INSERT INTO batch VALUES {', '.join([_ROW] * rows)}"
 
 
-def intent_row(intent: Intent, epoch: int) -> tuple[object, ...]:
-    """Give the values of an intent in the order of `COLUMNS`."""
-    attempt_id, row_id, number, at_ms = intent
+def _intent_row(intent: Intent, epoch: int, at_ms: int) -> tuple[object, ...]:
+    """Give the values of an intent in the order of `_COLUMNS`."""
+    attempt_id, row_id, number = intent
     return (_INTENT, attempt_id, row_id, at_ms, epoch, number, *_NO_SETTLEMENT)
 
 
-def settlement_row(item: Settlement, epoch: int) -> tuple[object, ...]:
-    """Give the values of a settlement in the order of `COLUMNS`."""
+def _settlement_row(item: Settlement, epoch: int, at_ms: int) -> tuple[object, ...]:
+    """Give the values of a settlement in the order of `_COLUMNS`."""
     return (
         _OUTCOME_ONLY if item.token is None else _OUTCOME_AND_TOKEN,
         item.attempt_id,
         item.row_id,
-        item.at_ms,
+        at_ms,
         epoch,
         0,
         # `.value` is a property in Python, a call for each row.

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Executable
 
-    from pipeline.errors import CardferryError
 
 LOOKING_WAITS_MS: Final = 30_000
 WRITING_WAITS_MS: Final = 2_000_000_000
 """Three weeks: who holds the ledger is no trouble of the disk, and answers wait in memory."""
+DATABASE_ERRORS: Final = (sqlite3.Error, SQLAlchemyError)
 _DAMAGE: Final = ("malformed", "not a database", "corrupt")
 
 
@@ -138,16 +138,23 @@ def ledger_trouble() -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
-        raise _translated(error.orig) from None
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
+        raise in_our_words(error) from None
+
+
+def in_our_words(error: Exception) -> CardferryError:
+    """Give our own error for one of `DATABASE_ERRORS`; what is ours already stays as it is."""
+    if isinstance(error, CardferryError):
+        return error
+    if isinstance(error, DBAPIError):
+        return _translated(error.orig)
+    if isinstance(error, sqlite3.Error):
         # Statements that go straight to the driver bring its own errors.
-        raise _translated(error) from None
-    except SQLAlchemyError as error:
-        raise VerificationFailed(
-            f"the ledger holds what Cardferry never writes ({type(error).__name__})",
-            next_step="Keep the folder as it is; restore the ledger from a backup.",
-        ) from None
+        return _translated(error)
+    return VerificationFailed(
+        f"the ledger holds what Cardferry never writes ({type(error).__name__})",
+        next_step="Keep the folder as it is; restore the ledger from a backup.",
+    )
 
 
 def _translated(error: BaseException | None) -> CardferryError:
