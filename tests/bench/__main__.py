@@ -65,7 +65,8 @@ def pipeline(url, folder, export, rows, in_flight):
     out = Path(tempfile.mkdtemp(dir=folder)) / "out"
     config = settings(folder, url, f"in_flight_max = {in_flight}", "chunk_rows = 5000")
     before, started = _cpu_s(), time.perf_counter()
-    cardferry("run", export, "-c", config, "-o", out, "--set", "flow.rate_per_s=1000000", "-q")
+    words = ["run", export, "-c", config, "-o", out, "--set", "flow.rate_per_s=1000000", "-q"]
+    cardferry(*words, afresh=True)
     seconds, cpu_s = time.perf_counter() - started, _cpu_s() - before
     assert pq.read_metadata(out / "mapping.parquet").num_rows == rows
     report = json.loads((out / "report.json").read_text("utf-8"))

@@ -121,7 +121,7 @@ def test_publish_writes_the_same_bytes_from_the_ledger_alone(tmp_path, vault):
     for name in before:
         (out / name).unlink()
 
-    cardferry("publish", out)
+    cardferry("publish", out, afresh=True)
 
     after = {p.name: p.read_bytes() for p in out.iterdir() if not p.name.startswith((".", "led"))}
     assert before == after

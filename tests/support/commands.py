@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.support.cards import card_number
+from tests.support.crash import zygote
 from tests.support.exports import by_sequoia, keyring
 
 ROOT = Path(__file__).parents[2]
@@ -28,22 +30,42 @@ class Done:
         return json.loads(self.out)
 
 
-def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120):
-    """Run a command; the exit code is asserted, with what it said as the failure's message."""
+def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120, afresh=False):
+    """Run a command; the exit code is asserted, with what it said as the failure's message.
+
+    It is a process of its own, forked from one that has loaded the program already; with `afresh`
+    it is started from nothing, as it is where a variable speaks to Python itself.
+    """
+    everything = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    to_python = any(name.startswith(("PYTHON", "LANG", "LC_", "TZ")) for name in environment or {})
+    # The zygote tells one thread how its commands end.
+    aside = threading.current_thread() is not threading.main_thread()
+    run = _started if afresh or to_python or aside else _forked
+    done = run(arguments, everything, cwd or Path.cwd(), timeout)
+    said = f"exit code {done.code}\n{done.out}\n{done.err}"
+    assert code is None or done.code == code, said
+    assert "Traceback" not in said, said
+    return done
+
+
+def _started(arguments, environment, folder, timeout):
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
-        cwd=cwd,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        env=environment,
     )
-    said = f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert code is None or done.returncode == code, said
-    assert "Traceback" not in said, said
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _forked(arguments, environment, folder, timeout):
+    started, errors = zygote().begin(arguments, environment, folder)
+    ended = started.wait(timeout)
+    return Done(ended.code, ended.said, errors.read_text("utf-8"))
 
 
 def started(*arguments, environment=None):

@@ -95,7 +95,31 @@ class Zygote:
             "environment": environment or {},
             "limits": limits or {},
             "said": str(said),
+            "errors": None,
         }
+        return self._begin(job, said)
+
+    def begin(self, arguments, environment, folder):
+        """Start a command as `python -m pipeline` would be; give it and its standard error's file.
+
+        Args:
+            arguments: Its words.
+            environment: All of its variables.
+            folder: Where it starts.
+        """
+        self._serial += 1
+        said, errors = (self._folder / f"{self._serial}-{name}" for name in ("out", "err"))
+        said.touch(0o600)
+        job = {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": environment,
+            "folder": str(folder),
+            "said": str(said),
+            "errors": str(errors),
+        }
+        return self._begin(job, said), errors
+
+    def _begin(self, job, said):
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
         self._process.stdin.flush()
         return Started(self, self._until("started"), said)

@@ -14,13 +14,19 @@ import signal
 import sys
 import traceback
 
+LOADED_ON_DEMAND = (
+    *("jinja2", "orjson", "pandas", "pipeline.cli.results_console", "pipeline.migration.reach"),
+    *("pipeline.migration.send", "pipeline.sandbox.serve"),
+)
+
 
 def main():
     from pipeline import cli  # noqa: PLC0415 - what is imported here is imported once for all.
 
     for command in cli.COMMANDS:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(f"pipeline.cli.{command}")
+        importlib.import_module(f"pipeline.cli.{command.replace('-', '_')}")
+    for name in LOADED_ON_DEMAND:
+        importlib.import_module(name)
     signal.signal(signal.SIGCHLD, _tell_ended)
     # Tests that were started by nohup must not make commands that ignore a closed terminal.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -29,7 +35,10 @@ def main():
         job = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _become(job, cli)
+            if job["errors"]:
+                _begin_as_always(job)
+            else:
+                _become(job, cli)
         _tell({"started": pid})
 
 
@@ -46,6 +55,22 @@ def _tell_ended(_number, _frame):
         if pid == 0:
             return
         _tell({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _begin_as_always(job):
+    """Turn a forked child into `python -m pipeline`, from its first line to Python's own ending."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.chdir(job["folder"])
+    for place, name in enumerate((os.devnull, job["said"], job["errors"])):
+        opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, place)
+    os.closerange(3, 64)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    sys.argv = ["cardferry", *job["arguments"]]
+    from pipeline.__main__ import main as begin  # noqa: PLC0415 - as a command does.
+
+    begin()
 
 
 def _become(job, cli):
