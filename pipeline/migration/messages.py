@@ -8,7 +8,6 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import orjson
 
 from pipeline.logs import EventLog, Word
@@ -16,6 +15,7 @@ from pipeline.logs import EventLog, Word
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import httpx
     from pydantic import SecretStr
 
 log = EventLog("watch")
@@ -107,6 +107,8 @@ class Messenger:
         self._waiting.put(message)
 
     def _work(self) -> None:
+        import httpx  # noqa: PLC0415 - most commands tell nobody.
+
         given_up = self._given_up
         with httpx.Client(timeout=ATTEMPT_TIMEOUT_S, follow_redirects=False) as client:
             while (message := self._waiting.get()) is not None:
@@ -120,6 +122,8 @@ class Messenger:
 
     def _is_settled(self, client: httpx.Client, message: Message) -> bool:
         """Tell it once; say whether that is settled, for good or as refused for good."""
+        import httpx  # noqa: PLC0415 - as above.
+
         try:
             if message.body is None:
                 answer = client.get(message.url)
