@@ -52,6 +52,7 @@ OF_THE_KEY: Final = (
     Verdict.PASSPHRASE_NEEDED,
     Verdict.WRONG_PASSPHRASE,
     Verdict.KEY_LOCKED,
+    Verdict.CARD_MISSING,
     Verdict.GPG_MISSING,
     Verdict.BEYOND_SEQUOIA,
     Verdict.SIGNATURE_UNJUDGED,

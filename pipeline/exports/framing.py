@@ -1,4 +1,4 @@
-"""Finds the end of a binary OpenPGP message, so that nothing after it is dropped or misjudged.
+"""Finds the end of a binary message, so that nothing after it is dropped or misjudged.
 
 Engines stop at the end of the encrypted packet, or take what follows for damage. The lengths of
 packets lie open, so the end is known without a key.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _ENCRYPTED: Final = frozenset({9, 18, 20})
+_AGE_HEADER: Final = b"age-encryption.org/v1\n-> "
 _BLANKS: Final = b" \t\r\n"
 
 
@@ -29,6 +30,33 @@ def binary_message(blocks: Iterable[bytes]) -> Iterator[bytes]:
     for block in blocks:
         framing.add(block)
         yield block
+
+
+def age_file(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Give a binary age file's blocks as they are, until a second file begins in them.
+
+    Nothing tells where the first ends but the key; its magic line tells where another begins.
+
+    Raises:
+        Refused: `TRAILING` when a second age file follows.
+    """
+    before = b""
+    for block in blocks:
+        # The first byte is left out, and with it the file's own header.
+        seen = before + block if before else block[1:]
+        if _AGE_HEADER in seen:
+            raise Refused(Verdict.TRAILING, "another age file")
+        before = seen[1 - len(_AGE_HEADER) :]
+        yield block
+
+
+def named_rest(rest: bytes) -> str:
+    """Say what follows a message, in words."""
+    if not rest.strip(_BLANKS):
+        return "blanks or line ends"
+    if not rest.strip(b"\0" + _BLANKS):
+        return "NUL bytes"
+    return "another message" if rest[0] & 0x80 else "other bytes"
 
 
 class _Framing:
@@ -51,7 +79,7 @@ class _Framing:
                 at += step
                 continue
             if self._tag in _ENCRYPTED and not (self._partial or self._header):
-                raise Refused(Verdict.TRAILING, _named(block[at:]))
+                raise Refused(Verdict.TRAILING, named_rest(block[at:]))
             self._header += block[at : at + 1]
             at += 1
             self._read_header()
@@ -93,11 +121,3 @@ class _Framing:
 
     def _start_body(self, size: int, *, partial: bool) -> None:
         self._left, self._partial, self._header = size, partial, b""
-
-
-def _named(rest: bytes) -> str:
-    if not rest.strip(_BLANKS):
-        return "blanks or line ends"
-    if not rest.strip(b"\0"):
-        return "NUL bytes"
-    return "another message" if rest[0] & 0x80 else "other bytes"

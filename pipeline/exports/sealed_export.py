@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pipeline.exports.decryptor.process import Decryptor
 from pipeline.exports.engine import OF_THE_ENGINE, OF_THE_KEY, most_telling, prepared, ways
+from pipeline.exports.framing import named_rest
 from pipeline.exports.keys import EnvelopeKeys
 from pipeline.exports.limits import Growth, Limits
 from pipeline.exports.packing.unpack import Unpacking
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from pipeline.exports.engine import Way
     from pipeline.exports.keys import KeyPlace
+
+_CHANCE_BLANKS: Final = 2
 
 __all__ = ["EnvelopeKeys", "ExportFile", "Limits", "Origin", "PlainBlocks", "SealedExport"]
 
@@ -256,6 +259,8 @@ class SealedExport:
                 growth.judge(plain_bytes)
                 yield block
             answer = decryptor.end()
+        if answer.verdict is Verdict.DAMAGED:
+            raise self._damage(way)
         if answer.verdict is not Verdict.OK:
             raise Refused(answer.verdict)
         if not digest.complete:
@@ -263,3 +268,20 @@ class SealedExport:
             raise Refused(Verdict.DAMAGED)
         engine = "age" if request.engine == "age_passphrase" else request.engine
         return Origin(answer.key, answer.signer, engine)
+
+    def _damage(self, way: Way) -> Refused:
+        """Tell an age file that only has blanks behind its end from one that was changed."""
+        tail = self._export.blank_tail() if self.kind == "age" else b""
+        # The file itself may end with a blank by chance, and that one belongs to it.
+        for size in range(len(tail), max(0, len(tail) - _CHANCE_BLANKS), -1):
+            if self._opens_without(size, way):
+                return Refused(Verdict.TRAILING, named_rest(tail[-size:]))
+        return Refused(Verdict.DAMAGED)
+
+    def _opens_without(self, size: int, way: Way) -> bool:
+        with prepared(way, self._keys) as request:
+            shorter = self._export.without_tail(size)
+            with Decryptor(request, shorter, stall_s=self._limits.stall_s) as decryptor:
+                while decryptor.read():
+                    pass
+                return decryptor.end().verdict is Verdict.OK

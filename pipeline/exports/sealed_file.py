@@ -18,7 +18,7 @@ from pipeline.cards.detect import contains_pan
 from pipeline.errors import CardferryError, ExportRefused, KeyUnusable, LocalStorageFailed
 from pipeline.exports.armor import armored_message, unwrapped
 from pipeline.exports.container import Kind, kind_of
-from pipeline.exports.framing import binary_message
+from pipeline.exports.framing import age_file, binary_message
 from pipeline.exports.verdict import OF_OUR_KEY, WORDS, Refused, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES: Final = 2**20
 """How much of a file is read, hashed and compared at a time."""
+
+
+_TAIL_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,19 @@ class OpenExport:
         blocks = self.blocks(digest)
         if self.head.lstrip().startswith(b"-----BEGIN"):
             return armored_message(blocks)
-        return binary_message(blocks) if self.kind == "openpgp" else blocks
+        return binary_message(blocks) if self.kind == "openpgp" else age_file(blocks)
+
+    def blank_tail(self) -> bytes:
+        """Give the blanks and NUL bytes at the file's end; a sealed file may end so by chance."""
+        end = self._read(_TAIL_BYTES, max(0, self._opened.st_size - _TAIL_BYTES))
+        return end[len(end.rstrip(b"\0 \t\r\n")) :]
+
+    def without_tail(self, size: int) -> Iterator[bytes]:
+        """Read the file but for its last bytes, without a digest: to find a reason, not rows."""
+        at, end = 0, self._opened.st_size - size
+        while block := self._read(min(BLOCK_BYTES, end - at), at):
+            at += len(block)
+            yield block
 
     def describe(self, digest: BlockDigest) -> ExportFile:
         """Give what is known once `digest` has seen every block."""

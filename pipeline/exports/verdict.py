@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     SSH_KEY_UNUSABLE = auto()
     WRONG_KEY = auto()
     KEY_LOCKED = auto()
+    CARD_MISSING = auto()
     BEYOND_SEQUOIA = auto()
     PASSPHRASE_NEEDED = auto()
     WRONG_PASSPHRASE = auto()
@@ -100,6 +101,10 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
         "its key in gpg is locked, and nobody can be asked for the passphrase here",
         "Unlock it (gpg --decrypt any message to it in a terminal), or set `export.passphrase`.",
     ),
+    Verdict.CARD_MISSING: (
+        "the card or token that holds its key is not there or not ready",
+        "Put it in, see what `gpg --card-status` says, and run the same command again.",
+    ),
     Verdict.BEYOND_SEQUOIA: (
         "Sequoia does not open it: an unusual cipher, curve or packet, or a key that is expired",
         'Install gpg, which opens most of these, with `export.engine = "auto"`.',
@@ -134,7 +139,7 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
         "Ask for one message a file; of a stray byte at the end, remove it and try again.",
     ),
     Verdict.TRUNCATED: ("it is cut short", _AGAIN),
-    Verdict.DAMAGED: ("it was changed or cut short on its way", _AGAIN),
+    Verdict.DAMAGED: ("it was changed, cut short or added to on its way", _AGAIN),
     Verdict.UNSIGNED: (
         "it is not signed, and `export.signers` asks for a signature",
         "Ask the sender to sign it (gpg --sign --encrypt).",
@@ -224,10 +229,13 @@ OF_OUR_KEY: Final = frozenset(
         Verdict.KEY_UNUSABLE,
         Verdict.SSH_KEY_UNUSABLE,
         Verdict.KEY_LOCKED,
+        Verdict.CARD_MISSING,
+        Verdict.PASSPHRASE_NEEDED,
+        Verdict.WRONG_PASSPHRASE,
         Verdict.GPG_MISSING,
     }
 )
-"""These speak of our key and not of the export."""
+"""These speak of our key or passphrase and not of the export."""
 
 OF_THE_PACKING: Final = frozenset(
     {

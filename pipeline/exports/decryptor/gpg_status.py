@@ -15,8 +15,16 @@ _PREFIX: Final = "[GNUPG:] "
 _BAD_PASSPHRASE: Final = 11
 """GPG_ERR_BAD_PASSPHRASE; a code's upper half names the library that raised it."""
 
-_LOCKED: Final = frozenset({67, 85, 86, 99, 198, 32_848})
-"""No pinentry, none that can show itself, cancelled, no terminal: nobody could be asked."""
+_PINENTRY: Final = 5
+"""The library of an error that came from whoever asks for passphrases."""
+
+_LOCKED: Final = frozenset({62, 85, 86, 99, 114, 198})
+"""Timeout, no pinentry, its error, cancelled, not confirmed, cancelled for all."""
+
+_NO_CARD: Final = frozenset({108, 109, 110, 111, 112})
+"""Card error, to be reset, removed, invalid, not present."""
+
+_NO_AGENT: Final = frozenset({77, 78})
 
 _WEAK_HASHES: Final = frozenset({"1", "2", "3"})
 """MD5, SHA-1 and RIPEMD-160 (RFC 9580, section 9.5)."""
@@ -113,13 +121,18 @@ def _refuse_unopened(status: GpgStatus, *, by_password: bool) -> None:
 
 def _refuse_unopened_key(status: GpgStatus, *, opened: bool) -> None:
     """Name the reason that lies with the key or its passphrase."""
-    codes = [
-        int(words[1]) & 0xFFFF for words in status.all("ERROR") if words[1:2] and words[1].isdigit()
-    ]
+    errors = [int(words[1]) for words in status.all("ERROR") if words[1:2] and words[1].isdigit()]
+    codes = {error & 0xFFFF for error in errors}
     if _BAD_PASSPHRASE in codes or status.has("BAD_PASSPHRASE"):
         raise Refused(Verdict.WRONG_PASSPHRASE)
-    if not opened and _LOCKED.intersection(codes):
-        raise Refused(Verdict.KEY_LOCKED)
+    asked_in_vain = any(error >> 24 & 0x7F == _PINENTRY for error in errors)
+    for verdict, applies in (
+        (Verdict.KEY_LOCKED, asked_in_vain or _LOCKED & codes),
+        (Verdict.CARD_MISSING, _NO_CARD & codes),
+        (Verdict.GPG_FAILED, _NO_AGENT & codes),
+    ):
+        if applies and not opened:
+            raise Refused(verdict)
     if status.has("MISSING_PASSPHRASE") or (
         status.has("NEED_PASSPHRASE") and not status.has("DECRYPTION_KEY")
     ):
