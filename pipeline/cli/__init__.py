@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "verify": "Recompute every digest and total of a migration, offline.",
     "scan": "Look for card numbers in files and folders.",
     "sandbox": "Run an Omise-compatible vault on this machine.",
+    "doctor": "Try everything that a night needs, with a remedy a line.",
     "config": "Show the settings in force, secrets masked.",
     "seal": "Encrypt a file as an export.",
 }

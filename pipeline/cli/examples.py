@@ -81,6 +81,9 @@ ENDINGS: Final = {
             'sandbox --faults "seed=1 D=0.05 5=0.1"',
         ),
     ),
+    "doctor": Ending(
+        (0, 5, 6, 7), ("doctor -c production.toml", "doctor -c production.toml -o out/ --json")
+    ),
     "config": Ending(
         (0, 7), ("config -c production.toml", "config -c production.toml --set flow.rate_per_s=2")
     ),

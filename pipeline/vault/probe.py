@@ -10,6 +10,8 @@ import httpx
 from pipeline.vault.transport.failures import CertificateRefused
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from pipeline.vault.transport.tls import Peer
     from pipeline.vault.transport.transport import VaultTransport
 
@@ -22,12 +24,14 @@ class Probe(NamedTuple):
         status: The HTTP status; any proves that somebody answers.
         date: The answer's `Date` as it came, or None.
         peer: TLS version, cipher, certificate digest and its end of validity; None over http.
+        body: The answer's body; whoever reads it repeats nothing of it.
     """
 
     address: str
     status: int
     date: str | None
     peer: Peer | None
+    body: bytes = b""
 
 
 class NotReached(Exception):
@@ -49,7 +53,7 @@ def address_of(url: str) -> str:
 
 
 async def probe(
-    line: VaultTransport, url: str, *, path: bytes = b"/", key: str | None = None
+    line: VaultTransport, url: str, *, path: bytes = b"/", key: SecretStr | None = None
 ) -> Probe:
     """Send one GET over a line; nothing is made by it.
 
@@ -67,7 +71,9 @@ async def probe(
     base = httpx.URL(url)
     fields = [b"host: " + base.netloc, b"user-agent: cardferry", b"accept-encoding: identity"]
     if key is not None:
-        fields.append(b"authorization: Basic " + base64.b64encode(f"{key}:".encode()))
+        fields.append(
+            b"authorization: Basic " + base64.b64encode(f"{key.get_secret_value()}:".encode())
+        )
     target = base.raw_path.rstrip(b"/") + path
     message = b"GET " + target + b" HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n"
     try:
@@ -80,5 +86,9 @@ async def probe(
         raise NoAnswer from None
     date = answer.fields.get(b"date")
     return Probe(
-        address_of(url), answer.status, None if date is None else date.decode("latin-1"), line.peer
+        address_of(url),
+        answer.status,
+        None if date is None else date.decode("latin-1"),
+        line.peer,
+        answer.body,
     )

@@ -1,0 +1,110 @@
+"""Runs `cardferry doctor -c CONFIG`: tries everything that a night needs, with a remedy a line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.text import Text
+
+from pipeline import process_guards
+from pipeline.cli.options import json_option, pass_terminal, settings_options
+from pipeline.cli.terminal import folded
+from pipeline.clock import SystemClock
+from pipeline.config.loading import read_settings
+from pipeline.errors import SettingsRefused
+from pipeline.migration.doctor import machine_findings
+from pipeline.migration.doctor_keys import export_keys, signing_key
+from pipeline.migration.findings import Verdict, failed, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.cli.terminal import Terminal
+    from pipeline.config.loading import ReadSettings
+    from pipeline.migration.findings import Finding
+
+_STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
+_FIRST: Final = (7, 6, 5)
+"""Which exit code is told where several apply: what has to be mended first."""
+
+
+@click.command("doctor")
+@settings_options
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Migration folder to try; default: the current folder.",
+)
+@json_option
+@pass_terminal
+def doctor(
+    terminal: Terminal,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    folder: Path,
+    *,
+    as_json: bool,
+) -> int:
+    """Try everything that a night needs: settings, keys, folder, clock, vault, guards.
+
+    Sends only harmless requests and leaves nothing behind. Each line has a verdict, and a remedy
+    where there is something to do. A warning does not change the exit code.
+    """
+    guards = process_guards.harden()
+    found = read_settings(config_file, os.environ, overrides)
+    findings: list[Finding] = []
+    for finding in _findings(found, folder, guards):
+        findings.append(finding)
+        if not as_json:
+            _show(terminal, finding)
+    codes = {finding.exit_code for finding in findings}
+    code = next((each for each in _FIRST if each in codes), 0)
+    if as_json:
+        terminal.print_json({"exit_code": code, "findings": [_tree(each) for each in findings]})
+    return code
+
+
+def _findings(
+    found: ReadSettings, folder: Path, guards: process_guards.GuardReport
+) -> Iterator[Finding]:
+    for problem in found.problems:
+        yield failed("settings", SettingsRefused([problem]))
+    if not found.problems:
+        yield ok("settings", "every one is known and fits the others")
+        yield from export_keys(found.settings, found.credentials)
+        yield from signing_key(found.settings, found.credentials)
+    yield from machine_findings(found.settings, folder, guards)
+    if not found.problems:
+        # With wrong settings it would not be known whom the key is shown to.
+        from pipeline.migration.doctor_vault import vault_findings  # noqa: PLC0415 - as in a run.
+
+        yield from vault_findings(found.settings, found.credentials, SystemClock())
+
+
+def _show(terminal: Terminal, finding: Finding) -> None:
+    """Show a line, and the remedy below it."""
+    out = terminal.out()
+    width = out.width if out.is_terminal else None
+    lines = folded(f"{finding.check}: {finding.found}", width, "", " " * 9, 9)
+    out.print(Text.assemble((f"{finding.verdict.value:<9}", _STYLES[finding.verdict]), lines[0]))
+    for line in lines[1:]:
+        out.print(Text(line))
+    if finding.remedy:
+        for line in folded(finding.remedy, width, " " * 9, " " * 9):
+            out.print(Text(line))
+
+
+def _tree(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict.value,
+        "found": finding.found,
+        "remedy": finding.remedy,
+        "exit_code": finding.exit_code,
+    }
