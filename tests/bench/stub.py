@@ -18,9 +18,9 @@ import re
 import signal
 import time
 
-import httptools
 import uvloop
 
+from tests.support.http_vault import VaultProtocol
 from tests.support.quota_vault import Bucket
 
 CARD = re.compile(rb"number[^0-9]*(\d{12,19})")
@@ -56,54 +56,23 @@ class Gate:
         return admitted
 
 
-class Stub(asyncio.Protocol):
+class Stub(VaultProtocol):
     """One connection."""
 
     serials = itertools.count(1)
 
     def __init__(self, latency_s, gate=None):
-        self._latency_s = latency_s
+        super().__init__(latency_s)
         self._gate = gate
-        self._body = b""
 
-    def connection_made(self, transport):
-        self._transport = transport
-        self._parser = httptools.HttpRequestParser(self)
-
-    def data_received(self, data):
-        self._parser.feed_data(data)
-
-    def on_message_begin(self):
-        self._body = b""
-
-    def on_body(self, body):
-        self._body += body
-
-    def on_message_complete(self):
+    def card_came(self, body):
         if self._gate is not None and not self._gate.admits():
-            self._reply(b"429 Too Many Requests", REFUSAL)
+            self.later(self.reply, 429, REFUSAL)
             return
-        card = CARD.search(self._body)
-        if card is None:
-            # The harmless question before the first card.
-            self._reply(b"404 Not Found", NOTHING)
-            return
-        serial, digits = next(self.serials), card[1][-4:]
-        month, year = int(MONTH.search(self._body)[1]), int(YEAR.search(self._body)[1])
-        answer = ANSWER % (serial, serial, digits, month, year)
-        self._reply(b"200 OK", answer)
-
-    def _reply(self, status, body):
-        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        message = head % (status, len(body)) + body
-        if self._latency_s:
-            asyncio.get_running_loop().call_later(self._latency_s, self._answer, message)
-        else:
-            self._answer(message)
-
-    def _answer(self, message):
-        if not self._transport.is_closing():
-            self._transport.write(message)
+        serial = next(self.serials)
+        digits = CARD.search(body)[1][-4:]
+        month, year = int(MONTH.search(body)[1]), int(YEAR.search(body)[1])
+        self.later(self.reply, 200, ANSWER % (serial, serial, digits, month, year))
 
 
 async def _serve(latency_s, gate):

@@ -17,9 +17,8 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import httptools
-
 from tests.bench.stub import ANSWER, CARD, MONTH, YEAR
+from tests.support.http_vault import VaultProtocol
 
 POISON = re.compile(rb"poison-([a-z0-9]+)")
 ERROR = b'{"object":"error","code":"%s","message":"no"}'
@@ -39,55 +38,33 @@ class Seen:
     good_until: float = 0.0
 
 
-class Hostile(asyncio.Protocol):
+class Hostile(VaultProtocol):
     """One connection."""
 
     serials = itertools.count(1)
 
     def __init__(self, seen: Seen, latency_s: float, healed: frozenset[str]) -> None:
+        super().__init__(latency_s)
         self._healed = healed
         self._seen = seen
-        self._latency_s = latency_s
-        self._body = b""
 
-    def connection_made(self, transport):
-        self._transport = transport
-        self._parser = httptools.HttpRequestParser(self)
-
-    def data_received(self, data):
-        self._parser.feed_data(data)
-
-    def on_message_begin(self):
-        self._body = b""
-
-    def on_body(self, body):
-        self._body += body
-
-    def on_message_complete(self):
-        if self._parser.get_method() == b"GET":
-            # The look before the first card, which makes nothing.
-            self._transport.write(b"HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n")
-            return
-        poison = POISON.search(self._body)
+    def card_came(self, body):
+        poison = POISON.search(body)
         what = poison[1].decode() if poison else "good"
         what = "good" if what in self._healed else what
         self._seen.requests[what] += 1
         if what == "good":
             self._seen.good_until = time.monotonic()
             self._seen.good_since = self._seen.good_since or self._seen.good_until
-        number = CARD.search(self._body)[1]
-        alike = number[-4:], MONTH.search(self._body)[1], YEAR.search(self._body)[1]
+        number = CARD.search(body)[1]
+        alike = number[-4:], MONTH.search(body)[1], YEAR.search(body)[1]
         self._seen.under_way[alike] += 1
         self._seen.most_alike = max(self._seen.most_alike, self._seen.under_way[alike])
-        asyncio.get_running_loop().call_later(self._latency_s, self._answer, what, number, alike)
+        self.later(self._answer, what, number, alike)
 
     def _answer(self, what, number, alike):
         self._seen.under_way[alike] -= 1
-        status, body, fields = self._decide(what, number, alike)
-        head = b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\n" % status
-        head += b"".join(b"%s: %s\r\n" % pair for pair in fields.items())
-        if not self._transport.is_closing():
-            self._transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        self.reply(*self._decide(what, number, alike))
 
     def _decide(self, what, number, alike):
         if what == "bad":
