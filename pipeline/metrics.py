@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pipeline.model import OutcomeKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pipeline.clock import Clock
@@ -35,13 +35,6 @@ class Latencies:
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self._count += 1
         self.total_s += seconds
-
-    @contextmanager
-    def timing(self, monotonic: Callable[[], float]) -> Iterator[None]:
-        """Count how long a block takes; one that raises is not counted."""
-        began = monotonic()
-        yield
-        self.add(monotonic() - began)
 
     def cumulative(self) -> Iterator[tuple[float, int]]:
         """Give (seconds, how many took no longer) for bounds that never change, the last infinite."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from pipeline.ledger.records import AttachIntent, AttemptStep, Intent
@@ -19,7 +18,6 @@ from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
 
     from pipeline.ledger.records import (
         AttachSettlement,
@@ -55,7 +53,6 @@ class GroupCommit:
         on_frozen: Told the rows that were frozen for a doubled token id.
         on_failed: Told why nothing is written any more, before anybody who waits is.
         in_flight_max: C, how many cards may be in flight.
-        timed: Gives what each commit happens in, to measure it.
     """
 
     def __init__(
@@ -65,10 +62,8 @@ class GroupCommit:
         on_frozen: Callable[[list[int]], None],
         on_failed: Callable[[BaseException], None],
         in_flight_max: int,
-        timed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._settling = settling
-        self._timed = timed
         self._executor = executor
         self._on_frozen = on_frozen
         self._on_failed = on_failed
@@ -190,8 +185,7 @@ class GroupCommit:
         try:
             for _ in range(_BATCHES_IN_A_ROW):
                 batch, waiters = self._next_batch()
-                with self._timed():
-                    frozen = self._settling.apply(batch)
+                frozen = self._settling.apply(batch)
                 loop.call_soon_threadsafe(self._written, waiters, frozen)
                 if not self._queue:
                     loop.call_soon_threadsafe(self._begin)

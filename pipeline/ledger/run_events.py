@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import Settlement
+    from pipeline.metrics import Flow
 
 LAST_GOOD_RATE: Final = "rate_last_good"
 """Under this name the ledger keeps the rate for the next run to start from."""
@@ -51,25 +52,26 @@ class RunEvents:
 
     Args:
         ledger: The open ledger of the run.
-        limits: Gives the limits in force.
+        flow: The run's figures: the limits in force are read here, commits are counted here.
         good_rate: Gives the rate for the next run to start from; None while the ceiling holds.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        limits: Callable[[], Limits],
+        flow: Flow,
         good_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._ledger = ledger
-        self._limits = limits
+        self._flow = flow
         self._good_rate = good_rate
         self._outcomes: Counter[str] = Counter()
         self._told: Limits | None = None
         self._told_ms = 0
 
-    def count(self, settled: Sequence[Settlement]) -> None:
-        """Count outcomes that have become durable, for the next entry."""
+    def committed(self, settled: Sequence[Settlement], took_s: float) -> None:
+        """Count a commit, and the outcomes that became durable in it for the next entry."""
+        self._flow.commits.add(took_s)
         self._outcomes.update([item.kind._value_ for item in settled])
 
     def due(self, at_ms: int) -> Entry | None:
@@ -112,6 +114,10 @@ class RunEvents:
         with self._ledger.transaction() as connection:
             self.enter(connection, entry)
         self.entered(entry, self._ledger.now_ms())
+
+    def _limits(self) -> Limits:
+        flow = self._flow
+        return Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker)
 
     def _news(self, ms: int) -> Limits | None:
         """Give the limits in force if they are worth an entry by now."""

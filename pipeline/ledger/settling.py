@@ -144,7 +144,7 @@ class Settling:
             still_open += net_open(others)
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
-        at_ms = milliseconds(self._clock)
+        began, at_ms = self._clock.monotonic(), milliseconds(self._clock)
         frozen: list[int] = []
         try:
             self._write(settled, others, intents, at_ms)
@@ -154,7 +154,7 @@ class Settling:
                 self._write_in(connection, settled, others, intents, at_ms)
         self._open = still_open
         if self._events is not None:
-            self._events.count(settled)
+            self._events.committed(settled, self._clock.monotonic() - began)
         if self._several:
             self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
         return frozen

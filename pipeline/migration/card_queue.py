@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.clock import pause
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pipeline.clock import Clock
     from pipeline.migration.transitions import WaitingCard
@@ -104,20 +104,20 @@ class CardQueue:
                 card = self._ready.popleft()
             if card is None:
                 return None
-            busy = self._busy_key(card)
-            if busy is None:
-                self._under_way.update(card.keys)
+            keys = card.keys
+            if self._under_way.isdisjoint(keys):
+                self._under_way.update(keys)
                 return card
-            self._park(card, busy)
+            self._park(card, keys)
 
-    def _busy_key(self, card: WaitingCard) -> object | None:
-        return next((key for key in card.keys if key in self._under_way), None)
+    def _busy_key(self, keys: Sequence[object]) -> object | None:
+        return next((key for key in keys if key in self._under_way), None)
 
-    def _park(self, card: WaitingCard, busy: object) -> None:
-        """Let a card wait for whatever has that key, and its like go first on its free keys."""
-        self._alike.setdefault(busy, deque()).append(card)
+    def _park(self, card: WaitingCard, keys: Sequence[object]) -> None:
+        """Let a card wait for whatever has one of its keys, and its like go first on the free."""
+        self._alike.setdefault(self._busy_key(keys), deque()).append(card)
         self._alike_count += 1
-        for key in card.keys:
+        for key in keys:
             if key not in self._under_way:
                 self._promote(key)
 
@@ -134,8 +134,9 @@ class CardQueue:
         return card
 
     def _release(self, card: WaitingCard) -> None:
-        self._under_way.difference_update(card.keys)
-        for key in card.keys:
+        keys = card.keys
+        self._under_way.difference_update(keys)
+        for key in keys:
             self._promote(key)
 
     def _promote(self, key: object) -> None:
@@ -144,7 +145,7 @@ class CardQueue:
         while alike:
             card = alike.popleft()
             self._alike_count -= 1
-            busy = self._busy_key(card)
+            busy = self._busy_key(card.keys)
             if busy is None:
                 self._ready.appendleft(card)
                 break

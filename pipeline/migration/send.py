@@ -15,7 +15,7 @@ import uvloop
 
 from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.group_commit import GroupCommit
-from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
+from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import parts, vault_parts
 from pipeline.migration.tokenizer import Tokenizer
@@ -102,11 +102,7 @@ class Sending:
             stopping=stopping,
             last_good=self.ledger.recall(LAST_GOOD_RATE),
         )
-        run_events = RunEvents(
-            self.ledger,
-            lambda: Limits(flow.rate_allowed, flow.in_flight_limit, flow.breaker),
-            flow_control.last_good_rate,
-        )
+        run_events = RunEvents(self.ledger, flow, flow_control.last_good_rate)
         settling = Settling(self.ledger, settings.in_flight_max, run_events)
         with (
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
@@ -119,7 +115,6 @@ class Sending:
                 lambda _rows: tokenizer.stop(mixed_up()),
                 lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
-                lambda: flow.commits.timing(self.clock.monotonic),
             )
             vault = vault_parts.client(self.settings, self.credentials, line, self.clock)
             tokenizer = Tokenizer(

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from pipeline.ledger.run_events import LAST_GOOD_RATE, Limits, RunEvents
+from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
+from pipeline.metrics import Flow
 from tests.support.ledgers import new_builder
-
-FREE = Limits(50.0, 8, "closed")
 
 
 @pytest.fixture
@@ -23,14 +22,16 @@ class Sending:
     """Settles rows through run events whose limits a test sets."""
 
     def __init__(self, builder, rows):
-        self.builder, self.limits, self.good_rate = builder, FREE, None
+        self.builder, self.good_rate = builder, None
+        self.flow = Flow(rate_allowed=50.0, in_flight_limit=8)
         self.export = builder.plan("cards.csv", rows)
-        self.run_events = RunEvents(builder.ledger, lambda: self.limits, lambda: self.good_rate)
+        self.run_events = RunEvents(builder.ledger, self.flow, lambda: self.good_rate)
         self.settling = Settling(builder.ledger, rows, self.run_events)
 
     def settle(self, count, **limits):
         """Settle so many rows in one batch, under these limits."""
-        self.limits = self.limits._replace(**limits)
+        for name, value in limits.items():
+            setattr(self.flow, name, value)
         claims = self.settling.claimable(self.export.first_id, self.export.last_id)[:count]
         intents = [self.settling.intent(claim.id, claim.attempts + 1) for claim in claims]
         self.settling.apply(intents)
@@ -75,11 +76,11 @@ def test_a_rate_that_hunts_is_told_every_ten_seconds_and_not_for_a_few_percent(b
     """Between two tellings it may move as it likes; a move below a tenth is none."""
     sending = Sending(builder, 20)
     for rate in (50, 25, 26, 27):
-        sending.settle(1, rate_per_s=rate)
+        sending.settle(1, rate_allowed=rate)
     builder.clock.step(10)
-    sending.settle(1, rate_per_s=28)
+    sending.settle(1, rate_allowed=28)
     builder.clock.step(10)
-    sending.settle(1, rate_per_s=29)
+    sending.settle(1, rate_allowed=29)
     rates = [event["rate_per_s"] for event in sending.told("limits_changed")]
 
     assert ["50.000", "28.000"] == rates
@@ -90,7 +91,7 @@ def test_a_clock_that_was_set_back_does_not_silence_the_trail(builder):
     sending = Sending(builder, 20)
     sending.settle(1)
     builder.clock.step(-3_600)
-    sending.settle(1, in_flight=4)
+    sending.settle(1, in_flight_limit=4)
 
     assert [8, 4] == [event["in_flight"] for event in sending.told("limits_changed")]
 
@@ -99,7 +100,7 @@ def test_the_last_limits_are_told_when_sending_ends(builder):
     """What changed within the last ten seconds is not lost."""
     sending = Sending(builder, 20)
     sending.settle(1)
-    sending.settle(1, rate_per_s=25.0)
+    sending.settle(1, rate_allowed=25.0)
     sending.run_events.close()
 
     assert ["50.000", "25.000"] == [e["rate_per_s"] for e in sending.told("limits_changed")]
@@ -120,7 +121,7 @@ def test_the_good_rate_is_kept_while_the_run_goes_on(builder):
     """A run that is killed leaves the rate that the vault bore to the next."""
     sending = Sending(builder, 20)
     sending.good_rate = 17.5
-    sending.settle(1, rate_per_s=17.5, breaker="closed")
+    sending.settle(1, rate_allowed=17.5, breaker="closed")
     assert "17.5" == builder.ledger.recall(LAST_GOOD_RATE)
     sending.good_rate = 16.25
     sending.run_events.close()
@@ -135,7 +136,7 @@ def test_a_doubled_token_in_the_batch_of_an_entry_costs_the_trail_no_count(build
     claims = sending.settling.claimable(sending.export.first_id, sending.export.last_id)[:2]
     intents = [sending.settling.intent(claim.id, 1) for claim in claims]
     sending.settling.apply(intents)
-    sending.limits = FREE._replace(breaker="open")
+    sending.flow.breaker = "open"
     settled = [
         builder._settlement(claim, intent, 0, 0, 0)
         for claim, intent in zip(claims, intents, strict=True)
