@@ -46,6 +46,7 @@ _MEANING = {
         "columns",
         "carry",
         "security_code_column",
+        "security_code_columns",
     },
     "rules": {"expired", "as_of", "brands", "optional_invalid", "lookalike_ids"},
     "attach": {

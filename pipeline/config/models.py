@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.config.addresses import SecretSource, address_problems, base_url, is_loopback
 from pipeline.config.attach import AttachSettings  # noqa: TC001 - pydantic reads it.
-from pipeline.config.columns import ColumnSettings, Section
+from pipeline.config.columns import ColumnSettings, Section, Text
 from pipeline.config.policies import (
     Mode,
     Multiline,
@@ -122,6 +122,9 @@ class ExportSettings(Section):
     signers: tuple[Path, ...] = Field((), description="when set, one of these must have signed")
     allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
+    security_code_columns: tuple[Text, ...] = Field(
+        (), description="names of columns to add to ours; `-name` takes one off"
+    )
     null_values: tuple[str, ...] = Field((), description='texts that mean "empty"')
     carry: tuple[str, ...] = Field((), description="source columns copied into the mapping")
     plain_bytes_max: int = Field(64 * 2**30, gt=0, description="most bytes it may unpack to")

@@ -13,7 +13,8 @@ from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.config.policies import Multiline, OnInvalidOptional, OnSecurityCode, Quoting
 from pipeline.errors import ExportRefused
-from pipeline.exports.security_codes import is_ambiguous, is_security_code
+from pipeline.exports.security_code_values import CodeColumns
+from pipeline.exports.security_codes import Suspicion, suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class ReaderOptions:
         quoting: How fields are quoted.
         multiline: Whether a record may span lines.
         security_code_column: `refuse` the export or `drop` the column.
+        security_code_columns: Names of such columns beside ours; `-` takes one of ours off.
         optional_invalid: `drop` leaves out an optional field that cannot be used.
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
@@ -68,6 +70,7 @@ class ReaderOptions:
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
+    security_code_columns: tuple[str, ...] = ()
     optional_invalid: OnInvalidOptional = OnInvalidOptional.REJECT
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536
@@ -126,7 +129,6 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
         )
     wanted = options.wanted()
     refuse_mapped_security_codes(options)
-    _refuse_security_codes(names, options)
     wanted = {
         name: source
         for name, source in wanted.items()
@@ -157,10 +159,14 @@ def refuse_mapped_security_codes(options: ReaderOptions) -> None:
     Raises:
         ExportRefused: A mapped or carried source column is named like authentication data.
     """
+    own = options.security_code_columns
+    # What is dropped cannot be carried: nobody would look at its values.
+    drops = options.security_code_column == OnSecurityCode.DROP
     mapped = [
         name
         for name, source in options.wanted().items()
-        if is_security_code(source) and (source in options.carry or not is_ambiguous(source))
+        if (found := suspicion(source, own)) is Suspicion.CERTAIN
+        or (drops and found is Suspicion.BY_VALUES and source in options.carry)
     ]
     if mapped:
         raise ExportRefused(
@@ -169,22 +175,28 @@ def refuse_mapped_security_codes(options: ReaderOptions) -> None:
         )
 
 
-def security_codes_found(count: int) -> ExportRefused:
-    """Give the refusal of an export that holds authentication data in that many columns."""
-    return ExportRefused(
-        f"the export holds security codes, tracks or PINs in {count} column(s)",
-        next_step="Ask for an export without them (PCI DSS 3.3.1 forbids keeping them), or set "
-        '`export.security_code_column = "drop"` to leave them unread.',
-    )
+def code_columns(options: ReaderOptions) -> CodeColumns:
+    """Give what judges the columns that are named like security codes."""
+    return CodeColumns(options.security_code_columns)
 
 
-def _refuse_security_codes(names: Sequence[str], options: ReaderOptions) -> None:
+def suspect_places(
+    header: Sequence[str], codes: CodeColumns, options: ReaderOptions
+) -> dict[int, str]:
+    """Give place and name of the columns that are named like security codes.
+
+    A column that the settings map to a field of the card is what they say; one that they only
+    carry along is judged as any other. Where codes are dropped none is looked at.
+    """
     if options.security_code_column == OnSecurityCode.DROP:
-        return
-    mapped = set(options.wanted().values())
-    count = sum(is_security_code(name) and name not in mapped for name in names)
-    if count:
-        raise security_codes_found(count)
+        return {}
+    mapped = {source for name, source in options.wanted().items() if source not in options.carry}
+    names = [name.strip(BLANKS) for name in header]
+    return {
+        place: name
+        for place, name in enumerate(names)
+        if name not in mapped and codes.is_suspect(name)
+    }
 
 
 def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> ExportRefused:

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from pipeline.exports.columns import security_codes_found
 from pipeline.exports.csv_records import MALFORMED, TOO_LONG, Record, decoded, read_lines
 from pipeline.exports.json_paths import FieldPath, records_in
-from pipeline.exports.security_codes import is_ambiguous, is_security_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.exports.json_paths import Chain
+    from pipeline.exports.security_code_values import CodeColumns
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DEPTH_MAX: Final = 32
@@ -42,13 +41,15 @@ class JsonFields:
 
     Attributes:
         sources: Their paths, in the order of a record's texts.
+        mapped: Those of them that the settings map to a field, not only carry.
         steps: The path from a line, or from the document, to the records.
-        refuse_codes: Whether a key that is named like a security code refuses the export.
+        codes: Judges the keys that are named like security codes, unless they are dropped.
     """
 
     sources: tuple[str, ...]
+    mapped: tuple[str, ...]
     steps: tuple[str, ...]
-    refuse_codes: bool
+    codes: CodeColumns | None
 
 
 def json_records(
@@ -69,12 +70,14 @@ def json_records(
         for text, code in _texts(batch, encoding) if batch.strip(b"\r\n") else ():
             found = code or _object(text)
             if isinstance(found, dict):
-                if wanted.refuse_codes:
-                    _refuse_codes(found, allowed)
+                if wanted.codes is not None:
+                    _look_for_codes(found, allowed, wanted.codes)
                 records += _records(found, text, wanted.steps, paths)
             elif found is not None:
                 records.append(found)
         yield records
+    if wanted.codes is not None:
+        wanted.codes.judge()
 
 
 def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterator[list[Record]]:
@@ -92,16 +95,20 @@ def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterato
             if isinstance(chain, str):
                 records.append(chain)
                 continue
-            if wanted.refuse_codes and chain[-1] is not outermost:
+            if wanted.codes is not None and chain[-1] is not outermost:
                 outermost = chain[-1]
-                _refuse_codes(outermost, allowed)
+                _look_for_codes(outermost, allowed, wanted.codes)
             records.append(_without_controls(_fields(chain, paths) or MALFORMED))
         yield records
+    if wanted.codes is not None:
+        wanted.codes.judge()
 
 
 def _allowed(wanted: JsonFields) -> frozenset[str]:
-    keys = [source.lstrip(".") for source in wanted.sources]
-    return frozenset(key for key in keys if is_ambiguous(key))
+    """Give the last keys of the mapped paths, which hold what the settings say."""
+    return frozenset(
+        key for source in wanted.mapped for key in (source.lstrip("."), source.rpartition(".")[2])
+    )
 
 
 def _records(
@@ -165,21 +172,23 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _refuse_codes(found: dict[str, Any], allowed: frozenset[str]) -> None:
+def _look_for_codes(found: dict[str, Any], allowed: frozenset[str], codes: CodeColumns) -> None:
     waiting: list[Any] = [found]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if _hold_codes(tuple(value), allowed):
-                raise security_codes_found(1)
+            for key in _suspect_keys(tuple(value), allowed, codes):
+                codes.look(key, (value[key],))
             waiting += [inner for inner in value.values() if isinstance(inner, (dict, list))]
         else:
             waiting += [inner for inner in value if isinstance(inner, (dict, list))]
 
 
 @lru_cache(maxsize=1024)
-def _hold_codes(keys: tuple[str, ...], allowed: frozenset[str]) -> bool:
-    return any(is_security_code(key) and key not in allowed for key in keys)
+def _suspect_keys(
+    keys: tuple[str, ...], allowed: frozenset[str], codes: CodeColumns
+) -> tuple[str, ...]:
+    return tuple(key for key in keys if key not in allowed and codes.is_suspect(key))
 
 
 def _fields(chain: Chain, paths: Sequence[FieldPath]) -> Record | None:

@@ -23,8 +23,10 @@ from pipeline.exports.card_fields import card_fields
 from pipeline.exports.columns import (
     BLANKS,
     ReaderOptions,
+    code_columns,
     column_places,
     refuse_mapped_security_codes,
+    suspect_places,
 )
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
 from pipeline.exports.json_documents import document_records
@@ -34,7 +36,9 @@ from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]
 
@@ -61,13 +65,18 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
     """
     lines = text_lines(blocks, options.encoding, options.row_bytes_max)
     form = _form(lines, options)
+    options = options if form == "csv" else options.as_json or options
+    codes = code_columns(options)
     if form == "csv":
-        return _chunks(*_csv(lines, options), options)
-    options = options.as_json or options
-    return _chunks(*_json(lines, options, form), options)
+        records, places = _csv(lines, options, codes)
+    else:
+        records, places = _json(lines, options, form, codes)
+    return _chunks(records, places, options)
 
 
-def _csv(lines: TextLines, options: ReaderOptions) -> tuple[Iterator[list[Record]], dict[str, int]]:
+def _csv(
+    lines: TextLines, options: ReaderOptions, codes: CodeColumns
+) -> tuple[Iterator[list[Record]], dict[str, int]]:
     header, batches = _header(lines, options)
     places = column_places(header, options)
     dialect = Dialect(
@@ -78,11 +87,25 @@ def _csv(lines: TextLines, options: ReaderOptions) -> tuple[Iterator[list[Record
         options.quoting,
         options.multiline,
     )
-    return csv_records(batches, dialect), places
+    records = csv_records(batches, dialect)
+    suspects = suspect_places(header, codes, options)
+    return (_without_codes(records, suspects, codes) if suspects else records), places
+
+
+def _without_codes(
+    records: Iterator[list[Record]], suspects: Mapping[int, str], codes: CodeColumns
+) -> Iterator[list[Record]]:
+    """Give records on as long as no suspect column of theirs holds security codes."""
+    for some in records:
+        fields = [record for record in some if not isinstance(record, str)]
+        for place, name in suspects.items():
+            codes.look(name, (record[place] for record in fields), place)
+        yield some
+    codes.judge()
 
 
 def _json(
-    lines: TextLines, options: ReaderOptions, form: str
+    lines: TextLines, options: ReaderOptions, form: str, codes: CodeColumns
 ) -> tuple[Iterator[list[Record]], dict[str, int]]:
     refuse_mapped_security_codes(options)
     wanted = options.wanted()
@@ -91,8 +114,9 @@ def _json(
     path = options.records or (EACH if form == "json" and is_array else "")
     fields = JsonFields(
         tuple(wanted.values()),
+        tuple(source for source in wanted.values() if source not in options.carry),
         tuple(path.split(".")) if path else (),
-        options.security_code_column == OnSecurityCode.REFUSE,
+        codes if options.security_code_column == OnSecurityCode.REFUSE else None,
     )
     if form == "jsonl":
         return json_records(lines.batches, fields, lines.encoding), places

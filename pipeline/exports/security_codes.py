@@ -1,31 +1,35 @@
-"""Tells by its name whether a column holds sensitive authentication data.
+"""Tells by its name whether a column may hold sensitive authentication data.
 
 PCI DSS 3.3.1 forbids keeping security codes, track data and PINs after authorization, even
 encrypted, so no export should hold them and no migration may read them. Names are compared without
 case, accents, spaces and signs, in the languages that exports come in. The *result* of a check
-(`cvc_check`, `cvv_result`) is no code.
+(`cvc_check`, `cvv_result`) is no code. What the values say is `security_code_values`' question.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from enum import Enum
 from functools import lru_cache
 from typing import Final
 
 # fmt: off
 _WORDS: Final = frozenset((
-    "cav", "cav2", "ccid", "ccv", "ccv2", "cid", "csc", "cvc", "cvc1", "cvc2", "cvd", "cvd2", "cve",
-    "cvn", "cvn2", "cvv", "cvv1", "cvv2", "cvv3", "cvx", "cvx2", "cv2", "dcvv", "icvc", "icvv",
-    "atmpin", "cardpin", "magstripe", "msr", "pin", "pinblock", "pinoffset", "pvki", "pvv",
-    "swipedata", "track", "tracks", "trk1", "trk2", "trk3", "userpin",
+    "cav", "cav2", "ccv", "ccv2", "csc", "cvc", "cvc1", "cvc2", "cvd", "cvd2", "cve", "cvn", "cvn2",
+    "cvv", "cvv1", "cvv2", "cvv3", "cvx", "cvx2", "cv2", "dcvv", "icvc", "icvv", "atmpin", "cardpin",
+    "magstripe", "msr", "pinblock", "pinoffset", "pvki", "pvv", "swipedata", "trk1", "trk2", "trk3",
+    "userpin",
 ))
+_AMBIGUOUS_WORDS: Final = frozenset(("ccid", "cid", "pin", "pincode", "track", "tracks"))
+"""A customer's id, an Indian post code, a parcel: only values like codes make these suspect."""
 _RESULT_WORDS: Final = frozenset((
     "check", "checked", "match", "matched", "present", "provided", "required", "response", "result",
     "status", "valid", "verified",
 ))
 _WHOLE_NAMES: Final = frozenset((
-    "cardcode", "cardcodeverification", "cccode", "xcardcode",  # As Authorize.Net calls it.
+    "cardcodeverification", "cccode", "xcardcode",  # As Authorize.Net calls it.
+    "cardsecurity", "cardsecuritynr",
     "validationcode", "validationvalue", "verificationcode", "verificationnumber",
     "verificationvalue",
 ))
@@ -34,7 +38,7 @@ _WHOLE_NAMES: Final = frozenset((
 _PARTS: Final = (
     "cvv|cvc|cv(?:code|number)|securitycode|(?<!social)securitynumber|securityvalue|seccode"
     "|cardverification|cardvalidation|signaturepanel|(?:3|4|three|four)digitcode"
-    "|pinblock|pincode|encryptedpin|magneticstripe|magstripe|msrdata|(?:chip|emv|icc)data"
+    "|pinblock|encryptedpin|magneticstripe|magstripe|msrdata|(?:chip|emv|icc)data"
     "|(?:track|trk)(?:[123]|one|two|three|i{1,3})?data|track[123]?equivalent"
     "|track(?:[123]|one|two|three|i{1,3})(?![a-z])"
     # French, Spanish, Portuguese, Italian.
@@ -49,13 +53,66 @@ _PARTS: Final = (
     "|セキュリティー?(?:コード|番号)|カード確認(?:コード|番号)|暗証番号|安全码|安全碼|安全代码|验证码|驗證碼"
     "|校验码|校驗碼|密码|密碼|보안코드|비밀번호"
     "|кодбезопасности|رمزالأمان"
+    "|(?:末|后|後|背面)[三3](?:码|碼|位|桁)|背面末[三3][码碼]|[検檢检][証證查验驗]?[码碼]|(?:裏面|裏)の?3桁|検証コード|確認コード|認証番号"
+)
+# Words whose vowels are marks of their own come apart, so they are squashed as the names are.
+_NAMES: Final = (
+    "κωδικός ασφαλείας",
+    "κωδικός επαλήθευσης",
+    "код безпеки",
+    "код перевірки",
+    "код проверки",
+    "код за сигурност",
+    "сигурносни код",
+    "biztonsági kód",
+    "ellenőrző kód",
+    "cod de securitate",
+    "cod securitate",
+    "codul de securitate",
+    "sigurnosni kod",
+    "sigurnosni broj",
+    "kontrolni broj",
+    "varnostna koda",
+    "bezpečnostný kód",
+    "drošības kods",
+    "saugos kodas",
+    "turvakood",
+    "codi de seguretat",
+    "सुरक्षा कोड",
+    "सुरक्षा कोड संख्या",
+    "सीवीवी",
+    "নিরাপত্তা কোড",
+    "பாதுகாப்பு குறியீடு",
+    "קוד אבטחה",
+    "קוד האבטחה",
+    "קוד ביטחון",
+    "מספר אבטחה",
+    "ספרות בגב הכרטיס",
+    "رمز الأمان",
+    "رمز أمان",
+    "كود الأمان",
+    "رمز التحقق",
+    "رقم الأمان",
+    "الرقم السري",
+    "کد امنیتی",
+    "سیکیورٹی کوڈ",
 )
 _SPLIT: Final = re.compile(r"[^\W_]+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # A Russian keyboard's letters that look like those of CVV, CVC and PIN.
 _LOOK_ALIKES: Final = str.maketrans("\u0421\u0441\u0420\u0440\u0406\u0456", "CcPpIi")
 
-_AMBIGUOUS: Final = frozenset(("cardcode", "cid", "pincode"))
+_AMBIGUOUS_NAMES: Final = frozenset(("cardcode",))
+
+
+class Suspicion(Enum):
+    """What a column's name says of its values."""
+
+    NONE = "none"
+    BY_VALUES = "by values"
+    """It may mean something harmless; values like codes in nearly every row decide."""
+    CERTAIN = "certain"
+    """It means authentication data, and any value but a flag is some."""
 
 
 def _folded(text: str) -> str:
@@ -64,27 +121,37 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(kept)).casefold()
 
 
-_FOLDED_PARTS: Final = re.compile(_folded(_PARTS))
+def _squashed(name: str) -> str:
+    return "".join(_SPLIT.findall(_folded(name)))
+
+
+_FOLDED_PARTS: Final = re.compile("|".join((_folded(_PARTS), *map(_squashed, _NAMES))))
 
 
 @lru_cache(maxsize=4096)
-def is_security_code(name: str) -> bool:
-    """Say whether a column, or a key of a JSON object, is named like authentication data."""
+def suspicion(name: str, own: tuple[str, ...] = ()) -> Suspicion:
+    """Say whether a column, or a key of a JSON object, is named like authentication data.
+
+    Args:
+        name: As it stands in the export.
+        own: Names that the settings add, or take off where a `-` stands before them.
+    """
+    if any(entry[:1] == "-" and _squashed(entry[1:]) == _squashed(name) for entry in own):
+        return Suspicion.NONE
+    if any(_squashed(entry) == _squashed(name) for entry in own if entry[:1] != "-"):
+        return Suspicion.CERTAIN
     words = _SPLIT.findall(_folded(_CAMEL.sub(" ", name)))
     squashed = "".join(words)
     if not squashed or not _RESULT_WORDS.isdisjoint(words):
-        return False
-    return (
+        return Suspicion.NONE
+    if (
         squashed in _WHOLE_NAMES
         or not _WORDS.isdisjoint(words)
         or squashed in _WORDS
         or _FOLDED_PARTS.search(squashed) is not None
-    )
-
-
-def is_ambiguous(name: str) -> bool:
-    """Say whether a name may also mean something harmless: a customer id, an Indian post code.
-
-    Such a column is accepted where the settings map it to a card field other than by carrying it.
-    """
-    return "".join(_SPLIT.findall(_folded(name))) in _AMBIGUOUS
+    ):
+        return Suspicion.CERTAIN
+    if not _AMBIGUOUS_WORDS.isdisjoint({*words, squashed}) or squashed in _AMBIGUOUS_NAMES:
+        return Suspicion.BY_VALUES
+    # `pin_code`, `card pin code` and the like.
+    return Suspicion.BY_VALUES if "pincode" in squashed else Suspicion.NONE

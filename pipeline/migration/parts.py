@@ -123,6 +123,7 @@ def _options(settings: Settings, export: ExportSettings, preset: Preset | None) 
         quoting=export.quoting,
         multiline=export.multiline,
         security_code_column=export.security_code_column,
+        security_code_columns=export.security_code_columns,
         optional_invalid=settings.rules.optional_invalid,
         chunk_rows=settings.flow.chunk_rows,
     )

@@ -54,11 +54,13 @@ def test_an_odd_file_gets_its_verdict(tmp_path, vault, case):
 
 @pytest.mark.parametrize("header", SECURITY_HEADERS)
 def test_a_column_of_security_codes_refuses_the_export(tmp_path, vault, header):
-    """However it is spelled, nothing is sent and neither the name nor a code is repeated."""
+    """However it is spelled, nothing is sent; the column is named and no code repeated."""
     run, made = carried(tmp_path, vault, with_column(header))
 
     assert (6, 0) == (run.code, made)
     assert "security codes" in run.answer["error"]
+    assert "column 8" in run.answer["error"]
+    assert "987" not in run.err
 
 
 @pytest.mark.parametrize("header", SECURITY_HEADERS)
@@ -85,7 +87,7 @@ def test_a_security_code_in_json_refuses_the_export(tmp_path, vault, form):
     inner = {
         "flat": '"cvv":"987"',
         "nested": '"card":{"security_code":"987"}',
-        "list": '"x":[{"cvc2":1}]',
+        "list": '"x":[{"cvc2":123}]',
     }
     plain = b'{"legacy_id":"a"}\n' * 3 + b"{%s}\n" % inner[form].encode()
 

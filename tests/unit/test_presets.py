@@ -59,7 +59,9 @@ def test_a_preset_reads_the_exact_columns_of_its_format(name, tmp_path):
         header = (*dict.fromkeys((*header, "name")),)
     raw = written(header, a_row(settings))
     if name == "authvia":
-        with pytest.raises(ExportRefused, match="security codes"):
+        assert rows(raw, settings)[1] == []
+        raw = written(header, a_row(settings) | {"traits.cvv": "987"})
+        with pytest.raises(ExportRefused, match=r"security codes.*`traits\.cvv`"):
             rows(raw, settings)
         return
     frame, codes = rows(raw, settings)
