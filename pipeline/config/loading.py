@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "CARDFERRY_"
 _NEXT_STEP = "Correct them; `cardferry config --example` shows every setting."
+_WITHOUT_FILE = "No settings file was named: give one with -c (`cardferry config --example` shows every setting)."
 _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
@@ -84,6 +85,7 @@ class ReadSettings(NamedTuple):
     settings: Settings
     credentials: Credentials
     problems: Sequence[str]
+    is_from_file: bool
 
     def refuse(self) -> None:
         """Refuse settings that are wrong.
@@ -92,7 +94,8 @@ class ReadSettings(NamedTuple):
             SettingsRefused: With every problem at once.
         """
         if self.problems:
-            raise SettingsRefused(self.problems, next_step=_NEXT_STEP)
+            next_step = _NEXT_STEP if self.is_from_file else _WITHOUT_FILE
+            raise SettingsRefused(self.problems, next_step=next_step)
 
 
 def load_settings(
@@ -124,7 +127,7 @@ def read_settings(
     tree, shared = _read_file(path, problems)
     if problems:
         # Nothing more can be said of a file that cannot be read.
-        return ReadSettings(Settings(), Credentials(SecretStr("")), problems)
+        return ReadSettings(Settings(), Credentials(SecretStr("")), problems, is_from_file=True)
     if path is not None:
         _anchor_paths(tree, path.parent)
     _lay_over(tree, _from_environment(environ), problems, "the environment")
@@ -135,7 +138,7 @@ def read_settings(
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
     problems.extend(disagreements(settings, places))
     credentials = read_credentials(settings, environ, problems, places)
-    return ReadSettings(settings, credentials, problems)
+    return ReadSettings(settings, credentials, problems, is_from_file=path is not None)
 
 
 def meaning_digest(settings: Settings) -> str:

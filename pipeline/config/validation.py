@@ -1,4 +1,4 @@
-"""Checks a tree of settings against the models and says every problem in words."""
+"""Checks a tree of settings against the models; what is refused falls back to its default."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline.config.models import Settings
+from pipeline.config.sentences import sentences
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -23,8 +24,16 @@ def validate(tree: dict[str, Any], problems: list[str]) -> tuple[Settings, set[s
         try:
             return Settings.model_validate(tree), places
         except ValidationError as error:
-            problems.extend(text for text in _sentences(error) if text not in problems)
-            refused = [_place(item) for item in error.errors(include_input=False)]
+            # Only errors() without input is free of what was given (SAFETY.md, section 0).
+            items = error.errors(include_input=False, include_url=False, include_context=False)
+            refused = [_place(item) for item in items]
+            told = sentences(
+                [
+                    (place, item["type"], item["msg"])
+                    for place, item in zip(refused, items, strict=True)
+                ]
+            )
+            problems.extend(text for text in told if text not in problems)
         for place in refused:
             places.add(".".join(place))
             _prune(tree, place)
@@ -57,20 +66,6 @@ def _prune(tree: dict[str, Any], place: list[str]) -> None:
     for name in parents[:-1]:
         outer = outer[name]
     outer.pop(parents[-1], None)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    # Only errors() without input is free of what was given (SAFETY.md, section 0).
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        place = ".".join(_place(item))
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "is not a setting; look for a misspelling"
-        sentence = f"{place}: {text[:1].lower()}{text[1:]}"
-        if sentence not in sentences:
-            sentences.append(sentence)
-    return sentences
 
 
 def _is_union_branch(part: str) -> bool:
