@@ -10,6 +10,7 @@ import click
 from pipeline.cli.advice import Given
 from pipeline.cli.carrying import carry_and_show, carrying_options
 from pipeline.cli.options import exports_argument, pass_terminal
+from pipeline.migration.cohort_file import read_cohort
 from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     help="Send only if the plan is the one that `cardferry check` showed with this digest.",
 )
 @click.option(
+    "--only",
+    "cohort_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Send only the rows whose legacy ids stand in this file, one a line: a cohort.",
+)
+@click.option(
     "--within-inbox",
     is_flag=True,
     hidden=True,
@@ -49,6 +57,7 @@ def run(
     limit: int | None,
     *,
     approved_plan: str | None,
+    cohort_file: Path | None,
     wait_s: float,
     yes: bool,
     within_inbox: bool,
@@ -61,12 +70,19 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     del as_json
+    only = None if cohort_file is None else read_cohort(cohort_file)
     given = Given(folder, exports, config_file, overrides)
     return carry_and_show(
         terminal,
         given,
         lambda facts: Job(
-            exports, folder, facts, limit=limit, wait_s=wait_s, approved_plan=approved_plan
+            exports,
+            folder,
+            facts,
+            limit=limit,
+            wait_s=wait_s,
+            approved_plan=approved_plan,
+            only=only,
         ),
         ask=not yes,
         tells=not within_inbox,

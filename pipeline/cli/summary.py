@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
+    from pipeline.ledger.cohort import Chosen
     from pipeline.migration.job import Ending, Plan
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
@@ -42,6 +43,8 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
     terminal.say(f"{rows(counts['rows'])}: {', '.join(stands)}")
     if plan.codes:
         terminal.say(f"not sent: {_codes(plan.codes)}")
+    if plan.chosen is not None:
+        terminal.say(f"cohort: {_cohort(plan.chosen)}")
     for export in plan.waiting:
         terminal.say(f"{rows(export.rows)} of {export.name} wait for that file, not sent now")
     terminal.say(
@@ -57,6 +60,15 @@ def _codes(failures: dict[str, int]) -> str:
     words = ", ".join(f"{count:,} {code}" for code, count in common)
     others = len(failures) - len(common)
     return f"{words} and {others} more code{'s' if others > 1 else ''}" if others else words
+
+
+def _cohort(chosen: Chosen) -> str:
+    """Say what a cohort leaves out, and which of its ids lead nowhere."""
+    words = f"{rows(chosen.left_out)} left out"
+    if chosen.unknown:
+        are = "is" if chosen.unknown == 1 else "are"
+        words += f"; {chosen.unknown:,} of its ids {are} in none of these exports"
+    return words
 
 
 def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
@@ -123,6 +135,8 @@ def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
         "paths": paths_in(given.folder) if ending.figures is not None else [],
         "next": [step._asdict() for step in next_steps(ending, given)],
     }
+    if ending.chosen is not None:
+        tree["cohort"] = ending.chosen._asdict()
     if ending.planned_again is not None:
         tree["planned_again"] = ending.planned_again
     if ending.trouble is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import Column, MetaData, Table, Text, func, insert, or_, select, update
+from sqlalchemy import Column, MetaData, Table, Text, exists, func, insert, or_, select, update
 
 from pipeline.ledger.records import row_id
 from pipeline.ledger.schema import rows
@@ -25,7 +25,19 @@ _wanted: Final = Table(
 )
 
 
-def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str] | None) -> int:
+class Chosen(NamedTuple):
+    """What a cohort came to.
+
+    Attributes:
+        left_out: Rows of the exports that are left out.
+        unknown: Legacy ids of the cohort that no row of the exports has.
+    """
+
+    left_out: int
+    unknown: int
+
+
+def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str] | None) -> Chosen:
     """Skip the planned rows that are not in a cohort, and plan those again that are in it.
 
     Args:
@@ -34,7 +46,7 @@ def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str
         legacy_ids: The cohort; None takes back every row that an earlier one had left out.
 
     Returns:
-        How many rows of the exports are left out.
+        How many rows of the exports are left out, and how many ids of the cohort are not in them.
     """
     with ledger.transaction() as connection:
         _wanted.create(connection)
@@ -53,7 +65,7 @@ def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str
         chosen = rows.c.legacy_id.in_(select(_wanted.c.legacy_id))
         again = filtered if legacy_ids is None else (*filtered, chosen)
         connection.execute(update(rows).where(*again).values(state=RowState.PLANNED, code=None))
-        left_out = 0
+        left_out = unknown = 0
         if legacy_ids is not None:
             connection.execute(
                 update(rows)
@@ -62,12 +74,16 @@ def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str
             )
             counted = select(func.count()).select_from(rows).where(*filtered)
             left_out = int(connection.execute(counted).scalar_one())
+            found = exists().where(rows.c.legacy_id == _wanted.c.legacy_id, here)
+            strangers = select(func.count()).select_from(_wanted).where(~found)
+            unknown = int(connection.execute(strangers).scalar_one())
         _wanted.drop(connection)
         ledger.record(
             connection,
             "cohort_chosen",
             resource=ledger.run_id,
             left_out=left_out,
+            unknown=unknown,
             of_all=legacy_ids is None,
         )
-    return left_out
+    return Chosen(left_out, unknown)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.errors import CardferryError
+    from pipeline.ledger.cohort import Chosen
     from pipeline.metrics import Listener
+    from pipeline.migration.cohort_file import CohortFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Job:
         held: Plan held rows again too.
         wait_s: How long to wait for another run of this folder to end, in seconds.
         approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
+        only: Send only rows with these legacy ids; None for all.
     """
 
     exports: Sequence[Path]
@@ -41,6 +44,7 @@ class Job:
     held: bool = False
     wait_s: float = 0.0
     approved_plan: str | None = None
+    only: CohortFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Plan:
         waiting: Exports that were not given and whose rows wait.
         digest: What an operator approves with `--plan`.
         rate_per_s: The ceiling of sends a second.
+        chosen: What a cohort leaves out; None without one.
     """
 
     counts: dict[str, int]
@@ -71,6 +76,7 @@ class Plan:
     waiting: Sequence[WaitingExport]
     digest: str
     rate_per_s: float
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Ending:
         waiting: Exports that were not given and whose rows wait.
         plan_digest: The plan's digest, if it came to a plan.
         planned_again: Rows that `retry` planned again; None for a run.
+        chosen: What a cohort left out; None without one.
         chain_head: The hash of the last event; whoever keeps it can prove that nothing was undone.
     """
 
@@ -98,3 +105,4 @@ class Ending:
     plan_digest: str | None = None
     planned_again: int | None = None
     chain_head: str | None = None
+    chosen: Chosen | None = None

@@ -16,7 +16,6 @@ from pipeline.descriptors import require_descriptors
 from pipeline.disk import private_folder
 from pipeline.errors import (
     CardferryError,
-    ExportRefused,
     Interrupted,
     LocalStorageFailed,
 )
@@ -30,12 +29,13 @@ from pipeline.ledger.sums import pending
 from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import parts
+from pipeline.migration.cohort_file import choose
 from pipeline.migration.job import Ending, Job, Plan, Tools
-from pipeline.migration.plan import PlannedExport, prove_and_plan
+from pipeline.migration.plan import PlannedExport, prove_and_plan, refuse_too_many_failures
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
-from pipeline.model import FAILURE_STATES, RowState
+from pipeline.model import RowState
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
 from pipeline.signals import DeferredSignals
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.ledger.cohort import Chosen
     from pipeline.migration.send import Sending
 
 log = EventLog("run")
@@ -72,6 +73,7 @@ class Run:
         self._account: RunAccount
         self._plan_digest: str | None = None
         self._planned_again: int | None = None
+        self._chosen: Chosen | None = None
         self._flow = Flow()
         self._signals = DeferredSignals()
 
@@ -129,6 +131,7 @@ class Run:
             self._plan_digest,
             self._planned_again,
             ledger.chain_head,
+            self._chosen,
         )
 
     def _plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
@@ -144,13 +147,17 @@ class Run:
             ids = [export.known.id for export in given]
             self._planned_again = plan_again(ledger, ids, job.again, held=job.held)
         self._account.begin([export.known for export in given])
+        self._chosen = choose(ledger, [export.known.id for export in given], job.only)
         self._plan_digest = plan_digest(
-            settings, [(export.file.sha256, export.known.as_of) for export in given]
+            settings,
+            [(export.file.sha256, export.known.as_of) for export in given],
+            job.only.sha256 if job.only else None,
         )
         refuse_another_plan(job.approved_plan, self._plan_digest)
         with ledger.look() as look:
             for export in given:
-                self._refuse_too_many_failures(export.file.name, look.states_of([export.known.id]))
+                states = look.states_of([export.known.id])
+                refuse_too_many_failures(export.file.name, states, settings.rules.max_failure_rate)
             return [
                 export
                 for export in given
@@ -172,14 +179,6 @@ class Run:
             log.info("export planned", sha256=Word(file.sha256), is_new=not known.is_planned)
             given.setdefault(file.sha256, PlannedExport(sealed, file, known))
         return list(given.values())
-
-    def _refuse_too_many_failures(self, name: str, states: dict[RowState, int]) -> None:
-        rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-        if failures > self._settings.rules.max_failure_rate * rows:
-            raise ExportRefused(
-                f"{name}: more rows fail than rules.max_failure_rate allows; nothing was sent",
-                next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
-            )
 
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
@@ -206,6 +205,7 @@ class Run:
             self._account.waiting_exports(),
             self._plan_digest or "",
             self._settings.flow.rate_per_s,
+            self._chosen,
         )
 
     def _sending(self, ledger: Ledger) -> Sending:

@@ -27,12 +27,12 @@ def test_rows_outside_the_cohort_are_skipped_and_come_back_with_the_next(builder
     export, other = builder.plan("cards.csv", 6), builder.plan("other.csv", 3, first=100)
     first = [builder._legacy_id(n) for n in (1, 2, 2, 99)]
 
-    assert cohort(builder.ledger, [export.id], first) == 4
+    assert cohort(builder.ledger, [export.id], first) == (4, 1)
     assert {"planned": 2, "skipped": 4} == states(builder, export)
     assert {"planned": 3} == states(builder, other)
-    assert cohort(builder.ledger, [export.id], [builder._legacy_id(3)]) == 5
+    assert cohort(builder.ledger, [export.id], [builder._legacy_id(3)]) == (5, 0)
     assert {"planned": 1, "skipped": 5} == states(builder, export)
-    assert cohort(builder.ledger, [export.id], None) == 0
+    assert cohort(builder.ledger, [export.id], None) == (0, 0)
     assert {"planned": 6} == states(builder, export)
 
 
@@ -42,7 +42,7 @@ def test_rows_that_are_settled_stay_what_they_are(builder):
     builder.settle(export)
     before = states(builder, export)
 
-    assert cohort(builder.ledger, [export.id], []) == 0
+    assert cohort(builder.ledger, [export.id], []) == (0, 0)
     assert before == states(builder, export)
 
 
