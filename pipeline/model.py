@@ -31,6 +31,9 @@ class RowState(StrEnum):
 OPEN_STATES: Final = (RowState.PLANNED, RowState.SENT, RowState.AMBIGUOUS)
 """The states that a run still has to settle; the balance counts them as pending."""
 
+CLAIMABLE_STATES: Final = (RowState.PLANNED, RowState.AMBIGUOUS)
+"""The states that a row may be sent from."""
+
 FAILURE_STATES: Final = (RowState.REJECTED, RowState.FAILED, RowState.HELD)
 """The states that the failure report lists."""
 

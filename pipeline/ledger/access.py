@@ -16,14 +16,8 @@ from pipeline.ledger.checks import create_if_empty, require_own_files
 from pipeline.ledger.holder import Waiting
 from pipeline.ledger.reserve import DiskFull, Reserve
 from pipeline.ledger.snapshot import Snapshot
-from pipeline.ledger.sqlite.connection import (
-    DATABASE_ERRORS,
-    driver_of,
-    in_our_words,
-    ledger_trouble,
-    open_engine,
-)
-from pipeline.ledger.store import path_of
+from pipeline.ledger.sqlite.connection import driver_of, open_engine
+from pipeline.ledger.store import path_of, store_of
 from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
 
@@ -54,13 +48,14 @@ class Access:
         path = path_of(url)
         require_own_files(path)
         self.engine = open_engine(path, read_only=read_only, apart=apart)
+        self.store = store_of(self.engine)
         self.reserve = Reserve(path)
         self._path = path
         self._waiting = Waiting(path or Path())
         self._signals = signals or DeferredSignals()
         self._failure: LocalStorageFailed | None = None
         self._upgraded: tuple[int, int] | None = None
-        with ledger_trouble():
+        with self.store.trouble():
             try:
                 if not read_only:
                     with self._signals.held(), self.engine.begin() as connection:
@@ -98,8 +93,10 @@ class Access:
         waiting.begun += 1
         try:
             yield self._driver
-        except (*DATABASE_ERRORS, LocalStorageFailed) as error:
-            failure = in_our_words(error)
+        except Exception as error:
+            if not isinstance(error, (*self.store.errors, LocalStorageFailed)):
+                raise
+            failure = self.store.in_our_words(error)
             # What a full disk refused is not there in part, and finds its place in our own room.
             if isinstance(failure, LocalStorageFailed) and not (
                 isinstance(failure, DiskFull) and self.reserve.is_held
@@ -112,7 +109,7 @@ class Access:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give the ledger's own parts a connection for looking; all looks see one state."""
-        with self._signals.held(), ledger_trouble(), self.engine.connect() as connection:
+        with self._signals.held(), self.store.trouble(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.ledger.sqlite.connection import ledger_trouble
-from pipeline.ledger.sqlite.streaming import selected
+from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,19 +21,20 @@ class Asking:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._store = store_of(connection)
 
     def _all(self, statement: Executable) -> Sequence[Any]:
-        with ledger_trouble():
+        with self._store.trouble():
             return self._connection.execute(statement).all()
 
     def _first(self, statement: Executable) -> Row[Any] | None:
-        with ledger_trouble():
+        with self._store.trouble():
             return self._connection.execute(statement).first()
 
     def _number(self, statement: Executable) -> int:
-        with ledger_trouble():
+        with self._store.trouble():
             return int(self._connection.execute(statement).scalar_one())
 
     def _blocks(self, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        with ledger_trouble():
-            yield from selected(self._connection, statement)
+        with self._store.trouble():
+            yield from self._store.selected(self._connection, statement)

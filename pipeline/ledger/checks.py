@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from sqlalchemy import inspect, select
+from sqlalchemy import select
 
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.folder_files import read_in_folder, trouble_with_own_file, why_not
@@ -15,7 +15,7 @@ from pipeline.ledger.facts import put
 from pipeline.ledger.publications import account
 from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.schema import SCHEMA_VERSION, events, exports, meta, rows, tokens
-from pipeline.ledger.sqlite.tables import create_tables
+from pipeline.ledger.store import store_of
 from pipeline.ledger.upgrades import VERSION_KEY
 from pipeline.model import OPEN_STATES
 
@@ -54,14 +54,15 @@ def create_if_empty(connection: Connection, path: Path | None) -> None:
     Raises:
         VerificationFailed: The ledger is gone while the files made from it are there.
     """
-    if inspect(connection).get_table_names():
+    store = store_of(connection)
+    if not store.begins_empty(connection):
         return
     if path is not None and any((path.parent / name).exists() for name in _PUBLISHED):
         raise VerificationFailed(
             "this folder holds a migration's outputs, but its ledger is gone or empty",
             next_step="Restore the ledger from a backup; a new one would send every card again.",
         )
-    create_tables(connection)
+    store.create_tables(connection)
     put(connection, VERSION_KEY, str(SCHEMA_VERSION))
 
 

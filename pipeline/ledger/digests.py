@@ -14,8 +14,7 @@ import orjson
 from sqlalchemy import LargeBinary, select
 
 from pipeline.ledger.schema import DIGESTED
-from pipeline.ledger.sqlite.streaming import selected
-from pipeline.ledger.sqlite.tables import parts_of
+from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,11 +29,11 @@ def table_digests(connection: Connection) -> dict[str, dict[str, int | str]]:
         Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions.
     """
     digests = {str(table.name): _digest(_rows_of(connection, table)) for table in DIGESTED}
-    return digests | {"schema": _digest([sorted(parts_of(connection))])}
+    return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
 
 
 def _rows_of(connection: Connection, table: Table) -> Iterable[Sequence[Sequence[Any]]]:
-    blocks = selected(connection, select(table).order_by(*table.primary_key))
+    blocks = store_of(connection).selected(connection, select(table).order_by(*table.primary_key))
     binary = {n for n, column in enumerate(table.columns) if isinstance(column.type, LargeBinary)}
     if not binary:
         return blocks

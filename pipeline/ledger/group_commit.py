@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.ledger.records import AttachIntent, AttemptStep, Intent
 from pipeline.ledger.reserve import DiskFull
-from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
+from pipeline.ledger.store import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,11 +22,11 @@ from pipeline.ledger.checks import (
     require_same_mode,
     require_untouched,
 )
-from pipeline.ledger.epoch import latest_ms, require_epoch, take_over
+from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.schema import runs
-from pipeline.ledger.sqlite.connection import ledger_trouble, sync_folder
+from pipeline.ledger.sqlite.connection import sync_folder
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Ledger(Access):
         try:
             with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
-                    require_epoch(connection, self.epoch)
+                    self.store.fence(connection, self.epoch)
                     yield connection
                 # From here on it is durable, whatever signal waits outside.
                 before = self._chain
@@ -107,8 +107,7 @@ class Ledger(Access):
                 outputs in the folder were made from a later ledger.
         """
         with self.reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-            if found != "ok":
+            if not self.store.is_sound(connection, thorough=False):
                 raise VerificationFailed(
                     "the ledger's database is damaged",
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
@@ -143,7 +142,7 @@ class Ledger(Access):
         if self._path is not None:
             self._waiting.start()
         self.verify()
-        with self._signals.held(), ledger_trouble(), self.engine.begin() as connection:
+        with self._signals.held(), self.store.trouble(), self.engine.begin() as connection:
             self.run_id = run_id
             self._actor = str(facts.get("operator", ""))
             self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"

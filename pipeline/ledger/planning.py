@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
@@ -18,7 +18,6 @@ from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
-from pipeline.ledger.sqlite.connection import Prepared
 from pipeline.logs import EventLog
 from pipeline.model import RowState
 
@@ -54,12 +53,10 @@ class Planning:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._insert_planned = _insert_of(ledger, _PLANNED_COLUMNS)
-        self._insert_owned = _insert_of(ledger, _OWNED_COLUMNS)
+        self._fill = ledger.store.fill
         self._in_conflict: set[int] = set()
         self.left_out: Counter[str] = Counter()
         """Optional values of the exports planned so far that were dropped, by field."""
-        self._insert_rejected = _insert_of(ledger, _REJECTED_COLUMNS)
 
     def find(self, sha256: str) -> KnownExport | None:
         """Give the export with these sealed bytes, if the ledger knows it."""
@@ -148,10 +145,10 @@ class Planning:
             for item in rejections
         ]
         with self._ledger.transaction() as connection:
-            self._insert_planned.many(connection, planned)
+            self._fill(connection, rows, _PLANNED_COLUMNS, planned)
             if len(planned) < len(cards):
                 self._add_owned(connection, first, cards)
-            self._insert_rejected.many(connection, rejected)
+            self._fill(connection, rows, _REJECTED_COLUMNS, rejected)
 
     def _add_owned(self, connection: Connection, first: int, cards: Sequence[PlannedCard]) -> None:
         """Write the cards that belong to customers, and the customers where they are new."""
@@ -167,7 +164,7 @@ class Planning:
             for card in cards
             if card.customer
         ]
-        self._insert_owned.many(connection, owned)
+        self._fill(connection, rows, _OWNED_COLUMNS, owned)
 
     def finish(self, export: KnownExport, facts: ProvedFacts) -> None:
         """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
@@ -216,11 +213,6 @@ class Planning:
 
 def _days(as_of: date, newest: str) -> int:
     return (date.fromisoformat(newest) - as_of).days
-
-
-def _insert_of(ledger: Ledger, names: Sequence[str]) -> Prepared:
-    statement = insert(rows).values({name: bindparam(name) for name in names})
-    return Prepared(ledger.engine, statement, names)
 
 
 def _discard(connection: Connection, sha256: str) -> None:

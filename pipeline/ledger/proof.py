@@ -25,6 +25,7 @@ from pipeline.ledger.schema import (
     rows,
     tokens,
 )
+from pipeline.ledger.store import store_of
 from pipeline.ledger.trail_proof import last_run_died, trail_contradiction
 from pipeline.model import RowState
 
@@ -60,7 +61,7 @@ def require_one_story(connection: Connection) -> None:
 
 def _after_a_death(connection: Connection) -> str | None:
     """Look for what only the last commit of a run that died can have left."""
-    if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
+    if not store_of(connection).is_sound(connection, thorough=True):
         return "an index is not that of its table"
     export = (rows.c.id // ROW_SPAN).label("export")
     doubled = (

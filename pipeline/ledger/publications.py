@@ -11,7 +11,7 @@ from sqlalchemy import select
 from pipeline import hashing
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.schema import events
-from pipeline.ledger.sqlite.streaming import FETCHED_AT_ONCE
+from pipeline.ledger.store import FETCHED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

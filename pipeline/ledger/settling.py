@@ -17,9 +17,8 @@ from pipeline.ledger.attaching import net_open, write_attaching
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.records import AttachIntent, AttemptStep, Claim, Intent, Settlement
 from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
-from pipeline.ledger.sqlite.batch import CLAIMABLE, ROWS_AT_ONCE, Batches, TokenDoubled
-from pipeline.ledger.sqlite.streaming import selected
-from pipeline.model import OPEN_STATES, OutcomeKind, RowState
+from pipeline.ledger.store import ROWS_AT_ONCE, TokenDoubled
+from pipeline.model import CLAIMABLE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +55,7 @@ class Settling:
             )
             # Only rows of different exports can share a legacy id and both be sent.
             self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
-        self._batches = Batches(ledger.writing, ledger.epoch)
+        self._batches = ledger.store.batches(ledger.writing, ledger.epoch)
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.
@@ -72,7 +71,7 @@ class Settling:
                 .join(rows, (rows.c.legacy_id == other.c.legacy_id) & (rows.c.id != other.c.id))
                 .where(
                     rows.c.id.between(first_id, last_id),
-                    rows.c.state.in_(CLAIMABLE),
+                    rows.c.state.in_(CLAIMABLE_STATES),
                     other.c.state.in_(OPEN_STATES),
                 )
             )
@@ -84,10 +83,10 @@ class Settling:
             resolve_known(connection, first_id, last_id)
             statement = (
                 select(*(rows.c[name] for name in Claim._fields))
-                .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE))
+                .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE_STATES))
                 .order_by(rows.c.id)
             )
-            found = chain.from_iterable(selected(connection, statement))
+            found = chain.from_iterable(self._ledger.store.selected(connection, statement))
             claims = list(map(Claim._make, found))
         if self._several:
             self._under_way.update(claim.id for claim in claims)
@@ -156,7 +155,9 @@ class Settling:
         if self._events is not None:
             self._events.committed(settled, self._clock.monotonic() - began)
         if self._several:
-            self._under_way.difference_update(s.row_id for s in settled if s.state not in CLAIMABLE)
+            self._under_way.difference_update(
+                s.row_id for s in settled if s.state not in CLAIMABLE_STATES
+            )
         return frozen
 
     def _write(

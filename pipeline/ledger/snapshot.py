@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -10,8 +10,6 @@ from pipeline.ledger import digests, proof, publications
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.schema import meta
-from pipeline.ledger.sqlite.connection import ledger_trouble
-from pipeline.ledger.sqlite.streaming import read_sparingly
 from pipeline.ledger.sums import Sums
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pipeline.ledger.publications import Account
-
-_SOUND: Final = "ok"
 
 
 class Snapshot(Sums, Listings, CardQuestions):
@@ -39,7 +35,7 @@ class Snapshot(Sums, Listings, CardQuestions):
     def __init__(self, connection: Connection, *, sparingly: bool = False) -> None:
         super().__init__(connection)
         if sparingly:
-            read_sparingly(connection)
+            self._store.read_sparingly(connection)
 
     def recall(self, key: str) -> str | None:
         """Give what `Ledger.remember` kept under the key, or None."""
@@ -48,26 +44,25 @@ class Snapshot(Sums, Listings, CardQuestions):
 
     def account(self) -> Account:
         """Give which events outputs speak of, and which publications there were."""
-        with ledger_trouble():
+        with self._store.trouble():
             return publications.account(self._connection)
 
     def event_lines(self, length: int | None = None) -> Iterator[tuple[str, str]]:
         """Give (canonical body, hash) of the first `length` events, or of all, in order."""
-        with ledger_trouble():
+        with self._store.trouble():
             yield from publications.event_lines(self._connection, length)
 
     def table_digests(self) -> dict[str, dict[str, int | str]]:
         """Give `rows` and `sha256` of every table, and of the schema with its rules."""
-        with ledger_trouble():
+        with self._store.trouble():
             return digests.table_digests(self._connection)
 
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""
-        with ledger_trouble():
+        with self._store.trouble():
             return proof.contradiction(self._connection)
 
     def is_sound(self) -> bool:
         """Tell whether the database's own structure holds, every page and index of it."""
-        with ledger_trouble():
-            found = self._connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-        return bool(found == _SOUND)
+        with self._store.trouble():
+            return self._store.is_sound(self._connection, thorough=True)

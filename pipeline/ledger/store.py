@@ -1,22 +1,151 @@
-"""Says where a ledger is, and which program of ours opens it there.
+"""Says where a ledger is, and what a program that keeps one has to do there.
 
 A ledger is named by a URL: `sqlite:///folder/ledger.sqlite` in a migration's folder, `sqlite:` for
-a temporary one that leaves nothing behind. Whoever is not the ledger needs to know no more.
+a temporary one that leaves nothing behind. Its tables, and nearly all that is asked of them, are
+the same in every store. What is not is listed by `Store`; whoever has a connection finds the store
+behind it by `store_of`, and knows no database by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import SettingsRefused
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Select, Table
+
+    from pipeline.errors import CardferryError
+    from pipeline.ledger.records import Intent, Settlement
 
 LEDGER_NAME: Final = "ledger.sqlite"
 """The ledger's file in a migration's folder; its `-journal` is part of it."""
 
 TEMPORARY: Final = "sqlite:"
 """The URL of a ledger that is gone once it is closed (`cardferry check`)."""
+
+ROWS_AT_ONCE: Final = 512
+"""Entries of one batch; SQLite allows 32,766 marks in a statement, some 1,500 entries."""
+
+FETCHED_AT_ONCE: Final = 5_000
+"""Rows of one block of an answer."""
+
+MOVED: Final = "a row of the ledger was not where this run had left it"
+
+Parts = frozenset[tuple[str, ...]]
+"""What a schema is made of: its statements, and the states and steps that its tables list."""
+
+Blocks = Iterator[Sequence[tuple[Any, ...]]]
+"""Rows of an answer as the driver gives them, a block at a time."""
+
+Writing = Callable[[], AbstractContextManager[Any]]
+"""Gives the driver's own connection for as long as a statement takes (`Access.writing`)."""
+
+
+class TokenDoubled(Exception):
+    """A token id of the batch is known already, or stands in it twice."""
+
+
+class Batches(Protocol):
+    """Writes what happened to many rows; made anew for each run."""
+
+    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        Raises:
+            AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
+        """
+
+    def write(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
+
+        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
+
+        Raises:
+            LocalStorageFailed: The store refused; whether it has the batch the next run finds out.
+            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
+            VerificationFailed: A row is not where this run left it, or a later run took over;
+                nothing of the batch happened.
+        """
+
+
+class Store(Protocol):
+    """What a database does for a ledger in its own way; one object serves every ledger in it."""
+
+    errors: tuple[type[Exception], ...]
+    """What the database and its driver raise."""
+
+    def in_our_words(self, error: Exception) -> CardferryError:
+        """Give our own error for one of `errors`; what is ours already stays as it is."""
+
+    def trouble(self) -> AbstractContextManager[None]:
+        """Turn `errors` into ours; none of their texts goes on."""
+
+    def begins_empty(self, connection: Connection) -> bool:
+        """Tell whether no table was made here yet."""
+
+    def create_tables(self, connection: Connection) -> None:
+        """Make the tables, fill those of states and steps, and make the rules."""
+
+    def create_rules(self, connection: Connection) -> None:
+        """Make the rules; after an upgrade this version's take the place of the older one's."""
+
+    def parts_of(self, connection: Connection) -> Parts:
+        """Give every part of the schema that is there, however it is named."""
+
+    def own_parts(self, connection: Connection) -> Parts:
+        """Give every part of the schema that this program makes there."""
+
+    def portable_parts(self, connection: Connection) -> Parts:
+        """Give the parts as every store tells them, as far as they are this program's."""
+
+    def is_sound(self, connection: Connection, *, thorough: bool) -> bool:
+        """Tell whether the database's own structure holds; `thorough` compares every index."""
+
+    def fence(self, connection: Connection, epoch: int) -> None:
+        """Keep the caller's transaction apart from every later run.
+
+        Raises:
+            VerificationFailed: A later run has begun.
+        """
+
+    def selected(self, connection: Connection, statement: Select[Any]) -> Blocks:
+        """Run a statement whose parameters are numbers or words of our own, and give its rows.
+
+        Raises:
+            VerificationFailed: The database holds text that is no text.
+            Exception: One of `errors`; `trouble` tells which.
+        """
+
+    def read_sparingly(self, connection: Connection) -> None:
+        """Keep few pages in memory: whoever reads every row once gains nothing from a cache."""
+
+    def fill(
+        self,
+        connection: Connection,
+        table: Table,
+        names: Sequence[str],
+        values: Sequence[tuple[object, ...]],
+    ) -> None:
+        """Insert many rows, given as tuples in the order of `names`, in the caller's transaction."""
+
+    def batches(self, writing: Writing, epoch: int) -> Batches:
+        """Make what writes the batches of a run; its epoch stands beside all that is written."""
+
+
+def store_of(place: Connection | Engine) -> Store:
+    """Give the store behind a connection; its module is loaded when the first ledger is opened."""
+    return _named(place.dialect.name)
+
+
+def _named(name: str) -> Store:
+    store: Store = import_module(f"pipeline.ledger.{name}.store").STORE
+    return store
 
 
 def ledger_url(folder: Path) -> str:

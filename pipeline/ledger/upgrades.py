@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.facts import known, put
 from pipeline.ledger.schema import SCHEMA_VERSION
-from pipeline.ledger.sqlite.tables import create_rules, own_parts, parts_of
+from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def bring_up_to_date(
             raise _too_old(version)
         for statement in upgrades[step]:
             connection.exec_driver_sql(statement)
-    create_rules(connection)
+    store_of(connection).create_rules(connection)
     put(connection, VERSION_KEY, str(newest))
     return version, newest
 
@@ -79,7 +79,8 @@ def require_own_schema(connection: Connection) -> None:
             "the ledger was written by a newer Cardferry",
             next_step="Install that version, or a later one.",
         )
-    different = sorted(own_parts() ^ parts_of(connection))
+    store = store_of(connection)
+    different = sorted(store.own_parts(connection) ^ store.parts_of(connection))
     if different:
         raise VerificationFailed(
             f"the ledger's tables and rules are not those of this version "

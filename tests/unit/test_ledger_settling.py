@@ -7,8 +7,8 @@ from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.sqlite.batch import ROWS_AT_ONCE
 from pipeline.ledger.sqlite.streaming import selected
+from pipeline.ledger.store import ROWS_AT_ONCE
 from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import new_builder
 

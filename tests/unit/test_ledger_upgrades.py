@@ -50,7 +50,7 @@ def version_3(monkeypatch):
 
     newest = tables._made_by(create)
     monkeypatch.setattr(upgrades, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(upgrades, "own_parts", lambda: newest)
+    monkeypatch.setattr(tables, "own_parts", lambda: newest)
     monkeypatch.setattr(
         access,
         "bring_up_to_date",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.epoch import OVERTAKEN, overtaken
-from pipeline.model import RowState
+from pipeline.ledger.store import MOVED, ROWS_AT_ONCE, TokenDoubled
+from pipeline.model import CLAIMABLE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.model import Token
-
-CLAIMABLE: Final = (RowState.PLANNED, RowState.AMBIGUOUS)
-"""The states that a row may be sent from."""
-
-ROWS_AT_ONCE: Final = 512
-"""Longer batches take several statements; SQLite allows 32,766 marks, some 1,500 rows."""
 
 ROWS_STEP: Final = 16
 """Statements are for 16, 32, 48 ... rows, so that few texts are ever compiled; the rest is empty."""
@@ -56,7 +51,6 @@ _NOTHING: Final = (0,) * len(_COLUMNS)
 _ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
 _VALUES_AT_ONCE: Final = ROWS_AT_ONCE * len(_COLUMNS)
 
-MOVED: Final = "a row of the ledger was not where this run had left it"
 DOUBLED: Final = "a token id was given twice"
 
 _VIEW: Final = (
@@ -75,7 +69,7 @@ _TRIGGERS: Final = {
         f"new.entry = {_INTENT}",
         f"""
     UPDATE rows SET state = 'sent', attempts = attempts + 1
-    WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE)});
+    WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)});
     {_REFUSE_MOVED}
     INSERT INTO attempts (id, row_id, number, epoch, at_ms)
     VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
@@ -106,10 +100,6 @@ _TRIGGERS: Final = {
     {_REFUSE_MOVED}""",
     ),
 }
-
-
-class TokenDoubled(Exception):
-    """A token id of the batch is known already, or stands in it twice."""
 
 
 class Batches:

@@ -6,13 +6,13 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.store import FETCHED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Select
 
-FETCHED_AT_ONCE: Final = 5_000
 _CACHE_KIB: Final = 4_000
 
 

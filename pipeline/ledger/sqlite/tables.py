@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.store import Parts
+
 _SCHEMA: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _BLANKS: Final = re.compile(r"\s+")
 _QUOTED: Final = re.compile(r'"(\w+)"')
-
-Parts = frozenset[tuple[str, ...]]
-"""What a schema is made of: its statements, and the states and steps that its tables list."""
 
 
 def create_tables(connection: Connection) -> None:
