@@ -80,6 +80,8 @@ class Flow:
     attached: int = 0
     attach_failed: int = 0
     attach_held: int = 0
+    api: Flow | None = None
+    """The figures of the API host: its rate, its breaker, its 429s."""
     retries: int = 0
     other_brands: int = 0
     """Tokens whose brand the vault calls otherwise than we do: a warning, for names differ."""

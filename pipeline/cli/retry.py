@@ -35,6 +35,11 @@ _RETRYABLE = [
     help="Only rows that failed with this code; repeat it.",
 )
 @click.option("--held", is_flag=True, help="Held rows too: a second token may then exist for them.")
+@click.option(
+    "--unattached",
+    is_flag=True,
+    help="Attach the cards of tokens, too, that earlier runs of tokens alone made.",
+)
 @pass_terminal
 def retry(
     terminal: Terminal,
@@ -46,6 +51,7 @@ def retry(
     codes: tuple[str, ...],
     limit: int | None,
     held: bool,
+    unattached: bool,
     wait_s: float,
     yes: bool,
     as_json: bool,
@@ -60,7 +66,14 @@ def retry(
         terminal,
         given,
         lambda facts: Job(
-            exports, folder, facts, limit=limit, again=codes, held=held, wait_s=wait_s
+            exports,
+            folder,
+            facts,
+            limit=limit,
+            again=codes,
+            held=held,
+            unattached=unattached,
+            wait_s=wait_s,
         ),
         ask=not yes,
     )

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     hidden=True,
     help="Leave telling monitors by HTTP to the inbox that called.",
 )
+@click.option("--no-attach", is_flag=True, help="Make tokens only; cards are attached later.")
 @pass_terminal
 def run(
     terminal: Terminal,
@@ -58,6 +59,7 @@ def run(
     *,
     approved_plan: str | None,
     cohort_file: Path | None,
+    no_attach: bool,
     wait_s: float,
     yes: bool,
     within_inbox: bool,
@@ -83,6 +85,7 @@ def run(
             wait_s=wait_s,
             approved_plan=approved_plan,
             only=only,
+            no_attach=no_attach,
         ),
         ask=not yes,
         tells=not within_inbox,

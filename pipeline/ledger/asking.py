@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
+from pipeline.ledger.facts import ATTACH_KEY
+from pipeline.ledger.records import AttachState
+from pipeline.ledger.schema import attachments, meta, rows
 from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Executable, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
 
 
 class Asking:
@@ -22,6 +27,21 @@ class Asking:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._store = store_of(connection)
+
+    def is_attaching(self) -> bool:
+        """Tell whether cards are attached: then the mapping holds those that are, and no others."""
+        found = select(meta.c.value).where(meta.c.key == ATTACH_KEY)
+        return self._first(found) is not None
+
+    def _in_mapping(self) -> list[ColumnElement[bool]]:
+        """Give the conditions on a tokenized row in force that is in the mapping."""
+        if not self.is_attaching():
+            return []
+        on_customer = select(attachments.c.row_id).where(
+            attachments.c.state.in_([AttachState.ATTACHED, AttachState.REUSED]),
+            attachments.c.deleted_ms.is_(None),
+        )
+        return [rows.c.id.in_(on_customer)]
 
     def _all(self, statement: Executable) -> Sequence[Any]:
         with self._store.trouble():

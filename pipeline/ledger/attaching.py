@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import (
+    NOT_ATTACHED_YET,
     AttachIntent,
     AttachSettlement,
     AttachState,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
 
-_UNDER_WAY: Final = (AttachState.ATTACHING, AttachState.DOUBTED, AttachState.UNATTACHED)
 _MAKEABLE: Final = (CustomerState.WANTED.value, CustomerState.MAKING.value)
 
 
@@ -120,7 +120,7 @@ def _made_unseen_by_another(intent: AttachIntent) -> Exists:
         .where(
             attachments.c.customer == intent.customer,
             attachments.c.row_id != intent.row_id,
-            attachments.c.state.in_(_UNDER_WAY),
+            attachments.c.state.in_(NOT_ATTACHED_YET),
             or_(attachments.c.unknowns > 0, attachments.c.state == AttachState.ATTACHING),
         )
         .exists()
@@ -238,7 +238,7 @@ def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
     _once(connection, update(rows).where(*is_tokenized).values(state=RowState.PLANNED))
     connection.execute(
         update(attachments)
-        .where(attachments.c.row_id == item.row_id, attachments.c.state.in_(_UNDER_WAY))
+        .where(attachments.c.row_id == item.row_id, attachments.c.state.in_(NOT_ATTACHED_YET))
         .values(state=AttachState.UNATTACHED)
     )
 

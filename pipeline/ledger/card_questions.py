@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, case, false, func, or_, select, true
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import (
+    NOT_ATTACHED_YET,
     ROW_SPAN,
     AttachClaim,
     AttachState,
     CustomerRecord,
     CustomerState,
+    row_id,
 )
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
@@ -20,12 +22,9 @@ from pipeline.model import OPEN_STATES, RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from sqlalchemy import ColumnElement
+
 _AT_ONCE: Final = 500
-_NOT_YET: Final = (
-    AttachState.UNATTACHED.value,
-    AttachState.ATTACHING.value,
-    AttachState.DOUBTED.value,
-)
 _KNOWN: Final = (
     CustomerState.MADE.value,
     CustomerState.GIVEN.value,
@@ -56,8 +55,8 @@ ATTACHED: Final = (
 class CardQuestions(Asking):
     """Questions about customers and the cards on them."""
 
-    def attach_balance(self) -> dict[str, int]:
-        """Give what became of the tokens: `tokenized` is the sum of all others.
+    def attach_balance(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
+        """Give what became of the tokens, of all exports or of these; `tokenized` is the sum.
 
         `attached`, `reused`, `superseded`, `attach_failed`, `attach_held`, `unattached`.
         """
@@ -71,7 +70,7 @@ class CardQuestions(Asking):
             select(func.count(), replaced, *sums)
             .select_from(rows)
             .outerjoin(attachments, attachments.c.row_id == rows.c.id)
-            .where(_TOKENIZED)
+            .where(_TOKENIZED, _of(export_ids))
         )[0]
         tokenized, superseded, *counted = (int(number or 0) for number in found)
         known = dict(zip(ended, counted, strict=True))
@@ -84,12 +83,24 @@ class CardQuestions(Asking):
         both = func.sum(attachments.c.unknowns) + func.sum(under_way)
         return self._number(select(func.coalesce(both, 0)).select_from(attachments))
 
-    def attachable(self, first_id: int, last_id: int) -> list[AttachClaim]:
+    def attachable(
+        self, first_id: int, last_id: int, *, only: AttachState | None = None, begun: bool = False
+    ) -> list[AttachClaim]:
         """Give the rows of a range of ids that belong to a customer and are not on it yet.
 
         Rows that have no token yet are among them, as long as they may still get one.
+
+        Args:
+            first_id: The smallest row id.
+            last_id: The largest.
+            only: Leave out cards in any other state.
+            begun: Leave out tokens that nobody meant to attach.
         """
-        waits = rows.c.state.in_(OPEN_STATES) | (_TOKENIZED & rows.c.superseded_by.is_(None))
+        has_token = _TOKENIZED & rows.c.superseded_by.is_(None)
+        if begun:
+            has_token &= attachments.c.row_id.is_not(None)
+        waits = rows.c.state.in_(OPEN_STATES) | has_token
+        wanted = NOT_ATTACHED_YET if only is None else (only.value,)
         found = self._all(
             select(
                 rows.c.id,
@@ -111,7 +122,7 @@ class CardQuestions(Asking):
                 rows.c.id.between(first_id, last_id),
                 rows.c.customer.is_not(None),
                 waits,
-                _STATE.in_(_NOT_YET),
+                _STATE.in_(wanted),
             )
             .order_by(rows.c.id)
         )
@@ -123,6 +134,37 @@ class CardQuestions(Asking):
             )
             for claim in claims
         ]
+
+    def unattached(self, export_ids: Collection[int] | None = None) -> int:
+        """Count the tokens whose cards were to be attached and are not settled yet."""
+        return self._number(
+            select(func.count())
+            .select_from(attachments)
+            .join(rows, rows.c.id == attachments.c.row_id)
+            .where(
+                attachments.c.state.in_(NOT_ATTACHED_YET),
+                _TOKENIZED,
+                rows.c.superseded_by.is_(None),
+                _of(export_ids),
+            )
+        )
+
+    def first_run_id(self) -> str | None:
+        """Give the name of the ledger's first run, by which it is told from every other."""
+        found = self._first(select(runs.c.run_id).order_by(runs.c.epoch).limit(1))
+        return None if found is None else str(found[0])
+
+    def customers_in_doubt(self) -> dict[int, int]:
+        """Give each customer that a lost request may have made, and the row that can tell."""
+        found = self._all(
+            select(attachments.c.customer, attachments.c.row_id)
+            .join(customers, customers.c.id == attachments.c.customer)
+            .where(
+                customers.c.state == CustomerState.MAKING,
+                attachments.c.state == AttachState.DOUBTED,
+            )
+        )
+        return {int(customer): int(row) for customer, row in found}
 
     def customers_of(self, customer_ids: Collection[int]) -> dict[int, CustomerRecord]:
         """Give customers by their number in the ledger."""
@@ -212,3 +254,10 @@ class CardQuestions(Asking):
             .where(attachments.c.state == AttachState.ATTACHED, attachments.c.deleted_ms.is_(None))
             .order_by(customers.c.id, rows.c.id)
         )
+
+
+def _of(export_ids: Collection[int] | None) -> ColumnElement[bool]:
+    if export_ids is None:
+        return true()
+    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
+    return or_(false(), *ranges)

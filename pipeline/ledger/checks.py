@@ -13,11 +13,11 @@ from pipeline.folder_files import read_in_folder, trouble_with_own_file, why_not
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.facts import put
 from pipeline.ledger.publications import account
-from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.ledger.schema import SCHEMA_VERSION, events, exports, meta, rows, tokens
+from pipeline.ledger.records import NOT_ATTACHED_YET, ROW_SPAN, ExportState
+from pipeline.ledger.schema import SCHEMA_VERSION, attachments, events, exports, meta, rows, tokens
 from pipeline.ledger.store import store_of
 from pipeline.ledger.upgrades import VERSION_KEY
-from pipeline.model import OPEN_STATES
+from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,20 +144,28 @@ def require_same_meaning(connection: Connection, digest: str) -> None:
     if known == digest:
         return
     # What a broken pass 1 left is thrown away anyway.
-    unfinished = connection.execute(
-        select(rows.c.id)
-        .where(
-            rows.c.state.in_(OPEN_STATES),
-            (rows.c.id // ROW_SPAN).in_(
-                select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
-            ),
-        )
-        .limit(1)
-    ).first()
+    unfinished = (
+        connection.execute(
+            select(rows.c.id)
+            .where(
+                rows.c.state.in_(OPEN_STATES),
+                (rows.c.id // ROW_SPAN).in_(
+                    select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
+                ),
+            )
+            .limit(1)
+        ).first()
+        or connection.execute(
+            select(attachments.c.row_id)
+            .join(rows, rows.c.id == attachments.c.row_id)
+            .where(attachments.c.state.in_(NOT_ATTACHED_YET), rows.c.state == RowState.TOKENIZED)
+            .limit(1)
+        ).first()
+    )
     if known is not None and unfinished:
         raise SettingsRefused(
             [
-                "vault, export columns or rules differ from those this unfinished migration began with"
+                "vault, export columns, rules or attach differ from those this unfinished migration began with"
             ],
             next_step="Finish it with the old settings, or use another folder.",
         )

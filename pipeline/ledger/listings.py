@@ -27,7 +27,7 @@ from pipeline.ledger.records import (
     RunRecord,
     row_id,
 )
-from pipeline.ledger.resolution import is_open, is_resolved
+from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
 from pipeline.ledger.schema import attachments, customers, exports, outcomes, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
 
@@ -107,6 +107,8 @@ FAILED: Final = tuple(_FAILED)
 
 SUPERSEDED: Final = "superseded"
 """The ending of a row whose card a newer one replaced."""
+UNATTACHED: Final = "unattached"
+"""The ending of a row that has a token, where only cards on customers are in the mapping."""
 RESOLVED: Final = "resolved"
 """The ending of a row that failed, and whose legacy id a later row moved."""
 
@@ -173,12 +175,12 @@ class Listings(Asking):
             for run_id, started, ended, code, facts, told in found
         ]
 
-    def mapped_rows(self, *, attached_only: bool = False) -> Iterator[Sequence[tuple[Any, ...]]]:
+    def mapped_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Give the mapping by export and row, a block at a time: each id once, its newest token.
 
-        Args:
-            attached_only: Leave out tokens whose card is on no customer yet.
+        Where cards are attached, tokens whose card is on no customer yet are left out.
         """
+        attached_only = self.is_attaching()
         on_customer = and_(
             attachments.c.row_id == rows.c.id, attachments.c.state.in_(_ON_A_CUSTOMER)
         )
@@ -209,11 +211,7 @@ class Listings(Asking):
             .join(attachments, attachments.c.row_id == rows.c.id)
             .join(customers, customers.c.id == attachments.c.customer)
             .outerjoin(tokens, tokens.c.row_id == rows.c.id)
-            .where(
-                attachments.c.state.in_([AttachState.FAILED, AttachState.HELD]),
-                rows.c.state == RowState.TOKENIZED,
-                rows.c.superseded_by.is_(None),
-            )
+            .where(has_failed_on_the_way())
         )
         both = union_all(
             failed.order_by(None).with_only_columns(
@@ -235,10 +233,16 @@ class Listings(Asking):
         }
 
     def legacy_ids_by_ending(self) -> Iterator[Sequence[tuple[str, str]]]:
-        """Give (`superseded`, `resolved` or else the state, legacy id) of every row with an id."""
+        """Give (`superseded`, `resolved`, `unattached` or else the state, legacy id) of every row.
+
+        Rows without an id are left out.
+        """
         proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+        ending = _ENDING
+        for condition in self._in_mapping():
+            ending = case((and_(*_IS_IN_FORCE, ~condition), UNATTACHED), else_=_ENDING)
         return self._blocks(
-            select(_ENDING, rows.c.legacy_id).where(
+            select(ending, rows.c.legacy_id).where(
                 rows.c.legacy_id.is_not(None), (rows.c.id // ROW_SPAN).not_in(proving)
             )
         )
@@ -252,7 +256,7 @@ class Listings(Asking):
         return self._blocks(
             select(tokens.c.fingerprint)
             .join(rows, rows.c.id == tokens.c.row_id)
-            .where(*_IS_IN_FORCE)
+            .where(*_IS_IN_FORCE, *self._in_mapping())
         )
 
     def superseded_rows(self, at_most: int) -> tuple[int, list[tuple[str, str, int, str, int]]]:

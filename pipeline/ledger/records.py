@@ -55,6 +55,10 @@ class AttachState(StrEnum):
     HELD = "attach_held"
 
 
+NOT_ATTACHED_YET: Final = (AttachState.ATTACHING, AttachState.DOUBTED, AttachState.UNATTACHED)
+"""The states of a card that a run still has to settle."""
+
+
 class AttemptStep(StrEnum):
     """What one attempt at the vault was for."""
 

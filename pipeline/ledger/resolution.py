@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, exists, select
 
-from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.ledger.schema import exports, rows
+from pipeline.ledger.records import ROW_SPAN, AttachState, ExportState
+from pipeline.ledger.schema import attachments, exports, rows
 from pipeline.model import FAILURE_STATES, RowState
 
 if TYPE_CHECKING:
@@ -35,3 +35,12 @@ def is_resolved() -> ColumnElement[bool]:
 def is_open() -> ColumnElement[bool]:
     """Give the condition on a row of `rows`: it failed, and no later row of its id moved."""
     return and_(rows.c.state.in_(FAILURE_STATES), ~is_resolved())
+
+
+def has_failed_on_the_way() -> ColumnElement[bool]:
+    """Give the condition on a row and its attachment: it has its token, and its card no customer."""
+    return and_(
+        attachments.c.state.in_([AttachState.FAILED, AttachState.HELD]),
+        rows.c.state == RowState.TOKENIZED,
+        rows.c.superseded_by.is_(None),
+    )

@@ -9,8 +9,8 @@ from sqlalchemy import case, false, func, or_, select
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
-from pipeline.ledger.resolution import is_open, is_resolved
-from pipeline.ledger.schema import attempts, exports, outcomes, rows, tokens
+from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
+from pipeline.ledger.schema import attachments, attempts, exports, outcomes, rows, tokens
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Sums(Asking):
     def by_code(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
         """Count what is open by failure code, of all exports or of these.
 
-        Open are the failed, rejected and held rows whose legacy id no later row moved.
+        Open are the failed, rejected and held rows whose legacy id no later row moved, and the
+        tokens whose cards could not be attached.
         """
         found = self._all(
             select(rows.c.code, func.count())
@@ -53,7 +54,15 @@ class Sums(Asking):
             .group_by(rows.c.code)
             .order_by(rows.c.code)
         )
-        return {str(code): int(count) for code, count in found}
+        counted = Counter({str(code): int(count) for code, count in found})
+        on_the_way = self._all(
+            select(attachments.c.code, func.count())
+            .join(rows, rows.c.id == attachments.c.row_id)
+            .where(_of_exports(export_ids), has_failed_on_the_way())
+            .group_by(attachments.c.code)
+        )
+        counted.update({str(code): int(count) for code, count in on_the_way})
+        return dict(sorted(counted.items()))
 
     def resolved(self) -> dict[RowState, int]:
         """Count the failures by state whose legacy id a later row moved."""
@@ -103,7 +112,11 @@ class Sums(Asking):
         statement = (
             select(chosen)
             .join_from(tokens, rows, rows.c.id == tokens.c.row_id)
-            .where(rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
+            .where(
+                rows.c.state == RowState.TOKENIZED,
+                rows.c.superseded_by.is_(None),
+                *self._in_mapping(),
+            )
         )
         for block in self._blocks(statement):
             counted.update(value for (value,) in block)

@@ -9,9 +9,10 @@ from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.store import TEMPORARY
+from pipeline.ledger.sums import pending
 from pipeline.migration import parts
 from pipeline.migration.plan import prove_and_plan
-from pipeline.migration.run import plan_of
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,3 +68,21 @@ def profile(
         return {"exports": opened, **plan_of(ledger, settings), "left_out": left_out}
     finally:
         ledger.close()
+
+
+def plan_of(ledger: Ledger, settings: Settings) -> dict[str, Any]:
+    """Give what would be sent and how long it takes at the configured rate, in seconds."""
+    with ledger.look() as look:
+        states = look.by_state()
+        waiting = pending(states)
+        return {
+            "rows": sum(states.values()),
+            "to_send": waiting,
+            "rejected": states[RowState.REJECTED],
+            "already_tokenized": states[RowState.ALREADY_TOKENIZED],
+            "failures": look.by_code(),
+            "brands": look.planned_mix("brand"),
+            "expiration_years": look.planned_mix("expiration_year"),
+            "seconds_at_rate": round(waiting / settings.flow.rate_per_s, 1),
+            "rate_per_s": settings.flow.rate_per_s,
+        }

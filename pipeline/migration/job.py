@@ -32,6 +32,8 @@ class Job:
         again: Failure codes to plan again first (`cardferry retry`); None plans nothing again.
         held: Plan held rows again too.
         wait_s: How long to wait for another run of this folder to end, in seconds.
+        no_attach: Make tokens only, whatever the settings say.
+        unattached: Attach what earlier runs of tokens alone left, too.
         approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
         only: Send only rows with these legacy ids; None for all.
     """
@@ -45,6 +47,8 @@ class Job:
     wait_s: float = 0.0
     approved_plan: str | None = None
     only: CohortFile | None = None
+    no_attach: bool = False
+    unattached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

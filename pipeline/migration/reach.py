@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import VaultRefusedSettings, VaultUnavailable
 from pipeline.logs import EventLog
 from pipeline.migration import vault_parts
+from pipeline.model import OutcomeKind
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.vault.interface import Account
     from pipeline.vault.probe import Probe
 
 PAUSES_S: Final = (0.0, 1.0, 2.0)
@@ -35,6 +38,45 @@ def reach_vault(settings: Settings, clock: Clock) -> Probe | None:
         VaultRefusedSettings: It could not prove over TLS who it is.
     """
     return asyncio.run(_reach(settings, clock))
+
+
+def reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:
+    """Ask the API host whose account the secret key opens, before a token is spent.
+
+    Returns:
+        The account; None where nobody could tell, which the run's own patience deals with.
+
+    Raises:
+        VaultUnavailable: It cannot be reached; the message has address and cause.
+        VaultRefusedSettings: It refuses the key, or answers in the other mode.
+    """
+    return asyncio.run(_reach_api(settings, credentials, clock))
+
+
+async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:
+    url = settings.attach.url if settings.attach else ""
+    outcome = None
+    for pause_s in PAUSES_S:
+        await clock.sleep(pause_s)
+        async with vault_parts.transport(settings, _PATIENCE_S, url) as line:
+            answer = await vault_parts.customer_client(settings, credentials, line, clock).account()
+        outcome = answer.outcome
+        if answer.account is not None:
+            log.info("the API host answers")
+            return answer.account
+        if outcome.kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
+            raise VaultRefusedSettings(
+                [outcome.setting or f"attach.url or attach.secret_key: {outcome.evidence}"],
+                next_step="Correct it, then run the same command again; no card was sent.",
+            )
+    if outcome is not None and outcome.kind is OutcomeKind.NOT_SENT:
+        raise VaultUnavailable(
+            f"the API host at {address_of(url)} cannot be reached: {outcome.evidence};"
+            " no card was sent",
+            next_step="Check `attach.url` and the network, then run the same command again.",
+        )
+    log.warning("the API host gave no usable answer to a harmless request")
+    return None
 
 
 async def _reach(settings: Settings, clock: Clock) -> Probe | None:

@@ -20,12 +20,13 @@ from pipeline.errors import (
     LocalStorageFailed,
 )
 from pipeline.exports.sealed_export import SealedExport
+from pipeline.ledger.attach_again import attach_again
+from pipeline.ledger.facts import ATTACH_KEY
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.store import ledger_url
-from pipeline.ledger.sums import pending
 from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import parts
@@ -35,7 +36,6 @@ from pipeline.migration.plan import PlannedExport, prove_and_plan, refuse_too_ma
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
-from pipeline.model import RowState
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
 from pipeline.signals import DeferredSignals
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.cohort import Chosen
     from pipeline.migration.send import Sending
+    from pipeline.vault.interface import Account
 
 log = EventLog("run")
 
@@ -74,7 +75,9 @@ class Run:
         self._plan_digest: str | None = None
         self._planned_again: int | None = None
         self._chosen: Chosen | None = None
+        self._api_account: Account | None = None
         self._flow = Flow()
+        self._attach = None if job.no_attach else settings.attach
         self._signals = DeferredSignals()
 
     def carry_out(self) -> Ending:
@@ -140,12 +143,18 @@ class Run:
         recovered = settle_open_intents(ledger, RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous])
         bind_run(ledger.run_id)
         log.info("run started", exports=len(job.exports), rows_in_doubt=recovered.in_doubt)
-        self._account = RunAccount(ledger, recovered.held)
+        self._account = RunAccount(ledger, recovered.held, is_attaching=self._attach is not None)
         ledger.remember("carry", carried_columns(ledger, settings))
+        if self._attach is not None:
+            ledger.remember(ATTACH_KEY, "on")
         given = self._prove_and_plan(ledger, stack)
         if job.again is not None:
             ids = [export.known.id for export in given]
             self._planned_again = plan_again(ledger, ids, job.again, held=job.held)
+            if self._attach is not None:
+                self._planned_again += attach_again(
+                    ledger, ids, job.again, held=job.held, unattached=job.unattached
+                )
         self._account.begin([export.known for export in given])
         self._chosen = choose(ledger, [export.known.id for export in given], job.only)
         self._plan_digest = plan_digest(
@@ -162,6 +171,7 @@ class Run:
                 export
                 for export in given
                 if look.open_rows(export.known.first_id, export.known.last_id)
+                or (self._attach is not None and look.unattached([export.known.id]))
             ]
 
     def _prove_and_plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
@@ -183,10 +193,13 @@ class Run:
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
         from pipeline.migration.reach import (  # noqa: PLC0415 - most nights send nothing.
+            reach_api,
             reach_vault,
         )
 
         reach_vault(self._settings, self._tools.clock)
+        if self._attach is not None:
+            self._api_account = reach_api(self._settings, self._credentials, self._tools.clock)
         plan = self._plan_to_show()
         log.info(
             "plan made", **{name: plan.counts[name] for name in ("rows", "to_send", "failures")}
@@ -212,7 +225,7 @@ class Run:
         from pipeline.migration.send import Sending  # noqa: PLC0415 - as for `reach_vault`.
 
         counts, limit = self._account.plan(), self._job.limit
-        waiting = counts["to_send"]
+        waiting = counts["to_send"] + counts["to_attach"]
         self._flow.total = waiting if limit is None else min(limit, waiting)
         failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
         return Sending(
@@ -226,6 +239,7 @@ class Run:
             signals=self._signals,
             limit=limit,
             failures_max=failures_max - counts["failures"],
+            attach=self._attach,
             on_signal=lambda number: self._note_signal(ledger, number),
         )
 
@@ -261,24 +275,6 @@ class Run:
             "settings_digest": meaning_digest(self._settings),
             "in_flight_max": self._settings.flow.in_flight_max,
             "on_ambiguous": self._settings.flow.on_ambiguous,
-        }
-
-
-def plan_of(ledger: Ledger, settings: Settings) -> dict[str, Any]:
-    """Give what would be sent and how long it takes at the configured rate, in seconds."""
-    with ledger.look() as look:
-        states = look.by_state()
-        waiting = pending(states)
-        return {
-            "rows": sum(states.values()),
-            "to_send": waiting,
-            "rejected": states[RowState.REJECTED],
-            "already_tokenized": states[RowState.ALREADY_TOKENIZED],
-            "failures": look.by_code(),
-            "brands": look.planned_mix("brand"),
-            "expiration_years": look.planned_mix("expiration_year"),
-            "seconds_at_rate": round(waiting / settings.flow.rate_per_s, 1),
-            "rate_per_s": settings.flow.rate_per_s,
         }
 
 

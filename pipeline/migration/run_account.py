@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from pipeline.errors import CardferryError
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.plan_records import KnownExport
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.metrics import Flow
 
 FINISHED_WITH_FAILURES = 3
+CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
+"""How cards end on their way to customers, as the attach balance calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,15 @@ class RunAccount:
     Args:
         ledger: The open ledger of the run.
         held_at_start: Rows that the run held because an earlier one died with them in doubt.
+        is_attaching: Whether a row is settled only when its card is on a customer.
     """
 
-    def __init__(self, ledger: Ledger, held_at_start: int = 0) -> None:
+    def __init__(
+        self, ledger: Ledger, held_at_start: int = 0, *, is_attaching: bool = False
+    ) -> None:
         self._ledger = ledger
+        self._is_attaching = is_attaching
+        self._cards: Counter[str] = Counter()
         self._held_at_start = held_at_start
         self._given: list[int] = []
         self._states: Counter[RowState] = Counter()
@@ -91,6 +99,7 @@ class RunAccount:
             with self._ledger.look() as look:
                 self._states = Counter(look.states_of(before))
                 self._codes = Counter(look.by_code(before))
+                self._cards = Counter(look.attach_balance(before))
 
     def close(self, flow: Flow, seconds: float) -> ThisRun:
         """Give what the run has changed by now.
@@ -106,14 +115,20 @@ class RunAccount:
         }
         states: dict[RowState, int] = {}
         codes: dict[str, int] = {}
+        cards: dict[str, int] = {}
+        unattached = 0
         if self._given:
             with self._ledger.look() as look:
                 states, codes = look.states_of(self._given), look.by_code(self._given)
+                cards = look.attach_balance(self._given)
+                unattached = self._unattached(look)
         changed = {
             state.value: max(states.get(state, 0) - self._states[state], 0)
             for state in RowState
             if state not in OPEN_STATES
         }
+        if self._is_attaching:
+            changed |= {n: max(cards.get(n, 0) - self._cards[n], 0) for n in CARD_ENDINGS}
         failures = Counter(codes) - self._codes
         if self._held_at_start:
             changed[RowState.HELD.value] += self._held_at_start
@@ -121,7 +136,7 @@ class RunAccount:
         return ThisRun(
             rows=changed,
             failures=dict(sorted(failures.items())),
-            waiting=sum(states.get(state, 0) for state in OPEN_STATES),
+            waiting=sum(states.get(state, 0) for state in OPEN_STATES) + unattached,
             figures=figures,
         )
 
@@ -129,9 +144,11 @@ class RunAccount:
         """Give how the given exports stand: rows, to_send, done, rejected, already_tokenized."""
         with self._ledger.look() as look:
             states = look.states_of(self._given)
+            unattached = self._unattached(look)
         return {
             "rows": sum(states.values()),
             "to_send": pending(states),
+            "to_attach": unattached,
             "done": states[RowState.TOKENIZED],
             "rejected": states[RowState.REJECTED],
             "failed": states[RowState.FAILED],
@@ -139,6 +156,9 @@ class RunAccount:
             "already_tokenized": states[RowState.ALREADY_TOKENIZED],
             "failures": sum(states[state] for state in FAILURE_STATES),
         }
+
+    def _unattached(self, look: Snapshot) -> int:
+        return look.unattached(self._given) if self._is_attaching else 0
 
     def codes(self) -> dict[str, int]:
         """Count the failed, rejected and held rows of the given exports by code."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,29 +17,33 @@ from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import parts, vault_parts
+from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, attach_parts
+from pipeline.migration.claiming import Claiming
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.troubles import mixed_up
 from pipeline.migration.waiting_cards import waiting_cards
 from pipeline.signals import stopping_signals
+from pipeline.vault.flow.flow_control import FlowControl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
     from random import Random
 
     from pipeline.clock import Clock
+    from pipeline.config.attach import AttachSettings
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.records import Claim
     from pipeline.metrics import Flow, Listener
+    from pipeline.migration.attach_step import AttachStep
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.transitions import WaitingCard
     from pipeline.signals import DeferredSignals
     from pipeline.vault.interface import Vault
 
-RIVALS_EVERY_S: Final = 0.02
-"""How often a range of rows that waits for another export's rows looks whether they settled."""
+_PASSES_MAX: Final = 20
+"""So often cards are carried once more in one run, as tokens perished before they were used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Sending:
         signals: Takes stopping signals while no event loop does.
         limit: Send at most this many rows; None for all.
         failures_max: More failures than this stop the run.
+        attach: How cards are attached; None for tokens only.
         on_signal: Told a stopping signal's number, in the ledger's thread.
     """
 
@@ -71,6 +75,7 @@ class Sending:
     signals: DeferredSignals
     limit: int | None
     failures_max: int
+    attach: AttachSettings | None
     on_signal: Callable[[int], None]
 
     def send(self, work: Sequence[PlannedExport]) -> None:
@@ -80,7 +85,9 @@ class Sending:
             CardferryError: Why sending stopped early; what was answered is durable.
         """
         reserve = self.ledger.reserve
-        reserve.ask_for_room(self.flow.total, self.settings.flow.in_flight_max)
+        # Two requests a row where cards are attached.
+        requests = self.flow.total * (1 if self.attach is None else 2)
+        reserve.ask_for_room(requests, self.settings.flow.in_flight_max)
         try:
             with (
                 self.signals.held(),
@@ -94,13 +101,15 @@ class Sending:
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
         stopping = asyncio.Event()
-        flow_control = vault_parts.flow_control(
-            self.settings,
-            clock=self.clock,
-            random=self.random,
-            flow=flow,
-            stopping=stopping,
-            last_good=self.ledger.recall(LAST_GOOD_RATE),
+        limit = vault_parts.slots(self.settings)
+        last_good = self.ledger.recall(LAST_GOOD_RATE)
+        flow_control = FlowControl(
+            vault_parts.adaptive_rate(settings.rate_per_s, last_good),
+            limit,
+            self.clock,
+            self.random,
+            flow,
+            stopping,
         )
         run_events = RunEvents(self.ledger, flow, flow_control.last_good_rate)
         settling = Settling(self.ledger, settings.in_flight_max, run_events)
@@ -121,61 +130,108 @@ class Sending:
                 vault=vault,
                 commit=commit,
                 flow_control=flow_control,
-                policy=RetryPolicy(
-                    attempts_max=settings.attempts_max,
-                    on_ambiguous=settings.on_ambiguous,
-                    outage_max_s=settings.outage_max_s,
-                    drain_s=settings.drain_s,
-                    failures_max=self.failures_max,
-                ),
+                policy=self._policy(),
                 clock=self.clock,
                 flow=flow,
             )
-
-            def claim(first_id: int, last_id: int) -> list[Claim] | None:
-                while ledger_thread.submit(settling.has_rivals, first_id, last_id).result():
-                    if tokenizer.is_stopping:
-                        break
-                    threading.Event().wait(RIVALS_EVERY_S)
-                if tokenizer.is_stopping:
-                    return None
-                return ledger_thread.submit(settling.claimable, first_id, last_id).result()
-
-            cards = self._cards(work, vault, claim)
+            attaching = None
+            if self.attach is not None:
+                attaching = attach_parts(self, self.attach, commit, limit, stopping, settling.leave)
+            claiming = Claiming(
+                self.ledger,
+                settling,
+                ledger_thread,
+                lambda: tokenizer.is_stopping,
+                attaching and attaching.owners,
+            )
 
             def stop(number: int) -> None:
                 tokenizer.stop(Interrupted(number))
                 ledger_thread.submit(self.on_signal, number)
 
             with _stopped_by_signals(stop, self.signals):
-                async with line, self.listener.sending(flow, self.clock):
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(line)
+                    if attaching is not None:
+                        await stack.enter_async_context(attaching.line)
+                    await stack.enter_async_context(self.listener.sending(flow, self.clock))
                     try:
-                        await tokenizer.tokenize(_in_thread(cards, reader_thread))
+                        await self._carry(
+                            tokenizer,
+                            attaching and attaching.step,
+                            lambda: self._cards(work, vault, claiming),
+                            reader_thread,
+                        )
                     finally:
-                        reader_thread.submit(cards.close).result()
                         # In the ledger's thread: a signal that comes now writes there, too.
                         ledger_thread.submit(run_events.close).result()
+                        if attaching is not None:
+                            good = repr(attaching.flow_control.last_good_rate())
+                            ledger_thread.submit(
+                                self.ledger.remember, LAST_GOOD_API_RATE, good
+                            ).result()
+
+    async def _carry(
+        self,
+        tokenizer: Tokenizer,
+        step: AttachStep | None,
+        give: Callable[[], Generator[list[WaitingCard]]],
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        """Carry every card, and those once more whose tokens had perished in between."""
+        for _ in range(_PASSES_MAX):
+            cards = give()
+            try:
+                await tokenizer.tokenize(_in_thread(cards, thread), step)
+            finally:
+                thread.submit(cards.close).result()
+            if step is None or not step.retired:
+                return
+            step.retired = 0
+
+    def _policy(self) -> RetryPolicy:
+        settings = self.settings.flow
+        return RetryPolicy(
+            attempts_max=settings.attempts_max,
+            on_ambiguous=settings.on_ambiguous,
+            outage_max_s=settings.outage_max_s,
+            drain_s=settings.drain_s,
+            failures_max=self.failures_max,
+        )
 
     def _cards(
-        self,
-        work: Sequence[PlannedExport],
-        vault: Vault,
-        claim: Callable[[int, int], list[Claim] | None],
+        self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming
     ) -> Generator[list[WaitingCard]]:
         """Give the waiting cards of all exports, as many as the limit allows."""
-        reading = parts.reading(self.settings)
         left = self.limit
+        for cards in self._all_cards(work, vault, claiming):
+            if left is None:
+                yield cards
+                continue
+            for card in cards[left:]:
+                card.wipe()
+            yield cards[:left]
+            left -= len(cards[:left])
+            if left == 0:
+                return
+
+    def _all_cards(
+        self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming
+    ) -> Generator[list[WaitingCard]]:
+        """Give the waiting cards of all exports: those in doubt first, their customers may wait."""
+        reading = parts.reading(self.settings)
         for sealed, file, known in work:
-            for cards in waiting_cards(sealed, file, known, reading, vault, claim):
-                if left is None:
+            left = claiming.in_doubt(known.first_id, known.last_id)
+            if left:
+                first = waiting_cards(sealed, file, known, reading, vault, claiming.claim_in_doubt)
+                for cards in first:
                     yield cards
-                    continue
-                for card in cards[left:]:
-                    card.wipe()
-                yield cards[:left]
-                left -= len(cards[:left])
-                if left == 0:
-                    return
+                    left -= len(cards)
+                    if left <= 0:
+                        break
+                first.close()
+        for sealed, file, known in work:
+            yield from waiting_cards(sealed, file, known, reading, vault, claiming.claim)
 
 
 def _trouble(failure: BaseException) -> CardferryError | None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cards.field_formats import MONTHS, YEARS
-from pipeline.cards.rows import ADDRESS_COLUMNS
+from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 from pipeline.errors import VerificationFailed
 from pipeline.exports.reader import read
 from pipeline.ledger.records import ROW_SPAN, row_id
-from pipeline.migration.transitions import WaitingCard
+from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator
 
     from pipeline.cards.rows import Chunk
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.plan_records import KnownExport
-    from pipeline.ledger.records import Claim
+    from pipeline.migration.claiming import Claimed
+    from pipeline.migration.customer_texts import CustomerTexts
     from pipeline.migration.judging import Reading
     from pipeline.vault.interface import Vault
 
@@ -29,8 +30,8 @@ def waiting_cards(
     export: KnownExport,
     reading: Reading,
     vault: Vault,
-    claim: Callable[[int, int], list[Claim] | None],
-) -> Iterator[list[WaitingCard]]:
+    claim: Callable[[int, int], Claimed | None],
+) -> Generator[list[WaitingCard]]:
     """Give the cards that the ledger planned and that are still to be sent, in order.
 
     Args:
@@ -46,17 +47,19 @@ def waiting_cards(
     """
     with sealed.reread(file) as blocks:
         for chunk in read(blocks, reading.options):
-            claims = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
+            claimed = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
             try:
-                if claims:
-                    yield _requests(chunk, claims, vault)
+                if claimed is not None and claimed.rows:
+                    yield _requests(chunk, claimed, vault, reading.texts)
             finally:
                 chunk.numbers.wipe()
-            if claims is None:
+            if claimed is None:
                 return
 
 
-def _requests(chunk: Chunk, claims: Sequence[Claim], vault: Vault) -> list[WaitingCard]:
+def _requests(
+    chunk: Chunk, claimed: Claimed, vault: Vault, texts_of_customers: CustomerTexts | None
+) -> list[WaitingCard]:
     """Build what is sent for the claimed rows; they were judged in pass 1, from these very bytes."""
     frame, numbers = chunk.frame, chunk.numbers
     places = dict(zip(frame.index.tolist(), range(len(frame)), strict=True))
@@ -66,7 +69,8 @@ def _requests(chunk: Chunk, claims: Sequence[Claim], vault: Vault) -> list[Waiti
     names = ["name", *(name for name in ADDRESS_COLUMNS if name in frame.columns)]
     texts = list(zip(*(frame[name].tolist() for name in names), strict=True))
     waiting = []
-    for claim in claims:
+    customers = _Customers(chunk, claimed, texts_of_customers)
+    for claim in claimed.rows:
         place = places.get(claim.id % ROW_SPAN)
         if place is None:
             raise _read_differently()
@@ -79,9 +83,45 @@ def _requests(chunk: Chunk, claims: Sequence[Claim], vault: Vault) -> list[Waiti
         # An empty text is no address; the vault would store it.
         fields: dict[str, str | int] = {n: t for n, t in zip(names, texts[place], strict=True) if t}
         fields["expiration_month"], fields["expiration_year"] = month, year
-        request = vault.card_request(fields, numbers.reveal(place))
-        waiting.append(WaitingCard(claim, sent, request, claim.attempts, claim.unknowns))
+        request = None
+        if claimed.needs_token(claim.id):
+            request = vault.card_request(fields, numbers.reveal(place))
+        card = WaitingCard(claim, sent, request, claim.attempts, claim.unknowns)
+        card.attaching = customers.of(claim.id, place)
+        waiting.append(card)
     return waiting
+
+
+class _Customers:
+    """Says where the cards of a chunk are to go, and what a new customer is made with."""
+
+    def __init__(self, chunk: Chunk, claimed: Claimed, texts: CustomerTexts | None) -> None:
+        self._attaching = claimed.attaching
+        self._texts = texts
+        if claimed.attaching:
+            frame = chunk.frame
+            names = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
+            self._carried = {
+                name.removeprefix(CARRY_PREFIX): frame[name].tolist() for name in names
+            }
+            self._ids = frame["legacy_id"].tolist()
+            self._emails = frame["email"].tolist() if "email" in frame.columns else None
+
+    def of(self, row: int, place: int) -> ToAttach | None:
+        """Give where the row at this place of the chunk is to go; None where it goes nowhere."""
+        to = self._attaching.get(row)
+        if to is None:
+            return None
+        claim, owner = to
+        fields: dict[str, Any] = {}
+        if self._texts is not None and owner.record.customer_id is None:
+            fields = self._texts.fields(
+                owner.record.legacy_customer_id,
+                self._ids[place],
+                {name: texts[place] for name, texts in self._carried.items()},
+                self._emails[place] if self._emails else "",
+            )
+        return ToAttach(claim, owner, fields)
 
 
 def _read_differently() -> VerificationFailed:

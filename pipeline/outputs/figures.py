@@ -19,7 +19,7 @@ from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED
+from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED, UNATTACHED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.timeline import timeline
@@ -43,6 +43,7 @@ _ENDINGS: Final = {
     RowState.TOKENIZED.value: "mapping",
     SUPERSEDED: SUPERSEDED,
     RESOLVED: RESOLVED,
+    UNATTACHED: UNATTACHED,
     RowState.ALREADY_TOKENIZED.value: "already_tokenized",
     RowState.SKIPPED.value: "skipped",
     **dict.fromkeys([state.value for state in FAILURE_STATES], "failures"),
@@ -105,7 +106,7 @@ def gather(
         "brands": look.mix("brand"),
         "countries": look.mix("country"),
         "expiration_years": look.mix("expiration_year"),
-        "cards": _whole(cards(look), look.attach_balance()),
+        "cards": _whole(cards(look), look),
         "changes": _changes(look),
         "runs": [_run(run) for run in look.runs()],
         "trail": {"head": account.head, "length": account.length},
@@ -122,7 +123,7 @@ def _vault(runs: list[RunRecord]) -> dict[str, str | None]:
 
 def _attach(look: Snapshot) -> dict[str, int] | None:
     """Give what became of the tokens' cards; None where no card was to come on a customer."""
-    if next(iter(look.customer_rows()), None) is None and not look.unseen_cards_max():
+    if not look.is_attaching():
         return None
     return {**look.attach_balance(), "unseen_cards_max": look.unseen_cards_max()}
 
@@ -165,13 +166,17 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
     }
 
 
-def _whole(counted: dict[str, int], tokens: dict[str, int]) -> dict[str, int]:
-    """Make sure that every token in force is in the mapping, and nothing else.
+def _whole(counted: dict[str, int], look: Snapshot) -> dict[str, int]:
+    """Make sure that every token in force, or on a customer, is in the mapping, and nothing else.
 
     Raises:
         VerificationFailed: The ledger's tables do not agree on it; nothing is published.
     """
-    if counted["mapped"] != tokens["tokenized"] - tokens["superseded"]:
+    tokens = look.attach_balance()
+    mapped = tokens["tokenized"] - tokens["superseded"]
+    if look.is_attaching():
+        mapped = tokens["attached"] + tokens["reused"]
+    if counted["mapped"] != mapped:
         raise VerificationFailed(
             "the ledger has other tokens than tokenized rows",
             next_step="Keep the folder as it is; restore the ledger from a backup.",

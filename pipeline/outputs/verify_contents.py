@@ -146,7 +146,7 @@ class ParquetTotals:
         if "legacy_id" not in group.column_names:
             return
         if "stage" in group.column_names:
-            # Who failed on the way to a customer has a token, and is in the mapping's sum.
+            # Who failed on the way to a customer has a token, and is no failed row.
             group = group.filter(pc.field("stage") != Stage.ATTACH.value)
         ids = group.column("legacy_id").drop_null().to_pylist()
         self._legacy_ids = hash_total(self._legacy_ids, ids)

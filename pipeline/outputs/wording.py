@@ -35,6 +35,7 @@ OUTCOME_WORDS: Final = {
 
 HASH_WORDS: Final = {
     "mapping": "In the mapping",
+    "unattached": "With a token, but on no customer",
     "superseded": "Replaced by a newer card",
     "already_tokenized": "Already tokenized",
     "skipped": "Skipped",

@@ -1,0 +1,87 @@
+"""Plans cards for attaching again: failed ones, held ones, and tokens that never were to be attached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, exists, false, insert, literal, or_, select, update
+
+from pipeline.ledger.records import AttachState, CustomerState, row_id
+from pipeline.ledger.schema import attachments, customers, rows
+from pipeline.model import RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import ColumnElement
+
+    from pipeline.ledger.ledger import Ledger
+
+FROZEN = "attach_mismatch"
+"""Held until somebody has found out whose card it is; no command plans it again."""
+
+
+def attach_again(
+    ledger: Ledger,
+    export_ids: Collection[int],
+    codes: Sequence[str],
+    *,
+    held: bool,
+    unattached: bool,
+) -> int:
+    """Plan cards that are on no customer for another try, with the tokens that they have.
+
+    Args:
+        ledger: The ledger, at the beginning of a run.
+        export_ids: Only rows of these exports.
+        codes: Only these failure codes; empty means every one that can be tried again.
+        held: Whether held cards are planned too, on the operator's word.
+        unattached: Whether tokens of runs that attached nothing are planned, too.
+
+    Returns:
+        How many cards are to be attached now that were not before.
+    """
+    here = _of(export_ids)
+    wanted = attachments.c.state == AttachState.FAILED
+    if not codes:
+        wanted = and_(wanted, attachments.c.code != "customer_unknown")
+        wanted = and_(wanted, attachments.c.code != "attach_rejected")
+    if held:
+        is_held = attachments.c.state == AttachState.HELD
+        wanted = or_(wanted, and_(is_held, attachments.c.code != FROZEN))
+    if codes:
+        wanted = and_(wanted, attachments.c.code.in_(codes))
+    in_force = select(rows.c.id).where(
+        here, rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None)
+    )
+    with ledger.transaction() as connection:
+        again = and_(attachments.c.row_id.in_(in_force), wanted)
+        # Only a card that is tried again can tell whether its customer was made.
+        stuck = select(attachments.c.customer).where(again)
+        connection.execute(
+            update(customers)
+            .where(customers.c.id.in_(stuck), customers.c.state == CustomerState.UNLOCATED)
+            .values(state=CustomerState.WANTED, code=None)
+        )
+        planned = connection.execute(
+            update(attachments)
+            .where(again)
+            .values(state=AttachState.UNATTACHED, code=None, vault_code=None)
+        ).rowcount
+        if unattached:
+            new = select(rows.c.id, rows.c.customer, literal(AttachState.UNATTACHED.value)).where(
+                rows.c.id.in_(in_force),
+                rows.c.customer.is_not(None),
+                ~exists(select(attachments.c.row_id).where(attachments.c.row_id == rows.c.id)),
+            )
+            planned += connection.execute(
+                insert(attachments).from_select(["row_id", "customer", "state"], new)
+            ).rowcount
+        if planned:
+            ledger.record(connection, "attached_again", resource=ledger.run_id, cards=planned)
+    return int(planned)
+
+
+def _of(export_ids: Collection[int]) -> ColumnElement[bool]:
+    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
+    return or_(false(), *ranges)

@@ -1,0 +1,121 @@
+"""Claims rows for sending: which need a token, which have one, and whose customers they are."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pipeline.ledger.records import AttachState, Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.records import AttachClaim
+    from pipeline.ledger.settling import Settling
+    from pipeline.migration.customer_owners import Owner, Owners
+
+RIVALS_EVERY_S: Final = 0.02
+"""How often a range of rows that waits for another export's rows looks whether they settled."""
+
+
+class Claimed(NamedTuple):
+    """Rows that may be sent now.
+
+    Attributes:
+        rows: Each of them, in the order in which they are to be sent.
+        attaching: Where the cards of those are to go that belong to customers, by row id.
+    """
+
+    rows: list[Claim]
+    attaching: dict[int, tuple[AttachClaim, Owner]]
+
+    def needs_token(self, row: int) -> bool:
+        """Say whether a row has no token yet."""
+        to = self.attaching.get(row)
+        return to is None or to[0].token_id is None
+
+
+@dataclass(slots=True)
+class Claiming:
+    """Claims ranges of rows, from the thread that reads the export.
+
+    Args:
+        ledger: The open ledger of the run.
+        settling: Knows which rows may be sent.
+        thread: The ledger's thread.
+        is_stopping: Whether nothing more will be sent.
+        owners: The customers of cards under way; None where there are tokens only.
+    """
+
+    ledger: Ledger
+    settling: Settling
+    thread: Executor
+    is_stopping: Callable[[], bool]
+    owners: Owners | None
+    _first: set[int] = field(default_factory=set)
+
+    def claim(self, first_id: int, last_id: int) -> Claimed | None:
+        """Give the rows of a range that may be sent now; None once the run stops."""
+        while self.thread.submit(self.settling.has_rivals, first_id, last_id).result():
+            if self.is_stopping():
+                break
+            threading.Event().wait(RIVALS_EVERY_S)
+        if self.is_stopping():
+            return None
+        return self.thread.submit(self._claim, first_id, last_id).result()
+
+    def in_doubt(self, first_id: int, last_id: int) -> int:
+        """Count the rows of a range whose cards may be on customers unseen.
+
+        They go first: until they are settled nobody knows whether their customers were made.
+        """
+        if self.owners is None:
+            return 0
+        return len(self._doubted(first_id, last_id))
+
+    def claim_in_doubt(self, first_id: int, last_id: int) -> Claimed | None:
+        """Give those rows of a range; None once the run stops. No later claim gives them again."""
+        if self.is_stopping():
+            return None
+        found = self._doubted(first_id, last_id)
+        self._first.update(claim.row_id for claim in found)
+        claimed = Claimed([_claim_of(claim) for claim in found], {})
+        self.thread.submit(self._add_owners, claimed, found).result()
+        return claimed
+
+    def _doubted(self, first_id: int, last_id: int) -> list[AttachClaim]:
+        def ask() -> list[AttachClaim]:
+            with self.ledger.look() as look:
+                found = look.attachable(first_id, last_id, only=AttachState.DOUBTED, begun=True)
+                return [claim for claim in found if claim.token_id is not None]
+
+        return self.thread.submit(ask).result()
+
+    def _claim(self, first_id: int, last_id: int) -> Claimed:
+        claimed = Claimed(self.settling.claimable(first_id, last_id), {})
+        if self.owners is not None:
+            with self.ledger.look() as look:
+                found = look.attachable(first_id, last_id, begun=True)
+            found = [claim for claim in found if claim.row_id not in self._first]
+            claimed.rows.extend(_claim_of(claim) for claim in found if claim.token_id is not None)
+            claimed.rows.sort(key=lambda claim: claim.id)
+            self._add_owners(claimed, found)
+        return claimed
+
+    def _add_owners(self, claimed: Claimed, found: list[AttachClaim]) -> None:
+        owners = self.owners
+        if owners is None or not found:
+            return
+        with self.ledger.look() as look:
+            records = look.customers_of({claim.customer for claim in found})
+        for claim in found:
+            claimed.attaching[claim.row_id] = claim, owners.of(records[claim.customer])
+
+
+def _claim_of(claim: AttachClaim) -> Claim:
+    """Give the claim of a row that has its token: nothing is sent for that."""
+    card = (claim.last_digits, claim.expiration_month, claim.expiration_year)
+    return Claim(claim.row_id, 0, 0, *card, brand="")
