@@ -15,30 +15,44 @@ from pipeline.vault.flow.flow_control import FlowControl
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from random import Random
 
+    from pipeline.clock import Clock
     from pipeline.config.attach import AttachSettings
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import CustomerRecord
-    from pipeline.migration.send import Sending
     from pipeline.vault.flow.flow_control import ConcurrencyLimit
-    from pipeline.vault.transport.transport import VaultTransport
 
 LAST_GOOD_API_RATE: Final = "api_rate_last_good"
 """Under this name the ledger keeps the API host's rate for the next run to start from."""
 
 
+class Given(NamedTuple):
+    """What a run has already when it comes to attaching; see `Sending`."""
+
+    settings: Settings
+    credentials: Credentials
+    ledger: Ledger
+    clock: Clock
+    random: Random
+    flow: Flow
+
+
 class AttachParts(NamedTuple):
     """What attaches cards in a run."""
 
-    line: VaultTransport
+    line: AbstractAsyncContextManager[object]
     flow_control: FlowControl
     owners: Owners
     step: AttachStep
 
 
 def attach_parts(
-    sending: Sending,
+    given: Given,
     attach: AttachSettings,
     commit: GroupCommit,
     limit: ConcurrencyLimit,
@@ -48,27 +62,27 @@ def attach_parts(
     """Give what attaches cards in a run.
 
     Args:
-        sending: What the run sends with.
+        given: What the run has already.
         attach: The settings of attaching.
         commit: Makes intents and outcomes durable.
         limit: The slots, which both hosts share.
         stopping: Set when the run is to stop.
         leave: Told rows that this run leaves as they are.
     """
-    settings, flow = sending.settings, sending.flow
+    settings, flow = given.settings, given.flow
     flow.is_attaching, flow.api = True, Flow()
     line = vault_parts.transport(settings, url=attach.url)
-    vault = vault_parts.customer_client(settings, sending.credentials, line, sending.clock)
-    last_good = sending.ledger.recall(LAST_GOOD_API_RATE)
+    vault = vault_parts.customer_client(settings, given.credentials, line, given.clock)
+    last_good = given.ledger.recall(LAST_GOOD_API_RATE)
     flow_control = FlowControl(
         vault_parts.adaptive_rate(attach.rate_per_s, last_good),
         limit,
-        sending.clock,
-        sending.random,
+        given.clock,
+        given.random,
         flow.api,
         stopping,
     )
-    with sending.ledger.look() as look:
+    with given.ledger.look() as look:
         in_doubt = look.customers_in_doubt()
     attacher = Attacher(
         vault=vault,
@@ -77,9 +91,9 @@ def attach_parts(
         policy=AttachPolicy(
             attempts_max=settings.flow.attempts_max,
             default_on_given=attach.default_on_given,
-            mark=_mark(sending.ledger),
+            mark=_mark(given.ledger),
         ),
-        clock=sending.clock,
+        clock=given.clock,
         in_doubt=in_doubt,
     )
     owners = Owners()
@@ -88,7 +102,7 @@ def attach_parts(
         flow_control=flow_control,
         owners=owners,
         leave=leave,
-        clock=sending.clock,
+        clock=given.clock,
         flow=flow,
     )
     return AttachParts(line, flow_control, owners, step)

@@ -17,7 +17,7 @@ from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import parts, vault_parts
-from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, attach_parts
+from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
@@ -136,7 +136,17 @@ class Sending:
             )
             attaching = None
             if self.attach is not None:
-                attaching = attach_parts(self, self.attach, commit, limit, stopping, settling.leave)
+                given = Given(
+                    self.settings,
+                    self.credentials,
+                    self.ledger,
+                    self.clock,
+                    self.random,
+                    flow,
+                )
+                attaching = attach_parts(
+                    given, self.attach, commit, limit, stopping, settling.leave
+                )
             claiming = Claiming(
                 self.ledger,
                 settling,
