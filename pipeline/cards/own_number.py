@@ -23,17 +23,18 @@ def repeats_number(texts: Iterable[str | None], number: bytes | memoryview) -> b
         texts: Texts of the number's own row or answer; `None` is a field that is not there.
         number: The digits in ASCII.
     """
+    length = len(number)
     for text in texts:
-        if text is not None and len(text) >= len(number):
-            digits = _digits_of(text)
-            if len(digits) >= len(number):
-                forwards = bytes(number)
-                if forwards in digits or forwards[::-1] in digits:
-                    return True
+        if text is None or len(text) < length:
+            continue
+        written = text if text.isascii() else _digits_in_ascii(text)
+        digits = written.encode("ascii").translate(None, _NO_DIGITS)
+        if len(digits) >= length:
+            forwards = bytes(number)
+            if forwards in digits or forwards[::-1] in digits:
+                return True
     return False
 
 
-def _digits_of(text: str) -> bytes:
-    if not text.isascii():
-        text = "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())
-    return text.encode("ascii").translate(None, _NO_DIGITS)
+def _digits_in_ascii(text: str) -> str:
+    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())

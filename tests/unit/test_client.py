@@ -176,23 +176,6 @@ def test_a_cancellation_passes_through_with_its_mark(unsent):
     assert kind is run_virtually(attempt())
 
 
-def test_a_token_is_retrieved_by_its_id():
-    """A GET of the id gives the same judgement as a create."""
-    line = Line(made())
-    outcome = run_virtually(client_over(line).retrieve_token(TOKEN["id"], SENT))
-
-    assert OutcomeKind.OK is outcome.kind
-    assert line.seen[0].startswith(b"GET /base/tokens/tokn_test_63440m1z407jm6hgxtu HTTP/1.1\r\n")
-    assert line.seen[0].endswith(b"\r\n\r\n")
-
-
-@pytest.mark.parametrize("token_id", ["", "../x", "tokn_test_a b", "tokn_test_aaaaaaaa\r\nx: y"])
-def test_only_token_ids_are_asked_for(token_id):
-    """What is no id never becomes part of a path."""
-    with pytest.raises(ValueError, match="not a token id"):
-        run_virtually(client_over(Line(made())).retrieve_token(token_id, SentCard("4242", 1, 2030)))
-
-
 def test_the_key_is_not_shown():
     """Neither the client's text nor its fields by name give the key away."""
     client = client_over(Line(made()))

@@ -1,4 +1,4 @@
-"""Makes and retrieves tokens at Omise, one attempt a call and never a retry.
+"""Makes tokens at Omise, one attempt a call and never a retry.
 
 Every way an attempt can end is an `Outcome`; only a cancellation passes through, and says whether
 the last byte had left (`outcome_of`).
@@ -6,7 +6,6 @@ the last byte had left (`outcome_of`).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, cast
 
 import httpx
@@ -30,13 +29,11 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.vault.interface import CardRequest, SentCard
 
-_TOKEN_ID: Final = re.compile(r"tokn_(test_)?[0-9a-z]{8,64}")
-
 _ECHOED: Final = Outcome(OutcomeKind.MISMATCH, ECHOED)
 
 
 class VaultClient:
-    """Creates and retrieves tokens, one attempt a call.
+    """Creates tokens, one attempt a call.
 
     Args:
         line: The way to the vault.
@@ -60,10 +57,9 @@ class VaultClient:
         self._line = line
         self._livemode = livemode
         self._now = clock.now
-        path, self._fields = head_fields(url, public_key, api_version)
-        self._path = path + b"/tokens"
+        path, fields = head_fields(url, public_key, api_version)
         self._create_head = (
-            b"POST " + self._path + b" HTTP/1.1\r\n" + self._fields
+            b"POST " + path + b"/tokens HTTP/1.1\r\n" + fields
             + b"content-type: application/json\r\ncontent-length: "
         )  # fmt: skip
 
@@ -96,33 +92,17 @@ class VaultClient:
             asyncio.CancelledError: Marked when the last byte had not left.
         """
         message = cast("CardMessage", request)
-        outcome = await self._attempt(message, sent)
-        token = outcome.token
-        kept = (outcome.request_id, *(token[:2] if token else ()), token and token.fingerprint)
+        try:
+            answer = await self._line.exchange(message)
+        except httpx.TransportError as failure:
+            return outcome_of_failure(failure)
+        outcome = classify(answer, sent, livemode=self._livemode, now=self._now)
+        kept: tuple[str | None, ...] = (outcome.request_id,)
+        if outcome.token is not None:
+            token_id, card_id = outcome.token.token_id, outcome.token.card_id
+            kept = (outcome.request_id, token_id, card_id, outcome.token.fingerprint)
         return _ECHOED if repeats_number(kept, message.number) else outcome
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled attempt came to, by the transport's mark in the cancellation."""
         return outcome_of_cancellation(cancelled)
-
-    async def retrieve_token(self, token_id: str, sent: SentCard) -> Outcome:
-        """Send `GET /tokens/{id}` once: does this token exist, and is it this card's?
-
-        Nothing is made by it, so only OK, MISMATCH and FATAL mean what they say for a create;
-        a used token's card is null (OMISE.md 0.5) and ends as AMBIGUOUS.
-
-        Raises:
-            ValueError: The id is not one of the vault's.
-        """
-        if not _TOKEN_ID.fullmatch(token_id):
-            raise ValueError("not a token id")
-        path = self._path + b"/" + token_id.encode("ascii")
-        message = b"GET " + path + b" HTTP/1.1\r\n" + self._fields + b"\r\n"
-        return await self._attempt(message, sent)
-
-    async def _attempt(self, message: bytes | bytearray, sent: SentCard) -> Outcome:
-        try:
-            answer = await self._line.exchange(message)
-        except httpx.TransportError as failure:
-            return outcome_of_failure(failure)
-        return classify(answer, sent, livemode=self._livemode, now=self._now)
