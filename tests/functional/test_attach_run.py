@@ -1,6 +1,17 @@
 """Runs with `[attach]`: every card ends on its customer, and the mapping says on which."""
 
-from tests.support.attach_runs import attaching, cards
+import time
+from contextlib import suppress
+
+import pytest
+
+from pipeline import __version__
+from pipeline.clock import SystemClock
+from pipeline.errors import LocalStorageFailed
+from pipeline.outputs.verify import Trusted, verify
+from pipeline.sandbox.accounts import pair_keys
+from pipeline.sandbox.assumptions import read_assumptions
+from tests.support.attach_runs import HastyClock, attaching, cards, killed_after
 
 
 def test_a_run_ends_with_every_card_on_its_customer(tmp_path):
@@ -20,3 +31,122 @@ def test_a_run_ends_with_every_card_on_its_customer(tmp_path):
         assert anna["metadata"]["legacy_customer_id"] == "anna"
         assert anna["email"] == "p1@example.com"
         assert ending.this_run.rows["attached"] == 3
+
+
+def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):
+    """No customer, an id that is none, one of the other mode, two for one, one that is unknown."""
+    with attaching(tmp_path) as work:
+        unknown, live = "cust_test_0000000000000000000", "cust_0000000000000000000"
+        given = [("", "", ""), ("ann", "x", ""), ("bob", live, ""), ("cy", unknown, "")]
+        conflict = [("dee", unknown, ""), ("dee", unknown.replace("0", "1"), "")]
+        work.export(cards(*given, *conflict, "eve"))
+        ending = work.run()
+        tokens = [line for line in work.sandbox.entries() if "name_sha256" in line]
+
+        assert ending.exit_code == 3
+        assert work.failures() == {
+            "id-1": "customer_missing",
+            "id-2": "customer_id_invalid",
+            "id-3": "customer_id_invalid",
+            "id-4": "customer_unknown",
+            "id-5": "customer_conflict",
+            "id-6": "customer_conflict",
+        }
+        assert len(tokens) == len(work.mapped()) == 1
+
+
+def test_keys_of_two_accounts_stop_the_run_after_one_row(tmp_path):
+    """The API host knows nothing of the token; a second token would prove no more."""
+    accounts = pair_keys(("pkey_test_a", "pkey_test_b"), ())
+    with attaching(tmp_path, "attach.secret_key=skey_test_b", accounts=accounts) as work:
+        work.export(cards(*"abcdef"))
+        ending = work.run(clock=HastyClock())
+
+        assert ending.exit_code == 7
+        assert "another account" in ending.trouble.message
+        assert len(work.sandbox.entries()) == 1
+
+
+def test_tokens_of_a_run_without_attaching_are_attached_when_asked_for(tmp_path):
+    """`run --no-attach`, or settings without the table; then `retry --unattached`."""
+    with attaching(tmp_path) as work:
+        work.export(cards("anna", "anna", "ben"))
+        assert work.run(attach=False).exit_code == 0
+        assert [row["customer_id"] for row in work.mapping()] == [None] * 3
+        assert work.run().exit_code == 0
+        assert work.at_the_vault() == set()
+        ending = work.run(again=(), unattached=True)
+
+        assert (ending.exit_code, ending.planned_again) == (0, 3)
+        assert work.mapped() == work.at_the_vault()
+        assert len(work.mapped()) == 3
+        tokens = [line for line in work.sandbox.entries() if "name_sha256" in line]
+        assert len(tokens) == 3
+        work.export(cards("cleo", first=4))
+        assert work.run(no_attach=True).exit_code == 0
+        assert len(work.mapping()) == 3
+        work.run(again=(), unattached=True)
+        assert len(work.mapping()) == 4
+
+
+def test_tokens_that_have_perished_are_made_anew_in_the_same_run(tmp_path):
+    """A token is given up only on proof; its row's number is read again from the export."""
+    with attaching(tmp_path, assume=read_assumptions(("token_life_s=1",))) as work:
+        work.export(cards("anna", "ben"))
+        work.run(attach=False)
+        time.sleep(2.1)
+        ending = work.run(again=(), unattached=True, clock=HastyClock())
+
+        assert (ending.exit_code, ending.trouble) == (0, None)
+        assert work.mapped() == work.at_the_vault()
+        assert len(work.mapped()) == 2
+
+
+def test_no_token_is_made_while_the_api_host_is_unfit(tmp_path):
+    """An outage of one host alone: at most as many tokens wait as cards may be under way."""
+    flow = ("flow.in_flight_max=4", "flow.outage_max_s=300", "flow.attempts_max=100")
+    with attaching(tmp_path, *flow, api_faults="." * 6 + "5") as work:
+        work.export(cards(*(f"c{n}" for n in range(40))))
+        ending = work.run(clock=HastyClock())
+        tokens = [line for line in work.sandbox.entries() if "name_sha256" in line]
+
+        assert ending.exit_code == 4
+        assert len(work.mapped()) == len(work.at_the_vault()) >= 3
+        assert len(tokens) - len(work.mapped()) <= 4
+        assert work.report()["attach"]["unattached"] == len(tokens) - len(work.mapped())
+
+
+@pytest.mark.parametrize("letter", [".", "D"], ids=["answered", "lost"])
+def test_a_kill_at_any_durable_step_of_a_run_costs_nothing(tmp_path, letter):
+    """The next run ends attached, with one customer, whichever commit was the last."""
+    for batches in range(1, 9):
+        folder = tmp_path / f"{batches}"
+        folder.mkdir()
+        script = "." * (batches // 2) + letter + "."
+        with attaching(folder, "flow.in_flight_max=1", api_faults=script) as work:
+            work.export(cards("anna", ("anna", "", "yes")))
+            with killed_after(batches), suppress(LocalStorageFailed):
+                work.run()
+            ending = work.run(clock=HastyClock())
+
+            assert (ending.exit_code, ending.trouble) == (0, None)
+            assert work.mapped() == work.at_the_vault()
+            assert len(work.mapped()) == 2
+            assert len({customer for customer, _ in work.mapped()}) == 1
+
+
+def test_exports_that_share_a_customer_share_it_at_the_vault(tmp_path):
+    """Carried together or one after the other; the folder verifies, and so does what it says."""
+    with attaching(tmp_path, "flow.in_flight_max=4") as work:
+        work.export(cards("anna", "ben", "anna"))
+        work.export(cards("ben", "anna", "cleo", first=4))
+        work.run()
+        work.export(cards("anna", "cleo", first=7))
+        ending = work.run()
+        owners = [line for line in work.sandbox.entries() if line.get("by") == "POST"]
+
+        assert ending.exit_code == 0
+        assert work.mapped() == work.at_the_vault()
+        assert (len(work.mapped()), len(owners)) == (8, 3)
+        assert verify(work.out, SystemClock(), __version__, Trusted()).differences == []
+        assert work.report()["attach"]["attached"] == 8

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
+from pipeline.errors import LocalStorageFailed
+from pipeline.ledger.settling import Settling
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
 from tests.support.cards import card_number
@@ -132,3 +134,22 @@ def attaching(folder, *settings, **options):
     """Give a migration against a sandbox of its own."""
     with running(journal=folder / "journal", **options) as sandbox:
         yield AttachRun(folder, sandbox, list(settings))
+
+
+@contextmanager
+def killed_after(batches):
+    """Let a run write so many batches and then no more, as if it had died at that moment."""
+    whole, left = Settling.apply, [batches]
+
+    def apply(self, batch):
+        if left[0] == 0:
+            raise LocalStorageFailed("killed", next_step="Begin again.")
+        frozen = whole(self, batch)
+        left[0] -= 1
+        return frozen
+
+    Settling.apply = apply
+    try:
+        yield
+    finally:
+        Settling.apply = whole
