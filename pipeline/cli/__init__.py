@@ -14,7 +14,7 @@ from pipeline.cli.examples import epilog
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.cli.local_trouble import lack_of_resources, local_trouble
 from pipeline.cli.options import add_common_options
-from pipeline.cli.streams import flush_results, settle_streams
+from pipeline.cli.streams import flush_results, guard_streams
 from pipeline.cli.terminal import Terminal
 from pipeline.errors import CardferryError, LocalStorageFailed, exit_status
 from pipeline.excepthooks import describe, install_excepthooks
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     install_excepthooks()
     gc.set_threshold(*_SEARCHES_FOR_CYCLES)
-    settle_streams()
+    guard_streams()
     terminal = Terminal()
     code = _exit_code(terminal, arguments)
     unwritten = terminal.unwritten or flush_results()

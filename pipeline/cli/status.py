@@ -48,7 +48,7 @@ def status(
     if max_age_s is not None and not check:
         raise click.UsageError("--max-age goes with --check")
     tree = status_of(folder, SystemClock())
-    verdict = _judged(tree, max_age_s) if check else None
+    verdict = _verdict(tree, max_age_s) if check else None
     code = verdict[0] if verdict else 0
     if as_json:
         told = {} if verdict is None else {"exit_code": code, "verdict": verdict[1]}
@@ -60,7 +60,7 @@ def status(
     return code
 
 
-def _judged(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
+def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
     """Give the exit code of --check and the one line that says why."""
     age_s, failures = tree["last_success_age_s"], sum(tree["failures"].values())
     if tree["pending"]:

@@ -29,7 +29,7 @@ class _MayBeLost:
         return getattr(self._stream, name)
 
 
-def settle_streams() -> None:
+def guard_streams() -> None:
     """Open closed descriptors on the null device, and let standard error lose its reader.
 
     A file that took the place of a closed standard stream would get whatever is printed. A sign

@@ -29,7 +29,7 @@ from pipeline.outputs.verify_ledger import (
     WRITTEN_BY_NOBODY,
     Difference,
     SoundLedger,
-    judge_manifest,
+    check_manifest,
     ledger_witness,
 )
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.outputs.manifest import Manifest
     from pipeline.outputs.rebuild import Rebuilt
-    from pipeline.outputs.verify_ledger import ManifestVerdict
+    from pipeline.outputs.verify_ledger import CheckedManifest
 
 
 _SIGNATURE_BYTES_MAX: Final = 4096
@@ -113,7 +113,7 @@ def verify(
     key = load_public_key(trusted.public_key) if trusted.public_key is not None else None
     with ledger_witness(folder, clock, trusted.head) as witness:
         ledger = witness if isinstance(witness, SoundLedger) else None
-        verdict = judge_manifest(folder, witness)
+        verdict = check_manifest(folder, witness)
         found = Verification(manifest=verdict.manifest)
         if isinstance(witness, Difference):
             found.differences.append(witness)
@@ -125,20 +125,20 @@ def verify(
             return found
         checks = _Checks(folder, ledger, verdict, version)
         found.signature, unsigned = checks.signature(key)
-        found.differences += [*_judged(MANIFEST_NAME, checks.manifest), *unsigned]
-        files = _judged(MANIFEST_NAME, checks.files)
+        found.differences += [*_differences(MANIFEST_NAME, checks.manifest), *unsigned]
+        files = _differences(MANIFEST_NAME, checks.files)
         found.differences += files
         manifest = verdict.manifest
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
             found.not_covered = _not_covered(ledger, manifest)
-            found.differences += _judged(
+            found.differences += _differences(
                 LEDGER_NAME, lambda: content_differences(folder, ledger, manifest, changed)
             )
     return found
 
 
-def _judged(name: str, check: Callable[[], Iterable[Difference]]) -> list[Difference]:
+def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[Difference]:
     """Make a check; whatever bytes from elsewhere make it stumble over is a difference, too."""
     try:
         return list(check())
@@ -171,7 +171,7 @@ class _Checks:
     """
 
     def __init__(
-        self, folder: Path, ledger: SoundLedger | None, verdict: ManifestVerdict, version: str
+        self, folder: Path, ledger: SoundLedger | None, verdict: CheckedManifest, version: str
     ) -> None:
         self._folder = folder
         self._ledger = ledger

@@ -155,7 +155,7 @@ def _require_readable(path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestVerdict:
+class CheckedManifest:
     """What became of the manifest: its content if it may be trusted, else what is wrong.
 
     `rolled_back` says that the ledger and not the manifest is the older of the two.
@@ -166,7 +166,7 @@ class ManifestVerdict:
     difference: Difference | None = None
 
 
-def judge_manifest(folder: Path, ledger: SoundLedger | Difference) -> ManifestVerdict:
+def check_manifest(folder: Path, ledger: SoundLedger | Difference) -> CheckedManifest:
     """Compare the manifest with what the ledger says of the last publication."""
     try:
         content = read_in_folder(folder / MANIFEST_NAME)
@@ -176,16 +176,16 @@ def judge_manifest(folder: Path, ledger: SoundLedger | Difference) -> ManifestVe
     if isinstance(ledger, Difference):
         if manifest is None:
             return _distrusted(content, WHOLE, "is not a manifest")
-        return ManifestVerdict(content, manifest)
-    return _judged_by_ledger(folder, content, manifest, ledger.account)
+        return CheckedManifest(content, manifest)
+    return _checked_by_ledger(folder, content, manifest, ledger.account)
 
 
-def _judged_by_ledger(
+def _checked_by_ledger(
     folder: Path, content: bytes, manifest: Manifest | None, account: Account
-) -> ManifestVerdict:
+) -> CheckedManifest:
     digest = hashlib.sha256(content).hexdigest()
     if account.latest is not None and account.latest.manifest == digest and manifest:
-        return ManifestVerdict(content, manifest)
+        return CheckedManifest(content, manifest)
     known = [p.seq for p in account.publications if p.manifest == digest]
     if known:
         return _distrusted(content, WHOLE, _older(account, known[-1]))
@@ -195,7 +195,7 @@ def _judged_by_ledger(
             f"after event {account.length}",
             "is older than the published files, which speak of more events",
         )
-        return ManifestVerdict(content, manifest, behind)
+        return CheckedManifest(content, manifest, behind)
     return _distrusted(content, WHOLE, "is not the manifest that the ledger names")
 
 
@@ -216,8 +216,8 @@ def _speaks_of_more(manifest: Manifest, folder: Path, account: Account) -> bool:
         return False
 
 
-def _distrusted(content: bytes, place: str, problem: str) -> ManifestVerdict:
-    return ManifestVerdict(content, None, Difference(MANIFEST_NAME, place, problem))
+def _distrusted(content: bytes, place: str, problem: str) -> CheckedManifest:
+    return CheckedManifest(content, None, Difference(MANIFEST_NAME, place, problem))
 
 
 def check_trail(lines: Iterable[bytes]) -> ChainEnd | Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.exports.container import is_age, is_age_identity, kind_of, sealed_by_passphrase
-from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.decryptor.gpg_status import GpgStatus, verdict_of
 from pipeline.exports.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
 from pipeline.exports.verdict import Refused
 
@@ -54,7 +54,7 @@ def gpg_status(given: bytes) -> None:
     code, raw = given[0] % 3, given[1:]
     allowed = frozenset({SIGNER} if given[0] & 0x80 else ())
     try:
-        answer = judge(GpgStatus.parse(raw), code, allowed=allowed)
+        answer = verdict_of(GpgStatus.parse(raw), code, allowed=allowed)
     except Refused:
         return
     said = [

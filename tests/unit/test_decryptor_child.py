@@ -67,7 +67,7 @@ def test_a_panic_in_a_library_is_damage(monkeypatch):
 
     monkeypatch.setattr(child, "_engine", explode)
 
-    assert Answer(Verdict.DAMAGED) == child.judged(Request("age"))
+    assert Answer(Verdict.DAMAGED) == child.answer_to(Request("age"))
 
 
 def plain_of(sealed, passphrase=PASSPHRASE):

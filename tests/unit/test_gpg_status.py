@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.decryptor.gpg_status import GpgStatus, verdict_of
 from pipeline.exports.decryptor.protocol import Answer
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -40,20 +40,20 @@ def status(text):
 
 def verdict(text, code=0, allowed=(SIGNER,), wanted=None):
     with pytest.raises(Refused) as caught:
-        judge(status(text), code, allowed=frozenset(allowed), wanted=wanted)
+        verdict_of(status(text), code, allowed=frozenset(allowed), wanted=wanted)
     return caught.value.verdict
 
 
 def test_a_whole_conversation_is_believed():
     """Decrypted, proved and signed by an allowed certificate, with exit code 0."""
-    answer = judge(status(WHOLE), 0, allowed=frozenset([SIGNER]))
+    answer = verdict_of(status(WHOLE), 0, allowed=frozenset([SIGNER]))
 
     assert Answer(Verdict.OK, PRIMARY.lower(), SIGNER.lower()) == answer
 
 
 def test_no_signature_is_reported_where_none_is_asked_for():
     """Without signers the origin stays unauthenticated, whatever gpg says."""
-    answer = judge(status(WHOLE), 0, allowed=frozenset())
+    answer = verdict_of(status(WHOLE), 0, allowed=frozenset())
 
     assert answer.signer is None
 
@@ -62,7 +62,7 @@ def test_an_unknown_signature_is_no_trouble_where_none_is_asked_for():
     """With gpg, 2 is the code for a signature that it cannot check; the export is whole all the same."""
     text = OPENED + "NEWSIG\nERRSIG A 22 10 00 1 9 B\nNO_PUBKEY A\n" + PROVED
 
-    assert judge(status(text), 2, allowed=frozenset()).verdict is Verdict.OK
+    assert verdict_of(status(text), 2, allowed=frozenset()).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_anything_less_is_refused_for_its_reason(text, code, expected):
 )
 def test_the_key_that_is_meant_may_be_written_in_any_usual_way(wanted):
     """Primary or subkey, long id or fingerprint, spaces, case and 0x do not matter."""
-    assert judge(status(WHOLE), 0, allowed=frozenset(), wanted=wanted).verdict is Verdict.OK
+    assert verdict_of(status(WHOLE), 0, allowed=frozenset(), wanted=wanted).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("wanted", [SIGNER, PRIMARY[-8:], ""])

@@ -1,4 +1,4 @@
-"""Runs in the process that holds the key: sealed bytes in, plain ones out, an answer beside.
+"""Runs in the process that holds the key: reads sealed bytes, writes plain ones and an answer beside.
 
 It is short-lived on purpose. A key or a card number in its memory goes when it goes, which is
 more than any wiping in Python can promise. Imports are few, so that it starts fast.
@@ -29,7 +29,7 @@ def main(request_fd: int, answer_fd: int) -> None:
     harden()
     with open(request_fd, "rb") as asking:
         request = Request.decoded(asking.read())
-    answer = judged(request)
+    answer = answer_to(request)
     os.write(answer_fd, answer.encoded())
     os.close(answer_fd)
 
@@ -53,7 +53,7 @@ def _keep_core_limit_low() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (min(limit, 1), min(limit, 1)))
 
 
-def judged(request: Request) -> Answer:
+def answer_to(request: Request) -> Answer:
     """Decrypt stdin to stdout and say how it ended; nothing that happens here escapes."""
     try:
         return _engine(request)

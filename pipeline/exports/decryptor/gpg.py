@@ -1,4 +1,4 @@
-"""Runs gpg in the child: stdin in, plain bytes on stdout and gpg's status lines out.
+"""Runs gpg in the child and believes its plain bytes only by what its status lines say of them.
 
 gpg hands out bytes before it knows that they are genuine, so its status lines decide, all of
 them together: one message, one plaintext, decrypted by the key that is meant, integrity proved,
@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import is_age_identity
-from pipeline.exports.decryptor.gpg_status import GpgStatus, judge
+from pipeline.exports.decryptor.gpg_status import GpgStatus, verdict_of
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def open_with_gpg(request: Request, key: bytes) -> Answer:
         raise Refused(Verdict.GPG_MISSING) from None
     finally:
         _clear(request.home)
-    return judge(
+    return verdict_of(
         status,
         code,
         allowed=allowed,

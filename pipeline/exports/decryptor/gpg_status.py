@@ -65,7 +65,7 @@ class GpgStatus:
         return any(name in keywords for name, *_ in self.lines)
 
 
-def judge(
+def verdict_of(
     status: GpgStatus,
     code: int,
     *,
