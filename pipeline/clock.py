@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Coroutine
 
 
 class Clock(Protocol):
@@ -60,6 +61,18 @@ async def pause(clock: Clock, seconds: float, stopping: asyncio.Event) -> None:
     """Wait that long on the clock, or until the run is to stop."""
     if seconds > 0 and not stopping.is_set():
         await first_of(clock.sleep(seconds), stopping)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let something run beside the context, and cancel it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def first_of(wait: Awaitable[Any], stopping: asyncio.Event) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from rich.console import Console, Group
@@ -13,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.clock import beside
 from pipeline.logs import wants_colour
 from pipeline.metrics import Counter, Flow
 
@@ -75,13 +75,10 @@ class Lines:
         """Show the flow until the context ends; then one last line."""
         started = clock.monotonic()
         follow = self._follow_live if self._live else self._follow_plain
-        task = asyncio.create_task(follow(flow, clock, started))
         try:
-            yield
+            async with beside(follow(flow, clock, started)):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             self._print(flow, clock.monotonic() - started, ended=True)
 
     def _print(self, flow: Flow, seconds: float, *, ended: bool = False) -> None:

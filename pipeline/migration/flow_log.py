@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from pipeline.clock import beside
 from pipeline.logs import EventLog, Word
 from pipeline.metrics import Counter
 
@@ -34,13 +34,10 @@ class FlowLog:
     @asynccontextmanager
     async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:
         """Log every change of the flow, its figures once a minute, and once at the end."""
-        task = asyncio.create_task(_follow(flow, clock))
         try:
-            yield
+            async with beside(_follow(flow, clock)):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             _tell_figures("sending ended", flow)
 
 

@@ -6,12 +6,12 @@ None of it ever fails a run: what cannot be written or told is a warning in the 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from pipeline.clock import SystemClock
+from pipeline.clock import SystemClock, beside
 from pipeline.errors import SUCCESSES, CardferryError, MigrationLocked
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.store import is_begun, ledger_url
@@ -113,13 +113,8 @@ class Watch:
     async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:
         """Show the flow for as long as rows are sent, in the file every minute."""
         self._metrics.follow(await asyncio.to_thread(self._standing), flow)
-        task = asyncio.create_task(self._write_every(clock))
-        try:
+        async with beside(self._write_every(clock)):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _write_every(self, clock: Clock) -> None:
         while True:

@@ -12,15 +12,15 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.store import ledger_url
-from pipeline.model import OutcomeKind, RowState, Token
+from pipeline.model import Token
 from tests.support.cards import card_number
 from tests.support.commands import sealed
 from tests.support.crash import ROOT, wait_until
 from tests.support.crowd import crowd
 from tests.support.exports import keyring
+from tests.support.ledgers import tokenized
 from tests.support.migrations import HEADER, Migration
 from tests.support.sandbox import read_journal, running
 
@@ -49,18 +49,9 @@ def settle_first(folder, count):
         settling.apply(intents)
         settling.apply(
             [
-                Settlement(
-                    attempt_id=intent.attempt_id,
-                    row_id=claim.id,
-                    kind=OutcomeKind.OK,
-                    evidence="token",
-                    state=RowState.TOKENIZED,
-                    code=None,
-                    unknowns=0,
-                    vault_code=None,
-                    request_id=None,
-                    latency_us=1_000,
-                    token=Token(
+                tokenized(
+                    intent,
+                    Token(
                         token_id=f"tokn_test_{claim.id}",
                         card_id=f"card_test_{claim.id}",
                         brand="Visa",

@@ -13,19 +13,20 @@ from datetime import UTC, date, datetime
 from pipeline.errors import LocalStorageFailed
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.planning import PlannedCard, Planning, ProvedFacts, SealedFacts
-from pipeline.ledger.records import AttachState, CustomerState, Settlement
+from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling
 from pipeline.metrics import Flow
 from pipeline.migration.attacher import Attacher
 from pipeline.migration.attaching_cards import card_of
 from pipeline.migration.default_cards import AttachPolicy
-from pipeline.model import OutcomeKind, RowState, Token
+from pipeline.model import Token
 from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from pipeline.vault.omise.customers import CustomerClient
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.transport import VaultTransport
+from tests.support.ledgers import tokenized
 
 SLOTS = 4
 SPEED = 200.0
@@ -113,19 +114,7 @@ class Carrying:
             livemode=False,
             created_at=datetime.fromisoformat(shown["created_at"]),
         )
-        return Settlement(
-            attempt_id=intent.attempt_id,
-            row_id=intent.row_id,
-            kind=OutcomeKind.OK,
-            evidence="token",
-            state=RowState.TOKENIZED,
-            code=None,
-            unknowns=0,
-            vault_code=None,
-            request_id=None,
-            latency_us=1_000,
-            token=token,
-        )
+        return tokenized(intent, token)
 
     def attach(self, **options):
         """Attach what waits, customers side by side; give how each row ended, by its number."""

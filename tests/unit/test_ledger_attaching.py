@@ -15,12 +15,11 @@ from pipeline.ledger.records import (
     CustomerFound,
     CustomerState,
     Retirement,
-    Settlement,
 )
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling
-from pipeline.model import OutcomeKind, Rejection, RowState
-from tests.support.ledgers import new_builder
+from pipeline.model import OutcomeKind, Rejection
+from tests.support.ledgers import new_builder, tokenized
 
 DAY = date(2026, 11, 20)
 
@@ -56,22 +55,7 @@ class Journey:
         claims = {c.id % 1000: c for c in self.settling.claimable(self.first, self.last)}
         intents = {n: self.settling.intent(claims[n].id, claims[n].attempts + 1) for n in places}
         self.settling.apply(list(intents.values()))
-        return [
-            Settlement(
-                attempt_id=intent.attempt_id,
-                row_id=intent.row_id,
-                kind=OutcomeKind.OK,
-                evidence="token",
-                state=RowState.TOKENIZED,
-                code=None,
-                unknowns=0,
-                vault_code=None,
-                request_id=None,
-                latency_us=1_000,
-                token=self.builder._token(claims[n]),
-            )
-            for n, intent in intents.items()
-        ]
+        return [tokenized(intent, self.builder._token(claims[n])) for n, intent in intents.items()]
 
     def intend(self, place, *, makes=False, before=()):
         claim = self.claims()[place]

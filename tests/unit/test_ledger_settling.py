@@ -4,13 +4,12 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
-from pipeline.ledger.records import Settlement
 from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.sqlite.streaming import selected
 from pipeline.ledger.store import ROWS_AT_ONCE
 from pipeline.model import OutcomeKind, RowState
-from tests.support.ledgers import new_builder
+from tests.support.ledgers import new_builder, tokenized
 
 
 @pytest.fixture
@@ -39,19 +38,7 @@ def unseen(builder):
 def answered(builder, intent, claim, token_id=None):
     token = builder._token(claim)
     token = token if token_id is None else token._replace(token_id=token_id)
-    return Settlement(
-        intent.attempt_id,
-        intent.row_id,
-        OutcomeKind.OK,
-        "token",
-        RowState.TOKENIZED,
-        None,
-        0,
-        None,
-        None,
-        1_000,
-        token,
-    )
+    return tokenized(intent, token)
 
 
 def sent(settling, export, count):
