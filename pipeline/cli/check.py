@@ -1,75 +1,72 @@
-"""Runs `cardferry check EXPORT... -c CONFIG`: pass 1 alone; sends and leaves nothing."""
+"""Runs `cardferry check EXPORT... -c CONFIG`: pass 1 alone; sends nothing."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import process_guards
 from pipeline.cli.live_progress import Lines
 from pipeline.cli.options import exports_argument, json_option, pass_terminal, settings_options
-from pipeline.cli.summary import duration, show_failures
+from pipeline.cli.profile_view import show_profile
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
+from pipeline.errors import ExportRefused
 from pipeline.metrics import Listeners
-from pipeline.migration.check import profile
+from pipeline.migration.check import Asked, profile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.cli.terminal import Terminal
+
+_PAPER = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("check")
 @exports_argument
 @settings_options
 @json_option
+@click.option(
+    "--failures",
+    type=_PAPER,
+    metavar="FILE",
+    help="Write the rows that would fail, with the columns of failures.csv.",
+)
+@click.option("--html", type=_PAPER, metavar="FILE", help="Write the profile as a page.")
 @pass_terminal
 def check(
     terminal: Terminal,
     exports: tuple[Path, ...],
     config_file: Path | None,
     overrides: tuple[str, ...],
+    failures: Path | None,
+    html: Path | None,
     *,
     as_json: bool,
 ) -> int:
-    """Open, prove and validate exports, and say what a run would send and how long it takes.
+    """Open, prove and profile exports, and say what a run would send and how long it takes.
 
-    Nothing is sent and nothing is written. Exit code 3 when some rows would be rejected.
+    Nothing is sent, no key of the vault is needed, and nothing is written but the files that are
+    asked for. The plan's digest is what `run --plan` insists on. Exit code 3 when some rows would
+    be rejected, 6 when a run would refuse the exports.
     """
     process_guards.harden()
-    settings, credentials = load_settings(config_file, os.environ, overrides)
+    settings, credentials = load_settings(config_file, os.environ, overrides, only="export")
     listener = Listeners() if terminal.quiet else Lines(sys.stderr)
-    plan = profile(exports, settings, credentials, SystemClock(), listener)
+    asked = Asked(exports, failures=failures, page=html)
+    figures = profile(asked, settings, credentials, SystemClock(), listener)
+    refusal = figures["refusal"]
+    code = ExportRefused.exit_code if refusal else 3 if figures["failures"] else 0
     if as_json:
-        terminal.print_json({"exit_code": 3 if plan["failures"] else 0, **plan})
+        error = {"error": refusal} if refusal else {}
+        terminal.print_json({"exit_code": code, **figures, **error})
     else:
-        _show(terminal, plan)
-    return 3 if plan["failures"] else 0
-
-
-def _show(terminal: Terminal, plan: dict[str, Any]) -> None:
-    out = terminal.out()
-    for export in plan["exports"]:
-        out.print(f"{export['name']}: {export['size']:,} bytes", markup=False)
-        out.print(f"  sha256 {export['sha256']}", markup=False)
-    for title, mix in (("brands", plan["brands"]), ("expiring in", plan["expiration_years"])):
-        if mix:
-            words = ", ".join(f"{name} {count:,}" for name, count in mix.items())
-            out.print(f"{title}: {words}", markup=False)
-    show_failures(out, plan["failures"])
-    if plan["left_out"]:
-        words = ", ".join(f"{name} {count:,}" for name, count in plan["left_out"].items())
-        out.print(f"left out, as they cannot be used: {words}", markup=False)
-    out.print(
-        f"{plan['rows']:,} rows: {plan['to_send']:,} would be sent, {plan['rejected']:,} rejected",
-        markup=False,
-    )
-    out.print(
-        f"sending takes about {duration(plan['seconds_at_rate'])} "
-        f"at {plan['rate_per_s']:g} a second",
-        markup=False,
-    )
+        show_profile(terminal.out(), figures)
+    if refusal:
+        terminal.tell_stop(
+            ExportRefused(refusal, next_step="Mend the export or the rules; look at --failures.")
+        )
+    return code

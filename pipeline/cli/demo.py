@@ -18,7 +18,7 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
-from pipeline.migration.check import profile
+from pipeline.migration.check import Asked, profile
 from pipeline.migration.facts import facts_of
 from pipeline.migration.job import Job
 from pipeline.sandbox.options import Options
@@ -80,6 +80,6 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
         ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
     ):
         sample = beside("sample_data") / MODES_NAME
-        plan = profile([sample], settings, credentials, SystemClock(), Listeners(), changed)
+        plan = profile(Asked([sample], changed), settings, credentials, SystemClock(), Listeners())
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)

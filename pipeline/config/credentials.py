@@ -45,7 +45,11 @@ class Credentials:
 
 
 def read_credentials(
-    settings: Settings, environ: Mapping[str, str], problems: list[str], refused: set[str]
+    settings: Settings,
+    environ: Mapping[str, str],
+    problems: list[str],
+    refused: set[str],
+    only: str | None = None,
 ) -> Credentials:
     """Read the secrets and check what can be checked about them.
 
@@ -54,10 +58,13 @@ def read_credentials(
         environ: The process environment.
         problems: Sentences are added here, one a problem.
         refused: Places already reported, such as `vault.public_key`; passed over.
+        only: The one section whose secrets are read, where a command uses no others.
     """
     strict = not settings.vault.is_loopback
 
     def read(place: str, source: SecretSource | SecretStr | None) -> SecretStr | None:
+        if only is not None and not place.startswith(f"{only}."):
+            return None
         if source is None or isinstance(source, SecretStr) or _covers(refused, place):
             return source if isinstance(source, SecretStr) else None
         try:

@@ -99,7 +99,10 @@ class ReadSettings(NamedTuple):
 
 
 def load_settings(
-    path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    only: str | None = None,
 ) -> tuple[Settings, Credentials]:
     """Read and check the settings, and read the secrets that they name.
 
@@ -107,17 +110,21 @@ def load_settings(
         path: The TOML file, or None for defaults.
         environ: The process environment; `CARDFERRY_FLOW_RATE_PER_S=10` sets `flow.rate_per_s`.
         overrides: `section.key=value` texts from the command line.
+        only: The one section whose secrets are read; default: those of every section.
 
     Raises:
         SettingsRefused: With every problem at once.
     """
-    found = read_settings(path, environ, overrides)
+    found = read_settings(path, environ, overrides, only)
     found.refuse()
     return found.settings, found.credentials
 
 
 def read_settings(
-    path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    only: str | None = None,
 ) -> ReadSettings:
     """Read settings as `load_settings` does, but give the problems along with what is left.
 
@@ -137,7 +144,7 @@ def read_settings(
     if shared and not settings.vault.is_loopback:
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
     problems.extend(disagreements(settings, places))
-    credentials = read_credentials(settings, environ, problems, places)
+    credentials = read_credentials(settings, environ, problems, places, only)
     return ReadSettings(settings, credentials, problems, is_from_file=path is not None)
 
 

@@ -6,6 +6,7 @@ with `configs/production.example.toml`.
 
 from __future__ import annotations
 
+import re
 from datetime import date  # noqa: TC003 - pydantic reads it when the class is made.
 from pathlib import Path  # noqa: TC003 - pydantic reads it when the class is made.
 from typing import Annotated, Final, Literal
@@ -185,8 +186,23 @@ class RuleSettings(Section):
         ...,
     ] = BRANDS
     max_failure_rate: float = Field(
-        1.0, ge=0, le=1, description="stop when more than this share of rows fails"
+        1.0, ge=0, le=1, description="stop when more than this share of an export's rows fails"
     )
+    max_rows: int = Field(0, ge=0, description="refuse an export of more rows; 0: no bound")
+    expect_rows: int = Field(0, ge=0, description="refuse a single export of other rows; 0: any")
+    expect_sha256: str | None = Field(
+        None, description="refuse a single export of other bytes; default: any"
+    )
+
+    @field_validator("expect_sha256")
+    @classmethod
+    def _a_digest(cls, value: str | None) -> str | None:
+        if value is None or value == "":
+            return None
+        if re.fullmatch("[0-9a-fA-F]{64}", value) is None:
+            raise ValueError("is no SHA-256 in hexadecimal")
+        return value.lower()
+
     lookalike_ids: OnLookalike = Field(
         OnLookalike.REJECT, description="`allow` ids that pass as a card number by chance"
     )

@@ -17,7 +17,7 @@ from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.security_codes import Suspicion, suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 _PART: Final = "#"
@@ -55,6 +55,8 @@ class ReaderOptions:
         optional_invalid: `drop` leaves out an optional field that cannot be used.
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
+        on_header: Told a CSV header's names and those that are mapped; gives frame columns to be
+            read besides, and their places.
     """
 
     columns: Mapping[str, str | tuple[str, ...]]
@@ -74,6 +76,7 @@ class ReaderOptions:
     optional_invalid: OnInvalidOptional = OnInvalidOptional.REJECT
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536
+    on_header: Callable[[Sequence[str], Collection[str]], dict[str, int]] | None = None
 
     def wanted(self) -> dict[str, str]:
         """Give frame column to source column, for everything that is read.
@@ -145,7 +148,10 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
             f"the export's header has more than one column for {_listed(repeated, options)}",
             next_step="Ask for an export in which these names stand once.",
         )
-    return {name: names.index(source) for name, source in wanted.items()}
+    places = {name: names.index(source) for name, source in wanted.items()}
+    if options.on_header is not None:
+        places |= options.on_header(names, set(wanted.values()))
+    return places
 
 
 def _tells_expiration(wanted: Mapping[str, str]) -> bool:

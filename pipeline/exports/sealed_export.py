@@ -176,6 +176,11 @@ class SealedExport:
             blocks.close()
         self._export.close()
 
+    @property
+    def packed_in(self) -> tuple[str, ...]:
+        """What the rows are packed in under the seal, as the latest pass found it."""
+        return self._passes[-1].packed_in if self._passes else ()
+
     def digest(self) -> ExportFile:
         """Hash the sealed bytes without opening them.
 

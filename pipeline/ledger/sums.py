@@ -64,6 +64,16 @@ class Sums(Asking):
         counted.update({str(code): int(count) for code, count in on_the_way})
         return dict(sorted(counted.items()))
 
+    def skipped_by_code(self) -> dict[str, int]:
+        """Count the rows that are no failures and no cards to send, by why."""
+        found = self._all(
+            select(rows.c.code, func.count())
+            .where(_planned_exports(), rows.c.state == RowState.SKIPPED)
+            .group_by(rows.c.code)
+            .order_by(rows.c.code)
+        )
+        return {str(code): int(count) for code, count in found}
+
     def resolved(self) -> dict[RowState, int]:
         """Count the failures by state whose legacy id a later row moved."""
         found = self._all(
@@ -133,6 +143,18 @@ class Sums(Asking):
             .order_by(chosen)
         )
         return {str(value): int(count) for value, count in found}
+
+    def customers_by_cards(self) -> dict[int, int]:
+        """Count customers by how many cards of theirs a run would send or has sent."""
+        owned = (
+            select(func.count().label("cards"))
+            .where(_planned_exports(), rows.c.customer.is_not(None))
+            .group_by(rows.c.customer)
+            .subquery()
+        )
+        cards = owned.c.cards
+        found = self._all(select(cards, func.count()).group_by(cards).order_by(cards))
+        return {int(cards): int(customers) for cards, customers in found}
 
     def open_rows(self, first_id: int, last_id: int) -> int:
         """Count the rows of a range of ids that a run still has to settle."""

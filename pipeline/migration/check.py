@@ -1,18 +1,29 @@
-"""Proves and judges exports (pass 1 alone) in a ledger that leaves nothing behind."""
+"""Proves, judges and profiles exports (pass 1 alone) in a ledger that leaves nothing behind."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cards.export_profile import ExportProfile
+from pipeline.clock import timestamp
 from pipeline.config.loading import meaning_digest
+from pipeline.disk import write_atomically
+from pipeline.errors import ExportRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.store import TEMPORARY
 from pipeline.ledger.sums import pending
 from pipeline.migration import parts
+from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import prove_and_plan
+from pipeline.migration.plan_digest import plan_digest
 from pipeline.model import RowState
+from pipeline.outputs.files import write_failures_sheet
+from pipeline.outputs.profile_page import render_profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,68 +32,136 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.exports.sealed_export import ExportFile
+    from pipeline.ledger.plan_records import KnownExport
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.metrics import Listener
     from pipeline.migration.judging import Reading
 
+    Opened = tuple[ExportFile, KnownExport, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a check is asked to do.
+
+    Attributes:
+        exports: Paths of the exports.
+        reading: How to read and judge them; default: as the settings say.
+        failures: Takes the rows that would fail, with the columns of `failures.csv`.
+        page: Takes the profile as a page of HTML that needs nothing else.
+    """
+
+    exports: Sequence[Path]
+    reading: Reading | None = None
+    failures: Path | None = None
+    page: Path | None = None
+
 
 def profile(
-    exports: Sequence[Path],
-    settings: Settings,
-    credentials: Credentials,
-    clock: Clock,
-    listener: Listener,
-    reading: Reading | None = None,
+    asked: Asked, settings: Settings, credentials: Credentials, clock: Clock, listener: Listener
 ) -> dict[str, Any]:
-    """Plan exports in a ledger that leaves nothing behind, and give the plan and the origins.
+    """Plan exports in a ledger that leaves nothing behind, and give the plan and the profile.
 
     Args:
-        exports: Their paths.
+        asked: The exports, and the files to write besides.
         settings: The settings in force.
         credentials: The secrets they name.
         clock: For the day on which expirations are judged.
         listener: Shows rows as they are read.
-        reading: How to read and judge them; default: as the settings say.
+
+    Returns:
+        A tree for `check --json`; `refusal` says why a run would refuse what is in them.
 
     Raises:
         ExportRefused: An export cannot be accepted.
+        LocalStorageFailed: A file cannot be written.
     """
-    ledger = Ledger(TEMPORARY, clock)
-    try:
+    seen = ExportProfile()
+    reading = (asked.reading or parts.reading(settings)).profiled(seen)
+    reading.expects.require_one(asked.exports)
+    with closing(Ledger(TEMPORARY, clock)) as ledger:
         ledger.begin_run("check", {}, meaning_digest(settings))
         planning = Planning(ledger)
-        reading = reading or parts.reading(settings)
-        keys, limits = (
-            parts.envelope_keys(settings, credentials),
-            parts.envelope_limits(settings),
-        )
+        keys = parts.envelope_keys(settings, credentials)
+        limits = parts.envelope_limits(settings)
         today = settings.rules.as_of or clock.now().date()
-        opened = []
-        for path in exports:
+        opened: list[Opened] = []
+        for path in asked.exports:
             with (
                 SealedExport(path, keys, limits) as sealed,
                 listener.reading(sealed.name) as counter,
             ):
-                file, _ = prove_and_plan(sealed, planning, reading, today, counter)
-                opened.append({"name": file.name, "size": file.size, "sha256": file.sha256})
-        left_out = dict(sorted(planning.left_out.items()))
-        return {"exports": opened, **plan_of(ledger, settings), "left_out": left_out}
-    finally:
-        ledger.close()
+                file, known = prove_and_plan(sealed, planning, reading, today, counter)
+                opened.append((file, known, sealed.packed_in))
+        with ledger.look() as look:
+            figures = {
+                "exports": [
+                    {
+                        "name": file.name,
+                        "size": file.size,
+                        "sha256": file.sha256,
+                        "kind": file.kind,
+                        "packed_in": list(packed_in),
+                    }
+                    for file, _, packed_in in opened
+                ],
+                "plan_digest": plan_digest(
+                    settings, {(file.sha256, known.as_of) for file, known, _ in opened}
+                ),
+                **_plan(look, settings, clock),
+                **seen.figures(),
+                "left_out": dict(sorted(planning.left_out.items())),
+                "refusal": _refusal(look, settings, opened),
+            }
+            _write(asked, look, figures)
+    return figures
 
 
-def plan_of(ledger: Ledger, settings: Settings) -> dict[str, Any]:
-    """Give what would be sent and how long it takes at the configured rate, in seconds."""
-    with ledger.look() as look:
-        states = look.by_state()
-        waiting = pending(states)
-        return {
-            "rows": sum(states.values()),
-            "to_send": waiting,
-            "rejected": states[RowState.REJECTED],
-            "already_tokenized": states[RowState.ALREADY_TOKENIZED],
-            "failures": look.by_code(),
-            "brands": look.planned_mix("brand"),
-            "expiration_years": look.planned_mix("expiration_year"),
-            "seconds_at_rate": round(waiting / settings.flow.rate_per_s, 1),
-            "rate_per_s": settings.flow.rate_per_s,
-        }
+def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
+    """Give what would be sent, how long it takes at the configured rate, and until when."""
+    states = look.by_state()
+    waiting = pending(states)
+    failures = look.by_code()
+    customers = look.customers_by_cards()
+    seconds = round(waiting / settings.flow.rate_per_s, 1)
+    return {
+        "rows": sum(states.values()),
+        "to_send": waiting,
+        "rejected": states[RowState.REJECTED],
+        "already_tokenized": states[RowState.ALREADY_TOKENIZED],
+        "skipped": look.skipped_by_code(),
+        "failures": failures,
+        "brands": look.planned_mix("brand"),
+        "expiration_years": look.planned_mix("expiration_year"),
+        "duplicates": {
+            "same_card_again": states[RowState.ALREADY_TOKENIZED],
+            "legacy_id_duplicate": failures.get("legacy_id_duplicate", 0),
+        },
+        "customers": sum(customers.values()),
+        "customers_by_cards": {str(cards): count for cards, count in customers.items()},
+        "seconds_at_rate": seconds,
+        "rate_per_s": settings.flow.rate_per_s,
+        "done_at": timestamp(clock.now() + timedelta(seconds=seconds)),
+    }
+
+
+def _refusal(look: Snapshot, settings: Settings, opened: Sequence[Opened]) -> str | None:
+    """Say why a run would refuse the exports for what is in their rows; None if it would not."""
+    for file, known, _ in opened:
+        try:
+            refuse_too_many_failures(
+                file.name, look.states_of([known.id]), settings.rules.max_failure_rate
+            )
+        except ExportRefused as refused:
+            return refused.message
+    return None
+
+
+def _write(asked: Asked, look: Snapshot, figures: dict[str, Any]) -> None:
+    if asked.failures is not None:
+        with write_atomically(asked.failures) as file:
+            write_failures_sheet(look, file)
+    if asked.page is not None:
+        with write_atomically(asked.page) as file:
+            file.write(render_profile(figures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
 from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
 from pipeline.migration.customer_texts import own_customer
+from pipeline.migration.expectations import Expectations
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.cards.customer_rules import CustomerRules
+    from pipeline.cards.export_profile import ExportProfile
     from pipeline.cards.rows import Cards, Chunk
     from pipeline.config.policies import OnExpired
     from pipeline.exports.columns import ReaderOptions
@@ -48,6 +50,13 @@ class Reading:
     texts: CustomerTexts | None = None
     own_customers: bool = False
     lookalike_ids: OnLookalike = OnLookalike.REJECT
+    expects: Expectations = field(default_factory=Expectations)
+    profile: ExportProfile | None = None
+
+    def profiled(self, profile: ExportProfile) -> Reading:
+        """Give the same reading, watched by a profile."""
+        options = replace(self.options, on_header=profile.see_header)
+        return replace(self, options=options, profile=profile)
 
     def rules(self, as_of: date) -> Rules:
         """Give the rules for an export that is judged on that day."""
@@ -78,6 +87,8 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
     for chunk in _chunks(blocks, reading):
         verdict = validate(chunk, rules)
         lookalikes.count(chunk, verdict)
+        if reading.profile is not None:
+            reading.profile.add(chunk, verdict, as_of)
         cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
         rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
         yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out)

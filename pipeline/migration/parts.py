@@ -17,6 +17,7 @@ from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.keys import KeyPlace
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.customer_texts import CustomerTexts
+from pipeline.migration.expectations import Expectations
 from pipeline.migration.judging import Reading
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def reading(settings: Settings) -> Reading:
         texts=None if attach is None else customer_texts(attach),
         own_customers=attach is not None and attach.without_customer == "own",
         lookalike_ids=rules.lookalike_ids,
+        expects=Expectations.of(rules),
     )
 
 

@@ -15,10 +15,8 @@ from pipeline.errors import (
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
 from pipeline.migration.judging import judged_chunks
-from pipeline.model import FAILURE_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date
 
     from pipeline.exports.sealed_export import ExportFile, SealedExport
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
     from pipeline.migration.judging import Reading
-    from pipeline.model import RowState
 
 
 class PlannedExport(NamedTuple):
@@ -48,6 +45,7 @@ def prove_and_plan(
         ExportRefused: Something is wrong with the export as a whole; nothing of it stays planned.
     """
     file = sealed.digest()
+    reading.expects.judge_bytes(file.name, file.sha256)
     known = planning.find(file.sha256)
     if known is not None and known.is_planned:
         planning.note_known(known)
@@ -87,6 +85,8 @@ def _plan_rows(
             left_out.update(chunk.left_out)
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
+            reading.expects.judge_count(last_row, is_all=False)
+        reading.expects.judge_count(last_row, is_all=True)
         if blocks.file.sha256 != export.sha256:
             raise VerificationFailed(
                 "the export changed while it was read",
@@ -101,19 +101,3 @@ def _plan_rows(
         shown(total),
         dict(sorted(left_out.items())),
     )
-
-
-def refuse_too_many_failures(
-    name: str, states: Mapping[RowState, int], max_failure_rate: float
-) -> None:
-    """Refuse an export of which too many rows fail before anything is sent.
-
-    Raises:
-        ExportRefused: More than this share of its rows fail.
-    """
-    rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-    if failures > max_failure_rate * rows:
-        raise ExportRefused(
-            f"{name}: more rows fail than rules.max_failure_rate allows; nothing was sent",
-            next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
-        )

@@ -31,8 +31,9 @@ from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import parts
 from pipeline.migration.cohort_file import choose
+from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
-from pipeline.migration.plan import PlannedExport, prove_and_plan, refuse_too_many_failures
+from pipeline.migration.plan import PlannedExport, prove_and_plan
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
@@ -181,6 +182,7 @@ class Run:
         keys = parts.envelope_keys(settings, self._credentials)
         limits = parts.envelope_limits(settings)
         today = settings.rules.as_of or self._tools.clock.now().date()
+        reading.expects.require_one(self._job.exports)
         given: dict[str, PlannedExport] = {}
         for path in self._job.exports:
             sealed = stack.enter_context(SealedExport(path, keys, limits))

@@ -22,7 +22,7 @@ from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
 from pipeline.outputs.trail import TRAIL_NAME, trail_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.columns import PublishedTable
@@ -118,15 +118,7 @@ class Outputs:
         write_parquet(target, table.schema, self.rows_of(name), self._metadata())
 
     def _write_csv(self, of: str, target: Sink) -> None:
-        table, _ = self.tables_of_rows[of]
-        target.write(csv_lines([table.schema.names]))
-        moments = [pa.types.is_timestamp(column.type) for column in table.columns]
-        for block in self.rows_of(of):
-            columns = [
-                cells(map(_moment_or_none, values) if is_moment else values)
-                for values, is_moment in zip(zip(*block, strict=True), moments, strict=True)
-            ]
-            target.write(csv_lines(zip(*columns, strict=True)))
+        write_sheet(self.tables_of_rows[of][0], self.rows_of(of), target)
 
     def _write_report(self, target: Sink) -> None:
         target.write(report_bytes(self.figures))
@@ -153,6 +145,25 @@ OPTIONAL_NAMES: Final = (CUSTOMERS_NAME, SUPERSEDED_NAME, CUSTOMERS_CSV_NAME)
 
 
 PUBLISHED_NAMES: Final = (*OUTPUT_NAMES, MANIFEST_NAME)
+
+
+def write_failures_sheet(look: Snapshot, target: Sink) -> None:
+    """Write the rows that are open as `failures.csv` has them."""
+    write_sheet(FAILURES, map(FAILURES.tuples, look.failed_rows()), target)
+
+
+def write_sheet(
+    table: PublishedTable, blocks: Iterable[Iterator[tuple[Any, ...]]], target: Sink
+) -> None:
+    """Write rows, in blocks, as a CSV file whose cells no spreadsheet runs."""
+    target.write(csv_lines([table.schema.names]))
+    moments = [pa.types.is_timestamp(column.type) for column in table.columns]
+    for block in blocks:
+        columns = [
+            cells(map(_moment_or_none, values) if is_moment else values)
+            for values, is_moment in zip(zip(*block, strict=True), moments, strict=True)
+        ]
+        target.write(csv_lines(zip(*columns, strict=True)))
 
 
 def report_bytes(figures: Mapping[str, Any]) -> bytes:

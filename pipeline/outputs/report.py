@@ -57,13 +57,9 @@ def render_report(figures: Mapping[str, Any]) -> bytes:
 @lru_cache(maxsize=1)
 def _rendered(content: bytes) -> bytes:
     figures: dict[str, Any] = orjson.loads(content)
-    environment = _environment()
-    style = (files("pipeline.outputs") / "templates" / "report.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = environment.get_template("report.html.j2").render(
+    return page_of(
+        "report.html.j2",
         figures=figures,
-        style=_markup(style),
-        style_source=f"sha256-{digest}",
         charts=_charts(figures),
         **_balance(figures),
         **_flow(figures),
@@ -77,7 +73,15 @@ def _rendered(content: bytes) -> bytes:
         state_roles=STATE_ROLES,
         file_words=FILE_WORDS,
     )
-    return page.encode() + b"\n"
+
+
+def page_of(template: str, **values: Any) -> bytes:
+    """Give a page of ours with the one style sheet, named to the page's policy by its digest."""
+    style = (files("pipeline.outputs") / "templates" / "report.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    source = f"sha256-{digest}"
+    page = _environment().get_template(template)
+    return page.render(style=_markup(style), style_source=source, **values).encode() + b"\n"
 
 
 @cache

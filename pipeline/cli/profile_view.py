@@ -1,0 +1,104 @@
+"""Shows the profile of a check: tables in a pipe, with small bars on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.cli.summary import duration, show_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import Console
+
+_BAR_MAX: Final = 24
+_BAR_MIN: Final = 6
+_NAME_MAX: Final = 32
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_MIXES: Final = (
+    ("brands", "brands"),
+    ("expiration_years", "expiring in"),
+    ("name_scripts", "names written in"),
+    ("customers_by_cards", "customers by number of cards"),
+    ("lookalike_ids", "ids that pass as card numbers by chance, in"),
+    ("left_out", "left out, as they cannot be used"),
+    ("skipped", "skipped"),
+)
+
+
+def show_profile(out: Console, figures: Mapping[str, Any]) -> None:
+    """Show what a check found, the plan last, where the eye rests."""
+    for export in figures["exports"]:
+        packed = "".join(f", {name} inside" for name in export["packed_in"])
+        _line(out, f"{export['name']}: {export['size']:,} bytes{packed}")
+        _line(out, f"  sha256 {export['sha256']}")
+    for name, title in _MIXES:
+        _show_mix(out, title, figures[name])
+    _show_odd(out, figures)
+    show_failures(out, figures["failures"])
+    _show_plan(out, figures)
+
+
+def _show_mix(out: Console, title: str, mix: Mapping[str, int]) -> None:
+    if not mix:
+        return
+    if not out.is_terminal:
+        _line(out, f"{title}: " + ", ".join(f"{name} {count:,}" for name, count in mix.items()))
+        return
+    _line(out, title)
+    widest = min(_NAME_MAX, max(map(len, mix)))
+    numbers = max(len(f"{count:,}") for count in mix.values())
+    room = max(_BAR_MIN, min(_BAR_MAX, out.width - widest - numbers - 6))
+    for name, count in mix.items():
+        bar = _bar(count / max(mix.values()), room)
+        _line(out, f"  {name[:widest]:<{widest}} {count:>{numbers},} {bar}")
+
+
+def _bar(share: float, room: int) -> str:
+    """Give a bar of blocks and eighths of blocks; something is never shown as nothing."""
+    eighths = max(1, round(share * room * 8))
+    full, rest = divmod(eighths, 8)
+    return "█" * full + _EIGHTHS[rest].strip()
+
+
+def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
+    for item in figures["suspicious_values"]:
+        _line(out, f"odd: {item['rows']:,} rows whose {item['field']} {item['what']}")
+    network = figures["network_transaction_ids"]
+    if network:
+        told = _listed(
+            f"{brand} {n['missing']:,} of {n['cards']:,}" for brand, n in network.items()
+        )
+        _line(out, f"without a network transaction id: {told}")
+    if figures["unmapped_columns"]:
+        _line(out, f"columns that nothing is made of: {_listed(figures['unmapped_columns'])}")
+
+
+def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
+    same, other = figures["duplicates"].values()
+    if same or other:
+        _line(out, f"ids that come again: {same:,} rows with the same card, {other:,} with others")
+    if figures["expiring_within_3_months"]:
+        _line(out, f"{figures['expiring_within_3_months']:,} cards expire within 3 months")
+    if figures["customers"]:
+        _line(out, f"the cards belong to {figures['customers']:,} customers")
+    skipped = sum(figures["skipped"].values())
+    _line(
+        out,
+        f"{figures['rows']:,} rows: {figures['to_send']:,} would be sent, "
+        f"{figures['rejected']:,} rejected" + (f", {skipped:,} skipped" if skipped else ""),
+    )
+    _line(
+        out,
+        f"sending takes about {duration(figures['seconds_at_rate'])} "
+        f"at {figures['rate_per_s']:g} a second, until {figures['done_at']} if it began now",
+    )
+    _line(out, f"plan {figures['plan_digest']}")
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _line(out: Console, text: str) -> None:
+    out.print(text, markup=False)

@@ -1,0 +1,100 @@
+"""Refuses an export that is not the one that was meant: other bytes, other or too many rows.
+
+What is meant is told in `[rules]`; zero and nothing mean that anything is fine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import ExportRefused, SettingsRefused
+from pipeline.model import FAILURE_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.config.models import RuleSettings
+    from pipeline.model import RowState
+
+_ASK: Final = "Ask the sender which file was meant, or correct the settings."
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What an export has to be like as a whole.
+
+    Attributes:
+        rows_max: Rows that each export may have; 0 is no bound.
+        rows: Rows that the only export has; 0 is any number.
+        sha256: Of the only export's sealed bytes, hexadecimal in lower case; None is any.
+    """
+
+    rows_max: int = 0
+    rows: int = 0
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, rules: RuleSettings) -> Expectations:
+        """Give what the settings say."""
+        return cls(rules.max_rows, rules.expect_rows, rules.expect_sha256)
+
+    def require_one(self, exports: Sequence[Path]) -> None:
+        """Refuse several exports where the settings speak of one.
+
+        Raises:
+            SettingsRefused: They do.
+        """
+        if len(set(exports)) > 1 and (self.rows or self.sha256):
+            raise SettingsRefused(
+                [f"rules.expect_rows and rules.expect_sha256 speak of one export of {len(exports)}"]
+            )
+
+    def judge_bytes(self, name: str, sha256: str) -> None:
+        """Refuse another file than the one that was meant.
+
+        Raises:
+            ExportRefused: Its digest is another.
+        """
+        if self.sha256 is not None and sha256 != self.sha256:
+            raise ExportRefused(
+                f"{name}: it is not the export that rules.expect_sha256 names", next_step=_ASK
+            )
+
+    def judge_count(self, rows: int, *, is_all: bool) -> None:
+        """Refuse too many rows as soon as they are there, and another number at the end.
+
+        Raises:
+            ExportRefused: There are too many, too few, or simply others.
+        """
+        if self.rows_max and rows > self.rows_max:
+            raise ExportRefused(
+                f"it has more than {self.rows_max:,} rows, which rules.max_rows allows",
+                next_step=_ASK,
+            )
+        if self.rows and (rows > self.rows or (is_all and rows != self.rows)):
+            found = f"{rows:,} rows" if is_all else f"more than {self.rows:,} rows"
+            raise ExportRefused(
+                f"it has {found}, and rules.expect_rows says {self.rows:,}", next_step=_ASK
+            )
+
+
+def refuse_too_many_failures(name: str, states: Mapping[RowState, int], rate_max: float) -> None:
+    """Refuse an export of which more rows fail than may.
+
+    Args:
+        name: The export's name.
+        states: Its rows by state.
+        rate_max: The share of rows that may fail.
+
+    Raises:
+        ExportRefused: More do.
+    """
+    rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
+    if failures > rate_max * rows:
+        raise ExportRefused(
+            f"{name}: {failures:,} of {rows:,} rows fail, more than rules.max_failure_rate allows; "
+            "nothing was sent",
+            next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
+        )
