@@ -105,7 +105,7 @@ FAILURE_CODES: Final = _codes(
         "brand_unsupported",
         _VALIDATE,
         "the card's brand is unknown or not among `rules.brands`",
-        "Add the brand to `rules.brands` if the account takes it.",
+        'Add the brand to `rules.brands` if the account takes it; `["*"]` lets the vault decide.',
     ),
     FailureCode(
         "expiration_invalid",

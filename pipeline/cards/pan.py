@@ -123,8 +123,10 @@ class PanColumn:
         """Give each number's brand by its first digits, as the vault spells it, or `""`."""
         return np.asarray(_NAMES[self._ranges()], dtype=np.object_)
 
-    def length_fits(self) -> Flags:
-        """Say which numbers are as long as their brand's are (12-19 where the brand is unknown)."""
+    def length_fits(self, *, any_brand: bool = False) -> Flags:
+        """Say which numbers are as long as their brand's are; 12-19 of an unknown or any brand."""
+        if any_brand:
+            return self._known()
         ranges = self._ranges()
         fits = (self.lengths >= _SHORTEST[ranges]) & (self.lengths <= _LONGEST[ranges])
         return np.asarray(fits, dtype=np.bool_)

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 VALID_YEARS_MAX: Final = 50
 """Years from the day of judgement that an expiration may lie ahead."""
 
+ANY_BRAND: Final = "*"
+"""Among the brands of the rules: every brand."""
+
 _MONTHS_A_YEAR: Final = 12
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
 _IDS: Final = frozenset(("legacy_id", "customer", "customer_id"))
@@ -57,7 +60,8 @@ class Rules:
     Args:
         as_of: The day (UTC) on which expirations are judged.
         expired: `reject` expired cards or `tokenize` them.
-        brands: The brands that the account takes, spelled as the vault spells them.
+        brands: The brands that the account takes, spelled as the vault spells them; with `*` the
+            vault decides, and any number of 12 to 19 digits with a right check digit is sent.
         livemode: Whether real cards go to a live vault.
         loopback_vault: Whether the vault is on this machine, where any number may go.
         customers: How the customers of cards are judged; None where cards come to none.
@@ -207,8 +211,11 @@ def _judge_numbers(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
         ("number_damaged", Shape.DAMAGED),
     ):
         judgement.reject(code, "number", numbers.shapes == shape)
-    judgement.reject("number_length", "number", ~numbers.length_fits())
+    any_brand = ANY_BRAND in rules.brands
+    judgement.reject("number_length", "number", ~numbers.length_fits(any_brand=any_brand))
     judgement.reject("number_checksum", "number", ~numbers.luhn())
+    if any_brand:
+        return
     supported = [brand in rules.brands for brand in numbers.brands().tolist()]
     judgement.reject("brand_unsupported", "number", ~_which(supported))
 

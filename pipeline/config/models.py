@@ -182,9 +182,10 @@ class RuleSettings(Section):
             "Discover",
             "UnionPay",
             "Maestro",
+            "*",
         ],
         ...,
-    ] = BRANDS
+    ] = Field(BRANDS, description='`["*"]`: any number with a right check digit')
     max_failure_rate: float = Field(
         1.0, ge=0, le=1, description="stop when more than this share of an export's rows fails"
     )

@@ -216,6 +216,17 @@ def test_a_brand_that_the_account_does_not_take_is_unsupported(brand):
     assert code_of(row(card_number=number), brands=ALL_BRANDS - {brand}) == "brand_unsupported"
 
 
+def test_any_brand_is_sent_where_the_vault_decides():
+    """With `*` an unknown brand and another length are sent; a wrong check digit is not."""
+    every = {"brands": frozenset(("*",))}
+
+    assert code_of(row(card_number="1234567812345670"), **every) is None
+    assert code_of(row(card_number="4242424242424"), **every) == "number_checksum"
+    assert code_of(row(card_number="4222222222222"), **every) is None
+    assert code_of(row(card_number="42424242424"), **every) == "number_length"
+    assert code_of(row(card_number="1234567812345678"), **every) == "number_checksum"
+
+
 def test_a_card_is_good_until_its_months_last_day():
     """The month of judgement itself has not expired, the one before has."""
     card = row(exp_month="2", exp_year="2028")
