@@ -23,6 +23,14 @@ def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
+def _with_texts(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _with_texts(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_texts(inner) for inner in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Layout = Literal[
     "MM/YY",
     "MM/YYYY",
@@ -83,6 +91,12 @@ class ColumnSettings(Section):
     state: str | None = None
     street1: str | None = None
     street2: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_are_names_too(cls, given: object) -> object:
+        """Take `3` for `"3"`, a column of an export without header."""
+        return _with_texts(given)
 
     @model_validator(mode="before")
     @classmethod

@@ -43,6 +43,7 @@ _MEANING = {
         "delimiter",
         "quoting",
         "multiline",
+        "header",
         "null_values",
         "columns",
         "carry",

@@ -117,6 +117,7 @@ class ExportSettings(Section):
     delimiter: str = Field(",", min_length=1, max_length=1)
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
+    header: bool = Field(default=True, description="without one, columns are 1, 2, ...")
     key: KeySource | tuple[KeySource, ...] | None = Field(None, description="one, or several")
     engine: Literal["auto", "sequoia", "gpg"] = Field("auto", description="who opens OpenPGP")
     passphrase: SecretSource | None = Field(None, description="of the key or of the message")

@@ -25,6 +25,8 @@ class Preset:
         header: Its exact columns; empty where it has none.
         export: The tree of `[export]` that reads it.
         json_name: The preset for the same export in JSON, if that has other columns.
+        other_methods: Columns that hold another payment method than a card where they are filled.
+        method: The column that says `card`, or which other payment method a record is.
         text: The whole file.
     """
 
@@ -33,6 +35,8 @@ class Preset:
     header: tuple[str, ...]
     export: Mapping[str, Any]
     json_name: str | None
+    other_methods: tuple[str, ...]
+    method: str | None
     text: str
 
     @property
@@ -57,7 +61,14 @@ def read_preset(name: str) -> Preset | None:
     text = (beside("configs") / "presets" / f"{name}.toml").read_text("utf-8")
     tree = tomllib.loads(text)
     return Preset(
-        name, tree["title"], tuple(tree.get("header", ())), tree["export"], tree.get("json"), text
+        name,
+        tree["title"],
+        tuple(tree.get("header", ())),
+        tree["export"],
+        tree.get("json"),
+        tuple(tree.get("other_methods", ())),
+        tree.get("method"),
+        text,
     )
 
 

@@ -12,7 +12,8 @@ from pipeline.cards.field_formats import (
     split_expirations,
     without_fractions,
 )
-from pipeline.exports.columns import part_name, whole_name
+from pipeline.exports.columns import METHOD, OTHER_METHOD, part_name, whole_name
+from pipeline.exports.json_paths import NO_CARD
 
 if TYPE_CHECKING:
     from pipeline.exports.columns import ReaderOptions
@@ -24,6 +25,11 @@ _NUMBERS: Final = frozenset(
     )
 )
 """What is written in digits, and as a float by programs whose column of numbers has gaps."""
+
+NOT_A_CARD: Final = "not_a_card"
+
+_CARDS: Final = frozenset(("", "card", "cards", "credit", "debit", "credit_card", "debit_card"))
+"""How a column of payment methods says that a record is a card."""
 
 
 def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str, list[str]]:
@@ -72,3 +78,32 @@ def _expirations(
     if len(columns) == 1:
         return columns[0][1], columns[0][2]
     return agreed_expirations(columns)
+
+
+def without_cards(fields: dict[str, list[str]], options: ReaderOptions) -> dict[int, str]:
+    """Take the columns of payment methods out, and tell the rows that are no card at all.
+
+    Args:
+        fields: Canonical name to a text a row, and the columns that tell of other methods.
+        options: Whether the legacy id is the card's own or its customer's.
+
+    Returns:
+        The place of each such row and its code: `not_a_card` where it is another payment method,
+        `no_card` where number, expiration and the card's own id are missing, as of a customer
+        without a card. A row that has one of them is a card that lost the others.
+    """
+    of_customer = options.columns["legacy_id"] == options.columns.get("customer")
+    methods = fields.pop(METHOD, None)
+    others = [fields.pop(name) for name in list(fields) if whole_name(name) == OTHER_METHOD]
+    found = {}
+    for place, number in enumerate(fields["number"]):
+        if number:
+            continue
+        method = methods[place].casefold().replace(" ", "_") if methods else ""
+        if method not in _CARDS or any(column[place] for column in others):
+            found[place] = NOT_A_CARD
+        elif (of_customer or not fields["legacy_id"][place]) and not (
+            fields["expiration_month"][place] or fields["expiration_year"][place]
+        ):
+            found[place] = NO_CARD
+    return found

@@ -17,10 +17,13 @@ from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.security_codes import Suspicion, suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 
 _PART: Final = "#"
+OTHER_METHOD: Final = "other_method"
+METHOD: Final = "method"
+_FREE: Final = frozenset((OTHER_METHOD, METHOD))
 _COLUMNS_MAX: Final = 500
 BLANKS: Final = (
     "".join(chr(code) for code in range(0x10000) if chr(code).isspace())
@@ -50,6 +53,10 @@ class ReaderOptions:
         delimiter: One character.
         quoting: How fields are quoted.
         multiline: Whether a record may span lines.
+        header: Whether the first line names the columns; else they are named 1, 2, ...
+        header_names: What columns without names are called all the same, in order.
+        other_methods: Source columns that hold another payment method where they are filled.
+        method: A source column that says `card` or names another payment method.
         security_code_column: `refuse` the export or `drop` the column.
         security_code_columns: Names of such columns beside ours; `-` takes one of ours off.
         optional_invalid: `drop` leaves out an optional field that cannot be used.
@@ -71,6 +78,10 @@ class ReaderOptions:
     delimiter: str = ","
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
+    header: bool = True
+    header_names: tuple[str, ...] = ()
+    other_methods: tuple[str, ...] = ()
+    method: str | None = None
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
     security_code_columns: tuple[str, ...] = ()
     optional_invalid: OnInvalidOptional = OnInvalidOptional.REJECT
@@ -92,6 +103,10 @@ class ReaderOptions:
                 wanted |= {part_name(name, place): part for place, part in enumerate(source)}
         for place, (source, _) in enumerate(self.expiration):
             wanted[part_name("expiration", place)] = source
+        for place, source in enumerate(self.other_methods):
+            wanted[part_name(OTHER_METHOD, place)] = source
+        if self.method is not None:
+            wanted[METHOD] = self.method
         return wanted | {CARRY_PREFIX + source: source for source in self.carry}
 
 
@@ -125,36 +140,54 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
             f"the export has more than {_COLUMNS_MAX} columns",
             next_step="Check `export.delimiter`, or ask for an export of cards only.",
         )
-    if any(texts_containing_pan(names)):
+    if options.header and any(texts_containing_pan(names)):
         raise ExportRefused(
             "the export has no header: its first line holds a card number",
-            next_step="Ask for an export whose first line names the columns.",
+            next_step="Set `export.header = false` and name columns by their position, 1, 2, ..., "
+            "or ask for an export whose first line names them.",
         )
     wanted = options.wanted()
     refuse_mapped_security_codes(options)
-    wanted = {
-        name: source
-        for name, source in wanted.items()
-        if source in names or whole_name(name) not in options.may_lack
+    found = {name: _places(source, names, options) for name, source in wanted.items()}
+    there = {
+        name: places
+        for name, places in found.items()
+        if places or whole_name(name) not in options.may_lack | _FREE
     }
-    if not _tells_expiration(wanted):
-        wanted = options.wanted()
-    missing = [name for name, source in wanted.items() if source not in names]
+    if _tells_expiration(there):
+        found = there
+    missing = [name for name, places in found.items() if not places]
     if missing:
         raise _missing(missing, names, options)
-    repeated = [name for name, source in wanted.items() if names.count(source) > 1]
+    repeated = [name for name, places in found.items() if len(places) > 1]
     if repeated:
         raise ExportRefused(
             f"the export's header has more than one column for {_listed(repeated, options)}",
-            next_step="Ask for an export in which these names stand once.",
+            next_step="Name the one that counts by its place among them, as in `number#2`, or ask "
+            "for an export in which the names stand once.",
         )
-    places = {name: names.index(source) for name, source in wanted.items()}
+    places = {name: place for name, (place,) in found.items()}
     if options.on_header is not None:
         places |= options.on_header(names, set(wanted.values()))
     return places
 
 
-def _tells_expiration(wanted: Mapping[str, str]) -> bool:
+def _places(source: str, names: Sequence[str], options: ReaderOptions) -> list[int]:
+    """Give where a source column stands: by its name, its position, or its place among its like."""
+    called = list(names)
+    if not options.header:
+        called = [*options.header_names[: len(names)], *names[len(options.header_names) :]]
+    places = [place for place, name in enumerate(called) if name == source]
+    if not places and not options.header:
+        places = [place for place, name in enumerate(names) if name == source]
+    name, _, number = source.rpartition("#")
+    if not places and name and number.isascii() and number.isdigit():
+        alike = [place for place, one in enumerate(called) if one == name]
+        places = alike[int(number) - 1 : int(number)] if int(number) else []
+    return places
+
+
+def _tells_expiration(wanted: Iterable[str]) -> bool:
     whole = set(map(whole_name, wanted))
     return "expiration" in whole or {"expiration_month", "expiration_year"} <= whole
 
@@ -197,10 +230,10 @@ def suspect_places(
     if options.security_code_column == OnSecurityCode.DROP:
         return {}
     mapped = {source for name, source in options.wanted().items() if source not in options.carry}
-    names = [name.strip(BLANKS) for name in header]
+    names = [name.strip(BLANKS) for name in (header if options.header else options.header_names)]
     return {
         place: name
-        for place, name in enumerate(names)
+        for place, name in enumerate(names[: len(header)])
         if name not in mapped and codes.is_suspect(name)
     }
 
@@ -208,13 +241,18 @@ def suspect_places(
 def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> ExportRefused:
     wanted = options.wanted()
     folded = {name.casefold() for name in names}
-    if len(names) == 1:
+    if not options.header:
+        hint = (
+            f"Its first row has {len(names)} columns; correct the positions in `[export.columns]`."
+        )
+    elif len(names) == 1:
         hint = "The header has one column only: check `export.delimiter`."
     elif all(wanted[name].casefold() in folded for name in missing):
         hint = "The header spells them in other letters' case: correct `[export.columns]`."
     else:
         hint = "Correct `[export.columns]`, or ask for an export that has them."
-    return ExportRefused(f"the export's header lacks {_listed(missing, options)}", next_step=hint)
+    whole = "the export's header" if options.header else "the export, read without a header,"
+    return ExportRefused(f"{whole} lacks {_listed(missing, options)}", next_step=hint)
 
 
 def _listed(names: list[str], options: ReaderOptions) -> str:

@@ -19,7 +19,7 @@ from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
-from pipeline.exports.card_fields import card_fields
+from pipeline.exports.card_fields import card_fields, without_cards
 from pipeline.exports.columns import (
     BLANKS,
     ReaderOptions,
@@ -30,7 +30,7 @@ from pipeline.exports.columns import (
 )
 from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
 from pipeline.exports.json_documents import document_records
-from pipeline.exports.json_paths import EACH
+from pipeline.exports.json_paths import EACH, FieldPath
 from pipeline.exports.json_records import JsonFields, document_fields, json_records
 from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
 from pipeline.model import Rejection
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]
+    Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 _JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
@@ -64,6 +65,8 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
             iterating; what the blocks themselves raise comes through.
     """
     lines = text_lines(blocks, options.encoding, options.row_bytes_max)
+    if not lines.starts_with and not options.header:
+        return iter(())
     form = _form(lines, options)
     options = options if form == "csv" else options.as_json or options
     codes = code_columns(options)
@@ -109,6 +112,7 @@ def _json(
 ) -> tuple[Iterator[list[Record]], dict[str, int]]:
     refuse_mapped_security_codes(options)
     wanted = options.wanted()
+    _refuse_climbing_too_far(wanted.values(), options, form)
     places = {name: place for place, name in enumerate(wanted)}
     is_array = lines.starts_with[:1] == b"["
     path = options.records or (EACH if form == "json" and is_array else "")
@@ -123,6 +127,27 @@ def _json(
     element_bytes_max = options.row_bytes_max * _ROWS_AN_ELEMENT_MAX
     found = document_records(in_utf8(lines), fields.steps, element_bytes_max)
     return document_fields(found, fields), places
+
+
+def _refuse_climbing_too_far(sources: Iterable[str], options: ReaderOptions, form: str) -> None:
+    """Refuse columns that lead out of all objects around a record, where nothing can stand.
+
+    Raises:
+        ExportRefused: A column has more `..` than there are objects around a record.
+    """
+    steps = options.records.split(".") if options.records else []
+    if form == "json" and EACH in steps:
+        # Of a document that may be larger than memory, what is above its members is not kept.
+        steps = steps[steps.index(EACH) + 1 :]
+    outer = sum(step != EACH for step in steps)
+    too_far = sorted({source for source in sources if FieldPath.parse(source).climbs > outer})
+    if too_far:
+        raise ExportRefused(
+            f"the settings look for {', '.join(f'`{source}`' for source in too_far)} above the "
+            f"records, around which there are {outer} object(s) that can be read",
+            next_step="Correct `[export.columns]` or `export.records`; above the first `*` of a "
+            "document nothing can be read.",
+        )
 
 
 def _form(lines: TextLines, options: ReaderOptions) -> str:
@@ -155,8 +180,11 @@ def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batche
                 start = end
                 continue
             if line.strip():
-                rest = filter(None, (batch[end:],))
-                return _header_fields(line, lines.encoding, options), chain(rest, lines.batches)
+                fields = _header_fields(line, lines.encoding, options)
+                if not options.header:
+                    fields = [str(place) for place in range(1, len(fields) + 1)]
+                rest = filter(None, (batch[end if options.header else start :],))
+                return fields, chain(rest, lines.batches)
             start = end
     raise ExportRefused(
         "the export's header is missing or longer than any row may be",
@@ -223,7 +251,7 @@ def _chunk(
         if isinstance(record, str)
     )
     unreadable = [rejection.row - first_row for rejection in rejections]
-    rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
+    rows: Rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
     columns = list(zip(*readable, strict=True))
     texts = card_fields(
         {
@@ -232,6 +260,14 @@ def _chunk(
         },
         options,
     )
+    skipped = without_cards(texts, options)
+    if skipped:
+        rejections += tuple(Rejection(int(rows[place]), code) for place, code in skipped.items())
+        rows = np.delete(rows, list(skipped))
+        texts = {
+            name: [text for place, text in enumerate(column) if place not in skipped]
+            for name, column in texts.items()
+        }
     texts, left_out = optional_fields(texts, options.optional_invalid)
     numbers = PanColumn.from_texts(texts.pop("number"))
     # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.

@@ -592,7 +592,7 @@ LINE = '{"id": "%s", "card_number": "4242424242424242", "card_holder": "Somchai"
         ('{"id": 1.10, "x": 2.5}', ("1.10", "")),
         ('{"id": 1e5, "card_holder": ["x"]}', "malformed_row"),
         ('{"id": 1e400}', "malformed_row"),
-        ("{}", ("", "")),
+        ("{}", "no_card"),
         ('{"id": "a", "card_holder": "S\\u006fmchai"}', A),
         ('{"id": "a", "id": "b"}', "malformed_row"),
         ('{"id": "a", "x": {"y": 1, "y": 2}}', "malformed_row"),
