@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "publish": "Write every output again from the ledger.",
     "export-mapping": "Write the mapping for systems that read no Parquet.",
     "verify": "Recompute every digest and total of a migration, offline.",
+    "readback": "Compare what the vault holds with the mapping.",
     "scan": "Look for card numbers in files and folders.",
     "sandbox": "Run an Omise-compatible vault on this machine.",
     "doctor": "Try everything that a night needs, with a remedy a line.",

@@ -65,6 +65,13 @@ ENDINGS: Final = {
             "export-mapping out/ --format sql | psql",
         ),
     ),
+    "readback": Ending(
+        (0, 4, 5, 7, 8, 11, 130, 143),
+        (
+            "readback out/ -c production.toml",
+            "readback out/ -c production.toml --sample 300 --json",
+        ),
+    ),
     "verify": Ending(
         (0, 6, 7, 8),
         (

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from pipeline.ledger import digests, proof, publications
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
+from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.schema import meta
 from pipeline.ledger.sums import Sums
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.publications import Account
 
 
-class Snapshot(Sums, Listings, CardQuestions):
+class Snapshot(Sums, Listings, CardQuestions, ReadbackQuestions):
     """One look at a ledger; every answer is of the same state.
 
     Args:

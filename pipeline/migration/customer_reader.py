@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.attach import MARK
 from pipeline.ledger.records import CustomerFound, CustomerState
-from pipeline.migration.attach_transitions import FREE, Sight
+from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.attaching_cards import sight_of, sight_on
-from pipeline.migration.troubles import refused
-from pipeline.model import OutcomeKind
-from pipeline.vault.flow.row_refusals import Refusal
-from pipeline.vault.interface import Finding
+from pipeline.migration.vault_reader import VaultReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from pipeline.clock import Clock
     from pipeline.ledger.records import CustomerRecord
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
-    from pipeline.vault.interface import Customer, CustomerAnswer, CustomerVault
+    from pipeline.vault.interface import Customer, CustomerVault
 
 
-class CustomerReader:
+class CustomerReader(VaultReader):
     """Asks the API host what there is, as often as it takes to learn it.
 
     Args:
@@ -43,10 +40,8 @@ class CustomerReader:
         attempts_max: int,
         mark: Callable[[CustomerRecord], str],
     ) -> None:
+        super().__init__(flow_control, clock, attempts_max)
         self._vault = vault
-        self._flow_control = flow_control
-        self._clock = clock
-        self._attempts_max = attempts_max
         self._mark = mark
         self._owners: dict[str, int] = {}
 
@@ -66,42 +61,6 @@ class CustomerReader:
         if shown is None or shown.is_deleted:
             return CustomerFound(customer.id, CustomerState.REFUSED, code="customer_unknown")
         return found(customer.id, CustomerState.GIVEN, shown)
-
-    async def read(
-        self, row: int, call: Callable[[], Awaitable[CustomerAnswer]]
-    ) -> CustomerAnswer | None:
-        """Read something of the API host, again where nothing was learnt; None when it told nothing.
-
-        Raises:
-            CardferryError: The vault refuses everybody.
-        """
-        backoff = self._flow_control.backoff()
-        tries = 0
-        while tries < self._attempts_max:
-            turn = await self._flow_control.reserve_turn()
-            sent_at = None if turn is None else await self._flow_control.wait_for_turn(turn)
-            if sent_at is None:
-                return None
-            answer = self.reported(await call(), row, sent_at, self._clock.monotonic())
-            kind = answer.outcome.kind
-            if kind is OutcomeKind.OK or answer.finding is Finding.NOT_FOUND:
-                return answer
-            if kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
-                raise refused(answer.outcome.setting or answer.outcome.evidence)
-            tries += kind not in FREE
-            if not await backoff.wait(answer.outcome):
-                return None
-        return None
-
-    def reported(
-        self, answer: CustomerAnswer, row: int, sent_at: float, now: float
-    ) -> CustomerAnswer:
-        """Let the flow learn from an answer; a denial that may be one card's is no denial of all."""
-        outcome = answer.outcome
-        refusal = self._flow_control.report(outcome, row, sent_at=sent_at, now=now)
-        if outcome.kind is OutcomeKind.DENIED and refusal is not Refusal.OF_ALL:
-            return answer._replace(outcome=outcome._replace(kind=OutcomeKind.DECLINED))
-        return answer
 
     def sight(self, customer: Customer, card: AttachingCard) -> Sight:
         """See our card, on a customer that belongs to nobody else of this run."""

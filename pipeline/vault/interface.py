@@ -62,6 +62,10 @@ class Vault(Protocol):
         """
         ...
 
+    async def show_token(self, token_id: str) -> CustomerAnswer:
+        """Show a token; nothing is changed by it."""
+        ...
+
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled `create_token` came to: not sent, or in doubt."""
         ...
@@ -108,6 +112,13 @@ class Account(NamedTuple):
     webhook_url: str | None
 
 
+class ShownToken(NamedTuple):
+    """A token as the vault shows it; the card of one that was used may be hidden."""
+
+    is_used: bool
+    card: CustomerCard | None
+
+
 class CustomerAnswer(NamedTuple):
     """What one request to the API host came to.
 
@@ -119,6 +130,7 @@ class CustomerAnswer(NamedTuple):
         customers: The page of a list.
         total: How many the whole list holds.
         account: The account that it shows.
+        token: The token that it shows.
     """
 
     outcome: Outcome
@@ -128,6 +140,7 @@ class CustomerAnswer(NamedTuple):
     customers: tuple[Customer, ...] = ()
     total: int = 0
     account: Account | None = None
+    token: ShownToken | None = None
 
 
 class CustomerVault(Protocol):

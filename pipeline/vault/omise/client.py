@@ -12,8 +12,9 @@ import httpx
 
 from pipeline.cards.own_number import repeats_number
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.interface import ECHOED
+from pipeline.vault.interface import ECHOED, CustomerAnswer
 from pipeline.vault.omise.answers import classify
+from pipeline.vault.omise.customer_answer import read_answer
 from pipeline.vault.omise.exchange import (
     Line,
     head_fields,
@@ -21,6 +22,7 @@ from pipeline.vault.omise.exchange import (
     outcome_of_failure,
 )
 from pipeline.vault.omise.request_body import CardMessage, encode_card
+from pipeline.vault.omise.token_answer import TOKEN_ID
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,7 +59,7 @@ class VaultClient:
         self._line = line
         self._livemode = livemode
         self._now = clock.now
-        path, fields = head_fields(url, public_key, api_version)
+        self._path, self._fields = path, fields = head_fields(url, public_key, api_version)
         self._create_head = (
             b"POST " + path + b"/tokens HTTP/1.1\r\n" + fields
             + b"content-type: application/json\r\ncontent-length: "
@@ -102,6 +104,26 @@ class VaultClient:
             token_id, card_id = outcome.token.token_id, outcome.token.card_id
             kept = (outcome.request_id, token_id, card_id, outcome.token.fingerprint)
         return _ECHOED if repeats_number(kept, message.number) else outcome
+
+    async def show_token(self, token_id: str) -> CustomerAnswer:
+        """Send `GET /tokens/{id}`.
+
+        Raises:
+            ValueError: The id is not one of the vault's.
+        """
+        if TOKEN_ID(token_id) is None:
+            raise ValueError("not an id of the vault's")
+        path = self._path + b"/tokens/" + token_id.encode("ascii")
+        message = b"GET " + path + b" HTTP/1.1\r\n" + self._fields + b"\r\n"
+        try:
+            answer = await self._line.exchange(message)
+        except httpx.TransportError as failure:
+            return CustomerAnswer(outcome_of_failure(failure))
+        read = read_answer(answer, "token", livemode=self._livemode, now=self._now)
+        if read.outcome.setting is None:
+            return read
+        words = f"vault.url or vault.public_key: refused with {read.outcome.evidence}"
+        return read._replace(outcome=read.outcome._replace(setting=words))
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled attempt came to, by the transport's mark in the cancellation."""

@@ -22,7 +22,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.interface import Account, Customer, CustomerAnswer, CustomerCard, Finding
+from pipeline.vault.interface import (
+    Account,
+    Customer,
+    CustomerAnswer,
+    CustomerCard,
+    Finding,
+    ShownToken,
+)
 from pipeline.vault.omise.answers import classify_error, is_json, request_id_of
 from pipeline.vault.omise.token_answer import (
     BRAND,
@@ -132,7 +139,22 @@ def _list(shown: dict[str, Any], *, livemode: bool) -> CustomerAnswer:
     return CustomerAnswer(_OK, customers=customers, total=total)
 
 
-_READERS: Final = {"account": _account, "customer": _customer, "card": _card, "list": _list}
+def _shown_token(shown: dict[str, Any], *, livemode: bool) -> CustomerAnswer:
+    _require_mode(shown, livemode=livemode)
+    is_used, card = shown.get("used"), shown.get("card")
+    if type(is_used) is not bool or (card is None and not is_used):
+        raise _Unreadable
+    held = None if card is None else _read_card(_object(card, "card"), livemode=livemode)
+    return CustomerAnswer(_OK, token=ShownToken(is_used, held))
+
+
+_READERS: Final = {
+    "account": _account,
+    "customer": _customer,
+    "card": _card,
+    "list": _list,
+    "token": _shown_token,
+}
 
 
 def _read_customer(shown: dict[str, Any], *, livemode: bool) -> Customer:
