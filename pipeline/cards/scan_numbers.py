@@ -30,26 +30,26 @@ from pipeline.cards.card_number import (
     check_digits_fit,
     is_card_number,
 )
+from pipeline.cards.scan_stretches import stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
+
+    from pipeline.cards.scan_stretches import Stretch
 
     Places: TypeAlias = npt.NDArray[np.intp]
 
 _FIRST_LENGTHS: Final = {layout[0] for layout in LAYOUTS}
 _GROUPS_MIN: Final = 2
 _KEY_BITS: Final = 32
-_SEPARATORS: Final = b" -._+"
-_GAP_MAX: Final = 6
+GAP_MAX: Final = 6
 _GAP: Final = re.compile(rb" {1,6}|-{1,6}|[._+]| - ")
 _ZERO: Final = ord("0")
 _LOWEST_SIGN: Final = ord(str(RANGES[0].first)[0])
 _HIGHEST_SIGN: Final = ord(str(RANGES[-1].last)[0])
 _FROM_END: Final = np.arange(DIGITS_MAX, 0, -1)
-_TO_ZEROS: Final = bytes(_ZERO if 48 <= byte <= 57 else 46 for byte in range(256))  # noqa: PLR2004 - "0" to "9".
-_WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
 _HEX_BEFORE: Final = re.compile(rb"[0-9a-fA-F]*\Z")
 _HEX_AFTER: Final = re.compile(rb"[0-9a-fA-F]*")
 _DIGEST: Final = re.compile(rb"(?:[0-9]*[a-f][0-9a-f]*|[0-9]*[A-F][0-9A-F]*)")
@@ -75,13 +75,25 @@ def find_numbers(block: bytes) -> Iterator[Sighting]:
 
     The block's ends count as borders of a number: hand in more than the stretch of interest.
     """
-    if _WORTH_A_LOOK not in block.translate(_TO_ZEROS, _SEPARATORS):
+    near = stretches(block)
+    if not near:
         return
     signs = np.frombuffer(block, dtype=np.uint8)
-    starts, ends = _runs(signs)
+    starts, ends = _within(near, *_runs(signs))
     yield from _plain(block, signs, starts, ends)
     # A number of 19 digits may hold one of 16.
     yield from longest(_grouped(block, signs, starts, ends))
+
+
+def _within(near: Sequence[Stretch], starts: Places, ends: Places) -> tuple[Places, Places]:
+    """Give the runs of digits that lie in the stretches, and on either side the one beside it."""
+    firsts = np.searchsorted(starts, [stretch.start for stretch in near])
+    lasts = np.searchsorted(ends, [stretch.end for stretch in near])
+    marks = np.zeros(len(starts) + 3, dtype=np.intp)
+    np.add.at(marks, firsts, 1)
+    np.add.at(marks, lasts + 3, -1)
+    kept = np.cumsum(marks)[1:-2] > 0
+    return starts[kept], ends[kept]
 
 
 def _runs(signs: npt.NDArray[np.uint8]) -> tuple[Places, Places]:
@@ -147,9 +159,11 @@ def _grouped(
     lengths = ends - starts
     # One key for a gap's width and first sign; the gap after the last run is like no other.
     gaps = np.append((starts[1:] - ends[:-1]) + (signs[ends[:-1]].astype(np.intp) << _KEY_BITS), -1)
-    near = np.append(starts[1:] - ends[:-1] <= _GAP_MAX, False)
+    near = np.append(starts[1:] - ends[:-1] <= GAP_MAX, False)
     begins = {length: np.flatnonzero((lengths == length) & near) for length in _FIRST_LENGTHS}
     for layout in LAYOUTS:
+        if not len(begins[layout[0]]):
+            continue
         for first in _laid_out(layout, begins[layout[0]], lengths, gaps):
             sighting = _judge(block, starts, ends, first, layout)
             if sighting is not None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.cards.scan_streams import search_pieces
+from pipeline.cards.scan_encodings import suspicious_places
+from pipeline.cards.scan_sqlite_numbers import could_be_numbers
+from pipeline.cards.scan_streams import BORDER, search_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +26,12 @@ if TYPE_CHECKING:
 
 MAGIC: Final = b"PAR1"
 _BATCH_ROWS: Final = 10_000
-_SMALLEST_NUMBER: Final = 10**12
+_SHORTEST_WRITTEN: Final = 13
+"""No number is written in fewer bytes than it has digits."""
+
+_TEXTS: Final = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
+)  # fmt: skip
 
 
 class ParquetUnreadable(ValueError):
@@ -52,22 +60,46 @@ def _metadata(metadata: Any) -> Iterator[bytes]:
 
 
 def _cells(source: Any) -> Iterator[tuple[Place, bytes]]:
+    """Give the cells that may hold a number, each with its row and column."""
     first_row = 1
     for batch in source.iter_batches(batch_size=_BATCH_ROWS):
         for column, values in enumerate(batch.columns, start=1):
-            if _can_hold_numbers(values):
-                for row, cell in enumerate(values.to_pylist(), start=first_row):
-                    yield (row, column), _as_bytes(cell)
+            for place, cell in _suspicious_cells(values):
+                yield (first_row + place, column), _as_bytes(cell)
         first_row += batch.num_rows
 
 
-def _can_hold_numbers(values: Any) -> bool:
+def _suspicious_cells(values: Any) -> Iterator[tuple[int, object]]:
+    """Give the cells of a column, with their places, that a cheap question does not clear."""
     kind = values.type
     if pa.types.is_temporal(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return False
-    if pa.types.is_integer(kind):
-        return (pc.max(values).as_py() or 0) >= _SMALLEST_NUMBER
-    return True
+        return
+    if pa.types.is_dictionary(kind):
+        values, kind = values.dictionary_decode(), kind.value_type
+    if any(is_text(kind) for is_text in _TEXTS):
+        places = _suspicious_texts(values)
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        numbers = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
+        places = np.flatnonzero(could_be_numbers(numbers)).tolist()
+    else:
+        places = list(range(len(values)))
+    yield from ((place, values[place].as_py()) for place in places)
+
+
+def _suspicious_texts(values: Any) -> list[int]:
+    """Give the places of texts or blobs that hold something like a number."""
+    if (pc.max(pc.binary_length(values)).as_py() or 0) < _SHORTEST_WRITTEN:
+        return []
+    texts = pc.fill_null(values.cast(pa.binary()), b"")
+    sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False) + len(BORDER)
+    ends = np.cumsum(sizes)
+    whole = pa.ListArray.from_arrays([0, len(texts)], texts)
+    joined = pc.binary_join(whole, BORDER)[0].as_py()
+    suspects = set[int]()
+    for start, end in suspicious_places(joined):
+        first, last = np.searchsorted(ends, [start, end - 1], side="right").tolist()
+        suspects.update(range(first, min(last, len(ends) - 1) + 1))
+    return sorted(suspects)
 
 
 def _as_bytes(cell: object) -> bytes:

@@ -38,7 +38,7 @@ _OPENERS: Final[dict[bytes, Callable[[IO[bytes]], object]]] = {
 }
 # Between two pieces: a line end is a border to every encoding but base64, whose lines may be
 # wrapped; two NULs are one to that and to UTF-16.
-_BORDER: Final = b"\n\0\0"
+BORDER: Final = b"\n\0\0"
 _UNPACKING_TROUBLES: Final = (
     EOFError, OSError, RuntimeError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -106,8 +106,8 @@ def search_pieces(pieces: Iterable[tuple[Label, bytes]]) -> Iterator[tuple[Label
 
 
 def _search_pool(labels: list[Label], parts: list[bytes]) -> Iterator[tuple[Label, Sighting]]:
-    ends = list(accumulate(len(part) + len(_BORDER) for part in parts))
-    for seen in search(_BORDER.join(parts)):
+    ends = list(accumulate(len(part) + len(BORDER) for part in parts))
+    for seen in search(BORDER.join(parts)):
         yield labels[bisect_right(ends, seen.start)], seen
 
 

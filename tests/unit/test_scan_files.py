@@ -39,13 +39,15 @@ def found(path, totals=None):
         pa.array([b"", NUMBER.encode()]),
         pa.array(["", NUMBER]).dictionary_encode(),
         pa.array([0, int(NUMBER)]),
+        pa.array([None, -int(NUMBER)]),
+        pa.array([0, int(NUMBER)], pa.uint64()),
         pa.array([0.5, float(NUMBER)]),
         pa.array([None, Decimal(NUMBER)]),
         pa.array([[], ["x", NUMBER]]),
         pa.array([None, {"card": {"number": NUMBER}}]),
         pa.array([[], [("number", NUMBER)]], pa.map_(pa.string(), pa.string())),
     ],
-    ids=lambda column: str(column.type),
+    ids=lambda column: f"{column.type}-{column.null_count}",
 )
 def test_a_number_is_found_in_every_type_of_parquet_column(tmp_path, column, compression):
     """Cells are searched decoded, and placed by row and column."""
