@@ -60,14 +60,15 @@ class WaitingCard:
     free: int = 0
     """Attempts of this run that do not."""
     attaching: ToAttach | None = None
-    """Where its card is to go; None where there are tokens only."""
+    """Where its card is to go, for good; None where there are tokens only."""
+    keys: tuple[object, ...] = field(init=False)
+    """What no two cards under way may share: what answers are told apart by, and the owner."""
     made: Settlement | None = None
     """The outcome that made its token, until the first intent to attach it is written with it."""
 
-    @property
-    def keys(self) -> tuple[object, ...]:
-        """What no two cards under way may share: what answers are told apart by, and the owner."""
-        return (self.sent,) if self.attaching is None else (self.sent, self.attaching.owner)
+    def __post_init__(self) -> None:
+        to = self.attaching
+        self.keys = (self.sent,) if to is None else (self.sent, to.owner)
 
     def wipe(self) -> None:
         """Overwrite the request; the row needs it no more."""

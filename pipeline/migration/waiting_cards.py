@@ -86,9 +86,10 @@ def _requests(
         request = None
         if claimed.needs_token(claim.id):
             request = vault.card_request(fields, numbers.reveal(place))
-        card = WaitingCard(claim, sent, request, claim.attempts, claim.unknowns)
-        card.attaching = customers.of(claim.id, place)
-        waiting.append(card)
+        to = customers.of(claim.id, place)
+        waiting.append(
+            WaitingCard(claim, sent, request, claim.attempts, claim.unknowns, attaching=to)
+        )
     return waiting
 
 

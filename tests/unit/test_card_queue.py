@@ -16,9 +16,10 @@ from pipeline.vault.omise.request_body import CardMessage
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 
-def card(number, digits="4242"):
+def card(number, digits="4242", to=None):
     claim = Claim(number, 0, 0, digits, 12, 2031, "Visa")
-    return WaitingCard(claim, SentCard(digits, 12, 2031), CardMessage(b"x" * 8), 0, 0)
+    sent, request = SentCard(digits, 12, 2031), CardMessage(b"x" * 8)
+    return WaitingCard(claim, sent, request, 0, 0, attaching=to)
 
 
 async def batches(*cards):
@@ -91,9 +92,7 @@ def test_what_still_waits_is_wiped_at_the_end():
 
 
 def owned(number, owner, digits):
-    found = card(number, digits)
-    found.attaching = ToAttach(None, owner, {})
-    return found
+    return card(number, digits, ToAttach(None, owner, {}))
 
 
 @given(
