@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pipeline.model import OutcomeKind
+from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pipeline.clock import Clock
+    from pipeline.model import Outcome
 
 _BUCKETS_A_DOUBLING: Final = 8
 _BOUNDS: Final = range(9, 27)
@@ -63,6 +64,15 @@ def _bucket(seconds: float) -> int:
     exponent = microseconds.bit_length() - 1
     within = (microseconds << 3 >> exponent) - _BUCKETS_A_DOUBLING
     return exponent * _BUCKETS_A_DOUBLING + within
+
+
+def _is_same_brand(theirs: str, ours: str) -> bool:
+    """Compare names of brands as far as vaults write them alike: letters, whatever their case."""
+    return theirs == ours or _letters(theirs) == _letters(ours)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name)).casefold()
 
 
 @dataclass(slots=True)
@@ -117,6 +127,34 @@ class Flow:
     def failures(self) -> int:
         """Rows that this run rejected, failed or held, before their token or after it."""
         return self.rejected + self.failed + self.held + self.attach_failed + self.attach_held
+
+    def count(
+        self, state: RowState, code: str | None, outcome: Outcome, took_s: float, brand: str
+    ) -> None:
+        """Count what an attempt to make a token came to.
+
+        Args:
+            state: Where it took its row.
+            code: Why, if the row failed.
+            outcome: What it came to.
+            took_s: How long it took; 0 for one that was never sent.
+            brand: The card's brand as we call it.
+        """
+        if took_s:
+            self.latencies.add(took_s)
+        if state is RowState.TOKENIZED:
+            self.tokenized += 1
+            token = outcome.token
+            self.other_brands += token is not None and not _is_same_brand(token.brand, brand)
+        elif state is RowState.REJECTED:
+            self.rejected += 1
+        elif state is RowState.FAILED:
+            self.failed += 1
+        elif state is RowState.HELD:
+            self.held += 1
+        if code is not None:
+            self.codes[code] += 1
+        self.answers[outcome.kind] += 1
 
     def statistics(self, seconds: float) -> dict[str, object]:
         """Give the figures for the ledger; `seconds` is how long the sending took."""

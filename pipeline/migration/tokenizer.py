@@ -15,7 +15,6 @@ from pipeline.errors import CardferryError
 from pipeline.ledger.records import Settlement
 from pipeline.logs import EventLog
 from pipeline.migration.card_queue import CardQueue
-from pipeline.migration.counting import count
 from pipeline.migration.transitions import FREE, RetryPolicy, WaitingCard, next_transition
 from pipeline.migration.troubles import outage, too_many_failures, trouble_of
 from pipeline.model import Outcome, OutcomeKind, RowState
@@ -275,7 +274,7 @@ class Tokenizer:
             card.made = settlement
         else:
             self._commit.settle(settlement)
-        count(self._flow, transition, outcome, took_s, card.claim.brand)
+        self._flow.count(transition.state, transition.code, outcome, took_s, card.claim.brand)
         return transition
 
     def _stop_where_told(self, outcome: Outcome, refusal: Refusal | None) -> None:
