@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from pipeline.migration.job import Ending
 
 _NAME = "cardferry"
+
+
+_OPEN: Final = (
+    ("failed", "failed; send again those that can be", ()),
+    ("held", "held back; ask the vault first, a second token may then exist", ("--held",)),
+    ("attach_failed", "have a token and no customer; try again those that can be", ()),
+    ("attach_held", "have a token and are held; look at the vault first", ("--held",)),
+)
+"""What is done about rows that ended so, and with which option of `retry`."""
 
 
 class Step(NamedTuple):
@@ -62,15 +71,9 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
             " give that file again",
             command("run", export.name, "-o", folder, *given.settings),
         )
-    if failures.get("failed"):
-        yield Step(
-            f"{rows(failures['failed'])} failed; send again those that can be", command(*again)
-        )
-    if failures.get("held"):
-        yield Step(
-            f"{rows(failures['held'])} held back; ask the vault first, a second token may then exist",
-            command(*again, "--held"),
-        )
+    for state, why, option in _OPEN:
+        if failures.get(state):
+            yield Step(f"{rows(failures[state])} {why}", command(*again, *option))
     if failures.get("rejected"):
         yield Step(
             f"{rows(failures['rejected'])} rejected: look at {given.folder / 'failures.csv'}, have "

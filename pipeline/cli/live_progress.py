@@ -136,14 +136,20 @@ def _head(flow: Flow, seconds: float, *, ended: bool = False) -> str:
 def _tail(flow: Flow) -> str:
     """Give the rest, what is odd first; a narrow terminal may lose the end of it."""
     quantiles = "/".join(f"{flow.latencies.quantile_ms(q):,.0f}" for q in (0.5, 0.95, 0.99))
-    waiting = () if flow.breaker == "closed" else ("the vault does not answer, waiting for it",)
+    waiting = [] if flow.breaker == "closed" else ["the vault does not answer, waiting for it"]
+    throttled, allowed = flow.throttled, f"allowed {flow.rate_allowed:,.1f}/s"
+    if flow.api is not None:
+        throttled += flow.api.throttled
+        allowed += f" and {flow.api.rate_allowed:,.1f}/s"
+        if flow.api.breaker != "closed":
+            waiting.append("the API host does not answer, waiting for it")
     return _BETWEEN.join(
         (
             *waiting,
             f"in flight {flow.in_flight}/{flow.in_flight_limit}",
-            f"429s {flow.throttled:,}",
+            f"429s {throttled:,}",
             f"retries {flow.retries:,}",
-            f"allowed {flow.rate_allowed:,.1f}/s",
+            allowed,
             f"p50/p95/p99 {quantiles} ms",
         )
     )

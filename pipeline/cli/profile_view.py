@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.summary import duration, show_failures
+from pipeline.outputs.wording import TOKENS_PERISH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,6 +94,17 @@ def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
         f"sending takes about {duration(figures['seconds_at_rate'])} "
         f"at {figures['rate_per_s']:g} a second, until {figures['done_at']} if it began now",
     )
+    if figures["attach"] is None:
+        _line(out, TOKENS_PERISH)
+    else:
+        attach = figures["attach"]
+        _line(
+            out,
+            f"{attach['cards']:,} cards would come on customers: {attach['customers_to_make']:,} "
+            f"to make, {attach['customers_given']:,} given; {attach['requests']:,} requests to the "
+            f"API host take about {duration(attach['seconds_at_rate'])} "
+            f"at {attach['rate_per_s']:g} a second",
+        )
     _line(out, f"plan {figures['plan_digest']}")
 
 

@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
-from pipeline.cli.summary import duration, show_failures
+from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.clock import SystemClock
 from pipeline.errors import VaultUnavailable
 from pipeline.migration.status import status_of
@@ -102,3 +102,4 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     if tree["last_success"] is not None:
         out.print(f"last success: {tree['last_success']}", markup=False)
     out.print(f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}", markup=False)
+    show_attached(out, tree["attach"], tree["states"]["tokenized"])

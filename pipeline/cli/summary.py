@@ -13,6 +13,7 @@ from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.live_progress import duration
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
+from pipeline.outputs.wording import TOKENS_PERISH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.ledger.cohort import Chosen
     from pipeline.migration.job import Ending, Plan
+    from pipeline.migration.run_account import AttachPlan
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
 
@@ -47,11 +49,33 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
         terminal.say(f"cohort: {_cohort(plan.chosen)}")
     for export in plan.waiting:
         terminal.say(f"{rows(export.rows)} of {export.name} wait for that file, not sent now")
+    terminal.say(f"{now:,} go to {vault},")
+    tokens_s = now / plan.rate_per_s
+    if plan.attach is None:
+        terminal.say(
+            f"in about {duration(tokens_s)} at {plan.rate_per_s:g} a second",
+            TOKENS_PERISH,
+            f"plan {plan.digest}",
+        )
+    else:
+        _show_attach_plan(terminal, plan.attach, tokens_s, plan.rate_per_s)
+        terminal.say(f"plan {plan.digest}")
+
+
+def _show_attach_plan(
+    terminal: Terminal, attach: AttachPlan, tokens_s: float, rate_per_s: float
+) -> None:
+    """Tell whom the cards come to, what that takes, and who hears of it."""
+    needs = attach.needs
     terminal.say(
-        f"{now:,} go to {vault},",
-        f"in about {duration(now / plan.rate_per_s)} at {plan.rate_per_s:g} a second",
-        f"plan {plan.digest}",
+        f"and {needs.cards:,} cards on customers: {needs.customers_to_make:,} to make, "
+        f"{needs.customers_given:,} given, {needs.customers_known:,} known; "
+        f"{needs.requests:,} requests to the API host,",
+        f"in about {duration(max(tokens_s, attach.seconds))} "
+        f"at {rate_per_s:g} tokens and {attach.rate_per_s:g} API requests a second",
     )
+    if attach.has_webhook:
+        terminal.say(f"the account names a webhook: expect about {needs.requests:,} calls of it")
 
 
 def _codes(failures: dict[str, int]) -> str:
@@ -127,6 +151,7 @@ def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
         "this_run": ending.this_run.as_dict(),
         "all_time": {
             "balance": figures.get("balance"),
+            "attach": figures.get("attach"),
             "failures": {item["code"]: item["rows"] for item in figures.get("failures", ())},
             "unseen_tokens_max": figures.get("unseen_tokens_max"),
         },
@@ -170,7 +195,31 @@ def show_balance(out: Console, figures: dict[str, Any]) -> None:
     out.print(figures["verdict"]["sentence"], markup=False, soft_wrap=not out.is_terminal)
     unseen = figures["unseen_tokens_max"]
     out.print(f"tokens that may exist unseen: at most {unseen:,}", markup=False)
+    show_attached(out, figures["attach"], balance["tokenized"])
     out.print()
+
+
+def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> None:
+    """Show what became of the tokens' cards, or say that tokens perish."""
+    if attach is None:
+        if tokens:
+            out.print(TOKENS_PERISH, markup=False, soft_wrap=not out.is_terminal)
+        return
+    counted = [
+        f"{attach[name]:,} {name.removeprefix('attach_')}"
+        for name in (
+            "attached",
+            "reused",
+            "superseded",
+            "attach_failed",
+            "attach_held",
+            "unattached",
+        )
+        if attach[name] or name == "attached"
+    ]
+    out.print(f"cards of {attach['tokenized']:,} tokens: {', '.join(counted)}", markup=False)
+    unseen = attach["unseen_cards_max"]
+    out.print(f"cards that may be at the vault unseen: at most {unseen:,}", markup=False)
 
 
 def show_failures(out: Console, failures: dict[str, int]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, exists, false, insert, literal, or_, select, update
+from sqlalchemy import and_, exists, insert, literal, or_, select, update
 
-from pipeline.ledger.records import AttachState, CustomerState, row_id
+from pipeline.ledger.attach_needs import of_exports
+from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.ledger.schema import attachments, customers, rows
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    from sqlalchemy import ColumnElement
 
     from pipeline.ledger.ledger import Ledger
 
@@ -41,7 +40,7 @@ def attach_again(
     Returns:
         How many cards are to be attached now that were not before.
     """
-    here = _of(export_ids)
+    here = of_exports(export_ids)
     wanted = attachments.c.state == AttachState.FAILED
     if not codes:
         wanted = and_(wanted, attachments.c.code != "customer_unknown")
@@ -80,8 +79,3 @@ def attach_again(
         if planned:
             ledger.record(connection, "attached_again", resource=ledger.run_id, cards=planned)
     return int(planned)
-
-
-def _of(export_ids: Collection[int]) -> ColumnElement[bool]:
-    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
-    return or_(false(), *ranges)

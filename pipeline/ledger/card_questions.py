@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, false, func, or_, select, true
+from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.asking import Asking
+from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,
@@ -14,7 +15,6 @@ from pipeline.ledger.records import (
     AttachState,
     CustomerRecord,
     CustomerState,
-    row_id,
 )
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
@@ -22,7 +22,6 @@ from pipeline.model import OPEN_STATES, RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement
 
 _AT_ONCE: Final = 500
 _KNOWN: Final = (
@@ -70,7 +69,7 @@ class CardQuestions(Asking):
             select(func.count(), replaced, *sums)
             .select_from(rows)
             .outerjoin(attachments, attachments.c.row_id == rows.c.id)
-            .where(_TOKENIZED, _of(export_ids))
+            .where(_TOKENIZED, of_exports(export_ids))
         )[0]
         tokenized, superseded, *counted = (int(number or 0) for number in found)
         known = dict(zip(ended, counted, strict=True))
@@ -134,20 +133,6 @@ class CardQuestions(Asking):
             )
             for claim in claims
         ]
-
-    def unattached(self, export_ids: Collection[int] | None = None) -> int:
-        """Count the tokens whose cards were to be attached and are not settled yet."""
-        return self._number(
-            select(func.count())
-            .select_from(attachments)
-            .join(rows, rows.c.id == attachments.c.row_id)
-            .where(
-                attachments.c.state.in_(NOT_ATTACHED_YET),
-                _TOKENIZED,
-                rows.c.superseded_by.is_(None),
-                _of(export_ids),
-            )
-        )
 
     def first_run_id(self) -> str | None:
         """Give the name of the ledger's first run, by which it is told from every other."""
@@ -254,10 +239,3 @@ class CardQuestions(Asking):
             .where(attachments.c.state == AttachState.ATTACHED, attachments.c.deleted_ms.is_(None))
             .order_by(customers.c.id, rows.c.id)
         )
-
-
-def _of(export_ids: Collection[int] | None) -> ColumnElement[bool]:
-    if export_ids is None:
-        return true()
-    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
-    return or_(false(), *ranges)

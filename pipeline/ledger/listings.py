@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import (
+    NOT_ATTACHED_YET,
     ROW_SPAN,
     AttachState,
     ExportRecord,
@@ -131,6 +132,7 @@ _ENDING: Final = case(
     (is_resolved(), RESOLVED),
     else_=rows.c.state,
 )
+_ITS_ROW: Final = rows.c.id == attachments.c.row_id
 _IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
 
 
@@ -288,6 +290,10 @@ class Listings(Asking):
         for export in self.exports():
             here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
             count = self._number(select(func.count()).where(here, rows.c.state.in_(OPEN_STATES)))
+            if self.is_attaching():
+                pending = (here, *_IS_IN_FORCE, attachments.c.state.in_(NOT_ATTACHED_YET))
+                on_the_way = select(func.count()).select_from(attachments).join(rows, _ITS_ROW)
+                count += self._number(on_the_way.where(*pending))
             if count:
                 waiting.append((export.id, export.name, export.sha256, count))
         return waiting

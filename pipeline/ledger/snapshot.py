@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from pipeline.ledger import digests, proof, publications
+from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.readback_questions import ReadbackQuestions
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.publications import Account
 
 
-class Snapshot(Sums, Listings, CardQuestions, ReadbackQuestions):
+class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions):
     """One look at a ledger; every answer is of the same state.
 
     Args:

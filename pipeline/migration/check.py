@@ -21,6 +21,7 @@ from pipeline.migration import parts
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import prove_and_plan
 from pipeline.migration.plan_digest import plan_digest
+from pipeline.migration.run_account import AttachPlan
 from pipeline.model import RowState
 from pipeline.outputs.files import write_failures_sheet
 from pipeline.outputs.profile_page import render_profile
@@ -125,6 +126,10 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
     failures = look.by_code()
     customers = look.customers_by_cards()
     seconds = round(waiting / settings.flow.rate_per_s, 1)
+    attach = None
+    if settings.attach is not None:
+        attach = AttachPlan(look.cards_to_attach(), settings.attach.rate_per_s)
+    longest_s = seconds if attach is None else max(seconds, attach.seconds)
     return {
         "rows": sum(states.values()),
         "to_send": waiting,
@@ -142,7 +147,8 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "customers_by_cards": {str(cards): count for cards, count in customers.items()},
         "seconds_at_rate": seconds,
         "rate_per_s": settings.flow.rate_per_s,
-        "done_at": timestamp(clock.now() + timedelta(seconds=seconds)),
+        "done_at": timestamp(clock.now() + timedelta(seconds=longest_s)),
+        "attach": None if attach is None else attach.as_dict(),
     }
 
 

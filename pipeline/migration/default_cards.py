@@ -101,6 +101,7 @@ class DefaultCards:
         if sent_at is None:
             return None
         now = self._clock.monotonic()
+        self._flow_control.count(answer.outcome)
         self._flow_control.report(answer.outcome, card.row_id, sent_at=sent_at, now=now)
         if answer.outcome.kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
             raise refused(answer.outcome.setting or answer.outcome.evidence)

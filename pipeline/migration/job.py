@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.metrics import Listeners
-from pipeline.migration.run_account import ThisRun, WaitingExport
+from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +73,7 @@ class Plan:
         digest: What an operator approves with `--plan`.
         rate_per_s: The ceiling of sends a second.
         chosen: What a cohort leaves out; None without one.
+        attach: What attaching needs; None for tokens alone.
     """
 
     counts: dict[str, int]
@@ -81,6 +82,7 @@ class Plan:
     digest: str
     rate_per_s: float
     chosen: Chosen | None = None
+    attach: AttachPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,7 @@ class Run:
             self._plan_digest or "",
             self._settings.flow.rate_per_s,
             self._chosen,
+            self._account.attach_plan(self._attach, self._api_account),
         )
 
     def _sending(self, ledger: Ledger) -> Sending:

@@ -13,11 +13,14 @@ from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.config.attach import AttachSettings
     from pipeline.errors import CardferryError
+    from pipeline.ledger.attach_needs import AttachNeeds
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.metrics import Flow
+    from pipeline.vault.interface import Account
 
 FINISHED_WITH_FAILURES = 3
 CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
@@ -31,6 +34,35 @@ class WaitingExport:
     name: str
     sha256: str
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachPlan:
+    """What attaching needs.
+
+    Attributes:
+        needs: Cards, customers and requests.
+        rate_per_s: The ceiling of requests a second to the API host.
+        has_webhook: Whether the account calls somebody for each of them.
+    """
+
+    needs: AttachNeeds
+    rate_per_s: float
+    has_webhook: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long the requests take at that rate."""
+        return self.needs.requests / self.rate_per_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as `--json` shows it."""
+        return {
+            **self.needs._asdict(),
+            "requests": self.needs.requests,
+            "rate_per_s": self.rate_per_s,
+            "seconds_at_rate": round(self.seconds, 1),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +145,9 @@ class RunAccount:
             name: statistics[name]
             for name in ("sent", "retries", "throttled", "seconds", "rows_per_s")
         }
+        if flow.api is not None:
+            figures["api_requests"] = flow.api.sent
+            figures["api_throttled"] = flow.api.throttled
         states: dict[RowState, int] = {}
         codes: dict[str, int] = {}
         cards: dict[str, int] = {}
@@ -156,6 +191,17 @@ class RunAccount:
             "already_tokenized": states[RowState.ALREADY_TOKENIZED],
             "failures": sum(states[state] for state in FAILURE_STATES),
         }
+
+    def attach_plan(
+        self, attach: AttachSettings | None, account: Account | None
+    ) -> AttachPlan | None:
+        """Give what attaching the given exports' cards needs; None for tokens alone."""
+        if attach is None:
+            return None
+        with self._ledger.look() as look:
+            needs = look.cards_to_attach(self._given)
+        has_webhook = account is not None and account.webhook_url is not None
+        return AttachPlan(needs, attach.rate_per_s, has_webhook)
 
     def _unattached(self, look: Snapshot) -> int:
         return look.unattached(self._given) if self._is_attaching else 0

@@ -10,6 +10,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.store import is_begun, ledger_url
 from pipeline.ledger.sums import pending
+from pipeline.outputs.figures import attached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,8 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
     runs = look.runs()
     last = runs[-1] if runs else None
     rate = _rate(look, last.started_ms, now_ms) if running and last else None
-    waiting = pending(states)
+    unattached = look.unattached() if look.is_attaching() else 0
+    waiting = pending(states) + unattached
     finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in SUCCESSES]
     return {
         "running": running,
@@ -63,6 +65,7 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
         "last_success": timestamp_of_ms(finished[-1]) if finished else None,
         "last_success_age_s": (now_ms - finished[-1]) // 1_000 if finished else None,
         "unseen_tokens_max": look.unseen_tokens_max(),
+        "attach": attached(look),
         "rows_per_s": rate,
         "seconds_left": round(waiting / rate, 1) if rate else None,
         "runs": len(runs),

@@ -63,6 +63,7 @@ class VaultReader:
     ) -> CustomerAnswer:
         """Let the flow learn from an answer; a denial that may be one card's is no denial of all."""
         outcome = answer.outcome
+        self._flow_control.count(outcome)
         refusal = self._flow_control.report(outcome, row, sent_at=sent_at, now=now)
         if outcome.kind is OutcomeKind.DENIED and refusal is not Refusal.OF_ALL:
             return answer._replace(outcome=outcome._replace(kind=OutcomeKind.DECLINED))

@@ -83,18 +83,19 @@ def gather(
     sums = balance(sum(export.rows for export in exports), states)
     unseen = look.unseen_tokens_max()
     resolved = {state.value: count for state, count in look.resolved().items()}
+    attach = attached(look)
     answers = timeline(look)
     return {
         "version": FIGURES_VERSION,
         "cardferry": version,
-        "verdict": verdict_of(sums, unseen, resolved),
+        "verdict": verdict_of(sums, unseen, resolved, attach),
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,
         "vault": _vault(look.runs()),
         "ids": look.legacy_ids(),
         "resolved": resolved,
-        "attach": _attach(look),
+        "attach": attach,
         "hash_totals": hash_totals(look),
         "exports": _exports(look, exports),
         "failures": _failures(look),
@@ -121,7 +122,7 @@ def _vault(runs: list[RunRecord]) -> dict[str, str | None]:
     return {"url": told.get("url"), "mode": told.get("mode")}
 
 
-def _attach(look: Snapshot) -> dict[str, int] | None:
+def attached(look: Snapshot) -> dict[str, int] | None:
     """Give what became of the tokens' cards; None where no card was to come on a customer."""
     if not look.is_attaching():
         return None

@@ -24,6 +24,7 @@ from pipeline.outputs.wording import (
     OUTCOME_WORDS,
     QUANTILE_WORDS,
     STATE_ROLES,
+    TOKENS_PERISH,
     TONES,
     ending,
     milliseconds,
@@ -72,6 +73,7 @@ def _rendered(content: bytes) -> bytes:
         resolved=sum(figures["resolved"].values()),
         state_roles=STATE_ROLES,
         file_words=FILE_WORDS,
+        tokens_perish=TOKENS_PERISH,
     )
 
 

@@ -139,7 +139,10 @@ def ending(exit_code: int | None) -> str:
 
 
 def verdict_of(
-    balance: Mapping[str, int], unseen: int, resolved: Mapping[str, int] | None = None
+    balance: Mapping[str, int],
+    unseen: int,
+    resolved: Mapping[str, int] | None = None,
+    attach: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Sum a migration up.
 
@@ -147,11 +150,12 @@ def verdict_of(
         balance: Rows read, what became of them, and the difference.
         unseen: U, the most tokens that may exist unseen.
         resolved: Rows by state that failed and whose legacy id a later row moved.
+        attach: What became of the tokens' cards; None for tokens alone.
 
     Returns:
         `outcome` as one word for programs, `sentence` for people, and `unseen` on U.
     """
-    outcome, sentence = _verdict(balance, resolved or {})
+    outcome, sentence = attach_verdict(*_verdict(balance, resolved or {}), attach)
     return {"outcome": outcome, "sentence": sentence, "unseen": unseen_in_words(unseen)}
 
 
@@ -194,6 +198,40 @@ def _aside(skipped: int, resolved: int) -> str:
     told = [f"; {_rows(skipped)} had no card to move"] if skipped else []
     told += [f"; {_rows(resolved)} failed at first and moved by a later row"] if resolved else []
     return "".join(told)
+
+
+TOKENS_PERISH: Final = (
+    "Tokens are single-use and perish: put the cards on customers ([attach] in the settings, "
+    "then `cardferry retry --unattached`) before they do."
+)
+"""What whoever migrates tokens alone has to know."""
+
+
+def attach_verdict(
+    outcome: str, sentence: str, attach: Mapping[str, int] | None
+) -> tuple[str, str]:
+    """Give the verdict once what became of the cards is known; the first two as they were without.
+
+    Args:
+        outcome: As far as tokens go.
+        sentence: The same for people.
+        attach: The attach balance; None for tokens alone.
+    """
+    if attach is None or outcome not in {"complete", "complete_with_failures", "held"}:
+        return outcome, sentence
+    on = attach["attached"] + attach["reused"]
+    off = attach["attach_failed"] + attach["attach_held"]
+    waiting = attach["unattached"]
+    if waiting:
+        words = f"{waiting:,} tokens are not attached yet; the same command goes on."
+        return "unfinished", f"{sentence} {on:,} cards are on their customers; {words}"
+    if off:
+        words = f"{off:,} could not be put there, and each is listed with its reason."
+        return (
+            "held" if attach["attach_held"] or outcome == "held" else "complete_with_failures",
+            f"{sentence} {on:,} cards are on their customers; {words}",
+        )
+    return outcome, f"{sentence} All {on:,} cards are on their customers."
 
 
 def unseen_in_words(unseen: int) -> str:

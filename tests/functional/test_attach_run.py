@@ -8,6 +8,7 @@ import pytest
 from pipeline import __version__
 from pipeline.clock import SystemClock
 from pipeline.errors import LocalStorageFailed
+from pipeline.ledger.attach_needs import AttachNeeds
 from pipeline.outputs.verify import Trusted, verify
 from pipeline.sandbox.accounts import pair_keys
 from pipeline.sandbox.assumptions import read_assumptions
@@ -31,6 +32,22 @@ def test_a_run_ends_with_every_card_on_its_customer(tmp_path):
         assert anna["metadata"]["legacy_customer_id"] == "anna"
         assert anna["email"] == "p1@example.com"
         assert ending.this_run.rows["attached"] == 3
+
+
+def test_the_plan_counts_customers_and_the_requests_that_are_made(tmp_path):
+    """One request a card, one more for a given customer, and one for a default that moves."""
+    with attaching(tmp_path) as work:
+        given = work.sandbox.request("POST", "/customers", json={}).json()["id"]
+        flagged = [("ben", "", ""), ("ben", "", "1"), ("cy", "", "1")]
+        work.export(cards("ann", ("gil", given, ""), *flagged))
+        plans = []
+        ending = work.run(asked=plans)
+        attach = plans[0].attach.needs
+
+        assert attach == AttachNeeds(5, 0, 1, 3, 1)
+        # The first row is read back, alone.
+        assert ending.this_run.figures["api_requests"] == attach.requests + 1 == 8
+        assert ending.this_run.waiting == 0
 
 
 def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):

@@ -79,10 +79,14 @@ class AttachRun:
             ]
         return [*usual, *self.settings, *more]
 
-    def run(self, *more, attach=True, exports=None, clock=None, **job):
-        """Run once; give how it ended."""
+    def run(self, *more, attach=True, exports=None, clock=None, asked=None, **job):
+        """Run once; give how it ended. The plan that it shows is added to `asked`."""
         settings, credentials = load_settings(None, {}, self.overrides(*more, attach=attach))
-        tools = Tools(clock or SystemClock(), random.Random(time.monotonic_ns()))
+        tools = Tools(
+            clock or SystemClock(),
+            random.Random(time.monotonic_ns()),
+            confirm=lambda plan: asked is None or not asked.append(plan),
+        )
         given = self.exports if exports is None else exports
         return Run(Job(given, self.out, **job), settings, credentials, tools).carry_out()
 

@@ -9,8 +9,10 @@ import pytest
 from pipeline.cli.advice import Given
 from pipeline.cli.summary import say_next, show_failures, show_plan
 from pipeline.cli.terminal import Terminal, folded
+from pipeline.ledger.attach_needs import AttachNeeds
 from pipeline.migration.job import Ending, Plan
-from pipeline.migration.run_account import ThisRun, WaitingExport
+from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
+from pipeline.outputs.wording import TOKENS_PERISH
 
 FIGURES = {"balance": {}, "failures": []}
 
@@ -116,8 +118,25 @@ def test_the_plan_names_the_commonest_codes_and_counts_the_others(capsys):
         "3 rows of old.pgp wait for that file, not sent now",
         "10 go to https://vault.example in live mode,",
         "in about 5 s at 2 a second",
+        TOKENS_PERISH,
         "plan ff",
     ] == capsys.readouterr().err.splitlines()
+
+
+def test_the_plan_tells_whom_cards_come_to_and_what_that_takes(capsys):
+    """Customers to make and given, requests, the slower of both rates, and who will be called."""
+    counts = {"rows": 30, "to_send": 30, "done": 0, "rejected": 0, "already_tokenized": 0}
+    attach = AttachPlan(AttachNeeds(30, 2, 3, 15, 4), 0.5, has_webhook=True)
+
+    show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0, attach=attach), None, "here")
+
+    assert [
+        "30 go to here,",
+        "and 30 cards on customers: 15 to make, 3 given, 2 known; 37 requests to the API host,",
+        "in about 1 min at 2 tokens and 0.5 API requests a second",
+        "the account names a webhook: expect about 37 calls of it",
+        "plan ff",
+    ] == capsys.readouterr().err.splitlines()[1:]
 
 
 def test_what_was_done_before_is_told_when_a_run_goes_on(capsys):

@@ -192,6 +192,11 @@ class FlowControl:
         self._show()
         return refusal
 
+    def count(self, outcome: Outcome) -> None:
+        """Count a request in the figures that progress shows."""
+        self._flow.sent += outcome.kind is not OutcomeKind.NOT_SENT
+        self._flow.answers[outcome.kind] += 1
+
     def backoff(self) -> Backoff:
         """Give what waits between the attempts of one row."""
         return Backoff(self._budget, self._random, self._clock, self.stopping)
