@@ -12,6 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.flow_words import (
+    BETWEEN,
+    Pace,
+    ended_words,
+    flow_words,
+    folded_words,
+    progress_words,
+)
 from pipeline.clock import beside
 from pipeline.logs import wants_colour
 from pipeline.metrics import Counter, Flow
@@ -24,13 +32,14 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
 
 PLAIN_LINE_EVERY_S: Final = 10.0
+SAME_LINE_EVERY_S: Final = 60.0
 LIVE_LINE_EVERY_S: Final = 0.2
 _BAR_MIN, _BAR_MAX = 6, 30
 _MARGIN = 3
 """Columns left free at the right: a terminal writes its `^C` there, and a wrapped line stays."""
 
-_MINUTE_S = 60
-_MINUTES = 60
+_BESIDE: Final = 3
+"""Rows, rate and time left stand beside the bar, where there is room."""
 
 
 class _Shown(Counter):
@@ -73,93 +82,65 @@ class Lines:
     @asynccontextmanager
     async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:
         """Show the flow until the context ends; then one last line."""
-        started = clock.monotonic()
+        pace = Pace(clock.monotonic())
         follow = self._follow_live if self._live else self._follow_plain
         try:
-            async with beside(follow(flow, clock, started)):
+            async with beside(follow(flow, clock, pace)):
                 yield
         finally:
-            self._print(flow, clock.monotonic() - started, ended=True)
+            now = clock.monotonic()
+            self._print(ended_words(flow, pace.overall(now, flow.settled), pace.seconds(now)), flow)
 
-    def _print(self, flow: Flow, seconds: float, *, ended: bool = False) -> None:
-        """Print the figures: one line that a program can read, two that fit a terminal."""
-        words = (_head(flow, seconds, ended=ended), _tail(flow))
-        self._console.print(
-            ("\n" if self._live else _BETWEEN).join(words), markup=False, soft_wrap=True
-        )
+    def _print(self, words: list[str], flow: Flow) -> None:
+        """Print the figures: one line that a program can read, or lines that fit a terminal."""
+        words = [*words, *flow_words(flow)]
+        lines = folded_words(words, self._columns) if self._live else [BETWEEN.join(words)]
+        self._console.print("\n".join(lines), markup=False, soft_wrap=True)
 
-    async def _follow_plain(self, flow: Flow, clock: Clock, started: float) -> None:
+    @property
+    def _columns(self) -> int:
+        return max(self._console.width - _MARGIN, 1)
+
+    async def _follow_plain(self, flow: Flow, clock: Clock, pace: Pace) -> None:
+        """Print a line every ten seconds while something changes, every minute while nothing does."""
+        told: object = None
+        told_at = clock.monotonic()
         while True:
             await clock.sleep(PLAIN_LINE_EVERY_S)
-            self._print(flow, clock.monotonic() - started)
+            now = clock.monotonic()
+            rate = pace.rate(now, flow.settled)
+            news = (flow.settled, flow.failures, flow.throttled, flow.retries, flow.breaker)
+            if news != told or now - told_at >= SAME_LINE_EVERY_S:
+                told, told_at = news, now
+                self._print(progress_words(flow, rate), flow)
 
-    async def _follow_live(self, flow: Flow, clock: Clock, started: float) -> None:
+    async def _follow_live(self, flow: Flow, clock: Clock, pace: Pace) -> None:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                picture = self._picture(flow, clock.monotonic() - started)
-                live.update(picture, refresh=True)
+                rate = pace.rate(clock.monotonic(), flow.settled)
+                live.update(self._picture(flow, rate), refresh=True)
                 await clock.sleep(LIVE_LINE_EVERY_S)
 
-    def _picture(self, flow: Flow, seconds: float) -> Group:
-        """Draw a bar with what matters most beside it, and the rest below; both fit the width."""
-        width = self._console.width - _MARGIN
-        head, tail = Text(_head(flow, seconds)), Text(_tail(flow))
-        bar = ProgressBar(
-            max(flow.total, 1),
-            flow.settled,
-            width=min(_BAR_MAX, max(_BAR_MIN, width - len(head) - 1)),
-        )
-        line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-        head.truncate(max(width - (bar.width or 0) - 1, 1), overflow="ellipsis")
-        tail.truncate(max(width, 1), overflow="ellipsis")
-        line.add_row(bar, head)
-        return Group(line, tail)
+    def _picture(self, flow: Flow, rate: float) -> Group:
+        """Draw a bar with how far the run is beside it, and the rest below, whatever the width."""
+        columns = self._columns
+        words = [*progress_words(flow, rate), *flow_words(flow)]
+        beside, below = folded_words(words[:_BESIDE], columns), words[_BESIDE:]
+        room = columns - len(beside[0]) - 1
+        if len(beside) > 1 or room < _BAR_MIN:
+            # Too narrow: the bar has a line of its own.
+            bar, rest = _row(_bar(flow, min(columns, _BAR_MAX))), words
+        else:
+            bar, rest = _row(_bar(flow, min(room, _BAR_MAX)), Text(beside[0])), below
+        return Group(bar, *map(Text, folded_words(rest, columns)))
 
 
-_BETWEEN: Final = " · "
+def _bar(flow: Flow, width: int) -> ProgressBar:
+    return ProgressBar(max(flow.total, 1), flow.settled, width=width)
 
 
-def _head(flow: Flow, seconds: float, *, ended: bool = False) -> str:
-    """Give what matters most: how many of how many, how fast, how long still, what failed."""
-    rate = flow.settled / seconds if seconds > 0 else 0.0
-    left = f"{duration((flow.total - flow.settled) / rate)} left" if rate else "time left unknown"
-    return _BETWEEN.join(
-        (
-            f"{flow.settled:,}/{flow.total:,} rows",
-            f"{rate:,.1f}/s",
-            f"in {duration(seconds)}" if ended else left,
-            f"failures {flow.failures:,}",
-        )
-    )
-
-
-def _tail(flow: Flow) -> str:
-    """Give the rest, what is odd first; a narrow terminal may lose the end of it."""
-    quantiles = "/".join(f"{flow.latencies.quantile_ms(q):,.0f}" for q in (0.5, 0.95, 0.99))
-    waiting = [] if flow.breaker == "closed" else ["the vault does not answer, waiting for it"]
-    throttled, allowed = flow.throttled, f"allowed {flow.rate_allowed:,.1f}/s"
-    if flow.api is not None:
-        throttled += flow.api.throttled
-        allowed += f" and {flow.api.rate_allowed:,.1f}/s"
-        if flow.api.breaker != "closed":
-            waiting.append("the API host does not answer, waiting for it")
-    return _BETWEEN.join(
-        (
-            *waiting,
-            f"in flight {flow.in_flight}/{flow.in_flight_limit}",
-            f"429s {throttled:,}",
-            f"retries {flow.retries:,}",
-            allowed,
-            f"p50/p95/p99 {quantiles} ms",
-        )
-    )
-
-
-def duration(seconds: float) -> str:
-    """Give a length of time in words: `0.4 s`, `42 s`, `3 min`, `2 h 5 min`."""
-    if 0 < seconds < 1:
-        return f"{max(seconds, 0.1):.1f} s"
-    if round(seconds) < _MINUTE_S:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / _MINUTE_S), _MINUTES)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
+def _row(*shown: ProgressBar | Text) -> Table:
+    """Put a bar, and what stands beside it, into a line that ends."""
+    line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    line.add_row(*shown)
+    return line

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich import box
 from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
-from pipeline.cli.live_progress import duration
+from pipeline.cli.flow_words import codes_named, duration
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
 from pipeline.outputs.wording import TOKENS_PERISH
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.ledger.cohort import Chosen
     from pipeline.migration.job import Ending, Plan
-    from pipeline.migration.run_account import AttachPlan
+    from pipeline.migration.run_account import AttachPlan, ThisRun
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
 
-_CODES_NAMED = 3
+_STATES: Final = (
+    *("tokenized", "rejected", "failed", "held", "skipped", "already_tokenized", "pending"),
+)
+_ALWAYS: Final = frozenset({"tokenized", "pending"})
+"""States that are told even where no row is in them."""
 
 
 def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> None:
@@ -44,7 +48,7 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
         stands.insert(0, f"{counts['done']:,} done before")
     terminal.say(f"{rows(counts['rows'])}: {', '.join(stands)}")
     if plan.codes:
-        terminal.say(f"not sent: {_codes(plan.codes)}")
+        terminal.say(f"not sent: {codes_named(plan.codes)}")
     if plan.chosen is not None:
         terminal.say(f"cohort: {_cohort(plan.chosen)}")
     for export in plan.waiting:
@@ -78,14 +82,6 @@ def _show_attach_plan(
         terminal.say(f"the account names a webhook: expect about {needs.requests:,} calls of it")
 
 
-def _codes(failures: dict[str, int]) -> str:
-    """Name the commonest codes and say how many others there are."""
-    common = sorted(failures.items(), key=lambda item: -item[1])[:_CODES_NAMED]
-    words = ", ".join(f"{count:,} {code}" for code, count in common)
-    others = len(failures) - len(common)
-    return f"{words} and {others} more code{'s' if others > 1 else ''}" if others else words
-
-
 def _cohort(chosen: Chosen) -> str:
     """Say what a cohort leaves out, and which of its ids lead nowhere."""
     words = f"{rows(chosen.left_out)} left out"
@@ -103,8 +99,8 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
     elif ending.figures is not None:
         out = terminal.out()
         terminal.say("")
-        _show_this_run(out, ending)
-        show_balance(out, ending.figures)
+        show_balance(out, ending.figures, ending.this_run)
+        _show_what_else(out, ending)
         out.print(f"files in {given.folder}", markup=False)
         out.print(f"chain head {ending.chain_head}", markup=False)
     if ending.trouble is not None:
@@ -126,19 +122,12 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
             terminal.say_command(command, always=always)
 
 
-def _show_this_run(out: Console, ending: Ending) -> None:
-    """Show what this run changed, in a line, and what it could not touch."""
-    changed = [
-        f"{count:,} {state.replace('_', ' ')}"
-        for state, count in ending.this_run.rows.items()
-        if count
-    ]
-    out.print(f"this run: {', '.join(changed) or 'nothing changed'}", markup=False)
+def _show_what_else(out: Console, ending: Ending) -> None:
+    """Show what is new among the failures, and what this run could not touch."""
     if ending.this_run.failures:
-        out.print(f"new failures: {_codes(ending.this_run.failures)}", markup=False)
+        out.print(f"new failures: {codes_named(ending.this_run.failures)}", markup=False)
     for export in ending.waiting:
         out.print(f"waiting: {rows(export.rows)} of {export.name}", markup=False)
-    out.print()
 
 
 def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
@@ -177,26 +166,37 @@ def paths_in(folder: Path) -> list[str]:
     return [str(folder / name) for name in outputs if (folder / name).is_file()]
 
 
-def show_balance(out: Console, figures: dict[str, Any]) -> None:
-    """Show the balance as a sum that visibly adds up, the failures by code, and the verdict."""
-    balance = figures["balance"]
-    table = _table("rows of all runs")
-    for name in (
-        *("tokenized", "rejected", "failed", "held", "skipped", "already_tokenized", "pending"),
-    ):
-        table.add_row(name.replace("_", " "), f"{balance[name]:,}")
-    table.add_section()
-    table.add_row("rows in the exports", f"{balance['rows']:,}")
-    table.add_row("difference", f"{balance['difference']:,}")
-    _print_table(out, table)
+def show_balance(out: Console, figures: dict[str, Any], this_run: ThisRun | None = None) -> None:
+    """Show the balance as a sum that visibly adds up, the failures by code, and the verdict.
+
+    Args:
+        out: Where results go.
+        figures: The report's figures.
+        this_run: What this run changed, for a column of its own; None where no run ended.
+    """
+    _print_table(out, _balance(figures["balance"], this_run))
     show_failures(out, {item["code"]: item["rows"] for item in figures["failures"]})
     if not figures["failures"]:
         out.print()
     out.print(figures["verdict"]["sentence"], markup=False, soft_wrap=not out.is_terminal)
     unseen = figures["unseen_tokens_max"]
     out.print(f"tokens that may exist unseen: at most {unseen:,}", markup=False)
-    show_attached(out, figures["attach"], balance["tokenized"])
-    out.print()
+    show_attached(out, figures["attach"], figures["balance"]["tokenized"])
+
+
+def _balance(balance: dict[str, int], this_run: ThisRun | None) -> Table:
+    """Give rows by state, of this run and of all, without the states that no row is in."""
+    table = _table("", "all runs") if this_run is None else _table("", "this run", "all runs")
+    changed = {} if this_run is None else this_run.rows
+    for name in _STATES:
+        here = [] if this_run is None else [changed.get(name, 0)]
+        if name in _ALWAYS or balance[name] or any(here):
+            table.add_row(name.replace("_", " "), *(f"{n:,}" for n in (*here, balance[name])))
+    table.add_section()
+    blank = [] if this_run is None else [""]
+    table.add_row("rows in the exports", *blank, f"{balance['rows']:,}")
+    table.add_row("difference", *blank, f"{balance['difference']:,}")
+    return table
 
 
 def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> None:
@@ -226,7 +226,7 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
     """Show failures by code with what each means, between two blank lines."""
     if not failures:
         return
-    table = _table("failure")
+    table = _table("failure", "rows")
     table.add_column("meaning", overflow="fold")
     for code, count in failures.items():
         table.add_row(code, f"{count:,}", FAILURE_CODES[code].meaning)
@@ -235,10 +235,11 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
     out.print()
 
 
-def _table(title: str) -> Table:
+def _table(title: str, *counts: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(title, no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
+    for count in counts:
+        table.add_column(count, justify="right", no_wrap=True)
     return table
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.live_progress import Lines, duration
+from pipeline.cli.flow_words import Pace, duration, folded_words, seconds_left
+from pipeline.cli.live_progress import Lines
 from pipeline.metrics import Flow, Latencies, Listeners
 
 SECONDS = st.floats(0.000_01, 120, allow_nan=False)
@@ -82,19 +83,19 @@ def test_in_a_pipe_progress_is_plain_lines():
 
 
 def test_on_a_terminal_the_line_is_live():
-    """On a terminal two lines are drawn over and over, and two plain ones stay at the end."""
+    """On a terminal lines are drawn over and over, and plain ones stay at the end."""
     stream, flow = Terminal(), Flow(total=100, tokenized=40)
 
     asyncio.run(_watch(stream, None, flow))
 
     assert "\x1b[" in stream.getvalue()
-    head, tail = _plain(stream).splitlines()[-2:]
-    assert re.search(r"40/100 rows · [\d.]+/s · in \d+ s · failures 0$", head)
-    assert tail.startswith("in flight 0/0 · 429s 0")
+    words = " · ".join(_plain(stream).splitlines()[-2:])
+    assert re.search(r"40/100 rows · [\d.]+/s · in \d+ s · failures 0 · in flight 0/0", words)
 
 
-def test_the_live_lines_leave_room_at_the_right(monkeypatch):
-    """Whatever the figures, a bar is shown and no line reaches the end of a terminal's line.
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_the_live_lines_fit_every_terminal(monkeypatch, columns):
+    """A bar is shown, no line reaches the end of the terminal's, and no word is cut or lost.
 
     A terminal writes `^C` where the cursor stands; a line that wraps for it is never wiped.
     """
@@ -104,19 +105,72 @@ def test_the_live_lines_leave_room_at_the_right(monkeypatch):
         failed=98_765,
         answers=Counter(throttled=4_321),
         retries=8_765,
+        codes=Counter(vault_rejected=98_000, attempts_exhausted=700, fraud_check_failed=65),
+        rate_allowed=50.0,
+        breaker="open",
     )
-    flow.breaker = "open"
-    for columns in (40, 80, 120):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        stream = Terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
 
-        asyncio.run(_watch(stream, None, flow))
+    asyncio.run(_watch(stream, None, flow))
 
-        drawn = [
-            line for line in re.split(r"[\r\n]+", _plain(stream)) if "…" in line or "━" in line
-        ]
-        assert any(re.match("[━╸╺]{6}", line) for line in drawn)
-        assert max(len(line.rstrip()) for line in drawn) <= columns - 3
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", _plain(stream))]
+    assert any(re.match("[━╸╺]{6}", line) for line in lines)
+    assert max(map(len, lines)) <= columns - 3
+    words = " ".join(" ".join(lines).replace("·", " ").split())
+    for told in ("1,333,332/12,345,678 rows", "98,000 vault_rejected", "65 fraud_check_failed"):
+        assert told in words
+    assert "the vault does not answer, waiting for it" in words
+    assert "429s 4,321 retries 8,765 allowed 50.0/s" in words
+    assert "…" not in words
+
+
+@pytest.mark.parametrize(
+    ("rate", "allowed", "breaker", "left"),
+    [
+        (0.0, 10.0, "closed", 10.0),
+        (50.0, 10.0, "closed", 10.0),
+        (5.0, 10.0, "closed", 20.0),
+        (50.0, 0.0, "closed", 2.0),
+        (0.0, 0.0, "closed", None),
+        (50.0, 50.0, "open", None),
+    ],
+    ids=["begins", "throttled", "slow answers", "no ceiling", "nothing known", "outage"],
+)
+def test_the_time_left_follows_what_is_allowed_now(rate, allowed, breaker, left):
+    """No faster than is allowed and than rows are settled lately; an outage ends when it ends."""
+    flow = Flow(total=100, rate_allowed=allowed, breaker=breaker)
+
+    assert left == seconds_left(flow, rate)
+
+
+def test_the_rate_is_that_of_the_last_half_minute():
+    """After an hour at 100 a second and a minute at 1 a second it says 1."""
+    pace = Pace(0.0)
+    for second in range(0, 3600, 10):
+        pace.rate(second, second * 100)
+    for second in range(0, 61, 10):
+        rate = pace.rate(3600 + second, 360_000 + second)
+
+    assert rate == pytest.approx(1, rel=0.01)
+
+
+@given(st.lists(st.text("abc d", min_size=1).filter(str.strip), min_size=1), st.integers(5, 60))
+def test_folded_words_fit_and_nothing_is_lost(words, columns):
+    """Only a single word that is longer than a line stands out."""
+    lines = folded_words(words, columns)
+
+    assert "".join("".join(lines).replace("·", "").split()) == "".join("".join(words).split())
+    assert all(len(line) <= columns or " " not in line for line in lines)
+
+
+def test_while_nothing_changes_a_pipe_gets_fewer_lines():
+    """Ten looks at the same figures are two lines: the first, and one a minute later."""
+    stream = io.StringIO()
+
+    asyncio.run(_watch(stream, None, Flow(total=100, tokenized=40), steps=10))
+
+    assert len(stream.getvalue().splitlines()) <= 4
 
 
 def test_a_terminal_without_control_characters_gets_plain_lines(monkeypatch):
