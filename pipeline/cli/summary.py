@@ -186,7 +186,9 @@ def show_balance(out: Console, figures: dict[str, Any], this_run: ThisRun | None
 
 def _balance(balance: dict[str, int], this_run: ThisRun | None) -> Table:
     """Give rows by state, of this run and of all, without the states that no row is in."""
-    table = _table("", "all runs") if this_run is None else _table("", "this run", "all runs")
+    table = (
+        _table("rows", "all runs") if this_run is None else _table("rows", "this run", "all runs")
+    )
     changed = {} if this_run is None else this_run.rows
     for name in _STATES:
         here = [] if this_run is None else [changed.get(name, 0)]

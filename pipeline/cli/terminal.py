@@ -176,6 +176,7 @@ class Terminal:
             "exit_code": exit_status(trouble),
             "error": trouble.message,
             "next_step": trouble.next_step,
+            "kind": type(trouble).__name__,
         }
         if isinstance(trouble, SettingsRefused):
             self.answer["problems"] = list(trouble.problems)

@@ -15,7 +15,7 @@ import orjson
 
 from pipeline.clock import timestamp
 from pipeline.disk import open_regular_file, write_atomically
-from pipeline.errors import SUCCESSES, ExportRefused, LocalStorageFailed
+from pipeline.errors import SUCCESSES, ExportRefused, KeyUnusable, LocalStorageFailed
 from pipeline.logs import EventLog
 from pipeline.migration.inbox_files import (
     DONE_FOLDER,
@@ -40,6 +40,7 @@ MEMORY_NAME: Final = ".inbox.json"
 """What was done with files that stay in the inbox; lost, it only costs another look at each."""
 
 _REFUSED: Final = ExportRefused.exit_code
+_KEY_UNUSABLE: Final = KeyUnusable.__name__
 _MEMORY_BYTES_MAX: Final = 64 << 20
 
 
@@ -165,7 +166,7 @@ class Inbox:
             return Entry(name, "carried", ended.exit_code, None, ended.answer)
         reason = str(ended.answer.get("error") or f"it ended with exit code {ended.exit_code}")
         # A key that is missing or locked refuses every export: that is nothing against this one.
-        if ended.exit_code == _REFUSED and not ended.answer.get("key_unusable"):
+        if ended.exit_code == _REFUSED and ended.answer.get("kind") != _KEY_UNUSABLE:
             return self._refuse(file, reason, ended.answer)
         return Entry(name, "stopped", ended.exit_code, reason, ended.answer)
 

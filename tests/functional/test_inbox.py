@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics
 from tests.support.sandbox import running
 
@@ -26,15 +27,16 @@ def vault(tmp_path):
 class Place:
     """A folder that exports are dropped into, the settings and the migration beside it."""
 
-    def __init__(self, root, url, *lines):
+    def __init__(self, root, url, *lines, key="cv25519"):
         self.folder = root / "drop"
         self.folder.mkdir()
         self.out = root / "out"
-        self.config = settings(root, url, *lines)
+        self.config = settings(root, url, *lines, key=key)
+        self._key = key
 
     def drop(self, name, plain, age_s=0):
         """Seal an export into the folder as if it had been modified some seconds ago."""
-        path = sealed(self.folder, plain, name)
+        path = sealed(self.folder, plain, name, self._key)
         then = time.time() - age_s
         os.utime(path, (then, then))
         return path
@@ -263,3 +265,15 @@ def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
     assert [2.0, 2.0] == [m[of_the_run] for m in (after_work, after_nothing)]
     success = "cardferry_last_success_timestamp_seconds"
     assert after_nothing[success,] > after_work[success,]
+
+
+def test_a_key_that_cannot_be_used_puts_no_export_aside(tmp_path, vault):
+    """A wrong passphrase refuses every export alike: each stays, and the pass ends with 6."""
+    keyring().secret("locked")
+    place = Place(tmp_path, vault.base_url, key="locked")
+    place.drop("a.csv.pgp", rows_csv(2))
+    told = place.empty("--json", code=6).json
+
+    assert ["stopped"] == [entry["outcome"] for entry in told["exports"]]
+    assert ["a.csv.pgp"] == place.names()
+    assert not (place.folder / "refused").exists()
