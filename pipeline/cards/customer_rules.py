@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from pipeline.failure_codes import Code
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,10 +39,10 @@ def broken_rules(frame: pd.DataFrame, rules: CustomerRules) -> Iterator[tuple[st
         rules: What they are judged by.
     """
     if rules.is_required:
-        yield "customer_missing", "customer", _which(frame, "customer", lambda text: not text)
+        yield Code.CUSTOMER_MISSING, "customer", _which(frame, "customer", lambda text: not text)
     if "customer_id" in frame.columns:
         yield (
-            "customer_id_invalid",
+            Code.CUSTOMER_ID_INVALID,
             "customer_id",
             _which(frame, "customer_id", lambda text: bool(text) and not rules.is_existing(text)),
         )

@@ -30,6 +30,7 @@ from pipeline.cards.pan import Shape
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
 from pipeline.cards.text_faults import holding_encoded_numbers, too_long, with_controls
 from pipeline.config.policies import OnExpired, OnLookalike
+from pipeline.failure_codes import Code
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class _Judgement:
         for phrase in set(found.values()):
             rows = np.zeros(len(texts), dtype=np.bool_)
             rows[[place for place, told in found.items() if told == phrase]] = True
-            self.reject("value_damaged", field, rows, f"the value {phrase}")
+            self.reject(Code.VALUE_DAMAGED, field, rows, f"the value {phrase}")
 
     @property
     def accepted(self) -> Flags:
@@ -144,9 +145,9 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
     _judge_texts(chunk, rules, judgement)
     published = chunk.numbers.is_published_test_number()
     if rules.livemode:
-        judgement.reject("test_card_in_live_mode", "number", published)
+        judgement.reject(Code.TEST_CARD_IN_LIVE_MODE, "number", published)
     elif not rules.loopback_vault:
-        judgement.reject("real_card_in_test_mode", "number", ~published)
+        judgement.reject(Code.REAL_CARD_IN_TEST_MODE, "number", ~published)
     if rules.customers is not None:
         for code, field, rows_that_break in broken_rules(chunk.frame, rules.customers):
             judgement.reject(code, field, rows_that_break)
@@ -194,9 +195,9 @@ def _judge_ids(chunk: Chunk, rules: Rules, judgement: _Judgement) -> list[str | 
     missing = _which(not text for text in ids)
     card_numbers = _card_numbers(chunk, "legacy_id", rules, judgement)
     malformed = too_long(ids) | with_controls(ids)
-    judgement.reject("malformed_row", "legacy_id", malformed & ~card_numbers)
-    judgement.reject("legacy_id_missing", "legacy_id", missing)
-    judgement.reject("legacy_id_is_card_number", "legacy_id", card_numbers)
+    judgement.reject(Code.MALFORMED_ROW, "legacy_id", malformed & ~card_numbers)
+    judgement.reject(Code.LEGACY_ID_MISSING, "legacy_id", missing)
+    judgement.reject(Code.LEGACY_ID_IS_CARD_NUMBER, "legacy_id", card_numbers)
     judgement.reject_damaged("legacy_id", ids, ids=True)
     unsafe = missing | card_numbers | malformed
     return [None if hidden else text for text, hidden in zip(ids, unsafe.tolist(), strict=True)]
@@ -205,19 +206,19 @@ def _judge_ids(chunk: Chunk, rules: Rules, judgement: _Judgement) -> list[str | 
 def _judge_numbers(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
     numbers = chunk.numbers
     for code, shape in (
-        ("number_missing", Shape.MISSING),
-        ("number_not_digits", Shape.NOT_DIGITS),
-        ("number_masked", Shape.MASKED),
-        ("number_damaged", Shape.DAMAGED),
+        (Code.NUMBER_MISSING, Shape.MISSING),
+        (Code.NUMBER_NOT_DIGITS, Shape.NOT_DIGITS),
+        (Code.NUMBER_MASKED, Shape.MASKED),
+        (Code.NUMBER_DAMAGED, Shape.DAMAGED),
     ):
         judgement.reject(code, "number", numbers.shapes == shape)
     any_brand = ANY_BRAND in rules.brands
-    judgement.reject("number_length", "number", ~numbers.length_fits(any_brand=any_brand))
-    judgement.reject("number_checksum", "number", ~numbers.luhn())
+    judgement.reject(Code.NUMBER_LENGTH, "number", ~numbers.length_fits(any_brand=any_brand))
+    judgement.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
     if any_brand:
         return
     supported = [brand in rules.brands for brand in numbers.brands().tolist()]
-    judgement.reject("brand_unsupported", "number", ~_which(supported))
+    judgement.reject(Code.BRAND_UNSUPPORTED, "number", ~_which(supported))
 
 
 def _judge_expirations(
@@ -231,14 +232,14 @@ def _judge_expirations(
     neither = _which(
         not month and not year for month, year in zip(month_texts, year_texts, strict=True)
     )
-    judgement.reject("expiration_invalid", "expiration", neither)
-    judgement.reject("expiration_invalid", "expiration_month", months == 0)
+    judgement.reject(Code.EXPIRATION_INVALID, "expiration", neither)
+    judgement.reject(Code.EXPIRATION_INVALID, "expiration_month", months == 0)
     beyond = years > rules.as_of.year + VALID_YEARS_MAX
-    judgement.reject("expiration_invalid", "expiration_year", (years == 0) | beyond)
+    judgement.reject(Code.EXPIRATION_INVALID, "expiration_year", (years == 0) | beyond)
     if rules.expired == OnExpired.REJECT:
         today = rules.as_of.year * _MONTHS_A_YEAR + rules.as_of.month
         ends = years.astype(np.int32) * _MONTHS_A_YEAR + months
-        judgement.reject("card_expired", "expiration", ends < today)
+        judgement.reject(Code.CARD_EXPIRED, "expiration", ends < today)
     return months, years
 
 
@@ -262,21 +263,21 @@ def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: _Judgement) 
 
 def _judge_texts(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
     names = _column(chunk, "name").tolist()
-    judgement.reject("name_missing", "name", _which(not name for name in names))
-    judgement.reject("name_too_long", "name", too_long(names))
+    judgement.reject(Code.NAME_MISSING, "name", _which(not name for name in names))
+    judgement.reject(Code.NAME_TOO_LONG, "name", too_long(names))
     further = _further_columns(chunk)
     if "country" in further:
         countries = _column(chunk, "country").tolist()
-        judgement.reject("country_invalid", "country", _which(unknown_countries(countries)))
+        judgement.reject(Code.COUNTRY_INVALID, "country", _which(unknown_countries(countries)))
     if "customer" in further:
         customers = _column(chunk, "customer").tolist()
         judgement.reject(
-            "malformed_row", "customer", too_long(customers) | with_controls(customers)
+            Code.MALFORMED_ROW, "customer", too_long(customers) | with_controls(customers)
         )
     for name in ("name", *further):
         found = _card_numbers(chunk, name, rules, judgement)
-        judgement.reject("field_contains_card_number", name, found)
-    judgement.reject("malformed_row", "name", with_controls(names))
+        judgement.reject(Code.FIELD_CONTAINS_CARD_NUMBER, name, found)
+    judgement.reject(Code.MALFORMED_ROW, "name", with_controls(names))
     for name in ("name", *further):
         if not name.startswith(CARRY_PREFIX):
             texts = _column(chunk, name).tolist()

@@ -9,8 +9,7 @@ import click
 from pipeline.cli.advice import Given
 from pipeline.cli.carrying import carry_and_show, carrying_options
 from pipeline.cli.options import exports_argument, folder_argument, pass_terminal
-from pipeline.failure_codes import FAILURE_CODES
-from pipeline.ledger.recovery import VAULT_REJECTED
+from pipeline.failure_codes import FAILURE_CODES, Code
 from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
 
 _RETRYABLE = [
-    code.code for code in FAILURE_CODES.values() if code.retryable or code.code == VAULT_REJECTED
+    code.code.value
+    for code in FAILURE_CODES.values()
+    if code.retryable or code.code == Code.VAULT_REJECTED
 ]
 
 

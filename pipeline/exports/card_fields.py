@@ -14,6 +14,7 @@ from pipeline.cards.field_formats import (
 )
 from pipeline.exports.columns import METHOD, OTHER_METHOD, part_name, whole_name
 from pipeline.exports.json_paths import NO_CARD
+from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
     from pipeline.exports.columns import ReaderOptions
@@ -26,7 +27,7 @@ _NUMBERS: Final = frozenset(
 )
 """What is written in digits, and as a float by programs whose column of numbers has gaps."""
 
-NOT_A_CARD: Final = "not_a_card"
+NOT_A_CARD: Final = Code.NOT_A_CARD
 
 _CARDS: Final = frozenset(("", "card", "cards", "credit", "debit", "credit_card", "debit_card"))
 """How a column of payment methods says that a record is a card."""
@@ -95,7 +96,7 @@ def without_cards(fields: dict[str, list[str]], options: ReaderOptions) -> dict[
     of_customer = options.columns["legacy_id"] == options.columns.get("customer")
     methods = fields.pop(METHOD, None)
     others = [fields.pop(name) for name in list(fields) if whole_name(name) == OTHER_METHOD]
-    found = {}
+    found: dict[int, str] = {}
     for place, number in enumerate(fields["number"]):
         if number:
             continue

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import Multiline, Quoting
+from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MALFORMED: Final = "malformed_row"
-UNDECODABLE: Final = "undecodable_text"
-TOO_LONG: Final = "row_too_long"
+MALFORMED: Final = Code.MALFORMED_ROW
+UNDECODABLE: Final = Code.UNDECODABLE_TEXT
+TOO_LONG: Final = Code.ROW_TOO_LONG
 
 Record: TypeAlias = "list[str] | str"
 

@@ -14,6 +14,7 @@ import orjson
 
 from pipeline.errors import ExportRefused
 from pipeline.exports.json_paths import EACH, records_in
+from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,7 +60,7 @@ def document_records(
     for element in _elements(blocks, parser, element_bytes_max, head):
         count += 1
         if _has_a_key_twice(element):
-            yield "malformed_row"
+            yield Code.MALFORMED_ROW
         else:
             yield from records_in(element, rest)
     if not count and not _is_empty(bytes(head), parents):

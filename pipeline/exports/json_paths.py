@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.failure_codes import Code
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 EACH: Final = "*"
-NO_CARD: Final = "no_card"
-MISSHAPEN: Final = "malformed_row"
+NO_CARD: Final = Code.NO_CARD
+MISSHAPEN: Final = Code.MALFORMED_ROW
 
 Chain = tuple[dict[str, Any], ...]
 """A record and the objects around it, innermost first."""

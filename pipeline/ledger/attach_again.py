@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, exists, insert, literal, or_, select, update
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.ledger.schema import attachments, customers, rows
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pipeline.ledger.ledger import Ledger
-
-FROZEN = "attach_mismatch"
-"""Held until somebody has found out whose card it is; no command plans it again."""
 
 
 def attach_again(
@@ -43,11 +41,12 @@ def attach_again(
     here = of_exports(export_ids)
     wanted = attachments.c.state == AttachState.FAILED
     if not codes:
-        wanted = and_(wanted, attachments.c.code != "customer_unknown")
-        wanted = and_(wanted, attachments.c.code != "attach_rejected")
+        wanted = and_(wanted, attachments.c.code != Code.CUSTOMER_UNKNOWN)
+        wanted = and_(wanted, attachments.c.code != Code.ATTACH_REJECTED)
     if held:
         is_held = attachments.c.state == AttachState.HELD
-        wanted = or_(wanted, and_(is_held, attachments.c.code != FROZEN))
+        # A mismatch is held until somebody has found out whose card it is.
+        wanted = or_(wanted, and_(is_held, attachments.c.code != Code.ATTACH_MISMATCH))
     if codes:
         wanted = and_(wanted, attachments.c.code.in_(codes))
     in_force = select(rows.c.id).where(

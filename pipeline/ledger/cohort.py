@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Column, MetaData, Table, Text, exists, func, insert, or_, select, update
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import row_id
 from pipeline.ledger.schema import rows
 from pipeline.model import RowState
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
-FILTERED: Final = "filtered"
 _AT_ONCE: Final = 10_000
 _wanted: Final = Table(
     "wanted_legacy_ids",
@@ -61,7 +61,7 @@ def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str
         here = or_(
             *(rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in sorted(export_ids))
         )
-        filtered = (here, rows.c.state == RowState.SKIPPED, rows.c.code == FILTERED)
+        filtered = (here, rows.c.state == RowState.SKIPPED, rows.c.code == Code.FILTERED)
         chosen = rows.c.legacy_id.in_(select(_wanted.c.legacy_id))
         again = filtered if legacy_ids is None else (*filtered, chosen)
         connection.execute(update(rows).where(*again).values(state=RowState.PLANNED, code=None))
@@ -70,7 +70,7 @@ def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str
             connection.execute(
                 update(rows)
                 .where(here, rows.c.state == RowState.PLANNED, ~chosen)
-                .values(state=RowState.SKIPPED, code=FILTERED)
+                .values(state=RowState.SKIPPED, code=Code.FILTERED)
             )
             counted = select(func.count()).select_from(rows).where(*filtered)
             left_out = int(connection.execute(counted).scalar_one())

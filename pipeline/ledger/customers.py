@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, insert, select, update
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import CustomerState
 from pipeline.ledger.schema import customers, rows
 from pipeline.model import RowState
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-CONFLICT: Final = "customer_conflict"
 _AT_ONCE: Final = 500
 """So many values go into one statement."""
 
@@ -98,7 +98,7 @@ def reject_conflicts(
             rows.c.state == RowState.PLANNED,
             rows.c.customer.in_(list(customer_ids)),
         )
-        .values(state=RowState.REJECTED, code=CONFLICT, field="customer_id")
+        .values(state=RowState.REJECTED, code=Code.CUSTOMER_CONFLICT, field="customer_id")
     )
 
 

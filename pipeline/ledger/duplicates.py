@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, or_, select, update
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import exports, rows
 from pipeline.model import OPEN_STATES, RowState
@@ -26,7 +27,7 @@ def reject_duplicates(connection: Connection, first_id: int, last_id: int) -> No
     connection.execute(
         update(rows)
         .where(here, rows.c.state == RowState.PLANNED, rows.c.legacy_id.in_(doubled))
-        .values(state=RowState.REJECTED, code="legacy_id_duplicate", field="legacy_id")
+        .values(state=RowState.REJECTED, code=Code.LEGACY_ID_DUPLICATE, field="legacy_id")
     )
 
 
@@ -101,5 +102,5 @@ def resolve_known(
             *here,
             select(other.c.id).where(*elsewhere, other.c.state == RowState.HELD).exists(),
         )
-        .values(state=RowState.HELD, code="outcome_unknown")
+        .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.attaching import doubt_open_attachments
 from pipeline.ledger.records import ROW_SPAN, AttemptStep
 from pipeline.ledger.schema import attempts, outcomes, rows, tokens
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
-VAULT_REJECTED: Final = "vault_rejected"
 NO_ANSWER: Final = "the run ended before an answer came"
 
 
@@ -75,7 +75,7 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
         held = connection.execute(
             update(rows)
             .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
-            .values(state=RowState.HELD, code="outcome_unknown")
+            .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
         ).rowcount
         if in_doubt or held or cards_in_doubt:
             ledger.record(
@@ -106,7 +106,7 @@ def plan_again(
         How many rows were planned again.
     """
     wanted = rows.c.state == RowState.FAILED
-    if VAULT_REJECTED in codes:
+    if Code.VAULT_REJECTED in codes:
         wanted = or_(wanted, rows.c.state == RowState.REJECTED)
     if held:
         keeps_token = exists(select(tokens.c.row_id).where(tokens.c.row_id == rows.c.id))

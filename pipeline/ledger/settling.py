@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, update
 
 from pipeline.clock import milliseconds
+from pipeline.failure_codes import Code
 from pipeline.ledger.attaching import net_open, write_attaching
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.records import AttachIntent, AttemptStep, Claim, Intent, Settlement
@@ -218,7 +219,7 @@ def _freeze_doubled(
     connection.execute(
         update(rows)
         .where(rows.c.id.in_(set(owners.values())))
-        .values(state=RowState.HELD, code="answer_mismatch")
+        .values(state=RowState.HELD, code=Code.ANSWER_MISMATCH)
     )
     for row in frozen:
         ledger.record(connection, "row_frozen", resource=str(row), success=False)
@@ -247,7 +248,7 @@ def _frozen(item: Settlement) -> Settlement:
         kind=OutcomeKind.MISMATCH,
         evidence="token id seen before",
         state=RowState.HELD,
-        code="answer_mismatch",
+        code=Code.ANSWER_MISMATCH,
         token=None,
         unknowns=1,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachSettlement, AttachState, CustomerFound, CustomerState
-from pipeline.migration.attach_transitions import AttachCode, Then, Verdict
+from pipeline.migration.attach_transitions import Then, Verdict
 from pipeline.model import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ class AttachRecording:
     def end(self, card: AttachingCard, state: AttachState, code: str) -> None:
         """Queue that a card comes on no customer, for a reason that is not its own."""
         evidence = Outcome(OutcomeKind.NOT_SENT, "its customer takes no card")
-        self._commit.settle(
-            self._settlement(card, evidence, Verdict(state, Then.END, AttachCode(code)))
-        )
+        self._commit.settle(self._settlement(card, evidence, Verdict(state, Then.END, Code(code))))
 
     def settle(
         self,
@@ -94,11 +93,11 @@ def _customer_after(card: AttachingCard, verdict: Verdict) -> CustomerFound | No
     One that may have been made unseen takes no other card until an operator has looked.
     """
     customer = card.customer.id
-    if verdict.code is AttachCode.CUSTOMER_UNKNOWN:
+    if verdict.code is Code.CUSTOMER_UNKNOWN:
         return CustomerFound(customer, CustomerState.REFUSED, code=verdict.code.value)
     if not card.makes_customer or verdict.code is None:
         return None
-    if card.unknowns or verdict.code in {AttachCode.UNLOCATED, AttachCode.MISMATCH}:
-        code = AttachCode.UNLOCATED.value
+    if card.unknowns or verdict.code in {Code.CUSTOMER_UNLOCATED, Code.ATTACH_MISMATCH}:
+        code = Code.CUSTOMER_UNLOCATED
         return CustomerFound(customer, CustomerState.UNLOCATED, code=code)
     return CustomerFound(customer, CustomerState.WANTED)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from pipeline.clock import first_of, pause
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState, CustomerState, RowRefusal
 from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.attacher import AttachEnd
@@ -158,7 +159,7 @@ class AttachStep:
     def _refuse(self, card: WaitingCard, to: ToAttach, record: CustomerRecord) -> None:
         """Settle a row whose customer takes no card."""
         row_state, attach_state = _TAKES_NONE[record.state]
-        code = record.code or "customer_unknown"
+        code = record.code or Code.CUSTOMER_UNKNOWN
         self._flow.codes[code] += 1
         if to.claim.token_id is not None:
             self._attacher.refuse(card_of(to.claim, record, 0.0), attach_state, code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState
 from pipeline.model import OutcomeKind
 from pipeline.vault.interface import Finding
@@ -28,18 +29,6 @@ FREE: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.THROTTLED})
 
 
 _STOPPING: Final = frozenset({OutcomeKind.MISMATCH, OutcomeKind.DENIED, OutcomeKind.FATAL})
-
-
-class AttachCode(StrEnum):
-    """Why a card is on no customer (the contract's codes of stage `attach`)."""
-
-    CUSTOMER_UNKNOWN = "customer_unknown"
-    REJECTED = "attach_rejected"
-    WORN_OUT = "attach_attempts_exhausted"
-    TOKEN_GONE = "attach_token_gone"  # noqa: S105 - a code, no secret.
-    TOKEN_USED = "attach_token_used"  # noqa: S105 - a code, no secret.
-    UNLOCATED = "customer_unlocated"
-    MISMATCH = "attach_mismatch"
 
 
 class Then(StrEnum):
@@ -99,7 +88,7 @@ class Verdict(NamedTuple):
 
     state: AttachState
     then: Then
-    code: AttachCode | None = None
+    code: Code | None = None
     unknowns: int = 0
 
 
@@ -126,7 +115,7 @@ def after_request(
     if outcome.kind is OutcomeKind.OK:
         return _after_sight(sight, asked)
     if outcome.kind in _STOPPING:
-        mixed_up = Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+        mixed_up = Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
         return mixed_up if outcome.kind is OutcomeKind.MISMATCH else _open(asked, Then.STOP)
     return _after_failure(outcome.kind, asked, is_last=asked.counted >= attempts_max)
 
@@ -144,10 +133,10 @@ def after_locating(sight: Sight, cause: Finding | None, looks: int, asked: Asked
     if sight is Sight.OURS:
         return Verdict(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
     if sight is Sight.OTHER:
-        return Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH)
+        return Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH)
     if sight is Sight.ELSEWHERE:
         # Somebody else used the token: none of our requests was carried out.
-        return Verdict(AttachState.HELD, Then.END, AttachCode.TOKEN_USED, -asked.unknowns)
+        return Verdict(AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -asked.unknowns)
     return _open(asked, Then.LOOK_AGAIN) if looks < LOOKS_MAX else _nowhere(cause, asked)
 
 
@@ -163,7 +152,7 @@ def after_asking_for_customer(outcome: Outcome, *, is_there: bool, asked: Asked)
         return _IN_DOUBT if asked.unknowns else _gone(asked)
     if outcome.kind in {OutcomeKind.OK, OutcomeKind.REJECTED}:
         # What was put on a customer that is gone is gone with it.
-        return Verdict(AttachState.FAILED, Then.END, AttachCode.CUSTOMER_UNKNOWN, -asked.unknowns)
+        return Verdict(AttachState.FAILED, Then.END, Code.CUSTOMER_UNKNOWN, -asked.unknowns)
     if outcome.kind in {OutcomeKind.DENIED, OutcomeKind.FATAL}:
         return _open(asked, Then.STOP)
     return _open(asked, Then.ASK_FOR_CUSTOMER)
@@ -179,7 +168,7 @@ def _gone(asked: Asked) -> Verdict:
     """Give the verdict on a token that was not found, with no question open that a look answers."""
     if asked.token_age_s <= YOUNG_S:
         return _open(asked, Then.SAME_AGAIN)
-    return Verdict(AttachState.UNATTACHED, Then.NEW_TOKEN, AttachCode.TOKEN_GONE, -asked.unknowns)
+    return Verdict(AttachState.UNATTACHED, Then.NEW_TOKEN, Code.ATTACH_TOKEN_GONE, -asked.unknowns)
 
 
 def _after_sight(sight: Sight | None, asked: Asked) -> Verdict:
@@ -188,7 +177,7 @@ def _after_sight(sight: Sight | None, asked: Asked) -> Verdict:
     if sight is Sight.MISSING:
         # The vault says yes and shows no card: with more than a page of cards, or by mistake.
         return Verdict(AttachState.DOUBTED, Then.LOCATE, unknowns=1)
-    return Verdict(AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+    return Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
 
 
 def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> Verdict:
@@ -198,7 +187,9 @@ def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> Verdict
         if asked.unknowns:
             # Refused now, but an earlier request may have been carried out.
             return _IN_DOUBT
-        code = AttachCode.REJECTED if kind is OutcomeKind.REJECTED else AttachCode.WORN_OUT
+        code = (
+            Code.ATTACH_REJECTED if kind is OutcomeKind.REJECTED else Code.ATTACH_ATTEMPTS_EXHAUSTED
+        )
         return Verdict(AttachState.FAILED, Then.END, code)
     return _open(asked, Then.SAME_AGAIN)
 
@@ -207,9 +198,9 @@ def _nowhere(cause: Finding | None, asked: Asked) -> Verdict:
     if cause is Finding.NOT_FOUND:
         return _gone(asked)
     if cause is Finding.USED:
-        code = AttachCode.UNLOCATED if asked.makes_customer else AttachCode.TOKEN_USED
+        code = Code.CUSTOMER_UNLOCATED if asked.makes_customer else Code.ATTACH_TOKEN_USED
         return Verdict(AttachState.HELD, Then.END, code)
-    return Verdict(AttachState.FAILED, Then.END, AttachCode.WORN_OUT)
+    return Verdict(AttachState.FAILED, Then.END, Code.ATTACH_ATTEMPTS_EXHAUSTED)
 
 
 def _open(asked: Asked, then: Then) -> Verdict:

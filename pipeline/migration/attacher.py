@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.attach import MARK
 from pipeline.errors import CardferryError
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import (
     AttachState,
     CustomerState,
@@ -21,7 +22,6 @@ from pipeline.ledger.records import (
 from pipeline.migration.attach_recording import AttachRecording
 from pipeline.migration.attach_transitions import (
     FREE,
-    AttachCode,
     Then,
     Verdict,
     after_request,
@@ -266,7 +266,7 @@ class Attacher:
             CardferryError: Why.
         """
         if verdict.then is Then.STOP:
-            if verdict.code is AttachCode.MISMATCH:
+            if verdict.code is Code.ATTACH_MISMATCH:
                 raise mixed_up()
             raise refused(answer.outcome.setting or answer.outcome.evidence)
         if verdict.state is AttachState.ATTACHED:
@@ -283,7 +283,7 @@ class Attacher:
                 await self._defaults.move(card)
             return AttachEnd.SETTLED
         if verdict.then is Then.NEW_TOKEN:
-            reason = AttachCode.TOKEN_GONE.value
+            reason = Code.ATTACH_TOKEN_GONE
             self._commit.settle(Retirement(card.row_id, reason))
             return AttachEnd.NEW_TOKEN
         return AttachEnd.LEFT if verdict.code is None else AttachEnd.SETTLED

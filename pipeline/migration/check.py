@@ -13,6 +13,7 @@ from pipeline.config.loading import meaning_digest
 from pipeline.disk import write_atomically
 from pipeline.errors import ExportRefused
 from pipeline.exports.sealed_export import SealedExport
+from pipeline.failure_codes import Code
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.store import TEMPORARY
@@ -141,7 +142,7 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "expiration_years": look.planned_mix("expiration_year"),
         "duplicates": {
             "same_card_again": states[RowState.ALREADY_TOKENIZED],
-            "legacy_id_duplicate": failures.get("legacy_id_duplicate", 0),
+            Code.LEGACY_ID_DUPLICATE: failures.get(Code.LEGACY_ID_DUPLICATE, 0),
         },
         "customers": sum(customers.values()),
         "customers_by_cards": {str(cards): count for cards, count in customers.items()},

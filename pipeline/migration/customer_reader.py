@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.config.attach import MARK
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.attaching_cards import sight_of, sight_on
@@ -59,7 +60,7 @@ class CustomerReader(VaultReader):
             return None
         shown = answer.customer
         if shown is None or shown.is_deleted:
-            return CustomerFound(customer.id, CustomerState.REFUSED, code="customer_unknown")
+            return CustomerFound(customer.id, CustomerState.REFUSED, code=Code.CUSTOMER_UNKNOWN)
         return found(customer.id, CustomerState.GIVEN, shown)
 
     def sight(self, customer: Customer, card: AttachingCard) -> Sight:

@@ -14,6 +14,7 @@ from pipeline.cards.validator import Rules, Verdict, is_id_column, validate
 from pipeline.config.policies import OnLookalike
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
+from pipeline.failure_codes import Code
 from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
 from pipeline.migration.customer_texts import own_customer
 from pipeline.migration.expectations import Expectations
@@ -169,7 +170,7 @@ def _customers_judged(
         )
     }
     rejections = [
-        Rejection(c.row, "field_contains_card_number", "metadata", c.legacy_id, c.last_digits)
+        Rejection(c.row, Code.FIELD_CONTAINS_CARD_NUMBER, "metadata", c.legacy_id, c.last_digits)
         for c in cards
         if c.row in unsafe
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import VaultUnavailable, exit_status
+from pipeline.failure_codes import Code
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
@@ -167,7 +168,7 @@ class RunAccount:
         failures = Counter(codes) - self._codes
         if self._held_at_start:
             changed[RowState.HELD.value] += self._held_at_start
-            failures["outcome_unknown"] += self._held_at_start
+            failures[Code.OUTCOME_UNKNOWN] += self._held_at_start
         return ThisRun(
             rows=changed,
             failures=dict(sorted(failures.items())),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.config.policies import OnAmbiguous
+from pipeline.failure_codes import Code
 from pipeline.model import OutcomeKind, RowState
 from pipeline.vault.flow.row_refusals import Refusal
 
@@ -105,13 +106,13 @@ _AGAIN: Final = Transition(RowState.PLANNED, again=True)
 _ASIDE: Final = Transition(RowState.PLANNED, again=True, others_first_s=1.0)
 _BEHIND: Final = Transition(RowState.PLANNED, again=True, others_first_s=0.0)
 _IN_DOUBT: Final = Transition(RowState.AMBIGUOUS, unknowns=1, again=True)
-_UNKNOWN: Final = Transition(RowState.HELD, "outcome_unknown", unknowns=1)
-_WORN_OUT: Final = Transition(RowState.FAILED, "attempts_exhausted")
-_REFUSED_ROW: Final = Transition(RowState.FAILED, "vault_refused_row")
+_UNKNOWN: Final = Transition(RowState.HELD, Code.OUTCOME_UNKNOWN, unknowns=1)
+_WORN_OUT: Final = Transition(RowState.FAILED, Code.ATTEMPTS_EXHAUSTED)
+_REFUSED_ROW: Final = Transition(RowState.FAILED, Code.VAULT_REFUSED_ROW)
 _STOPPED: Final = Transition(RowState.PLANNED)
 _FIXED: Final = {
     OutcomeKind.OK: Transition(RowState.TOKENIZED),
-    OutcomeKind.MISMATCH: Transition(RowState.HELD, "answer_mismatch", unknowns=1),
+    OutcomeKind.MISMATCH: Transition(RowState.HELD, Code.ANSWER_MISMATCH, unknowns=1),
 }
 """The steps that depend on nothing but the kind of outcome."""
 
@@ -134,7 +135,9 @@ def next_transition(
         return _after_free(outcome, card, refusal)
     if outcome.kind is OutcomeKind.REJECTED:
         fraud = outcome.vault_code in FRAUD_CODES
-        return Transition(RowState.REJECTED, "fraud_check_failed" if fraud else "vault_rejected")
+        return Transition(
+            RowState.REJECTED, Code.FRAUD_CHECK_FAILED if fraud else Code.VAULT_REJECTED
+        )
     if outcome.kind is OutcomeKind.DECLINED:
         return _WORN_OUT if card.counted >= policy.attempts_max else _AGAIN
     if outcome.kind is OutcomeKind.AMBIGUOUS:

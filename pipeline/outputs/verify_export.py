@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.failure_codes import FAILURE_CODES, Stage
+from pipeline.failure_codes import FAILURE_CODES, Code, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import JUDGED
 from pipeline.ledger.store import LEDGER_NAME
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import JudgedChunk
     from pipeline.ledger.snapshot import Snapshot
 
-_BETWEEN_ROWS: Final = frozenset({"legacy_id_duplicate", "customer_conflict"})
+_BETWEEN_ROWS: Final = frozenset({Code.LEGACY_ID_DUPLICATE, Code.CUSTOMER_CONFLICT})
 """Codes of rows that are valid alone."""
 _SENT: Final = frozenset({Stage.TOKENIZE, Stage.ATTACH})
 _CARD: Final = JUDGED[:5]

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState
 from pipeline.migration.attach_transitions import (
     Asked,
-    AttachCode,
     Sight,
     Then,
     after_asking_for_customer,
@@ -38,7 +38,7 @@ def test_an_answer_about_another_card_holds_the_row_and_stops_the_run(sight):
     """The vault mixed cards up; one card more may exist unseen."""
     verdict = judged(OutcomeKind.OK, sight=sight)
 
-    assert verdict == (AttachState.HELD, Then.STOP, AttachCode.MISMATCH, 1)
+    assert verdict == (AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
 
 
 def test_a_yes_that_shows_no_card_is_a_question():
@@ -84,16 +84,16 @@ def test_a_404_on_a_known_customer_asks_first_which_of_the_two_is_missing():
     old = ADDS._replace(token_age_s=61.0)
 
     gone = after_asking_for_customer(missing, is_there=False, asked=old)
-    assert (gone.state, gone.code) == (AttachState.FAILED, AttachCode.CUSTOMER_UNKNOWN)
+    assert (gone.state, gone.code) == (AttachState.FAILED, Code.CUSTOMER_UNKNOWN)
     deleted = after_asking_for_customer(there, is_there=False, asked=old)
-    assert deleted.code is AttachCode.CUSTOMER_UNKNOWN
+    assert deleted.code is Code.CUSTOMER_UNKNOWN
     assert after_asking_for_customer(there, is_there=True, asked=old).then is Then.NEW_TOKEN
     assert after_asking_for_customer(lost, is_there=False, asked=old).then is Then.ASK_FOR_CUSTOMER
 
 
 def test_an_error_that_speaks_of_the_card_is_final_unless_an_answer_was_lost():
     """The lost one may have been a success."""
-    assert judged(OutcomeKind.REJECTED) == (AttachState.FAILED, Then.END, AttachCode.REJECTED, 0)
+    assert judged(OutcomeKind.REJECTED) == (AttachState.FAILED, Then.END, Code.ATTACH_REJECTED, 0)
     assert judged(OutcomeKind.REJECTED, FIRST._replace(unknowns=1)).then is Then.LOCATE
 
 
@@ -113,7 +113,7 @@ def test_other_refusals_wear_a_card_out():
     tired = FIRST._replace(counted=5)
 
     assert judged(OutcomeKind.DECLINED).then is Then.SAME_AGAIN
-    assert judged(OutcomeKind.DECLINED, tired).code is AttachCode.WORN_OUT
+    assert judged(OutcomeKind.DECLINED, tired).code is Code.ATTACH_ATTEMPTS_EXHAUSTED
     assert judged(OutcomeKind.DECLINED, tired._replace(unknowns=1)).then is Then.LOCATE
 
 
@@ -126,9 +126,9 @@ def test_a_refusal_of_everybody_stops_the_run_and_blames_no_card(kind):
 @pytest.mark.parametrize(
     ("cause", "asked", "code"),
     [
-        (Finding.USED, FIRST, AttachCode.UNLOCATED),
-        (Finding.USED, ADDS, AttachCode.TOKEN_USED),
-        (None, FIRST._replace(unknowns=1), AttachCode.WORN_OUT),
+        (Finding.USED, FIRST, Code.CUSTOMER_UNLOCATED),
+        (Finding.USED, ADDS, Code.ATTACH_TOKEN_USED),
+        (None, FIRST._replace(unknowns=1), Code.ATTACH_ATTEMPTS_EXHAUSTED),
     ],
 )
 def test_a_card_that_is_nowhere_is_looked_for_twice(cause, asked, code):
@@ -144,7 +144,7 @@ def test_a_token_that_is_nowhere_after_two_looks_is_gone():
     assert after_locating(Sight.MISSING, Finding.NOT_FOUND, 2, asked) == (
         AttachState.UNATTACHED,
         Then.NEW_TOKEN,
-        AttachCode.TOKEN_GONE,
+        Code.ATTACH_TOKEN_GONE,
         -1,
     )
 
@@ -153,7 +153,7 @@ def test_a_card_on_a_strangers_customer_is_held():
     """Somebody else used the token; no new one is made without an operator."""
     verdict = after_locating(Sight.ELSEWHERE, Finding.USED, 1, FIRST._replace(unknowns=1))
 
-    assert verdict == (AttachState.HELD, Then.END, AttachCode.TOKEN_USED, -1)
+    assert verdict == (AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -1)
 
 
 def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
