@@ -136,13 +136,14 @@ def _check_files(
     settings: Settings, problems: list[str], refused: set[str], *, strict: bool
 ) -> None:
     export = settings.export
-    files = [key.file for key in export.keys if key.file]
-    for path in [] if _covers(refused, "export.key") else files:
-        try:
-            with _opened_privately(path, strict=strict):
-                pass
-        except ValueError as error:
-            problems.append(f"export.key: {error}")
+    numbers = [export.number_key] if export.number_key else []
+    for setting, keys in (("export.key", export.keys), ("export.number_key", numbers)):
+        for path in [key.file for key in keys if key.file and not _covers(refused, setting)]:
+            try:
+                with _opened_privately(path, strict=strict):
+                    pass
+            except ValueError as error:
+                problems.append(f"{setting}: {error}")
     for place, paths in (
         ("export.signers", export.signers),
         ("vault.ca_file", [settings.vault.ca_file] if settings.vault.ca_file else []),

@@ -70,6 +70,7 @@ _PATHS = (
     ("attach", "secret_key", "file"),
     ("export", "key", "file"),
     ("export", "passphrase", "file"),
+    ("export", "number_key", "file"),
     ("export", "signers"),
     ("audit", "signing_key", "file"),
     ("audit", "signing_passphrase", "file"),

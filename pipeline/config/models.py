@@ -121,6 +121,9 @@ class ExportSettings(Section):
     key: KeySource | tuple[KeySource, ...] | None = Field(None, description="one, or several")
     engine: Literal["auto", "sequoia", "gpg"] = Field("auto", description="who opens OpenPGP")
     passphrase: SecretSource | None = Field(None, description="of the key or of the message")
+    number_key: KeySource | None = Field(
+        None, description="private key (JWK or PEM) of numbers that are sealed one by one as JWE"
+    )
     signers: tuple[Path, ...] = Field((), description="when set, one of these must have signed")
     allow_plaintext: bool = Field(default=False, description="accept an unencrypted file")
     security_code_column: OnSecurityCode = OnSecurityCode.REFUSE
@@ -146,6 +149,13 @@ class ExportSettings(Section):
     def keys(self) -> tuple[KeySource, ...]:
         """The keys that are tried, in their order."""
         return self.key if isinstance(self.key, tuple) else (self.key,) if self.key else ()
+
+    @field_validator("number_key")
+    @classmethod
+    def _a_file(cls, value: KeySource | None) -> KeySource | None:
+        if value is not None and value.file is None:
+            raise ValueError("names no file, where the private key of JWE values has to be")
+        return value
 
     @field_validator("delimiter")
     @classmethod

@@ -19,6 +19,8 @@ from pipeline.exports.security_codes import Suspicion, suspicion
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from pipeline.exports.keys import NumberKey
+
 
 _PART: Final = "#"
 OTHER_METHOD: Final = "other_method"
@@ -62,6 +64,7 @@ class ReaderOptions:
         optional_invalid: `drop` leaves out an optional field that cannot be used.
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
+        number_key: Opens card numbers that are sealed one by one.
         on_header: Told a CSV header's names and those that are mapped; gives frame columns to be
             read besides, and their places.
     """
@@ -87,6 +90,7 @@ class ReaderOptions:
     optional_invalid: OnInvalidOptional = OnInvalidOptional.REJECT
     chunk_rows: int = 5000
     row_bytes_max: int = 65_536
+    number_key: NumberKey | None = None
     on_header: Callable[[Sequence[str], Collection[str]], dict[str, int]] | None = None
 
     def wanted(self) -> dict[str, str]:

@@ -15,9 +15,10 @@ from typing import Final, Literal
 
 from pipeline.exports.armor import unwrapped
 from pipeline.exports.openpgp_head import ARMOR_LINE, looks_like_message, read_head
+from pipeline.exports.sealed_lines import first_sealed_line
 from pipeline.exports.verdict import Refused, Verdict
 
-Kind = Literal["openpgp", "age", "plain"]
+Kind = Literal["openpgp", "openpgp_lines", "age", "plain"]
 
 AGE_MAGIC: Final = b"age-encryption.org/v1\n"
 AGE_ARMOR_LINE: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"
@@ -47,6 +48,8 @@ def kind_of(first: bytes, name: str) -> Kind:
     if text.startswith(ARMOR_LINE) or looks_like_message(first):
         _refuse_bare(first)
         return "openpgp"
+    if first_sealed_line(first) is not None:
+        return "openpgp_lines"
     if PurePath(name).suffix.lower() in _SEALED_SUFFIXES:
         raise Refused(Verdict.NOT_SEALED)
     return "plain"

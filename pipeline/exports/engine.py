@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import sealed_by_passphrase
 from pipeline.exports.decryptor.protocol import Request
-from pipeline.exports.keys import EnvelopeKeys, KeyPlace, opened_key, signer_certificates
+from pipeline.exports.keys import (
+    EnvelopeKeys,
+    KeyPlace,
+    NumberKey,
+    opened_key,
+    signer_certificates,
+)
 from pipeline.exports.openpgp_head import read_head
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -80,7 +86,7 @@ def ways(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
     Raises:
         Refused: `NO_KEY`, `KEY_OF_OTHER_KIND`, `PASSWORD_ONLY`, `SIGNATURE_IMPOSSIBLE`.
     """
-    found = _age(export, keys) if export.kind == "age" else _openpgp(export, keys)
+    found = _OF_KIND[export.kind](export, keys)
     if not found:
         raise Refused(Verdict.NO_KEY)
     return found
@@ -119,6 +125,17 @@ def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
         finally:
             # The child clears it too; this is for a child that could not.
             shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def prepared_for_numbers(key: NumberKey) -> Iterator[Request]:
+    """Open the key that single numbers are sealed to.
+
+    Raises:
+        SettingsRefused: The key file cannot be used.
+    """
+    with opened_key(key.file, "export.number_key", may_be_shared=key.may_be_shared) as key_fd:
+        yield Request("jwe", key_fd=key_fd)
 
 
 def _age(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
@@ -166,6 +183,15 @@ def _engines(key: KeyPlace, keys: EnvelopeKeys, head: OpenPGPHead) -> list[Engin
     if not old_enough and head.container != "aead":
         return ["sequoia"]
     return ["gpg"] if keys.signer_files else ["sequoia", "gpg"]
+
+
+def _lines(_: OpenExport, keys: EnvelopeKeys) -> list[Way]:
+    if keys.signer_files:
+        raise Refused(Verdict.SIGNATURE_IMPOSSIBLE)
+    return [Way(Request("lines"), place) for place in keys.places if place.file]
+
+
+_OF_KIND: Final = {"age": _age, "openpgp": _openpgp, "openpgp_lines": _lines}
 
 
 def _private_parent() -> Path | None:

@@ -68,6 +68,19 @@ class EnvelopeKeys:
         return (*file, *gpg, *self.more)
 
 
+@dataclass(frozen=True, slots=True)
+class NumberKey:
+    """The private key to which card numbers are sealed one by one, as JWE.
+
+    Attributes:
+        file: A private key as JWK or PEM, without a passphrase.
+        may_be_shared: Whether the file may be readable by others.
+    """
+
+    file: Path
+    may_be_shared: bool = False
+
+
 @contextmanager
 def opened_key(
     path: Path | None, setting: str = "export.key", *, may_be_shared: bool = False

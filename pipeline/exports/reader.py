@@ -32,12 +32,14 @@ from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, 
 from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_paths import EACH, FieldPath
 from pipeline.exports.json_records import JsonFields, document_fields, json_records
+from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from pipeline.exports.sealed_numbers import NumberOpener
     from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]
@@ -227,20 +229,25 @@ def _chunks(
 ) -> Iterator[Chunk]:
     waiting: list[Record] = []
     first_row = 1
-    for some in records:
-        waiting += some
-        full = len(waiting) - len(waiting) % options.chunk_rows
-        for start in range(0, full, options.chunk_rows):
-            part = waiting[start : start + options.chunk_rows]
-            yield _chunk(part, first_row, places, options)
-            first_row += options.chunk_rows
-        del waiting[:full]
-    if waiting:
-        yield _chunk(waiting, first_row, places, options)
+    with opening_numbers(options.number_key) as opener:
+        for some in records:
+            waiting += some
+            full = len(waiting) - len(waiting) % options.chunk_rows
+            for start in range(0, full, options.chunk_rows):
+                part = waiting[start : start + options.chunk_rows]
+                yield _chunk(part, first_row, places, options, opener)
+                first_row += options.chunk_rows
+            del waiting[:full]
+        if waiting:
+            yield _chunk(waiting, first_row, places, options, opener)
 
 
 def _chunk(
-    records: list[Record], first_row: int, places: dict[str, int], options: ReaderOptions
+    records: list[Record],
+    first_row: int,
+    places: dict[str, int],
+    options: ReaderOptions,
+    opener: NumberOpener | None,
 ) -> Chunk:
     import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
 
@@ -269,7 +276,8 @@ def _chunk(
             for name, column in texts.items()
         }
     texts, left_out = optional_fields(texts, options.optional_invalid)
-    numbers = PanColumn.from_texts(texts.pop("number"))
+    number_texts = texts.pop("number")
+    numbers = PanColumn.from_texts(opener.opened(number_texts) if opener else number_texts)
     # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
     frame = pd.DataFrame(
         {name: np.array(column, dtype=object) for name, column in texts.items()},

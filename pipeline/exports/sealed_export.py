@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from pipeline.exports.keys import KeyPlace
 
 _CHANCE_BLANKS: Final = 2
+_PROGRAMS: Final[dict[str, Literal["sequoia", "gpg", "age"]]] = {
+    "sequoia": "sequoia",
+    "lines": "sequoia",
+    "gpg": "gpg",
+    "age": "age",
+    "age_passphrase": "age",
+}
 
 __all__ = ["EnvelopeKeys", "ExportFile", "Limits", "Origin", "PlainBlocks", "SealedExport"]
 
@@ -271,8 +278,7 @@ class SealedExport:
         if not digest.complete:
             # The decryptor was content before the file's end: bytes follow the message.
             raise Refused(Verdict.DAMAGED)
-        engine = "age" if request.engine == "age_passphrase" else request.engine
-        return Origin(answer.key, answer.signer, engine)
+        return Origin(answer.key, answer.signer, _PROGRAMS[request.engine])
 
     def _damage(self, way: Way) -> Refused:
         """Tell an age file that only has blanks behind its end from one that was changed."""

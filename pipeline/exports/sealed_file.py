@@ -42,7 +42,7 @@ class ExportFile:
         size: Bytes.
         sha256: Of the whole file, hexadecimal.
         block_digests: SHA-256 of every `BLOCK_BYTES` of it, the last one shorter.
-        kind: By content: "openpgp", "age" or "plain".
+        kind: By content: "openpgp", "openpgp_lines" (each line by itself), "age" or "plain".
     """
 
     path: Path
@@ -131,6 +131,8 @@ class OpenExport:
         blocks = self.blocks(digest)
         if self.head.lstrip().startswith(b"-----BEGIN"):
             return armored_message(blocks)
+        if self.kind == "openpgp_lines":
+            return blocks
         return binary_message(blocks) if self.kind == "openpgp" else age_file(blocks)
 
     def blank_tail(self) -> bytes:

@@ -14,7 +14,7 @@ from pipeline.config.policies import Mode
 from pipeline.config.presets import read_preset
 from pipeline.errors import SettingsRefused
 from pipeline.exports.columns import ReaderOptions
-from pipeline.exports.keys import KeyPlace
+from pipeline.exports.keys import KeyPlace, NumberKey
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.customer_texts import CustomerTexts
 from pipeline.migration.expectations import Expectations
@@ -132,4 +132,7 @@ def _options(settings: Settings, export: ExportSettings, preset: Preset | None) 
         security_code_columns=export.security_code_columns,
         optional_invalid=settings.rules.optional_invalid,
         chunk_rows=settings.flow.chunk_rows,
+        number_key=NumberKey(export.number_key.file, may_be_shared=settings.vault.is_loopback)
+        if export.number_key and export.number_key.file
+        else None,
     )

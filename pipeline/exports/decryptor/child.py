@@ -73,6 +73,14 @@ def _engine(request: Request) -> Answer:
         from pipeline.exports.decryptor.gpg import open_with_gpg  # noqa: PLC0415
 
         return open_with_gpg(request, key)
+    if request.engine == "lines":
+        from pipeline.exports.decryptor.lines import open_lines  # noqa: PLC0415
+
+        return open_lines(request, key)
+    if request.engine == "jwe":
+        from pipeline.exports.decryptor.jwe import open_values  # noqa: PLC0415
+
+        return open_values(key)
     from pipeline.exports.decryptor.sequoia import open_with_sequoia  # noqa: PLC0415
 
     return open_with_sequoia(request, key)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pipeline.exports.verdict import Verdict
 
-Engine = Literal["sequoia", "gpg", "age", "age_passphrase"]
+Engine = Literal["sequoia", "gpg", "age", "age_passphrase", "lines", "jwe"]
 
 ANSWER_BYTES_MAX: Final = 4096
 """Below a pipe's smallest capacity, so that writing an answer never blocks."""

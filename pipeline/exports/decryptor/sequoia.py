@@ -51,8 +51,8 @@ def open_with_sequoia(request: Request, key: bytes) -> Answer:
     if request.by_password:
         passwords = [request.passphrase or ""]
     else:
-        secret, primary = _secret_key(key, request.recipients)
-        decryptor = _decryptor(secret, request.passphrase)
+        secret, primary = key_for(key, request.recipients)
+        decryptor = unlocked(secret, request.passphrase)
     allowed = certificates(request.signers)
     asked: list[str] = []
 
@@ -94,11 +94,17 @@ def _split(file: bytes) -> list[pysequoia.Cert]:
     return found
 
 
-def _secret_key(key: bytes, recipients: tuple[str, ...]) -> tuple[pysequoia.Tsk, str]:
+def key_for(key: bytes, recipients: tuple[str, ...]) -> tuple[pysequoia.Tsk, str]:
     """Find the part of a key that the message names, and leave every other part out.
 
     The binding decrypts with one part of a key, its first that may encrypt; a message may be
     sealed to another. A file may hold several keys.
+
+    Returns:
+        The key without its other parts, and its primary fingerprint.
+
+    Raises:
+        Refused: `KEY_OF_OTHER_KIND`, `KEY_UNUSABLE`, `WRONG_KEY`.
     """
     if is_age_identity(key):
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
@@ -166,7 +172,12 @@ def _names(recipient: str, prints: list[str]) -> bool:
     )
 
 
-def _decryptor(secret: pysequoia.Tsk, passphrase: str | None) -> pysequoia.PyDecryptor:
+def unlocked(secret: pysequoia.Tsk, passphrase: str | None) -> pysequoia.PyDecryptor:
+    """Give what decrypts with a key, its passphrase taken off where it has one.
+
+    Raises:
+        Refused: `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE`, `KEY_UNUSABLE`, `BEYOND_SEQUOIA`.
+    """
     try:
         return secret.decryptor(passphrase)
     except RuntimeError as error:
