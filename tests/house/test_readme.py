@@ -12,17 +12,19 @@ import pytest
 from pipeline.cli import COMMANDS
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.config.attach import AttachSettings
+from pipeline.config.loading import load_settings
 from pipeline.config.models import Settings
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 LINES_MAX = 250
 
 
-def _table_after(heading):
-    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+def _table_after(heading, text=README):
+    section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section.splitlines()
@@ -99,33 +101,54 @@ def test_every_exit_code_stands_in_the_readme_with_its_meaning():
     assert told == EXIT_CODES
 
 
-def test_every_failure_code_stands_in_the_readme_with_its_meaning():
-    """README's table of failure codes is made of the model's words."""
-    told = [row for row in _table_after("Failure codes") if row[0].startswith("`")]
+def test_every_failure_code_stands_in_the_reference_with_its_meaning():
+    """The table of failure codes that README leads to is made of the model's words."""
+    told = [row for row in _table_after("Failure codes", REFERENCE) if row[0].startswith("`")]
 
     assert [[f"`{c.code}`", c.stage.value, c.meaning] for c in FAILURE_CODES.values()] == told
 
 
 @pytest.mark.parametrize("section", Settings.model_fields)
-def test_every_setting_stands_in_the_readme(section):
-    """README names every key of every table."""
+def test_every_setting_stands_in_the_reference(section):
+    """The reference that README leads to names every key of every table."""
     table = getattr(Settings(attach=AttachSettings()), section)
-    text = README.split("\n## Settings\n")[1].split("\n## ")[0]
+    text = REFERENCE.split("\n## Settings\n")[1].split("\n## ")[0]
 
     assert [] == [key for key in type(table).model_fields if key not in text]
 
 
-def test_every_column_stands_in_the_readme():
-    """README names the columns of the mapping and of the failure report, in order."""
+def test_every_column_stands_in_the_reference():
+    """It names the columns of the mapping, of the failure report and of the others, in order."""
     for schema in (table.schema for table in (MAPPING, FAILURES, CUSTOMERS, SUPERSEDED)):
-        assert " ".join(f"`{name}`" for name in schema.names) in README
+        assert " ".join(f"`{name}`" for name in schema.names) in REFERENCE
 
 
-def test_every_file_that_the_readme_links_to_is_there():
-    """No link of the README leads nowhere."""
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+@pytest.mark.parametrize("name", ["README.md", "docs/reference.md"])
+def test_every_file_that_the_readme_links_to_is_there(name):
+    """No link of the README and of the reference leads nowhere, and no heading is missing."""
+    file = ROOT / name
+    links = re.findall(r"\]\((?!http)([^)#]+)(?:#([^)]*))?\)", file.read_text("utf-8"))
 
-    assert [] == [link for link in links if not (ROOT / link).exists()]
+    assert [] == [link for link, _ in links if not (file.parent / link).exists()]
+    for link, anchor in links:
+        headings = (
+            re.findall(r"^#+ (.*)$", (file.parent / link).read_text("utf-8"), re.MULTILINE)
+            if anchor
+            else []
+        )
+        assert not anchor or anchor in {h.lower().replace(" ", "-") for h in headings}
+
+
+def test_the_short_settings_of_the_readme_are_settings(tmp_path):
+    """The few lines for an odd CSV load as they stand."""
+    (tmp_path / "migration.key").write_text("stands for a key")
+    (tmp_path / "migration.key").chmod(0o600)
+    file = tmp_path / "settings.toml"
+    file.write_text(README.split("```toml\n", 1)[1].split("```", 1)[0], "utf-8")
+
+    settings, _ = load_settings(file, {"OMISE_PUBLIC_KEY": "pkey_test_1"})
+
+    assert ("First", "Last") == settings.export.columns.name
 
 
 def test_every_runtime_dependency_has_its_reason():
