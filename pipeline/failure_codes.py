@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 
@@ -67,9 +68,9 @@ class FailureCode:
     """One stable way for a row to fail; never renamed once released."""
 
     code: Code
-    stage: Stage
     meaning: str
     advice: str
+    stage: Stage
     retryable: bool = False
 
 
@@ -77,234 +78,193 @@ def _codes(*entries: FailureCode) -> dict[str, FailureCode]:
     return {entry.code: entry for entry in entries}
 
 
-_READ, _VALIDATE = Stage.READ, Stage.VALIDATE
-_TOKENIZE, _ATTACH = Stage.TOKENIZE, Stage.ATTACH
+_read, _validate, _tokenize, _attach = (partial(FailureCode, stage=stage) for stage in Stage)
 
 FAILURE_CODES: Final = _codes(
-    FailureCode(
+    _read(
         Code.MALFORMED_ROW,
-        _READ,
         "the row does not parse or has another number of fields than the header",
         "Ask the sender for the row again.",
     ),
-    FailureCode(
+    _read(
         Code.UNDECODABLE_TEXT,
-        _READ,
         "the row holds bytes that are not text in the configured encoding",
         "Check `export.encoding` or ask for the row in UTF-8.",
     ),
-    FailureCode(
+    _read(
         Code.ROW_TOO_LONG,
-        _READ,
         "the row is longer than any card record can be",
         "Look for an unclosed quote in the export.",
     ),
-    FailureCode(
-        Code.LEGACY_ID_MISSING, _VALIDATE, "the row has no legacy id", "Ask the sender for the id."
-    ),
-    FailureCode(
+    _validate(Code.LEGACY_ID_MISSING, "the row has no legacy id", "Ask the sender for the id."),
+    _validate(
         Code.LEGACY_ID_DUPLICATE,
-        _VALIDATE,
         "several rows of this export carry this legacy id",
         "Ask the sender which row counts; none of them was sent.",
     ),
-    FailureCode(
+    _validate(
         Code.LEGACY_ID_IS_CARD_NUMBER,
-        _VALIDATE,
         "the legacy id is itself a card number; it is not repeated anywhere",
         "Ask for an export with ids that are not card numbers.",
     ),
-    FailureCode(
-        Code.NUMBER_MISSING, _VALIDATE, "the row has no card number", "Ask for the card again."
-    ),
-    FailureCode(
+    _validate(Code.NUMBER_MISSING, "the row has no card number", "Ask for the card again."),
+    _validate(
         Code.NUMBER_NOT_DIGITS,
-        _VALIDATE,
         "the card number holds other characters than digits, spaces and dashes",
         "Ask for the card again.",
     ),
-    FailureCode(
+    _validate(
         Code.NUMBER_LENGTH,
-        _VALIDATE,
         "the card number has a length that its brand does not have",
         "Look for dropped or doubled digits in the export.",
     ),
-    FailureCode(
+    _validate(
         Code.NUMBER_CHECKSUM,
-        _VALIDATE,
         "the card number's check digit is wrong (ISO/IEC 7812-1)",
         "Look for a mistyped digit; ask the cardholder.",
     ),
-    FailureCode(
+    _validate(
         Code.NUMBER_MASKED,
-        _VALIDATE,
         "the card number is masked",
         "Ask for an export with whole numbers.",
     ),
-    FailureCode(
+    _validate(
         Code.NUMBER_DAMAGED,
-        _VALIDATE,
         "a spreadsheet turned the card number into a rounded one",
         "Ask for an export that no spreadsheet has opened.",
     ),
-    FailureCode(
+    _validate(
         Code.BRAND_UNSUPPORTED,
-        _VALIDATE,
         "the card's brand is unknown or not among `rules.brands`",
         'Add the brand to `rules.brands` if the account takes it; `["*"]` lets the vault decide.',
     ),
-    FailureCode(
+    _validate(
         Code.EXPIRATION_INVALID,
-        _VALIDATE,
         "the expiration is not a month and a year",
         "Ask for the card's expiration.",
     ),
-    FailureCode(
+    _validate(
         Code.CARD_EXPIRED,
-        _VALIDATE,
         "the card had expired on the day that the rules are judged on",
         'Ask the cardholder for a new card, or set `rules.expired = "tokenize"`.',
     ),
-    FailureCode(
+    _validate(
         Code.NAME_MISSING,
-        _VALIDATE,
         "the row has no cardholder name, which the vault requires",
         "Ask for the cardholder's name.",
     ),
-    FailureCode(
+    _validate(
         Code.NAME_TOO_LONG,
-        _VALIDATE,
         "the cardholder name is longer than 255 characters",
         "Ask for the name as it stands on the card.",
     ),
-    FailureCode(
+    _validate(
         Code.COUNTRY_INVALID,
-        _VALIDATE,
         "the country is neither a code nor a number nor an English name of ISO 3166-1",
         'Correct the country, or set `rules.optional_invalid = "drop"` to send the card without it.',
     ),
-    FailureCode(
+    _validate(
         Code.VALUE_DAMAGED,
-        _VALIDATE,
         "an id, a name or an optional field holds what a spreadsheet or a database left in its place",
         "Ask for an export that no spreadsheet has opened; name words for nothing in `export.null_values`.",
     ),
-    FailureCode(
+    _validate(
         Code.FIELD_CONTAINS_CARD_NUMBER,
-        _VALIDATE,
         "another field than the number holds a card number or track data; it is not repeated",
         "Ask the sender to clean the field.",
     ),
-    FailureCode(
+    _validate(
         Code.TEST_CARD_IN_LIVE_MODE,
-        _VALIDATE,
         "a published test number stands in an export for live mode",
         "Remove the row; it is nobody's card.",
     ),
-    FailureCode(
+    _validate(
         Code.REAL_CARD_IN_TEST_MODE,
-        _VALIDATE,
         "a number that is not a published test number would go to a test vault",
         "Use live mode for real cards, or test numbers for tests.",
     ),
-    FailureCode(
+    _validate(
         Code.CUSTOMER_MISSING,
-        _VALIDATE,
         "the row names no customer, and its card is to be put on one",
         'Ask for the customer, or set `attach.without_customer = "own"`.',
     ),
-    FailureCode(
+    _validate(
         Code.CUSTOMER_ID_INVALID,
-        _VALIDATE,
         "the existing customer that the row names is no customer id of this mode",
         "Correct the id, or leave it empty to have a customer made.",
     ),
-    FailureCode(
+    _validate(
         Code.CUSTOMER_CONFLICT,
-        _VALIDATE,
         "rows name two existing customers for one customer of the export",
         "Ask the sender which of the two counts; none of these rows was sent.",
     ),
-    FailureCode(
+    _tokenize(
         Code.VAULT_REJECTED,
-        _TOKENIZE,
         "the vault refused the card; `vault_code` says why",
         "Look the vault's code up; ask the cardholder for another card.",
     ),
-    FailureCode(
+    _tokenize(
         Code.FRAUD_CHECK_FAILED,
-        _TOKENIZE,
         "the vault took the card for fraudulent",
         "Talk to the vault before sending this card again.",
     ),
-    FailureCode(
+    _tokenize(
         Code.ATTEMPTS_EXHAUSTED,
-        _TOKENIZE,
         "the vault gave no usable answer within `flow.attempts_max` attempts",
         "Run `cardferry retry` when the vault is well.",
         retryable=True,
     ),
-    FailureCode(
+    _tokenize(
         Code.VAULT_REFUSED_ROW,
-        _TOKENIZE,
         "the vault refuses this row and not the others (403, 404, a redirect, or 429 every time)",
         "Look for what a firewall may dislike in the row, then run `cardferry retry`.",
         retryable=True,
     ),
-    FailureCode(
+    _tokenize(
         Code.OUTCOME_UNKNOWN,
-        _TOKENIZE,
         "the card was sent and no answer came; a token may exist that nobody saw",
         "Decide with the vault, then `cardferry retry --held`.",
         retryable=True,
     ),
-    FailureCode(
+    _tokenize(
         Code.ANSWER_MISMATCH,
-        _TOKENIZE,
         "the vault's answer spoke of another card; both rows are frozen",
         "Talk to the vault before anything else.",
     ),
-    FailureCode(
+    _attach(
         Code.CUSTOMER_UNKNOWN,
-        _ATTACH,
         "the customer is not at the vault, or was deleted",
         "Correct the id, or leave it empty to have a customer made.",
     ),
-    FailureCode(
+    _attach(
         Code.ATTACH_REJECTED,
-        _ATTACH,
         "the vault refused to put the card on its customer; `vault_code` says why",
         "Look the vault's code up; ask the cardholder for another card.",
     ),
-    FailureCode(
+    _attach(
         Code.ATTACH_ATTEMPTS_EXHAUSTED,
-        _ATTACH,
         "the vault gave no usable answer about the customer within `flow.attempts_max` attempts",
         "Run `cardferry retry` when the vault is well.",
         retryable=True,
     ),
-    FailureCode(
+    _attach(
         Code.ATTACH_TOKEN_GONE,
-        _ATTACH,
         "the token perished before its card came to a customer",
         "Run `cardferry retry`; a new token is made from the export.",
         retryable=True,
     ),
-    FailureCode(
+    _attach(
         Code.ATTACH_TOKEN_USED,
-        _ATTACH,
         "the token was used, and its card is not on its customer",
         "Talk to the vault: somebody else may have used the token.",
     ),
-    FailureCode(
+    _attach(
         Code.CUSTOMER_UNLOCATED,
-        _ATTACH,
         "a customer may have been made that nobody saw; its cards are held",
         "Look for it at the vault by its metadata, then `cardferry retry --held`.",
     ),
-    FailureCode(
+    _attach(
         Code.ATTACH_MISMATCH,
-        _ATTACH,
         "the vault's answer spoke of another card or customer; the row is frozen",
         "Talk to the vault before anything else.",
     ),
