@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NULL_WORDS: Final = frozenset(
+WORDS_FOR_NOTHING: Final = frozenset(
     (
         *("NULL", "null", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "[null]"),
         *("\\N", "nan", "NaN", "NaT", "<NA>", "None", "undefined", "[object Object]"),
     )
 )
+"""What databases and programs write where there is no value."""
+
 _ERRORS: Final = frozenset(
     (
         *("#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!"),
@@ -27,7 +29,8 @@ _ERRORS: Final = frozenset(
 )
 _WORDS: Final = {
     **dict.fromkeys(
-        _NULL_WORDS, "is a word for nothing; name it in `export.null_values` where it means empty"
+        WORDS_FOR_NOTHING,
+        "is a word for nothing; name it in `export.null_values` where it means empty",
     ),
     **dict.fromkeys(_ERRORS, "is a spreadsheet's error and no value"),
 }

@@ -56,11 +56,16 @@ def unknown_countries(texts: Sequence[str]) -> list[bool]:
     return [not known[text] for text in texts]
 
 
+def is_email(text: str) -> bool:
+    """Say whether a text has the form of an e-mail address: one `@` between texts without blanks."""
+    return _EMAIL.fullmatch(text) is not None
+
+
 def _unusable(name: str, texts: Sequence[str]) -> list[int]:
     places = set(damages(texts))
     if name == "country":
         places |= {place for place, unknown in enumerate(unknown_countries(texts)) if unknown}
     elif name == "email":
-        shaped = {text: not text or _EMAIL.fullmatch(text) is not None for text in set(texts)}
+        shaped = {text: not text or is_email(text) for text in set(texts)}
         places |= {place for place, text in enumerate(texts) if not shaped[text]}
     return sorted(places)

@@ -21,6 +21,7 @@ from pipeline.excepthooks import describe, install_excepthooks
 
 COMMANDS: Final = {
     "demo": "Carry the sample through a sandbox vault and show the result.",
+    "init": "Draft a settings file from the head of an export; send nothing.",
     "presets": "List the known export formats, or show one in full.",
     "check": "Open, prove and validate exports; send nothing, write nothing.",
     "run": "Carry exports into a migration folder; the same command goes on.",

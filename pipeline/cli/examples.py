@@ -21,6 +21,10 @@ _CARRYING: Final = (0, 3, 4, 5, 6, 7, 8, 11, 130, 143)
 
 ENDINGS: Final = {
     "demo": Ending((3, 5, 130, 143), ("demo", "demo -o rehearsal/")),
+    "init": Ending(
+        (0, 5, 6, 7),
+        ("init cards.csv.pgp --key migration.key -o production.toml", "init cards.csv.pgp"),
+    ),
     "presets": Ending((0, 2), ("presets", "presets show stripe")),
     "check": Ending(
         (0, 3, 6, 7),

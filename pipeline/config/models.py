@@ -6,6 +6,7 @@ with `configs/production.example.toml`.
 
 from __future__ import annotations
 
+import codecs
 import re
 from datetime import date  # noqa: TC003 - pydantic reads it when the class is made.
 from pathlib import Path  # noqa: TC003 - pydantic reads it when the class is made.
@@ -113,7 +114,7 @@ class ExportSettings(Section):
     records: str | None = Field(
         None, min_length=1, description="path of the records in JSON; `*` is each member"
     )
-    encoding: str = Field("utf-8", description="text encoding, an ASCII superset")
+    encoding: str = Field("utf-8", description="text encoding; a byte order mark wins")
     delimiter: str = Field(",", min_length=1, max_length=1)
     quoting: Quoting = Quoting.RFC4180
     multiline: Multiline = Multiline.GUARDED
@@ -168,11 +169,14 @@ class ExportSettings(Section):
     @classmethod
     def _an_ascii_superset(cls, value: str) -> str:
         try:
+            wide = codecs.lookup(value).name.startswith(("utf-16", "utf-32"))
             plain = "".join(map(chr, range(128))).encode(value) == bytes(range(128))
         except (LookupError, UnicodeError):
-            plain = False
-        if not plain:
-            raise ValueError("is unknown or not a superset of ASCII (utf-8, latin-1, cp874, ...)")
+            wide = plain = False
+        if not (plain or wide):
+            raise ValueError(
+                "is unknown, or neither UTF-16 nor a superset of ASCII (utf-8, latin-1, cp874, ...)"
+            )
         return value
 
 

@@ -121,11 +121,12 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(kept)).casefold()
 
 
-def _squashed(name: str) -> str:
+def squashed(name: str) -> str:
+    """Give what counts of a name: no case, accents, blanks nor signs."""
     return "".join(_SPLIT.findall(_folded(name)))
 
 
-_FOLDED_PARTS: Final = re.compile("|".join((_folded(_PARTS), *map(_squashed, _NAMES))))
+_FOLDED_PARTS: Final = re.compile("|".join((_folded(_PARTS), *map(squashed, _NAMES))))
 
 
 @lru_cache(maxsize=4096)
@@ -136,9 +137,9 @@ def suspicion(name: str, own: tuple[str, ...] = ()) -> Suspicion:
         name: As it stands in the export.
         own: Names that the settings add, or take off where a `-` stands before them.
     """
-    if any(entry[:1] == "-" and _squashed(entry[1:]) == _squashed(name) for entry in own):
+    if any(entry[:1] == "-" and squashed(entry[1:]) == squashed(name) for entry in own):
         return Suspicion.NONE
-    if any(_squashed(entry) == _squashed(name) for entry in own if entry[:1] != "-"):
+    if any(squashed(entry) == squashed(name) for entry in own if entry[:1] != "-"):
         return Suspicion.CERTAIN
     words = _SPLIT.findall(_folded(_CAMEL.sub(" ", name)))
     squashed = "".join(words)

@@ -69,7 +69,8 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
 
     Args:
         blocks: The plain bytes, cut anywhere.
-        encoding: What the export is in, unless it begins with a byte order mark.
+        encoding: What the export is in, unless it begins with a byte order mark: a superset of
+            ASCII, or UTF-16 or UTF-32.
         line_bytes_max: Bytes that a line may have, without its line feed.
     """
     gathered = _gathered(blocks)
@@ -82,6 +83,12 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
                 gathered = _transcoded(gathered, wide)
             head = next(gathered, b"")
             break
+    else:
+        wide_name = _without_mark(encoding)
+        if wide_name is not None:
+            gathered = _transcoded(_chained(head, gathered), wide_name)
+            encoding = "utf-8"
+            head = next(gathered, b"")
     first_end = _FIRST_LINE_END.search(head)
     gathered = _chained(head, gathered)
     if first_end is not None and first_end[0] == b"\r":
@@ -91,6 +98,14 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
     first_line = head.lstrip().partition(b"\n")[0].rstrip()
     batches = _batches(gathered, line_bytes_max)
     return TextLines(batches, encoding, starts_with, gathered, first_line)
+
+
+def _without_mark(encoding: str) -> str | None:
+    """Give the encoding of a wide text that has no mark: little-endian, as on most machines."""
+    name = codecs.lookup(encoding).name
+    if not name.startswith(("utf-16", "utf-32")):
+        return None
+    return name if name.endswith(("-le", "-be")) else f"{name}-le"
 
 
 def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

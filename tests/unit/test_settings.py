@@ -72,7 +72,7 @@ def test_every_problem_is_reported_at_once(tmp_path):
         ('vault.url="ftp://127.0.0.1"', "vault.url"),
         ('vault.url="https://user:secret@vault.example.com"', "vault.url"),
         ('vault.mode="prod"', "vault.mode"),
-        ('export.encoding="utf-16"', "export.encoding"),
+        ('export.encoding="utf-7"', "export.encoding"),
         ('export.encoding="no-such-code"', "export.encoding"),
         ('export.delimiter=";;"', "export.delimiter"),
         ("export.key={file='a', gpg='b'}", "export.key"),

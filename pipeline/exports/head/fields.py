@@ -1,0 +1,270 @@
+"""Tells which column of an export holds which field of a card, by names and by values.
+
+A name alone may lie and values alone may be chance, so a column is taken only where both agree;
+where several do, or only one of the two speaks, it is a candidate for a person to choose from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pipeline.cards.card_number import check_digit_fits
+from pipeline.cards.countries import country_code
+from pipeline.cards.damage import WORDS_FOR_NOTHING
+from pipeline.cards.field_formats import (
+    LAYOUTS,
+    MONTHS,
+    YEARS,
+    split_expirations,
+    without_fractions,
+)
+from pipeline.cards.optional_fields import is_email
+from pipeline.exports.head.words import PREFIXES, RANKS
+from pipeline.exports.security_codes import squashed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_MOST: Final = 0.8
+_FEW: Final = 3
+_YEARS: Final = range(2015, 2046)
+_SEPARATORS: Final = re.compile(r"[ \t-]")
+_DIGITS: Final = re.compile(r"[0-9]{12,19}")
+_MASK: Final = re.compile(r"[*xX#•.]{2,}")
+_OPTIONAL: Final = (
+    *("email", "phone_number", "street1", "street2", "city", "state", "postal_code", "country"),
+)
+
+
+@dataclass(slots=True)
+class Columns:
+    """What is known of an export's columns.
+
+    Attributes:
+        sure: Canonical name to source column, or columns, for which names and values agree.
+        layouts: The layouts of an `expiration` column that every value fits.
+        unsure: Canonical name to candidates, the likeliest first.
+    """
+
+    sure: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+    layouts: tuple[str, ...] = ()
+    unsure: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def recognised(table: Mapping[str, Sequence[str]], *, named: bool = True) -> Columns:
+    """Tell the columns of a table's first rows apart.
+
+    Args:
+        table: Source column to its texts, a text a row, blanks stripped.
+        named: Whether the names were given by whoever made the export, or are positions.
+    """
+    found = Columns()
+    table = {name: [_filled(text) for text in texts] for name, texts in table.items()}
+    _find_number(table, found)
+    cards = _card_rows(table, found)
+    _find_expiration(table, cards, found, named=named)
+    _find_name(table, cards, found)
+    _find_ids(table, cards, found)
+    for name in _OPTIONAL:
+        _find_optional(name, table, found)
+    return found
+
+
+def _filled(text: str) -> str:
+    return "" if text in WORDS_FOR_NOTHING else text
+
+
+def _keys(name: str) -> list[str]:
+    """Give what a name may be looked up as: whole, its last part, and without what stands before."""
+    last = re.split(r"[.\[/:]", name.strip("]").lstrip("."))[-1]
+    keys = [squashed(name), squashed(last)]
+    for key in keys[:]:
+        keys += [key.removeprefix(prefix) for prefix in PREFIXES if key.startswith(prefix)]
+    return [key for key in dict.fromkeys(keys) if key]
+
+
+def _rank(name: str, kind: str) -> int | None:
+    """Say how surely a name means a kind of field: 0 is the surest, None not at all."""
+    ranks = RANKS[kind]
+    found = [ranks[key] + 100 * place for place, key in enumerate(_keys(name)) if key in ranks]
+    return min(found, default=None)
+
+
+def _share(texts: Sequence[str], is_one: Callable[[str], object]) -> float:
+    filled = [text for text in texts if text]
+    return sum(map(bool, map(is_one, filled))) / len(filled) if filled else 0.0
+
+
+def _ranked(table: Mapping[str, Sequence[str]], kind: str, *taken: str) -> list[str]:
+    """Give the columns whose names mean a kind of field, the surest first."""
+    ranks = {name: _rank(name, kind) for name in table if name not in taken}
+    known = {name: rank for name, rank in ranks.items() if rank is not None}
+    return sorted(known, key=lambda name: known[name])
+
+
+def _settle(found: Columns, kind: str, named: Sequence[str], fitting: Sequence[str]) -> None:
+    """Take the surest name whose values fit; columns that only fit, or are only named, are unsure."""
+    if named:
+        found.sure[kind] = named[0]
+    elif fitting:
+        found.unsure[kind] = tuple(fitting[:_FEW])
+
+
+def _find_number(table: Mapping[str, Sequence[str]], found: Columns) -> None:
+    fitting = [name for name, texts in table.items() if _share(texts, _is_card_number) >= _MOST]
+    named = [name for name in _ranked(table, "number") if name in fitting]
+    if len(fitting) == 1:
+        found.sure["number"] = fitting[0]
+    elif len(named) == 1 or (named and _rank(named[0], "number") != _rank(named[1], "number")):
+        found.sure["number"] = named[0]
+    elif fitting:
+        found.unsure["number"] = tuple(fitting[:_FEW])
+    else:
+        masked = [name for name, texts in table.items() if _share(texts, _MASK.search) >= _MOST]
+        found.unsure["number"] = tuple(
+            [name for name in _ranked(table, "number") if name not in masked][:_FEW]
+        )
+
+
+def _is_card_number(text: str) -> bool:
+    digits = _SEPARATORS.sub("", without_fractions([text])[0])
+    return _DIGITS.fullmatch(digits) is not None and check_digit_fits(digits)
+
+
+def _card_rows(table: Mapping[str, Sequence[str]], found: Columns) -> list[int]:
+    """Give the places of the rows that hold a card; customers without one tell nothing of cards."""
+    source = found.sure.get("number")
+    rows = max(map(len, table.values()), default=0)
+    if not isinstance(source, str):
+        return list(range(rows))
+    return [place for place, text in enumerate(table[source]) if text]
+
+
+def _of_cards(texts: Sequence[str], cards: Sequence[int]) -> list[str]:
+    return [texts[place] for place in cards]
+
+
+def _find_expiration(
+    table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns, *, named: bool
+) -> None:
+    values = {name: without_fractions(_of_cards(texts, cards)) for name, texts in table.items()}
+    months = [name for name in values if _share(values[name], MONTHS.__contains__) >= _MOST]
+    years = [name for name in values if _share(values[name], _is_year) >= _MOST]
+    month = [name for name in _ranked(table, "expiration_month") if name in months]
+    year = [name for name in _ranked(table, "expiration_year") if name in years]
+    whole = {name: _layouts(values[name]) for name in _ranked(table, "expiration")}
+    whole = {name: layouts for name, layouts in whole.items() if layouts}
+    if month and year:
+        found.sure |= {"expiration_month": month[0], "expiration_year": year[0]}
+    elif whole:
+        name, layouts = next(iter(whole.items()))
+        found.sure["expiration"] = name
+        found.layouts = layouts
+    else:
+        fitting = {name: _layouts(values[name]) for name in values}
+        together = [name for name, layouts in fitting.items() if layouts]
+        if months and years and not (named and together):
+            found.unsure["expiration_month"] = tuple(months[:_FEW])
+            found.unsure["expiration_year"] = tuple(n for n in years if n not in months[:1])[:_FEW]
+        else:
+            found.unsure["expiration"] = tuple(together[:_FEW])
+            found.layouts = fitting[together[0]] if together else ()
+
+
+def _is_year(text: str) -> bool:
+    return YEARS.get(text, 0) in _YEARS
+
+
+def _layouts(texts: Sequence[str]) -> tuple[str, ...]:
+    """Give the layouts in which nearly every text is an expiration that a card may have."""
+    filled = [text for text in texts if text]
+    found = []
+    for layout in LAYOUTS:
+        _, years = split_expirations(filled, [layout])
+        if filled and sum(map(_is_year, years)) >= _MOST * len(filled):
+            found.append(layout)
+    return tuple(found)
+
+
+def _find_name(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
+    def is_filled(name: str) -> bool:
+        return _share(_of_cards(table[name], cards), _is_name) >= _MOST
+
+    first = [name for name in _ranked(table, "first_name") if is_filled(name)]
+    last = [
+        name for name in _ranked(table, "last_name") if is_filled(name) and name not in first[:1]
+    ]
+    whole = [name for name in _ranked(table, "name") if is_filled(name)]
+    in_parts = bool(first and last)
+    if in_parts:
+        whole = [name for name in whole if name not in {first[0], last[0]}]
+    if whole:
+        found.sure["name"] = whole[0]
+    elif in_parts:
+        found.sure["name"] = (first[0], last[0])
+    else:
+        taken = set(found.sure.values())
+        found.unsure["name"] = tuple(
+            [name for name in table if name not in taken and is_filled(name)][:_FEW]
+        )
+
+
+def _is_name(text: str) -> bool:
+    return any(map(str.isalpha, text)) and not any(map(str.isdigit, text)) and "@" not in text
+
+
+def _find_ids(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
+    taken = {name for source in found.sure.values() for name in _parts(source)}
+    free = {name: texts for name, texts in table.items() if name not in taken}
+
+    def is_unique(name: str) -> bool:
+        texts = _of_cards(free[name], cards)
+        return all(texts) and len(set(texts)) == len(texts)
+
+    customers = [name for name in _ranked(free, "customer") if any(free[name])]
+    own = [name for name in _ranked(free, "card_id") if is_unique(name)]
+    around = [name for name in _ranked(free, "row_id") if name.startswith("..")]
+    rows = [name for name in _ranked(free, "row_id") if is_unique(name)]
+    rows = [name for name in rows if name not in {*customers, *around}]
+    if own or rows:
+        found.sure["legacy_id"] = (own or rows)[0]
+    elif customers and is_unique(customers[0]):
+        found.sure["legacy_id"] = customers[0]
+    else:
+        asked = {name for names in found.unsure.values() for name in names}
+        unique = [name for name in free if is_unique(name) and name not in asked]
+        found.unsure["legacy_id"] = tuple(unique[:_FEW])
+    plain = [name for name in _ranked(free, "row_id") if name != found.sure.get("legacy_id")]
+    if customers:
+        found.sure["customer"] = customers[0]
+    elif around or (plain and own):
+        # An `id` around a card, or beside a card's own id, is its customer's.
+        found.sure["customer"] = (around or plain)[0]
+    for kind in ("customer_id", "is_default"):
+        named = [name for name in _ranked(free, kind) if any(free[name])]
+        if named:
+            found.sure[kind] = named[0]
+
+
+def _parts(source: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source
+
+
+_FITS: Final[dict[str, Callable[[str], object]]] = {
+    "email": is_email,
+    "country": country_code,
+    "phone_number": lambda text: sum(map(str.isdigit, text)) >= 6,  # noqa: PLR2004 - a short one.
+    "city": lambda text: any(map(str.isalpha, text)),
+    "state": lambda text: not text.isdigit(),
+}
+
+
+def _find_optional(kind: str, table: Mapping[str, Sequence[str]], found: Columns) -> None:
+    taken = {name for source in found.sure.values() for name in _parts(source)}
+    fits = _FITS.get(kind, bool)
+    named = [name for name in _ranked(table, kind) if name not in taken]
+    good = [name for name in named if _share(table[name], fits) >= _MOST]
+    if good:
+        found.sure[kind] = good[0]
