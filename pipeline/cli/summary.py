@@ -78,6 +78,11 @@ def _show_attach_plan(
         f"in about {duration(max(tokens_s, attach.seconds))} "
         f"at {rate_per_s:g} tokens and {attach.rate_per_s:g} API requests a second",
     )
+    if attach.deletes:
+        terminal.say(
+            f"then up to {attach.deletes:,} replaced cards are DELETED from their customers "
+            '(attach.on_changed = "delete")'
+        )
     if attach.has_webhook:
         terminal.say(f"the account names a webhook: expect about {needs.requests:,} calls of it")
 

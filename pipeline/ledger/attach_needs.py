@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, case, false, func, or_, select, true
 
 from pipeline.ledger.asking import Asking
-from pipeline.ledger.records import NOT_ATTACHED_YET, row_id
-from pipeline.ledger.schema import attachments, customers, rows
+from pipeline.ledger.records import (
+    NOT_ATTACHED_YET,
+    AttachClaim,
+    AttachState,
+    AttemptStep,
+    CustomerState,
+    row_id,
+)
+from pipeline.ledger.schema import attachments, attempts, customers, rows, tokens
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
 
 _IS_UNATTACHED = and_(
     attachments.c.state.in_(NOT_ATTACHED_YET),
@@ -47,6 +54,22 @@ class AttachNeeds(NamedTuple):
         return self.cards + self.customers_given + self.defaults_to_move
 
 
+class Replaced(NamedTuple):
+    """A card that is still on its customer, and the newer card of its legacy id, which is, too."""
+
+    row_id: int
+    card_id: str
+    is_default: bool
+    newer: AttachClaim
+
+
+_CLAIM: Final = (
+    *(rows.c.id, rows.c.customer, rows.c.is_default, tokens.c.token_id, tokens.c.card_id),
+    *(tokens.c.created_s, rows.c.last_digits, rows.c.expiration_month, rows.c.expiration_year),
+    *(attachments.c.state, attachments.c.attempts, attachments.c.unknowns),
+)
+
+
 class AttachQuestions(Asking):
     """Questions about cards that are on no customer yet."""
 
@@ -58,6 +81,77 @@ class AttachQuestions(Asking):
             .join(rows, rows.c.id == attachments.c.row_id)
             .where(_IS_UNATTACHED, of_exports(export_ids))
         )
+
+    def defaults_to_move(self, *, on_given: bool) -> list[AttachClaim]:
+        """Give attached cards that are flagged and are not their customers' defaults yet.
+
+        Of a customer with several flagged cards none is given once one of them is the default.
+
+        Args:
+            on_given: Whether those of customers that we did not make are among them.
+        """
+        given = select(customers.c.id).where(customers.c.state == CustomerState.GIVEN)
+        flagged, on = rows.alias("flagged"), attachments.alias("on_it")
+        settled = (
+            select(on.c.row_id)
+            .join(flagged, flagged.c.id == on.c.row_id)
+            .where(
+                on.c.customer == attachments.c.customer,
+                on.c.is_default == 1,
+                flagged.c.is_default == 1,
+                flagged.c.superseded_by.is_(None),
+            )
+        )
+        found = self._all(
+            _attached(*_CLAIM).where(
+                rows.c.superseded_by.is_(None),
+                rows.c.is_default == 1,
+                attachments.c.is_default == 0,
+                ~settled.exists(),
+                true() if on_given else attachments.c.customer.not_in(given),
+            )
+        )
+        return [AttachClaim._make(row) for row in found]
+
+    def replaced_cards(self) -> list[Replaced]:
+        """Give the cards that a newer one has replaced on the same customer, and that are there."""
+        old, on = rows.alias("old"), attachments.alias("old_attachment")
+        found = self._all(
+            _attached(old.c.id, on.c.card_id, on.c.is_default, *_CLAIM)
+            .join(old, old.c.superseded_by == rows.c.id)
+            .join(on, on.c.row_id == old.c.id)
+            .where(
+                on.c.state == AttachState.ATTACHED,
+                on.c.deleted_ms.is_(None),
+                on.c.customer == attachments.c.customer,
+                on.c.card_id != attachments.c.card_id,
+            )
+            .order_by(old.c.id)
+        )
+        return [Replaced(r[0], r[1], bool(r[2]), AttachClaim._make(r[3:])) for r in found]
+
+    def cards_to_replace(self, export_ids: Collection[int]) -> int:
+        """Count the attached cards that waiting rows of these exports, or settled ones, replace."""
+        old, on = rows.alias("old"), attachments.alias("old_attachment")
+        waiting = self._number(
+            select(func.count())
+            .select_from(rows)
+            .join(old, old.c.id == rows.c.supersedes)
+            .join(on, on.c.row_id == old.c.id)
+            .where(
+                of_exports(export_ids),
+                rows.c.state.in_(OPEN_STATES),
+                on.c.state == AttachState.ATTACHED,
+                on.c.deleted_ms.is_(None),
+                on.c.customer == rows.c.customer,
+            )
+        )
+        return waiting + len(self.replaced_cards())
+
+    def attempts_at(self, row: int, step: AttemptStep) -> int:
+        """Count the requests of one kind that were ever made about a row's card."""
+        here = (attempts.c.row_id == row, attempts.c.step == step)
+        return self._number(select(func.count()).select_from(attempts).where(*here))
 
     def cards_to_attach(self, export_ids: Collection[int] | None = None) -> AttachNeeds:
         """Give what putting the waiting cards of these exports on customers needs."""
@@ -91,6 +185,20 @@ class AttachQuestions(Asking):
         )[0]
         total, cards, known, given, moved = (int(number or 0) for number in found)
         return AttachNeeds(cards, known, given, total - known - given, moved)
+
+
+def _attached(*columns: Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .select_from(rows)
+        .join(attachments, attachments.c.row_id == rows.c.id)
+        .join(tokens, tokens.c.row_id == rows.c.id)
+        .where(
+            attachments.c.state == AttachState.ATTACHED,
+            attachments.c.deleted_ms.is_(None),
+            rows.c.state == RowState.TOKENIZED,
+        )
+    )
 
 
 def of_exports(export_ids: Collection[int] | None) -> ColumnElement[bool]:

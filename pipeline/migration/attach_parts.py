@@ -49,6 +49,7 @@ class AttachParts(NamedTuple):
     flow_control: FlowControl
     owners: Owners
     step: AttachStep
+    attacher: Attacher
 
 
 def attach_parts(
@@ -105,7 +106,7 @@ def attach_parts(
         clock=given.clock,
         flow=flow,
     )
-    return AttachParts(line, flow_control, owners, step)
+    return AttachParts(line, flow_control, owners, step, attacher)
 
 
 def _mark(ledger: Ledger) -> Callable[[CustomerRecord], str]:

@@ -26,6 +26,7 @@ from pipeline.migration.attach_transitions import (
     Verdict,
     after_request,
 )
+from pipeline.migration.card_deletions import CardDeletions
 from pipeline.migration.card_looks import CardLooks
 from pipeline.migration.customer_reader import CustomerReader, found
 from pipeline.migration.default_cards import STOPPED, AttachPolicy, DefaultCards
@@ -93,6 +94,9 @@ class Attacher:
         self._defaults = DefaultCards(vault, commit, self._recording, flow_control, clock, policy)
         self._reader = CustomerReader(vault, flow_control, clock, policy.attempts_max, policy.mark)
         self._looks = CardLooks(vault, self._reader, flow_control, clock)
+        self._deletions = CardDeletions(
+            vault, commit, flow_control, self._reader, clock, policy.attempts_max
+        )
         self._strange = 0
         self._any_attached = False
         self._in_doubt = dict(in_doubt or {})
@@ -158,6 +162,18 @@ class Attacher:
                 return await self._ended(card, verdict)
             if not await backoff.wait(answer.outcome):
                 return AttachEnd.LEFT
+
+    async def move_default(self, card: AttachingCard, asked: int) -> None:
+        """Make an attached card its customer's default; `asked` says how often that was tried."""
+        await self._defaults.move(card, asked)
+
+    async def delete(self, row: int, card_id: str, customer: CustomerRecord, asked: int) -> bool:
+        """Delete a card that a newer one has replaced; say whether it is gone.
+
+        Raises:
+            CardferryError: The vault refuses everybody.
+        """
+        return await self._deletions.delete(row, card_id, customer, asked)
 
     def settle(self, refusal: RowRefusal) -> None:
         """Settle a row whose customer takes no card, before it has a token."""

@@ -67,8 +67,12 @@ class DefaultCards:
         self._clock = clock
         self._policy = policy
 
-    async def move(self, card: AttachingCard) -> None:
+    async def move(self, card: AttachingCard, asked: int = 0) -> None:
         """Make an attached card its customer's default, unless that is not ours to change.
+
+        Args:
+            card: The card.
+            asked: How often that was asked for before.
 
         Raises:
             CardferryError: The vault refuses everybody.
@@ -76,7 +80,7 @@ class DefaultCards:
         if card.is_on_given and not self._policy.default_on_given:
             return
         backoff = self._flow_control.backoff()
-        for number in range(1, self._policy.attempts_max + 1):
+        for number in range(asked + 1, asked + self._policy.attempts_max + 1):
             outcome = await self._ask(card, number)
             if outcome is None or card.is_default or not await backoff.wait(outcome):
                 return

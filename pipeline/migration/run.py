@@ -110,7 +110,7 @@ class Run:
         try:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
-                if work and self._may_send(ledger, work):
+                if (work or self._is_left(ledger)) and self._may_send(ledger, work):
                     started = self._tools.clock.monotonic()
                     self._sending(ledger).send(work)
         except LocalStorageFailed as failed:
@@ -211,6 +211,14 @@ class Run:
         for export in work:
             Planning(ledger).note_key_use(export.known)
         return True
+
+    def _is_left(self, ledger: Ledger) -> bool:
+        """Tell whether an earlier run left a default to move, or a replaced card to delete."""
+        if self._attach is None:
+            return False
+        with ledger.look() as look:
+            moves = look.defaults_to_move(on_given=self._attach.default_on_given)
+            return bool(moves or (self._attach.on_changed == "delete" and look.replaced_cards()))
 
     def _plan_to_show(self) -> Plan:
         """Give what this run is about to do."""

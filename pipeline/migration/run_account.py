@@ -45,11 +45,13 @@ class AttachPlan:
         needs: Cards, customers and requests.
         rate_per_s: The ceiling of requests a second to the API host.
         has_webhook: Whether the account calls somebody for each of them.
+        deletes: Cards that are deleted, as newer ones replace them.
     """
 
     needs: AttachNeeds
     rate_per_s: float
     has_webhook: bool = False
+    deletes: int = 0
 
     @property
     def seconds(self) -> float:
@@ -201,8 +203,9 @@ class RunAccount:
             return None
         with self._ledger.look() as look:
             needs = look.cards_to_attach(self._given)
+            deletes = look.cards_to_replace(self._given) if attach.on_changed == "delete" else 0
         has_webhook = account is not None and account.webhook_url is not None
-        return AttachPlan(needs, attach.rate_per_s, has_webhook)
+        return AttachPlan(needs, attach.rate_per_s, has_webhook, deletes)
 
     def _unattached(self, look: Snapshot) -> int:
         return look.unattached(self._given) if self._is_attaching else 0

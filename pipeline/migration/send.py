@@ -19,6 +19,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.migration import parts, vault_parts
 from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
+from pipeline.migration.replaced_cards import ReplacedCards
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.troubles import mixed_up
@@ -172,6 +173,15 @@ class Sending:
                             lambda: self._cards(work, vault, claiming),
                             reader_thread,
                         )
+                        if attaching is not None and self.attach is not None:
+                            await ReplacedCards(
+                                self.ledger,
+                                ledger_thread,
+                                attaching.attacher,
+                                self.clock,
+                                self.attach,
+                            ).finish()
+                            await commit.drain()
                     finally:
                         # In the ledger's thread: a signal that comes now writes there, too.
                         ledger_thread.submit(run_events.close).result()

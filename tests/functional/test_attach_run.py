@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import __version__
@@ -167,3 +168,69 @@ def test_exports_that_share_a_customer_share_it_at_the_vault(tmp_path):
         assert (len(work.mapped()), len(owners)) == (8, 3)
         assert verify(work.out, SystemClock(), __version__, Trusted()).differences == []
         assert work.report()["attach"]["attached"] == 8
+
+
+@pytest.mark.parametrize("on_changed", ["keep", "delete"])
+def test_a_changed_card_is_attached_before_the_old_one_goes(tmp_path, on_changed):
+    """Kept and listed by default; deleted on request, once the new one is there and the default."""
+    with attaching(tmp_path, f"attach.on_changed={on_changed}") as work:
+        work.export(cards("ann", "ann"))
+        work.run()
+        before = {row["legacy_id"]: row for row in work.mapping()}
+        work.export(cards("ann", year=2032))
+        plans = []
+        ending = work.run(asked=plans)
+        after = {row["legacy_id"]: row for row in work.mapping()}
+        shown = work.customer(after["id-1"]["customer_id"])
+        there = {card["id"] for card in shown["cards"]["data"]}
+        old, new = before["id-1"]["card_id"], after["id-1"]["card_id"]
+        listed = pq.read_table(work.out / "superseded.parquet").to_pylist()
+        deleted = on_changed == "delete"
+
+        assert (ending.exit_code, plans[0].attach.deletes) == (0, int(deleted))
+        assert there == {before["id-2"]["card_id"], new} | (set() if deleted else {old})
+        assert shown["default_card"] == (new if deleted else old)
+        assert [(row["card_id"], row["kept"]) for row in listed] == [(old, not deleted)]
+        assert ("card_deleted" in (work.out / "trail.jsonl").read_text()) == deleted
+        assert work.report()["attach"]["superseded"] == 1
+        assert verify(work.out, SystemClock(), __version__, Trusted()).differences == []
+
+
+def test_a_given_customers_default_stays_and_with_it_the_card_that_is_it(tmp_path):
+    """Nothing but cards is written to a customer that we did not make."""
+    with attaching(tmp_path, "attach.on_changed=delete") as work:
+        given = work.sandbox.request("POST", "/customers", json={}).json()["id"]
+        work.export(cards(("gil", given, "")))
+        work.run()
+        work.export(cards(("gil", given, ""), year=2032))
+        work.run()
+        old = work.at_the_vault() - work.mapped()
+
+        assert {card["id"] for card in work.customer(given)["cards"]["data"]} >= {
+            card for _, card in old
+        }
+        assert work.customer(given)["default_card"] in {card for _, card in old}
+
+
+def test_a_default_or_a_deletion_that_a_kill_prevented_comes_with_the_next_run(tmp_path):
+    """Whichever commit was the last: in the end the flagged card is the default, the old one gone."""
+    for batches in range(3, 10):
+        folder = tmp_path / f"{batches}"
+        folder.mkdir()
+        flow = ("flow.in_flight_max=1", "attach.on_changed=delete")
+        with attaching(folder, *flow) as work:
+            work.export(cards("ann", ("ann", "", "yes")))
+            work.run()
+            work.export(cards("ann", ("ann", "", "yes"), year=2032))
+            with killed_after(batches), suppress(LocalStorageFailed):
+                work.run()
+            ending = work.run()
+            mapping = {row["legacy_id"]: row for row in work.mapping()}
+            shown = work.customer(mapping["id-1"]["customer_id"])
+
+            assert (ending.exit_code, ending.trouble) == (0, None)
+            assert {card["id"] for card in shown["cards"]["data"]} == {
+                row["card_id"] for row in mapping.values()
+            }
+            assert shown["default_card"] == mapping["id-2"]["card_id"]
+            assert mapping["id-2"]["is_default"]
