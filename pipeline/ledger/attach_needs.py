@@ -148,6 +148,27 @@ class AttachQuestions(Asking):
         )
         return waiting + len(self.replaced_cards())
 
+    def same_card_on(self, row: int, customer: int, fingerprint: str) -> str | None:
+        """Give the card on a customer that is the card of a row: its number and its expiration."""
+        ours = rows.alias("ours")
+        found = self._first(
+            _attached(attachments.c.card_id)
+            .join(ours, ours.c.id == row)
+            .where(
+                attachments.c.customer == customer,
+                tokens.c.fingerprint == fingerprint,
+                rows.c.expiration_month == ours.c.expiration_month,
+                rows.c.expiration_year == ours.c.expiration_year,
+            )
+            .limit(1)
+        )
+        return None if found is None else str(found[0])
+
+    def fingerprint_of(self, row: int) -> str | None:
+        """Give the vault's fingerprint of a row's card, by its token."""
+        found = self._first(select(tokens.c.fingerprint).where(tokens.c.row_id == row))
+        return None if found is None else found[0]
+
     def attempts_at(self, row: int, step: AttemptStep) -> int:
         """Count the requests of one kind that were ever made about a row's card."""
         here = (attempts.c.row_id == row, attempts.c.step == step)

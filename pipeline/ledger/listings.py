@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _MAPPED: Final[dict[str, ColumnElement[Any]]] = {
     "legacy_id": rows.c.legacy_id,
     "token_id": tokens.c.token_id,
-    "card_id": tokens.c.card_id,
+    "card_id": func.coalesce(attachments.c.card_id, tokens.c.card_id),
     "customer_id": customers.c.customer_id,
     "brand": tokens.c.brand,
     "last_digits": rows.c.last_digits,

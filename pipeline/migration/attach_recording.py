@@ -35,6 +35,11 @@ class AttachRecording:
         if after:
             self._commit.settle(*after, self._settlement(card, _NOT_YET, _BEGUN))
 
+    def reuse(self, card: AttachingCard, known: str) -> None:
+        """Queue that the customer has the card already, under another id."""
+        reused = self._settlement(card, _NOT_YET, Verdict(AttachState.REUSED, Then.END))
+        self._commit.settle(reused._replace(card_id=known, evidence="the customer has it already"))
+
     def end(self, card: AttachingCard, state: AttachState, code: str) -> None:
         """Queue that a card comes on no customer, for a reason that is not its own."""
         evidence = Outcome(OutcomeKind.NOT_SENT, "its customer takes no card")

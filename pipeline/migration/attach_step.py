@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.migration.attacher import Attacher
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.migration.customer_owners import Owners
+    from pipeline.migration.same_cards import SameCards
     from pipeline.migration.transitions import ToAttach, WaitingCard
     from pipeline.model import Token
     from pipeline.vault.flow.flow_control import FlowControl
@@ -69,6 +70,8 @@ class AttachStep:
         self._proved = asyncio.Event()
         self._probing = asyncio.Lock()
         self._homeless = 0
+        self.same_cards: SameCards | None = None
+        """Finds cards that need not be put on a customer twice; None puts them there all the same."""
         self.retired = 0
         """Rows that were planned again, as their tokens had perished."""
 
@@ -130,10 +133,21 @@ class AttachStep:
             )
         card = card_of(claim, to.owner.record, self._clock.monotonic())
         card.made_here, card.fields = token is not None, to.fields
+        if self.same_cards is not None and not card.unknowns:
+            # The token's outcome must not wait for a look.
+            self._attacher.recording.begin(card, after)
+            after = ()
+            known = await self.same_cards.find(card, token and token.fingerprint)
+            if known is not None:
+                self._attacher.recording.reuse(card, known)
+                self._flow.attached += 1
+                return
         try:
             end = await self._attacher.attach(card, after)
         finally:
             self._owners.changed(to.owner, card.customer)
+        if self.same_cards is not None and card.is_attached:
+            self.same_cards.attached(card)
         self._count(card, end)
         if end is AttachEnd.SETTLED and card.is_attached and not self._proved.is_set():
             await self._prove(card)
@@ -162,7 +176,7 @@ class AttachStep:
         code = record.code or Code.CUSTOMER_UNKNOWN
         self._flow.codes[code] += 1
         if to.claim.token_id is not None:
-            self._attacher.refuse(card_of(to.claim, record, 0.0), attach_state, code)
+            self._attacher.recording.end(card_of(to.claim, record, 0.0), attach_state, code)
             self._flow.attach_failed += attach_state is AttachState.FAILED
             self._flow.attach_held += attach_state is AttachState.HELD
             return

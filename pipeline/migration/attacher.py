@@ -90,11 +90,12 @@ class Attacher:
         self._flow_control = flow_control
         self._policy = policy
         self._clock = clock
-        self._recording = AttachRecording(commit)
-        self._defaults = DefaultCards(vault, commit, self._recording, flow_control, clock, policy)
+        self.recording = AttachRecording(commit)
+        """Queues what becomes of cards that no request is made for."""
+        self.defaults = DefaultCards(vault, commit, self.recording, flow_control, clock, policy)
         self._reader = CustomerReader(vault, flow_control, clock, policy.attempts_max, policy.mark)
         self._looks = CardLooks(vault, self._reader, flow_control, clock)
-        self._deletions = CardDeletions(
+        self.deletions = CardDeletions(
             vault, commit, flow_control, self._reader, clock, policy.attempts_max
         )
         self._strange = 0
@@ -138,7 +139,7 @@ class Attacher:
             CardferryError: The run has to stop; everything that was answered is queued.
         """
         if card.makes_customer and not self.may_make(card.customer.id, card.row_id):
-            self._recording.begin(card, after)
+            self.recording.begin(card, after)
             return AttachEnd.LEFT
         end = await self._attach(card, after)
         if card.makes_customer and card.unknowns and end is AttachEnd.LEFT:
@@ -163,18 +164,6 @@ class Attacher:
             if not await backoff.wait(answer.outcome):
                 return AttachEnd.LEFT
 
-    async def move_default(self, card: AttachingCard, asked: int) -> None:
-        """Make an attached card its customer's default; `asked` says how often that was tried."""
-        await self._defaults.move(card, asked)
-
-    async def delete(self, row: int, card_id: str, customer: CustomerRecord, asked: int) -> bool:
-        """Delete a card that a newer one has replaced; say whether it is gone.
-
-        Raises:
-            CardferryError: The vault refuses everybody.
-        """
-        return await self._deletions.delete(row, card_id, customer, asked)
-
     def settle(self, refusal: RowRefusal) -> None:
         """Settle a row whose customer takes no card, before it has a token."""
         self._commit.settle(refusal)
@@ -182,10 +171,6 @@ class Attacher:
     async def account(self) -> CustomerAnswer:
         """Ask the API host something harmless, once."""
         return await self._vault.account()
-
-    def refuse(self, card: AttachingCard, state: AttachState, code: str) -> None:
-        """Settle a card whose customer takes none."""
-        self._recording.end(card, state, code)
 
     async def read_back(self, card: AttachingCard) -> CustomerCard | None:
         """Give a card as the vault shows it on its customer; None when it told us nothing.
@@ -208,7 +193,7 @@ class Attacher:
         turn = self._flow_control.turn_at_once()
         if turn is None:
             # The token must not wait for the API host to be durable.
-            self._recording.begin(card, after)
+            self.recording.begin(card, after)
             after = ()
             turn = await self._flow_control.reserve_turn()
         if turn is None:
@@ -261,7 +246,7 @@ class Attacher:
             card.is_default = shown.default_card == card.card_id
             state = CustomerState.MADE if card.makes_customer else card.customer.state
             seen = found(card.customer.id, state, shown)
-        self._recording.settle(card, intent, answer.outcome, verdict, took_s=took_s, seen=seen)
+        self.recording.settle(card, intent, answer.outcome, verdict, took_s=took_s, seen=seen)
         return verdict
 
     async def _look_into(
@@ -270,7 +255,7 @@ class Attacher:
         """Find out what the answer left open, and settle that without a request of its own."""
         verdict, seen = await self._looks.look_into(card, answer.finding, verdict)
         if verdict.state is AttachState.ATTACHED or verdict.code is not None:
-            self._recording.settle(card, None, answer.outcome, verdict, seen=seen)
+            self.recording.settle(card, None, answer.outcome, verdict, seen=seen)
         return verdict
 
     def _stop_where_told(
@@ -296,7 +281,7 @@ class Attacher:
     async def _ended(self, card: AttachingCard, verdict: Verdict) -> AttachEnd:
         if verdict.state is AttachState.ATTACHED:
             if card.wants_default and not card.is_default:
-                await self._defaults.move(card)
+                await self.defaults.move(card)
             return AttachEnd.SETTLED
         if verdict.then is Then.NEW_TOKEN:
             reason = Code.ATTACH_TOKEN_GONE

@@ -38,6 +38,7 @@ class AttachingCard:
         made_here: Whether this run made the token; one of an earlier run may have expired.
         fields: What its customer is made with (`email`, `description`, `metadata`).
         verdict: How it stands.
+        fingerprint: The vault's, where the same card may be on the customer already.
     """
 
     row_id: int
@@ -55,6 +56,7 @@ class AttachingCard:
     made_here: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     verdict: Verdict | None = None
+    fingerprint: str | None = None
 
     @property
     def makes_customer(self) -> bool:

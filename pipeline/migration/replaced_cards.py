@@ -74,7 +74,7 @@ class ReplacedCards:
                 # A given customer's default stays, and with it the card that is it.
                 return
         asked = self._asked(pair.row_id, AttemptStep.DELETE_CARD)
-        if await self._attacher.delete(pair.row_id, pair.card_id, newer.customer, asked):
+        if await self._attacher.deletions.delete(pair.row_id, pair.card_id, newer.customer, asked):
             self._thread.submit(self._note, pair, newer).result()
 
     def _note(self, pair: Replaced, newer: AttachingCard) -> None:
@@ -87,7 +87,7 @@ class ReplacedCards:
         )
 
     async def _move(self, card: AttachingCard) -> None:
-        await self._attacher.move_default(card, self._asked(card.row_id, AttemptStep.MOVE_DEFAULT))
+        await self._attacher.defaults.move(card, self._asked(card.row_id, AttemptStep.MOVE_DEFAULT))
 
     def _card(self, claim: AttachClaim) -> AttachingCard:
         def ask() -> CustomerRecord:

@@ -20,6 +20,7 @@ from pipeline.migration import parts, vault_parts
 from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.replaced_cards import ReplacedCards
+from pipeline.migration.same_cards import SameCards
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.troubles import mixed_up
@@ -148,6 +149,8 @@ class Sending:
                 attaching = attach_parts(
                     given, self.attach, commit, limit, stopping, settling.leave
                 )
+                if self.attach.same_card == "reuse":
+                    attaching.step.same_cards = SameCards(self.ledger, ledger_thread)
             claiming = Claiming(
                 self.ledger,
                 settling,

@@ -234,3 +234,25 @@ def test_a_default_or_a_deletion_that_a_kill_prevented_comes_with_the_next_run(t
             }
             assert shown["default_card"] == mapping["id-2"]["card_id"]
             assert mapping["id-2"]["is_default"]
+
+
+@pytest.mark.parametrize("same_card", ["add", "reuse"])
+def test_the_same_card_again_is_added_or_reused(tmp_path, same_card):
+    """By the vault's fingerprint and the expiration; in one run and in a later one."""
+    with attaching(tmp_path, f"attach.same_card={same_card}") as work:
+        row = cards("ann")[0].split(",")
+        again = [",".join([f"id-{n}", *row[1:]]) for n in (1, 2, 3)]
+        other = [",".join(["id-4", "ben", *row[2:]])]
+        work.export([*again[:2], *other])
+        work.run()
+        work.export(again[2:])
+        ending = work.run()
+        ids = {row["legacy_id"]: row["card_id"] for row in work.mapping()}
+        reused = same_card == "reuse"
+
+        assert ending.exit_code == 0
+        assert len(work.at_the_vault()) == (2 if reused else 4)
+        assert work.mapped() == work.at_the_vault()
+        assert (ids["id-1"] == ids["id-2"] == ids["id-3"]) == reused
+        assert work.report()["attach"]["reused"] == (2 if reused else 0)
+        assert verify(work.out, SystemClock(), __version__, Trusted()).differences == []
