@@ -11,15 +11,15 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import LargeBinary, select
+from sqlalchemy import LargeBinary, func, select
 
-from pipeline.ledger.schema import DIGESTED
+from pipeline.ledger.schema import DIGESTED, runs
 from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Select, Table
 
 
 def table_digests(connection: Connection) -> dict[str, dict[str, int | str]]:
@@ -32,8 +32,18 @@ def table_digests(connection: Connection) -> dict[str, dict[str, int | str]]:
     return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
 
 
-def _rows_of(connection: Connection, table: Table) -> Iterable[Sequence[Sequence[Any]]]:
-    blocks = store_of(connection).selected(connection, select(table).order_by(*table.primary_key))
+def digest_of_earlier_runs(connection: Connection) -> str:
+    """Digest the table of runs without the last of them."""
+    last = select(func.max(runs.c.epoch)).scalar_subquery()
+    earlier = select(runs).where(runs.c.epoch < last)
+    return str(_digest(_rows_of(connection, runs, earlier))["sha256"])
+
+
+def _rows_of(
+    connection: Connection, table: Table, asked: Select[Any] | None = None
+) -> Iterable[Sequence[Sequence[Any]]]:
+    statement = (select(table) if asked is None else asked).order_by(*table.primary_key)
+    blocks = store_of(connection).selected(connection, statement)
     binary = {n for n, column in enumerate(table.columns) if isinstance(column.type, LargeBinary)}
     if not binary:
         return blocks

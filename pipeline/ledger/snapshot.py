@@ -59,6 +59,11 @@ class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
         with self._store.trouble():
             return digests.table_digests(self._connection)
 
+    def digest_of_earlier_runs(self) -> str:
+        """Give the digest that the table of runs had before the last run was begun."""
+        with self._store.trouble():
+            return digests.digest_of_earlier_runs(self._connection)
+
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""
         with self._store.trouble():

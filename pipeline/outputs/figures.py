@@ -26,7 +26,7 @@ from pipeline.outputs.timeline import timeline
 from pipeline.outputs.wording import verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pipeline.ledger.records import ExportRecord, RunRecord
     from pipeline.ledger.snapshot import Snapshot
@@ -64,7 +64,11 @@ _EXAMPLE: Final = (
 
 
 def gather(
-    look: Snapshot, version: str, files: Iterable[str], signed_by: str | None
+    look: Snapshot,
+    version: str,
+    files: Iterable[str],
+    signed_by: str | None,
+    published: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Collect the report's figures.
 
@@ -73,26 +77,42 @@ def gather(
         version: Cardferry's version.
         files: The files that are published with this report.
         signed_by: Fingerprint of the key that signs the manifest, or None.
+        published: The figures of an earlier report of the same rows; default: count them.
 
     Returns:
         What `report.json` holds; times are text in UTC, latencies microseconds.
     """
+    account, runs = look.account(), look.runs()
+    of_runs = {
+        "vault": _vault(runs),
+        "runs": [_run(run) for run in runs],
+        "trail": {"head": account.head, "length": account.length},
+        "files": list(files),
+        "signed_by": signed_by,
+    }
+    of_rows = _of_rows(look) if published is None else published
+    return {
+        "version": FIGURES_VERSION,
+        "cardferry": version,
+        **{name: told for name, told in of_rows.items() if name not in of_runs},
+        **of_runs,
+    }
+
+
+def _of_rows(look: Snapshot) -> dict[str, Any]:
+    """Collect what rows came to; no run without new rows changes any of it."""
     states = look.by_state()
     exports = look.exports()
-    account = look.account()
     sums = balance(sum(export.rows for export in exports), states)
     unseen = look.unseen_tokens_max()
     resolved = {state.value: count for state, count in look.resolved().items()}
     attach = attached(look)
     answers = timeline(look)
     return {
-        "version": FIGURES_VERSION,
-        "cardferry": version,
         "verdict": verdict_of(sums, unseen, resolved, attach),
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,
-        "vault": _vault(look.runs()),
         "ids": look.legacy_ids(),
         "resolved": resolved,
         "attach": attach,
@@ -109,10 +129,6 @@ def gather(
         "expiration_years": look.mix("expiration_year"),
         "cards": _whole(cards(look), look),
         "changes": _changes(look),
-        "runs": [_run(run) for run in look.runs()],
-        "trail": {"head": account.head, "length": account.length},
-        "files": list(files),
-        "signed_by": signed_by,
     }
 
 

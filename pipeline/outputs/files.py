@@ -54,6 +54,7 @@ class Outputs:
         self._version = version
         self.account = look.account()
         self._signed_by = signed_by
+        self._published: Mapping[str, Any] | None = None
         carried = orjson.loads(look.recall("carry") or "[]")
         self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
             MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
@@ -65,13 +66,18 @@ class Outputs:
         if next(iter(look.superseded_cards()), ()):
             self.tables_of_rows[SUPERSEDED_NAME] = SUPERSEDED, look.superseded_cards
         sheets = {FAILURES_CSV_NAME: FAILURES_NAME, CUSTOMERS_CSV_NAME: CUSTOMERS_NAME}
-        self.writers: dict[str, Callable[[Sink], object]] = {
+        made_of_rows: dict[str, Callable[[Sink], object]] = {
             **{name: partial(self._write_parquet, name) for name in self.tables_of_rows},
             **{
                 name: partial(self._write_csv, of)
                 for name, of in sheets.items()
                 if of in self.tables_of_rows
             },
+        }
+        self.made_of_rows = frozenset(made_of_rows)
+        """The files that tell of rows and of no run."""
+        self.writers: dict[str, Callable[[Sink], object]] = {
+            **made_of_rows,
             REPORT_NAME: self._write_report,
             REPORT_PAGE_NAME: self._write_report_page,
             TRAIL_NAME: self._write_trail,
@@ -82,12 +88,16 @@ class Outputs:
     def figures(self) -> dict[str, Any]:
         """The report's figures."""
         names = (*self.writers, MANIFEST_NAME, *((SIGNATURE_NAME,) if self._signed_by else ()))
-        return gather(self._look, self._version, names, self._signed_by)
+        return gather(self._look, self._version, names, self._signed_by, self._published)
 
     @cached_property
     def tables(self) -> dict[str, dict[str, int | str]]:
         """Rows and SHA-256 of the ledger's tables."""
         return self._look.table_digests()
+
+    def go_on_from(self, figures: Mapping[str, Any] | None) -> None:
+        """Take what the report tells of rows from figures that were published of the same rows."""
+        self._published = figures
 
     def rows_of(self, name: str) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the rows of a Parquet file as tuples, in blocks."""

@@ -9,25 +9,24 @@ names the ledger knows which files should stand there.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pipeline.disk import write_together
-from pipeline.folder_files import open_in_folder, read_in_folder
+from pipeline.folder_files import read_in_folder
 from pipeline.ledger.publications import PUBLICATION, Publication
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
-from pipeline.outputs.sinks import MeasuredFile, digest_of
+from pipeline.outputs.sinks import MeasuredFile
+from pipeline.outputs.unchanged import find_unchanged, held
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.disk import StagedFiles
     from pipeline.ledger.ledger import Ledger
     from pipeline.outputs.signature import Signer
-
-
-_FOR_OTHERS: Final = 0o077
+    from pipeline.outputs.unchanged import Unchanged
 
 
 def publish(
@@ -52,24 +51,25 @@ def publish(
     with write_together(folder) as staged:
         with ledger.look(sparingly=True) as look:
             latest = look.account().latest
-            kept = signer is None and _is_kept(folder, latest, version)
-            key = latest.signing_key if kept and latest else None
+            is_signed = signer is None and _is_kept(folder, latest, version)
+            key = latest.signing_key if is_signed and latest else None
             outputs = Outputs(look, version, signer.fingerprint if signer else key)
-            written = {}
-            for name, write in outputs.writers.items():
-                file = MeasuredFile(staged.new_file(name))
-                write(file)
-                written[name] = (file.size, file.sha256)
+            unchanged = find_unchanged(look, outputs.tables, folder, version)
+            if unchanged is not None:
+                outputs.go_on_from(unchanged.figures())
+            kept = _kept(outputs, unchanged)
+            made = {n: _made(outputs, n, staged) for n in outputs.writers if n not in kept}
+            written = {name: kept.get(name) or made[name] for name in outputs.writers}
             manifest = outputs.manifest(written)
-        for name, (size, sha256) in written.items():
-            if _stands(folder / name, size, sha256):
+        for name, (_, sha256) in made.items():
+            if held(folder / name, sha256):
                 staged.forget(name)
         signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
             staged.new_file(SIGNATURE_NAME).write(signature)
             signed_as = _sha256(signature), signer.fingerprint
-        elif kept and latest is not None and latest.manifest == _sha256(manifest):
+        elif is_signed and latest is not None and latest.manifest == _sha256(manifest):
             signed_as = latest.signature, latest.signing_key
         _note(
             ledger,
@@ -90,15 +90,19 @@ def publish(
     return outputs.figures
 
 
-def _stands(path: Path, size: int, sha256: str) -> bool:
-    """Tell whether a file of ours holds these very bytes already: it then keeps its inode and date."""
-    try:
-        with open_in_folder(path) as file:
-            facts = os.fstat(file.fileno())
-            private = facts.st_uid == os.geteuid() and not facts.st_mode & _FOR_OTHERS
-            return private and facts.st_size == size and digest_of(file) == (size, sha256)
-    except OSError:
-        return False
+def _kept(outputs: Outputs, unchanged: Unchanged | None) -> dict[str, tuple[int, str]]:
+    """Give size and SHA-256 of the files that need not be made again, by name."""
+    if unchanged is None:
+        return {}
+    found = {name: unchanged.held(name) for name in outputs.made_of_rows}
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def _made(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
+    """Make a file; give its size and SHA-256."""
+    file = MeasuredFile(staged.new_file(name))
+    outputs.writers[name](file)
+    return file.size, file.sha256
 
 
 def _is_kept(folder: Path, latest: Publication | None, version: str) -> bool:

@@ -57,8 +57,74 @@ def test_publishing_twice_gives_the_same_bytes(tmp_path):
     folder = published(tmp_path / "migration")
     before = bytes_of(folder)
     publish_again(folder, key=signer())
+    again = bytes_of(folder)
+    for name in OUTPUT_NAMES:
+        (folder / name).unlink()
+    publish_again(folder, key=signer())
 
-    assert before == bytes_of(folder)
+    assert before == again == bytes_of(folder)
+
+
+def a_night(builder, folder, number):
+    """Run once more, settle nothing and publish."""
+    builder.clock.step(86_400)
+    builder.begin(f"run-{number}")
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION, signer())
+
+
+def test_a_night_without_new_rows_costs_no_look_at_them(tmp_path, monkeypatch):
+    """Neither a file of rows nor a figure is made again, and all of it still verifies."""
+    folder = tmp_path / "migration"
+    builder = settled_builder(folder, 60)
+    publish(builder.ledger, folder, VERSION, signer())
+
+    def refuse(*_):
+        raise AssertionError("rows were looked at")
+
+    with monkeypatch.context() as patched:
+        for name in ("mapped_rows", "failed_rows", "legacy_ids_by_ending", "mix", "by_export"):
+            patched.setattr(f"pipeline.ledger.snapshot.Snapshot.{name}", refuse)
+        a_night(builder, folder, 3)
+    made = bytes_of(folder)
+    for name in OUTPUT_NAMES:
+        (folder / name).unlink()
+    publish(builder.ledger, folder, VERSION, signer())
+    builder.ledger.close()
+
+    assert made == bytes_of(folder)
+    assert found_in(folder, key=public_pem()) == []
+
+
+@pytest.mark.parametrize("name", ["mapping.parquet", "failures.csv", "report.json"])
+def test_a_file_that_was_changed_is_made_again_in_such_a_night(tmp_path, name):
+    """What is not what was published is not taken for it, and its figures are not believed."""
+    folder = tmp_path / "migration"
+    builder = settled_builder(folder, 60)
+    publish(builder.ledger, folder, VERSION, signer())
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content.replace(b"1", b"2"))
+    a_night(builder, folder, 3)
+    builder.ledger.close()
+
+    assert found_in(folder, key=public_pem()) == []
+
+
+def test_a_night_with_one_new_row_makes_every_file_of_rows_again(tmp_path):
+    """A table that changed since the publication is enough."""
+    folder = tmp_path / "migration"
+    builder = settled_builder(folder, 60)
+    publish(builder.ledger, folder, VERSION, signer())
+    before = bytes_of(folder)
+    builder.clock.step(86_400)
+    builder.begin("run-3")
+    builder.settle(builder.plan("third.csv", 1, first=1_000))
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION, signer())
+    builder.ledger.close()
+
+    assert before["mapping.parquet"] != bytes_of(folder)["mapping.parquet"]
+    assert found_in(folder, key=public_pem()) == []
 
 
 def test_a_night_without_new_rows_leaves_the_files_of_rows_alone(tmp_path):
