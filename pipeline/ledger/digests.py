@@ -14,22 +14,41 @@ import orjson
 from sqlalchemy import LargeBinary, func, select
 
 from pipeline.ledger.schema import DIGESTED, runs
-from pipeline.ledger.store import store_of
+from pipeline.ledger.store import WATCH, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
+    from pipeline.ledger.store import Watch
+
 
 def table_digests(connection: Connection) -> dict[str, dict[str, int | str]]:
     """Digest what every table holds, and the schema with its rules.
 
+    What this connection has digested before and never written to is not read again.
+
     Returns:
         Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions.
     """
-    digests = {str(table.name): _digest(_rows_of(connection, table)) for table in DIGESTED}
+    known = _still_known(connection)
+    digests = {
+        str(table.name): known.get(table.name) or _digest(_rows_of(connection, table))
+        for table in DIGESTED
+    }
+    watch: Watch | None = connection.info.get(WATCH)
+    if watch is not None:
+        watch.digests = digests
     return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
+
+
+def _still_known(connection: Connection) -> dict[str, dict[str, int | str]]:
+    """Give the digests of tables that cannot have changed since this connection digested them."""
+    watch: Watch | None = connection.info.get(WATCH)
+    if watch is None or not watch.is_alone():
+        return {}
+    return {name: told for name, told in watch.digests.items() if name not in watch.written}
 
 
 def digest_of_earlier_runs(connection: Connection) -> str:
