@@ -45,4 +45,4 @@ def publish_again(
         )
     with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
         ledger.attend(*who)
-        return publish(ledger, folder, __version__, signer)
+        return publish(ledger, folder, __version__, signer, anew=True)

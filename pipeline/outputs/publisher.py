@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 
 def publish(
-    ledger: Ledger, folder: Path, version: str, signer: Signer | None = None
+    ledger: Ledger,
+    folder: Path,
+    version: str,
+    signer: Signer | None = None,
+    *,
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Write every output of a migration.
 
@@ -41,6 +46,7 @@ def publish(
         folder: The migration folder.
         version: Cardferry's version, for the files' metadata.
         signer: Who vouches for the manifest.
+        anew: Make every file from the ledger's rows, even what the last publication vouches for.
 
     Returns:
         The report's figures.
@@ -54,7 +60,7 @@ def publish(
             is_signed = signer is None and _is_kept(folder, latest, version)
             key = latest.signing_key if is_signed and latest else None
             outputs = Outputs(look, version, signer.fingerprint if signer else key)
-            unchanged = find_unchanged(look, outputs.tables, folder, version)
+            unchanged = None if anew else find_unchanged(look, outputs.tables, folder, version)
             if unchanged is not None:
                 outputs.go_on_from(unchanged.figures())
             kept = _kept(outputs, unchanged)
