@@ -39,7 +39,8 @@ class Chunk:
     Row 1 is the first record after the header. The frame's index holds row numbers, its columns
     are texts under canonical names and, for carried ones, `CARRY_PREFIX` and the source name;
     `numbers` is in the frame's order. Rows that could not be read are in `rejections` only.
-    `left_out` counts, by field, the optional values that could not be used and were dropped.
+    `left_out` counts, by field, the optional values that could not be used and were dropped;
+    `remedies` counts, by setting and value, the rows that would be read under it and were not.
     """
 
     first_row: int
@@ -48,6 +49,7 @@ class Chunk:
     numbers: PanColumn
     rejections: tuple[Rejection, ...] = field(default=())
     left_out: Mapping[str, int] = field(default_factory=dict)
+    remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

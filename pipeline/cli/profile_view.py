@@ -63,6 +63,12 @@ def _bar(share: float, room: int) -> str:
 
 
 def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
+    for remedy in figures["remedies"]:
+        _line(
+            out,
+            f"{remedy['rows']:,} rows would be read with "
+            f'`{remedy["setting"]} = "{remedy["value"]}"`',
+        )
     for item in figures["suspicious_values"]:
         _line(out, f"odd: {item['rows']:,} rows whose {item['field']} {item['what']}")
     network = figures["network_transaction_ids"]

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.field_formats import (
+    LAYOUTS,
+    MONTHS,
+    YEARS,
     agreed_expirations,
     split_expirations,
     without_fractions,
@@ -28,6 +31,11 @@ _NUMBERS: Final = frozenset(
 """What is written in digits, and as a float by programs whose column of numbers has gaps."""
 
 NOT_A_CARD: Final = Code.NOT_A_CARD
+
+_SAMPLE: Final = 200
+_NEARLY: Final = 0.9
+_YEARS: Final = range(2015, 2046)
+"""The years that cards in an export tell of; they decide between two readings of four digits."""
 
 _CARDS: Final = frozenset(("", "card", "cards", "credit", "debit", "credit_card", "debit_card"))
 """How a column of payment methods says that a record is a card."""
@@ -58,6 +66,44 @@ def card_fields(texts: dict[str, list[str]], options: ReaderOptions) -> dict[str
         months, years = _expirations(fields, options)
         fields["expiration_month"], fields["expiration_year"] = months, years
     return fields
+
+
+def other_layouts(
+    raw: dict[str, list[str]], fields: dict[str, list[str]], options: ReaderOptions
+) -> dict[str, int]:
+    """Tell in which other layout the expirations are that could not be read.
+
+    Args:
+        raw: Frame column to a text a row, as `card_fields` was given them.
+        fields: What it made of them.
+        options: In which layouts they were read.
+
+    Returns:
+        The one layout that nearly all of them fit with a year that a card may have, and how many
+        they are; nothing where a few could not be read, or where several layouts fit.
+    """
+    years = fields["expiration_year"]
+    columns = [raw.get(part_name("expiration", place)) for place in range(len(options.expiration))]
+    texts = columns[0] if columns and columns[0] else raw.get("expiration_month", [])
+    unread = [
+        text
+        for text, year, month in zip(texts, years, fields["expiration_month"], strict=False)
+        if text and (month not in MONTHS or year not in YEARS)
+    ]
+    if not unread or len(columns) > 1:
+        return {}
+    sample = without_fractions(unread[:_SAMPLE])
+    fits = [
+        layout
+        for layout in LAYOUTS
+        if sum(_may_be(year) for year in split_expirations(sample, [layout])[1])
+        >= _NEARLY * len(sample)
+    ]
+    return {fits[0]: len(unread)} if len(fits) == 1 else {}
+
+
+def _may_be(year: str) -> bool:
+    return YEARS.get(year, 0) in _YEARS
 
 
 def _without_nulls(column: list[str], options: ReaderOptions) -> list[str]:

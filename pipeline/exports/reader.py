@@ -12,38 +12,36 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import numpy as np
-
-from pipeline.cards.optional_fields import optional_fields
-from pipeline.cards.pan import PanColumn
-from pipeline.cards.rows import Chunk
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
-from pipeline.exports.card_fields import card_fields, without_cards
+from pipeline.exports.chunks import chunks_of
 from pipeline.exports.columns import (
-    BLANKS,
     ReaderOptions,
     code_columns,
     column_places,
     refuse_mapped_security_codes,
     suspect_places,
 )
-from pipeline.exports.csv_records import Dialect, Record, csv_records, decoded, read_fields
+from pipeline.exports.csv_records import (
+    Dialect,
+    Record,
+    csv_records,
+    decoded,
+    read_fields,
+)
+from pipeline.exports.head.text import encoding_of
 from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_paths import EACH, FieldPath
 from pipeline.exports.json_records import JsonFields, document_fields, json_records
-from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
-from pipeline.model import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pipeline.exports.sealed_numbers import NumberOpener
+    from pipeline.cards.rows import Chunk
     from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]
-    Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 _JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
@@ -76,7 +74,7 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
         records, places = _csv(lines, options, codes)
     else:
         records, places = _json(lines, options, form, codes)
-    return _chunks(records, places, options)
+    return chunks_of(records, places, options, lines)
 
 
 def _csv(
@@ -182,7 +180,7 @@ def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batche
                 start = end
                 continue
             if line.strip():
-                fields = _header_fields(line, lines.encoding, options)
+                fields = _header_fields(line, lines, options)
                 if not options.header:
                     fields = [str(place) for place in range(1, len(fields) + 1)]
                 rest = filter(None, (batch[end if options.header else start :],))
@@ -211,77 +209,17 @@ def _names_delimiter(line: bytes, options: ReaderOptions) -> bool:
     return True
 
 
-def _header_fields(line: bytes, encoding: str, options: ReaderOptions) -> list[str]:
-    text = decoded(line, encoding, allowed=options.delimiter)
+def _header_fields(line: bytes, lines: TextLines, options: ReaderOptions) -> list[str]:
+    text = decoded(line, lines.encoding, allowed=options.delimiter)
     try:
         if text is not None:
             return next(read_fields([text], options.delimiter, options.quoting))
     except csv.Error:
         pass  # The parser's message is not ours to repeat.
+    named = encoding_of(lines.head)[0]
+    looks = f'Its bytes look like {named}: try `export.encoding = "{named}"`. '
     raise ExportRefused(
         "the export's header is no line of text fields",
-        next_step="Check `export.encoding` and `export.delimiter`, or ask for the export again.",
+        next_step=(looks if named != lines.encoding else "")
+        + "Check `export.encoding` and `export.delimiter`, or ask for the export again.",
     )
-
-
-def _chunks(
-    records: Iterator[list[Record]], places: dict[str, int], options: ReaderOptions
-) -> Iterator[Chunk]:
-    waiting: list[Record] = []
-    first_row = 1
-    with opening_numbers(options.number_key) as opener:
-        for some in records:
-            waiting += some
-            full = len(waiting) - len(waiting) % options.chunk_rows
-            for start in range(0, full, options.chunk_rows):
-                part = waiting[start : start + options.chunk_rows]
-                yield _chunk(part, first_row, places, options, opener)
-                first_row += options.chunk_rows
-            del waiting[:full]
-        if waiting:
-            yield _chunk(waiting, first_row, places, options, opener)
-
-
-def _chunk(
-    records: list[Record],
-    first_row: int,
-    places: dict[str, int],
-    options: ReaderOptions,
-    opener: NumberOpener | None,
-) -> Chunk:
-    import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
-
-    readable = [record for record in records if not isinstance(record, str)]
-    rejections = tuple(
-        Rejection(row, record)
-        for row, record in enumerate(records, first_row)
-        if isinstance(record, str)
-    )
-    unreadable = [rejection.row - first_row for rejection in rejections]
-    rows: Rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
-    columns = list(zip(*readable, strict=True))
-    texts = card_fields(
-        {
-            name: [text.strip(BLANKS) for text in columns[place]] if columns else []
-            for name, place in places.items()
-        },
-        options,
-    )
-    skipped = without_cards(texts, options)
-    if skipped:
-        rejections += tuple(Rejection(int(rows[place]), code) for place, code in skipped.items())
-        rows = np.delete(rows, list(skipped))
-        texts = {
-            name: [text for place, text in enumerate(column) if place not in skipped]
-            for name, column in texts.items()
-        }
-    texts, left_out = optional_fields(texts, options.optional_invalid)
-    number_texts = texts.pop("number")
-    numbers = PanColumn.from_texts(opener.opened(number_texts) if opener else number_texts)
-    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
-    frame = pd.DataFrame(
-        {name: np.array(column, dtype=object) for name, column in texts.items()},
-        index=pd.Index(rows, name="row"),
-        dtype=object,
-    )
-    return Chunk(first_row, first_row + len(records) - 1, frame, numbers, rejections, left_out)

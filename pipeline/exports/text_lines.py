@@ -54,7 +54,8 @@ class TextLines:
 
     `batches` gives bytes that end with a line feed, or None in the place of one line that was
     longer than allowed. `blocks` gives the same bytes uncut, to those who want no lines; only one
-    of the two may be used. `first_line` is as much of it as the first block has. `starts_with` is the first two characters that are no blanks, as bytes.
+    of the two may be used. `first_line` is as much of it as the first block has, and `head` all of
+    that block. `starts_with` is the first two characters that are no blanks, as bytes.
     """
 
     batches: Iterator[bytes | None]
@@ -62,6 +63,7 @@ class TextLines:
     starts_with: bytes
     blocks: Iterator[bytes]
     first_line: bytes
+    head: bytes
 
 
 def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> TextLines:
@@ -97,7 +99,7 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
     starts_with = b"".join(head[:_LOOK].split())[:2]
     first_line = head.lstrip().partition(b"\n")[0].rstrip()
     batches = _batches(gathered, line_bytes_max)
-    return TextLines(batches, encoding, starts_with, gathered, first_line)
+    return TextLines(batches, encoding, starts_with, gathered, first_line, head)
 
 
 def _without_mark(encoding: str) -> str | None:

@@ -41,6 +41,7 @@ class JudgedChunk:
         cards: What the ledger keeps of the valid ones.
         rejections: Why the others cannot be sent, those that could not be read among them.
         left_out: By field, the optional values that could not be used and were dropped.
+        remedies: By setting and value, the rows that would be read under it and were not.
     """
 
     first_row: int
@@ -48,6 +49,7 @@ class JudgedChunk:
     cards: Sequence[PlannedCard]
     rejections: Sequence[Rejection]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class ProvedFacts:
     rows: int
     legacy_id_sum: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
-from pipeline.logs import EventLog
+from pipeline.logs import EventLog, Word
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Planning:
         self._in_conflict: set[int] = set()
         self.left_out: Counter[str] = Counter()
         """Optional values of the exports planned so far that were dropped, by field."""
+        self.remedies: Counter[tuple[str, str]] = Counter()
+        """Rows of them that were not read and would be, by setting and value."""
 
     def find(self, sha256: str) -> KnownExport | None:
         """Give the export with these sealed bytes, if the ledger knows it."""
@@ -196,6 +198,14 @@ class Planning:
                 left_out=", ".join(f"{name} {n}" for name, n in facts.left_out.items()) or None,
             )
         self.left_out.update(facts.left_out)
+        self.remedies.update(facts.remedies)
+        for (setting, value), count in facts.remedies.items():
+            log.warning(
+                "rows would be read with another setting",
+                rows=count,
+                setting=Word(setting),
+                value=Word(value),
+            )
 
     def refuse(self, export: KnownExport, reason: str) -> None:
         """Throw a refused export's rows away and note the refusal."""

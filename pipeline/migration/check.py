@@ -114,6 +114,10 @@ def profile(
                 **_plan(look, settings, clock),
                 **seen.figures(),
                 "left_out": dict(sorted(planning.left_out.items())),
+                "remedies": [
+                    {"setting": setting, "value": value, "rows": count}
+                    for (setting, value), count in planning.remedies.items()
+                ],
                 "refusal": _refusal(look, settings, opened),
             }
             _write(asked, look, figures)

@@ -92,7 +92,9 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
             reading.profile.add(chunk, verdict, as_of)
         cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
         rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
-        yield JudgedChunk(chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out)
+        yield JudgedChunk(
+            chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out, chunk.remedies
+        )
         # Copies inside the parser are out of reach.
         chunk.numbers.wipe()
         verdict.cards.numbers.wipe()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.errors import (
     CardferryError,
@@ -15,6 +15,8 @@ from pipeline.errors import (
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
 from pipeline.migration.judging import judged_chunks
+
+_MANY: Final = 0.05
 
 if TYPE_CHECKING:
     from datetime import date
@@ -75,6 +77,7 @@ def _plan_rows(
 ) -> ProvedFacts:
     total, last_row = 0, 0
     left_out: Counts[str] = Counts()
+    remedies: Counts[tuple[str, str]] = Counts()
     with sealed.prove() as blocks:
         for chunk in judged_chunks(blocks, reading, export.as_of):
             planning.add(export, chunk.cards, chunk.rejections)
@@ -83,6 +86,7 @@ def _plan_rows(
                 total, (item.legacy_id for item in chunk.rejections if item.legacy_id)
             )
             left_out.update(chunk.left_out)
+            remedies.update(chunk.remedies)
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
             reading.expects.judge_count(last_row, is_all=False)
@@ -100,4 +104,6 @@ def _plan_rows(
         last_row,
         shown(total),
         dict(sorted(left_out.items())),
+        # A few odd rows say nothing of the settings.
+        {remedy: rows for remedy, rows in remedies.items() if rows >= last_row * _MANY},
     )

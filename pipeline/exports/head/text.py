@@ -56,6 +56,9 @@ def _named(head: bytes) -> tuple[str, tuple[str, ...]]:
     from charset_normalizer import from_bytes  # noqa: PLC0415 - only where it is not UTF-8.
 
     whole = head[: head.rfind(b"\n") + 1] or head
+    # Lines of ASCII say nothing and take long.
+    telling = [line for line in whole.split(b"\n") if not line.isascii()][:_LINES_MAX]
+    whole = b"\n".join(telling)
     found = from_bytes(whole, cp_isolation=list(_ENCODINGS), threshold=0.5)
     names = [match.encoding for match in found]
     if not names:

@@ -1,0 +1,129 @@
+"""Makes chunks of records: frames of texts, with the card numbers beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pipeline.cards.optional_fields import optional_fields
+from pipeline.cards.pan import PanColumn
+from pipeline.cards.rows import Chunk
+from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
+from pipeline.exports.columns import BLANKS, ReaderOptions
+from pipeline.exports.csv_records import UNDECODABLE, Record
+from pipeline.exports.head.text import encoding_of
+from pipeline.exports.sealed_numbers import opening_numbers
+from pipeline.model import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.exports.sealed_numbers import NumberOpener
+    from pipeline.exports.text_lines import TextLines
+
+    Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
+
+
+def chunks_of(
+    records: Iterator[list[Record]],
+    places: dict[str, int],
+    options: ReaderOptions,
+    lines: TextLines,
+) -> Iterator[Chunk]:
+    """Give records as chunks of `options.chunk_rows` rows, the last one shorter.
+
+    Args:
+        records: What was read, in order, some at a time.
+        places: Frame column to its place in a record.
+        options: How rows become fields of cards.
+        lines: The export, whose first bytes tell of an encoding that would fit.
+    """
+    encodings = _Encodings(lines)
+    waiting: list[Record] = []
+    first_row = 1
+    with opening_numbers(options.number_key) as opener:
+        for some in records:
+            waiting += some
+            full = len(waiting) - len(waiting) % options.chunk_rows
+            for start in range(0, full, options.chunk_rows):
+                part = waiting[start : start + options.chunk_rows]
+                yield encodings.told(_chunk(part, first_row, places, options, opener))
+                first_row += options.chunk_rows
+            del waiting[:full]
+        if waiting:
+            yield encodings.told(_chunk(waiting, first_row, places, options, opener))
+
+
+def _chunk(
+    records: list[Record],
+    first_row: int,
+    places: dict[str, int],
+    options: ReaderOptions,
+    opener: NumberOpener | None,
+) -> Chunk:
+    import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
+
+    readable = [record for record in records if not isinstance(record, str)]
+    rejections = tuple(
+        Rejection(row, record)
+        for row, record in enumerate(records, first_row)
+        if isinstance(record, str)
+    )
+    unreadable = [rejection.row - first_row for rejection in rejections]
+    rows: Rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
+    columns = list(zip(*readable, strict=True))
+    raw = {
+        name: [text.strip(BLANKS) for text in columns[place]] if columns else []
+        for name, place in places.items()
+    }
+    texts = card_fields(raw, options)
+    remedies = {
+        ("export.columns.expiration.format", layout): count
+        for layout, count in other_layouts(raw, texts, options).items()
+    }
+    skipped = without_cards(texts, options)
+    if skipped:
+        rejections += tuple(Rejection(int(rows[place]), code) for place, code in skipped.items())
+        rows = np.delete(rows, list(skipped))
+        texts = {
+            name: [text for place, text in enumerate(column) if place not in skipped]
+            for name, column in texts.items()
+        }
+    texts, left_out = optional_fields(texts, options.optional_invalid)
+    number_texts = texts.pop("number")
+    numbers = PanColumn.from_texts(opener.opened(number_texts) if opener else number_texts)
+    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
+    frame = pd.DataFrame(
+        {name: np.array(column, dtype=object) for name, column in texts.items()},
+        index=pd.Index(rows, name="row"),
+        dtype=object,
+    )
+    return Chunk(
+        first_row, first_row + len(records) - 1, frame, numbers, rejections, left_out, remedies
+    )
+
+
+class _Encodings:
+    """Tells in which encoding the rows would be text that are none in the configured one."""
+
+    def __init__(self, lines: TextLines) -> None:
+        self._lines = lines
+        self._named: str | None = None
+
+    def told(self, chunk: Chunk) -> Chunk:
+        """Give a chunk whose undecodable rows say which encoding to try."""
+        undecodable = sum(rejection.code == UNDECODABLE for rejection in chunk.rejections)
+        if undecodable and self._named is None:
+            self._named = encoding_of(self._lines.head)[0]
+        named = self._named
+        if not undecodable or named is None or named == self._lines.encoding:
+            return chunk
+        hint = f'the bytes look like {named}: try `export.encoding = "{named}"`'
+        rejections = tuple(
+            replace(rejection, hint=hint) if rejection.code == UNDECODABLE else rejection
+            for rejection in chunk.rejections
+        )
+        remedies = {**chunk.remedies, ("export.encoding", named): undecodable}
+        return replace(chunk, rejections=rejections, remedies=remedies)
