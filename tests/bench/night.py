@@ -1,0 +1,88 @@
+"""Measures what a night costs at so many settled rows: one that brings nothing, and 100 new rows.
+
+    python -m tests.bench.night [--rows 500000]
+
+Seconds of processor time, in one process that has loaded everything; the marks of issue 15 stand
+beside them. `opening` is the proof that nobody changed the ledger, `publishing` all that is
+written. The bytes of what is made of rows must be the same after a night without new ones.
+"""
+
+import argparse
+import tempfile
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.store import ledger_url
+from pipeline.migration.status import status_of
+from pipeline.outputs.publisher import publish
+from tests.support.ledgers import StepClock, settled_builder
+
+NOTHING_S, NEW_ROWS_S, STATUS_S = 1.5, 3.0, 0.4
+NEW_ROWS = 100
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def measured(work):
+    """Give the seconds of processor time that something takes."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def nothing_new(folder):
+    """Open the ledger for a run, end it and publish; give both parts' seconds."""
+    with closing(Ledger(ledger_url(folder), StepClock(LATER))) as ledger:
+        known = ledger.recall("settings_digest")
+        opening = measured(lambda: ledger.begin_run("night", {"operator": "bench"}, known))
+        ledger.end_run(0, {})
+        return opening, measured(lambda: publish(ledger, folder, __version__))
+
+
+def new_rows(builder, folder):
+    """Settle 100 rows and publish; give the seconds of publishing."""
+    builder.begin("top-up")
+    builder.settle(builder.plan("top-up.csv", NEW_ROWS, first=100_000_000))
+    builder.end(0)
+    return measured(lambda: publish(builder.ledger, folder, __version__))
+
+
+def made_of_rows(folder):
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix in {".parquet", ".csv"}
+    }
+
+
+def main():
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    options.add_argument("--rows", type=int, default=500_000)
+    rows = options.parse_args().rows
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "out"
+        builder = settled_builder(folder, rows)
+        first = measured(lambda: publish(builder.ledger, folder, __version__))
+        topped_up = new_rows(builder, folder)
+        builder.ledger.close()
+        before = made_of_rows(folder)
+        opening, publishing = nothing_new(folder)
+        assert before == made_of_rows(folder)
+        status = measured(lambda: status_of(folder, StepClock(LATER)))
+    print(f"{rows:,} settled rows")
+    print(f"first publication        {first:7.2f} s")
+    print(f"publishing 100 new rows  {topped_up:7.2f} s (the whole run at most {NEW_ROWS_S})")
+    whole = opening + publishing
+    print(f"a night of nothing new   {whole:7.2f} s (at most {NOTHING_S})")
+    print(f"  of it opening          {opening:7.2f} s")
+    print(f"  of it publishing       {publishing:7.2f} s")
+    print(f"status                   {status:7.2f} s (at most {STATUS_S})")
+
+
+if __name__ == "__main__":
+    main()
