@@ -146,7 +146,7 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "expiration_years": look.planned_mix("expiration_year"),
         "duplicates": {
             "same_card_again": states[RowState.ALREADY_TOKENIZED],
-            Code.LEGACY_ID_DUPLICATE: failures.get(Code.LEGACY_ID_DUPLICATE, 0),
+            "legacy_id_duplicate": failures.get(Code.LEGACY_ID_DUPLICATE, 0),
         },
         "customers": sum(customers.values()),
         "customers_by_cards": {str(cards): count for cards, count in customers.items()},
