@@ -178,7 +178,7 @@ def unknowns_not_counted():
 def fence_not_checked():
     """A run that was overtaken writes on."""
     ledger.require_epoch = lambda *_: None
-    batch.REFUSE_OVERTAKEN = ""
+    batch.REFUSE_OVERTAKEN = "SELECT 1;"
     lock_not_taken()
 
 

@@ -4,8 +4,10 @@ A driver lets go of the interpreter lock for every step of a statement and has t
 the event loop, which under load takes longer than the step. So a whole batch is one `INSERT` into
 a view; the triggers behind it check and write inside SQLite, and as a transaction of its own the
 statement begins, commits and syncs in a single call. A row that is not where the ledger has it
-undoes the whole statement. View and triggers belong to one connection and are no part of the file:
-whichever program opens a ledger brings its own.
+undoes the whole statement. So does the fence before the first row, where a later run has taken
+over: the statement holds the ledger from its beginning, and one look is enough. View and triggers
+belong to one connection and are no part of the file: whichever program opens a ledger brings its
+own.
 """
 
 # Only names of our own schema, and our own words, are put together here; values come as marks.
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from pipeline.model import Token
 
 ROWS_STEP: Final = 16
-"""Statements are for 16, 32, 48 ... rows, so that few texts are ever compiled; the rest is empty."""
+"""Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest
+is empty."""
 
-_INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN = 1, 2, 3
+_INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN, _FENCE = 1, 2, 3, 4
 
 _ATTEMPT_COLUMNS: Final = ("entry", "attempt_id", "row_id", "at_ms", "epoch", "number")
 _SETTLEMENT_COLUMNS: Final = (
@@ -151,6 +154,7 @@ class Batches:
         at_ms: int,
     ) -> None:
         epoch = self._epoch
+        fence = (_FENCE, 0, 0, 0, epoch, 0, *_NO_SETTLEMENT)
         values: list[object] = []
         for settlement in settled:
             values += _settlement_row(settlement, epoch, at_ms)
@@ -159,7 +163,7 @@ class Batches:
         values += _NOTHING * (-(len(settled) + len(intents)) % ROWS_STEP)
         try:
             for start in range(0, len(values), _VALUES_AT_ONCE):
-                part = values[start : start + _VALUES_AT_ONCE]
+                part = (*fence, *values[start : start + _VALUES_AT_ONCE])
                 # `execute` would let go of the interpreter lock once more, for the last row's id.
                 driver.executemany(_insert_of(len(part) // len(_COLUMNS)), (part,))
         except sqlite3.IntegrityError as refusal:
@@ -183,10 +187,11 @@ def _translated(refusal: sqlite3.IntegrityError) -> Exception:
 def _create_view(driver: sqlite3.Connection) -> None:
     """Make the view and its triggers known to a connection, if it does not know them yet."""
     driver.execute(_VIEW)
-    for name, (condition, body) in _TRIGGERS.items():
+    fence = {"fence": (f"new.entry = {_FENCE}", REFUSE_OVERTAKEN)}
+    for name, (condition, body) in (fence | _TRIGGERS).items():
         driver.execute(
             f"CREATE TEMP TRIGGER IF NOT EXISTS {name} INSTEAD OF INSERT ON batch "
-            f"WHEN {condition} BEGIN {REFUSE_OVERTAKEN} {body} END"
+            f"WHEN {condition} BEGIN {body} END"
         )
 
 
