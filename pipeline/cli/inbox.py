@@ -204,7 +204,7 @@ class _Stopping:
         said, _ = child.communicate()
         self._child = None
         code = child.returncode
-        return Carried(code if code >= 0 else 128 - code, _answer(said))
+        return Carried(code, _answer(said)) if code >= 0 else _killed(-code)
 
     def wait(self, seconds: float) -> None:
         """Wait, unless a signal has come or comes."""
@@ -217,6 +217,17 @@ class _Stopping:
         self._woken.set()
         if self._child is not None:
             self._child.send_signal(number)
+
+
+def _killed(number: int) -> Carried:
+    """Say of a process that a signal ended, which the run itself did not take, what happened."""
+    if number in _STOPPING:
+        return Carried(128 + number)
+    reason = (
+        f"its process was killed ({signal.Signals(number).name}), for want of memory perhaps; "
+        "nothing is lost, and the next look goes on"
+    )
+    return Carried(LocalStorageFailed.exit_code, {"error": reason})
 
 
 def _answer(said: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli.inbox import _killed
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics
@@ -277,3 +278,11 @@ def test_a_key_that_cannot_be_used_puts_no_export_aside(tmp_path, vault):
     assert ["stopped"] == [entry["outcome"] for entry in told["exports"]]
     assert ["a.csv.pgp"] == place.names()
     assert not (place.folder / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, 5), (signal.SIGSEGV, 5), (signal.SIGTERM, 143)]
+)
+def test_a_process_that_was_killed_is_local_trouble(number, code):
+    """Most often it wanted memory; its export waits, and the code is one that people know."""
+    assert code == _killed(number).exit_code

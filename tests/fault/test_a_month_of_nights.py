@@ -1,0 +1,226 @@
+"""A month of hours, in real processes: exports come half-written, runs are killed, the vault is down.
+
+An oracle that knows only what was dropped and what was done to each hour says how every hour and
+every day must end. `CARDFERRY_REHEARSAL_DAYS` shortens the month.
+"""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.cards import card_number
+from tests.support.commands import HEADER, cardferry, sealed, settings, started
+from tests.support.crash import wait_until
+from tests.support.sandbox import read_journal, spawned
+
+DAYS = int(os.environ.get("CARDFERRY_REHEARSAL_DAYS", "30"))
+HOURS = 24
+GOOD_ROWS = 6
+KILLED, TERMINATED, DOWN, UNDISTURBED = "killed", "terminated", "vault down", "undisturbed"
+WEIGHTS = {KILLED: 5, TERMINATED: 3, DOWN: 5, UNDISTURBED: 87}
+CODES = {KILLED: 5, TERMINATED: 143, DOWN: 4}
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@dataclass
+class Export:
+    """A file that was dropped: its ids, and whether an earlier hour has planned it."""
+
+    path: Path
+    plain: bytes
+    bad: set
+    planned: bool = False
+
+
+@dataclass
+class Oracle:
+    """What must be, by what was dropped and done; it never looks at the product."""
+
+    queue: list = field(default_factory=list)
+    ids: set = field(default_factory=set)
+    open: set = field(default_factory=set)
+
+    def hour(self, event):
+        """Give the exit code of an hour in which this happens, and take note of what it leaves."""
+        if not self.queue:
+            return 0
+        if event != UNDISTURBED:
+            self._plan(self.queue[0])
+            return CODES[event]
+        new = [self._plan(export) for export in self.queue]
+        for export in self.queue:
+            self.open -= export.ids - export.bad
+        self.queue.clear()
+        return 3 if any(new) else 0
+
+    def _plan(self, export):
+        """Plan an export, once; tell whether it brings failures that nobody knew."""
+        known, export.planned = export.planned, True
+        if not known:
+            self.open |= export.bad
+        return bool(export.bad) and not known
+
+    def day(self):
+        """Give the exit code of `status --check`."""
+        if any(export.planned for export in self.queue):
+            return 4
+        return 3 if self.open else 0
+
+
+class Month:
+    """The inbox, the vault, and the hours that pass over them."""
+
+    def __init__(self, root):
+        self.root, self.random, self.oracle = root, Random(14), Oracle()
+        self.inbox, self.out = root / "inbox", root / "out"
+        self.inbox.mkdir()
+        self.journal = root / "journal"
+        self.serial = 0
+        self.half_written = None
+        self.events = Counter()
+        self.port = free_port()
+        self.vault = None
+        self._up = ExitStack()
+
+    def __enter__(self):
+        self.journal.touch()
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self._up.close()
+
+    def up(self):
+        """Start the vault, at the address where it always is."""
+        options = {"journal": self.journal, "port": self.port}
+        self.vault = self._up.enter_context(spawned("--latency-ms", "40", **options))
+
+    def down(self):
+        """End the vault: its address refuses connections."""
+        self.vault.stop(signal.SIGKILL)
+        self._up.close()
+
+    def drop(self):
+        """Drop an export: finished, or half of it to be finished an hour later."""
+        self.serial += 1
+        ids = {f"id-{self.serial}-{place}" for place in range(GOOD_ROWS)}
+        bad = {f"bad-{self.serial}"} if self.random.random() < 0.3 else set()
+        mended = set(self.random.sample(sorted(self.oracle.open), 1)) if self.oracle.open else set()
+        mended = mended if self.random.random() < 0.5 else set()
+        lines = [HEADER]
+        lines += [self._line(each, card_number(self.random)) for each in sorted(ids | mended)]
+        lines += [self._line(each, "4242") for each in sorted(bad)]
+        path = sealed(self.root, "\n".join(lines).encode() + b"\n", f"{self.serial:05}.csv.pgp")
+        export = Export(self.inbox / path.name, path.read_bytes(), bad)
+        export.ids = ids | mended
+        self.oracle.ids |= ids | mended
+        path.unlink()
+        if self.random.random() < 0.2 and self.half_written is None:
+            # Whoever writes it is still at it: no hour may take it.
+            export.path.write_bytes(export.plain[: len(export.plain) // 2])
+            self.half_written = export
+        else:
+            self._finish(export)
+
+    def _line(self, legacy_id, number):
+        return f"{legacy_id},Holder {legacy_id},{number},12,2031,Bangkok,cus"
+
+    def _finish(self, export):
+        export.path.write_bytes(export.plain)
+        # Each a little later than the one before, and all of them long ago.
+        then = time.time() - 100_000 + self.serial
+        os.utime(export.path, (then, then))
+        export.path.with_name(f"{export.path.name}.done").touch()
+        self.oracle.queue.append(export)
+        self.oracle.queue.sort(key=lambda each: each.path.name)
+
+    def hour(self, config):
+        """Let an hour pass: something may come, something may happen, and the inbox is looked at."""
+        if self.half_written is not None:
+            half, self.half_written = self.half_written, None
+            self._finish(half)
+        if self.random.random() < 0.35:
+            self.drop()
+        event = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        event = event if self.oracle.queue else UNDISTURBED
+        self.events[event] += 1
+        log = self.root / "log"
+        log.unlink(missing_ok=True)
+        words = ["inbox", self.inbox, "-c", config, "-o", self.out, "-q", "--log-file", log]
+        expected = self.oracle.hour(event)
+        code = self._run(event, words)
+        assert expected == code, (event, log.read_text())
+        story = log.read_text()
+        assert code == 0 or f"exit_code={code}" in story.splitlines()[-1], story
+
+    def _run(self, event, words):
+        if event == DOWN:
+            self.down()
+        if event in {UNDISTURBED, DOWN}:
+            code = cardferry(*words, code=None).code
+            if event == DOWN:
+                self.up()
+            return code
+        before = len(read_journal(self.journal))
+        process = started(*words)
+        wait_until(lambda: len(read_journal(self.journal)) > before)
+        # Nothing goes on at the vault while the blow falls.
+        self.vault.process.send_signal(signal.SIGSTOP)
+        try:
+            if event == KILLED:
+                [run] = [p for p in psutil.Process(process.pid).children() if "run" in p.cmdline()]
+                run.kill()
+                code = process.wait(60)
+            else:
+                process.terminate()
+        finally:
+            self.vault.process.send_signal(signal.SIGCONT)
+        return code if event == KILLED else process.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_hour_of_a_month_ends_as_it_must(tmp_path):
+    """Exit codes are the oracle's, every row of every file is settled once, nothing is left over."""
+    with Month(tmp_path) as month:
+        config = settings(tmp_path, month.vault.base_url, "in_flight_max = 1")
+        cardferry("inbox", month.inbox, "-c", config, "-o", month.out, code=0)
+        for _ in range(DAYS):
+            for _ in range(HOURS):
+                month.hour(config)
+            if (month.out / "ledger.sqlite").exists():
+                cardferry("status", month.out, "--check", code=month.oracle.day())
+        expected = month.oracle.hour(UNDISTURBED)
+        cardferry("inbox", month.inbox, "-c", config, "-o", month.out, code=expected)
+        left = [p for p in psutil.Process().children(recursive=True) if "inbox" in p.cmdline()]
+
+    mapped = pq.read_table(month.out / "mapping.parquet").column("legacy_id").to_pylist()
+    assert sorted(mapped) == sorted(month.oracle.ids)
+    failures = pq.read_table(month.out / "failures.parquet").column("legacy_id").to_pylist()
+    assert sorted(failures) == sorted(month.oracle.open)
+    made = len(read_journal(month.journal))
+    unseen = json.loads((month.out / "report.json").read_text())["unseen_tokens_max"]
+    assert (
+        len(mapped)
+        <= made
+        <= len(mapped) + unseen
+        <= len(mapped) + month.events[KILLED] + month.events[TERMINATED]
+    )
+    assert [] == left
+    cardferry("verify", month.out)
