@@ -24,7 +24,7 @@ SAID = {
         'export.signers: must be a list, such as ["a", "b"]',
         "export.allow_plaintext: must be true or false",
     ],
-    "[export.columns]\nname = 5": [
+    "[export.columns]\nname = 1.5": [
         'export.columns.name: must be text in quotes or a list, such as ["a", "b"]'
     ],
     '[export.columns]\nlegacy = "x"': [
