@@ -142,17 +142,17 @@ def suspicion(name: str, own: tuple[str, ...] = ()) -> Suspicion:
     if any(squashed(entry) == squashed(name) for entry in own if entry[:1] != "-"):
         return Suspicion.CERTAIN
     words = _SPLIT.findall(_folded(_CAMEL.sub(" ", name)))
-    squashed = "".join(words)
-    if not squashed or not _RESULT_WORDS.isdisjoint(words):
+    joined = "".join(words)
+    if not joined or not _RESULT_WORDS.isdisjoint(words):
         return Suspicion.NONE
     if (
-        squashed in _WHOLE_NAMES
+        joined in _WHOLE_NAMES
         or not _WORDS.isdisjoint(words)
-        or squashed in _WORDS
-        or _FOLDED_PARTS.search(squashed) is not None
+        or joined in _WORDS
+        or _FOLDED_PARTS.search(joined) is not None
     ):
         return Suspicion.CERTAIN
-    if not _AMBIGUOUS_WORDS.isdisjoint({*words, squashed}) or squashed in _AMBIGUOUS_NAMES:
+    if not _AMBIGUOUS_WORDS.isdisjoint({*words, joined}) or joined in _AMBIGUOUS_NAMES:
         return Suspicion.BY_VALUES
     # `pin_code`, `card pin code` and the like.
-    return Suspicion.BY_VALUES if "pincode" in squashed else Suspicion.NONE
+    return Suspicion.BY_VALUES if "pincode" in joined else Suspicion.NONE
