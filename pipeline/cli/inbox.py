@@ -15,6 +15,7 @@ import orjson
 
 from pipeline.cli.carrying import watch_command
 from pipeline.cli.durations import DURATION
+from pipeline.cli.flow_words import codes_named
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
@@ -22,6 +23,7 @@ from pipeline.disk import private_folder
 from pipeline.errors import LocalStorageFailed, MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
 from pipeline.migration.inbox import Carried, Inbox, InboxRules, Pass
+from pipeline.migration.inbox_files import REFUSED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,7 +111,7 @@ def inbox(
         worker = Inbox(folder, out, rules, lambda path: stopping.run(command(path)), SystemClock())
         while not stopping.seen:
             passes.append(worker.empty())
-            _tell(terminal, passes[-1])
+            _tell(terminal, passes[-1], folder, out)
             if every_s is None or passes[-1].exit_code not in _GO_ON:
                 break
             _tell_monitors(watch, passes[-1])
@@ -239,15 +241,20 @@ def _answer(said: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _tell(terminal: Terminal, made: Pass) -> None:
-    """Say in a line what became of each export; nothing where there was none."""
+def _tell(terminal: Terminal, made: Pass, folder: Path, out: Path) -> None:
+    """Say in a line what became of each export, even with -q where somebody has to look."""
     for entry in made.entries:
-        words = {
-            "carried": "carried" if entry.exit_code == 0 else "carried, with new failures",
-            "refused": f"refused and put aside: {entry.reason}",
-            "stopped": f"waits: {entry.reason}",
-        }[entry.outcome]
-        terminal.say(f"{entry.name}: {words}")
+        if entry.outcome == "refused":
+            words = f"refused and put aside: {entry.reason} (see {folder / REFUSED_FOLDER})"
+        elif entry.outcome == "stopped":
+            words = f"waits for the next look: {entry.reason}"
+        elif entry.exit_code:
+            failures = entry.answer.get("this_run", {}).get("failures", {})
+            words = f"carried, with new failures ({codes_named(failures)}): look at "
+            words += str(out / "failures.csv")
+        else:
+            words = "carried"
+        terminal.say(f"{entry.name}: {words}", always=entry.exit_code != 0)
 
 
 def _tell_monitors(watch: Watch, made: Pass) -> None:

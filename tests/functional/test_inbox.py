@@ -251,13 +251,16 @@ def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
     place.drop("b.csv.pgp", rows_csv(2, first=10) + b"id-99,Holder,4242,12,2031,Bangkok,cus\n")
     with listening() as monitor:
         environment = {"PING": monitor.url, "NOTIFY": monitor.url + "/mail"}
-        place.empty(code=3, environment=environment)
+        mail = place.empty("-q", code=3, environment=environment).err
         told, monitor.told = monitor.told, []
         after_work = place.metrics()
         place.empty(environment=environment)
         after_nothing = place.metrics()
 
     base = "/ping/secret-id"
+    failures = f"new failures (1 number_length): look at {place.out}/failures.csv"
+    assert f"b.csv.pgp: carried, with {failures}" in mail
+    assert "a.csv.pgp" not in mail
     assert [f"GET {base}/start", f"GET {base}", f"POST {base}/mail"] == told
     assert [f"GET {base}/start", f"GET {base}"] == monitor.told
     assert ["carried", "carried"] == [e["outcome"] for e in monitor.bodies[0]["exports"]]
