@@ -9,6 +9,7 @@ that are refused, a full disk) ends the pass with its own exit code.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from pipeline.clock import timestamp
 from pipeline.disk import open_regular_file, write_atomically
 from pipeline.errors import SUCCESSES, ExportRefused, KeyUnusable, LocalStorageFailed
+from pipeline.folder_files import read_in_folder
 from pipeline.logs import EventLog
 from pipeline.migration.inbox_files import (
     DONE_FOLDER,
@@ -39,9 +41,13 @@ log = EventLog("inbox")
 MEMORY_NAME: Final = ".inbox.json"
 """What was done with files that stay in the inbox; lost, it only costs another look at each."""
 
+SUCCESS_NAME: Final = ".inbox-success"
+"""When a look into the inbox last ended well, though there may have been nothing to carry."""
+
 _REFUSED: Final = ExportRefused.exit_code
 _KEY_UNUSABLE: Final = KeyUnusable.__name__
 _MEMORY_BYTES_MAX: Final = 64 << 20
+_MOMENT_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,11 @@ class Inbox:
             if entry.outcome == "stopped":
                 break
         unfinished = tuple(file.path.name for file in found if not file.finished)
-        return Pass(tuple(entries), unfinished)
+        made = Pass(tuple(entries), unfinished)
+        if made.exit_code in SUCCESSES:
+            with write_atomically(self._out / SUCCESS_NAME) as written:
+                written.write(timestamp(self._clock.now()).encode())
+        return made
 
     def _look(self) -> list[InboxFile]:
         now_s = self._clock.now().timestamp()
@@ -218,3 +228,16 @@ class Inbox:
         except (OSError, ValueError, TypeError, AttributeError):
             # Absent or unreadable: every file is looked at once more, and no row is sent twice.
             return {}
+
+
+def last_success_ms(out: Path) -> int | None:
+    """Give when a look into an inbox of this migration last ended well, in milliseconds since 1970.
+
+    Args:
+        out: The migration folder, which may come from anywhere.
+    """
+    try:
+        moment = datetime.fromisoformat(read_in_folder(out / SUCCESS_NAME, _MOMENT_BYTES).decode())
+        return int(moment.timestamp() * 1000)
+    except (OSError, ValueError, OverflowError):
+        return None

@@ -10,12 +10,15 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.store import is_begun, ledger_url
 from pipeline.ledger.sums import pending
+from pipeline.migration.inbox import last_success_ms
 from pipeline.outputs.figures import attached
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.clock import Clock
+    from pipeline.ledger.records import RunRecord
     from pipeline.ledger.snapshot import Snapshot
 
 _SEEN_MS: Final = 300_000
@@ -39,19 +42,21 @@ def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
     ledger = Ledger(ledger_url(folder), clock, read_only=True)
     try:
         with ledger.look() as look:
-            return _tree(look, ledger.now_ms(), running=is_locked(folder))
+            last_look_ms = last_success_ms(folder)
+            return _tree(look, ledger.now_ms(), last_look_ms, running=is_locked(folder))
     finally:
         ledger.close()
 
 
-def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
+def _tree(
+    look: Snapshot, now_ms: int, last_look_ms: int | None, *, running: bool
+) -> dict[str, Any]:
     states = look.by_state()
     runs = look.runs()
     last = runs[-1] if runs else None
     rate = _rate(look, last.started_ms, now_ms) if running and last else None
     unattached = look.unattached() if look.is_attaching() else 0
     waiting = pending(states) + unattached
-    finished = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in SUCCESSES]
     return {
         "running": running,
         "rows": sum(states.values()),
@@ -62,8 +67,7 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
             {"name": name, "sha256": sha256, "rows": rows}
             for _, name, sha256, rows in look.waiting_by_export()
         ],
-        "last_success": timestamp_of_ms(finished[-1]) if finished else None,
-        "last_success_age_s": (now_ms - finished[-1]) // 1_000 if finished else None,
+        **_last_success(runs, last_look_ms, now_ms),
         "unseen_tokens_max": look.unseen_tokens_max(),
         "attach": attached(look),
         "rows_per_s": rate,
@@ -77,6 +81,19 @@ def _tree(look: Snapshot, now_ms: int, *, running: bool) -> dict[str, Any]:
             "ended": last.ended_ms is not None,
             "statistics": last.statistics,
         },
+    }
+
+
+def _last_success(
+    runs: Sequence[RunRecord], last_look_ms: int | None, now_ms: int
+) -> dict[str, Any]:
+    """Give the last run that settled every row of its exports, or look that found nothing to do."""
+    moments = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in SUCCESSES]
+    moments += [] if last_look_ms is None else [last_look_ms]
+    last_ms = max(moments, default=None)
+    return {
+        "last_success": None if last_ms is None else timestamp_of_ms(last_ms),
+        "last_success_age_s": None if last_ms is None else (now_ms - last_ms) / 1_000,
     }
 
 

@@ -289,3 +289,17 @@ def test_a_key_that_cannot_be_used_puts_no_export_aside(tmp_path, vault):
 def test_a_process_that_was_killed_is_local_trouble(number, code):
     """Most often it wanted memory; its export waits, and the code is one that people know."""
     assert code == _killed(number).exit_code
+
+
+def test_a_look_that_finds_nothing_is_a_success_for_status_too(place):
+    """A weekend without exports is no missed night; whatever else stands in the file is none."""
+    place.drop("a.csv.pgp", rows_csv(1))
+    place.empty()
+    first = cardferry("status", place.out, "--json").json["last_success"]
+    time.sleep(1.1)
+    place.empty()
+    second = cardferry("status", place.out, "--json").json["last_success"]
+    (place.out / ".inbox-success").write_text("4242" * 20)
+
+    assert second > first
+    assert first >= cardferry("status", place.out, "--json").json["last_success"]
