@@ -21,8 +21,10 @@ KEY: Final = FOLDER / "sample.key"
 
 HEADER: Final = (
     *("id", "legacy_customer_id", "card_number", "card_holder", "exp_month", "exp_year"),
-    *("street1", "city", "postal_code", "country", "email"),
+    *("street1", "city", "postal_code", "country", "email", "omise_customer_id", "is_default"),
 )
+GIVEN: Final = "cust_test_0000000000000sample"
+"""An existing customer; the demo's vault has it from the start."""
 
 # Omise's test cards (docs.omise.co/api-testing).
 PUBLISHED: Final = {
@@ -108,7 +110,8 @@ def good_row(seed: Random, place: int) -> dict[str, str]:
         f"{seed.choice(FIRST_NAMES)} {seed.choice(LAST_NAMES)}",
         f"{seed.randint(1, 12):{seed.choice(('d', '02d'))}}",
         *(str(year % 100 if seed.random() < 0.2 else year), f"{place} Sukhumvit Rd"),  # noqa: PLR2004 - a fifth.
-        *(city, postal_code, country, f"person{place}@example.com"),
+        *(city, postal_code, country, f"person{place}@example.com", ""),
+        "yes" if place % 9 == 0 else "",
     )
     return dict(zip(HEADER, values, strict=True))
 
@@ -125,6 +128,15 @@ ODD: Final = (
     ("blanks around everything", {"card_holder": "  ARISA LIM ", "exp_month": " 7 "}),
     ("a name of 255 characters", {"card_holder": "N" * 255}),
     ("an emoji in a name", {"card_holder": "MEI LING 🙂"}),
+    (
+        "a customer that the vault has already",
+        {"legacy_customer_id": "customer-given", "omise_customer_id": GIVEN, "is_default": ""},
+    ),
+    ("the first card of two", {"legacy_customer_id": "customer-pair", "is_default": ""}),
+    (
+        "the second, which is the default",
+        {"legacy_customer_id": "customer-pair", "is_default": "1"},
+    ),
 )
 
 # Code, what is wrong, and the fields that make it so.
@@ -172,6 +184,20 @@ BAD: Final = (
         {"street1": f"%B{VISA}^LIM/MEI LING^40121010000000000000?"},
     ),
     ("field_contains_card_number", "a number in a carried column", {"legacy_customer_id": VISA}),
+    ("customer_missing", "no customer", {"legacy_customer_id": ""}),
+    ("customer_id_invalid", "an id of another kind", {"omise_customer_id": "customer 7"}),
+    (
+        *("customer_conflict", "two existing customers for one"),
+        {"legacy_customer_id": "customer-split", "omise_customer_id": "cust_test_" + "1" * 19},
+    ),
+    (
+        *("customer_conflict", "the second of the two"),
+        {"legacy_customer_id": "customer-split", "omise_customer_id": "cust_test_" + "2" * 19},
+    ),
+    (
+        *("customer_unknown", "an existing customer that is not there"),
+        {"legacy_customer_id": "customer-gone", "omise_customer_id": "cust_test_" + "0" * 19},
+    ),
     ("malformed_row", "a line break in the legacy id", {"id": "card\nbroken"}),
     ("fraud_check_failed", "the vault takes it for fraud", {"card_holder": "FAIL FRAUD CHECK"}),
     ("fraud_check_failed", "the same, other case", {"card_holder": "Fail Fraud Check Lim"}),
@@ -182,14 +208,14 @@ BAD_LINES: Final = (
     ("malformed_row", "too few fields", b"card_short,customer-1,4242424242424242\n"),
     ("malformed_row", "too many fields", b"card_long" + b",x" * 14 + b"\n"),
     ("malformed_row", "an unclosed quote", b'card_quote,customer-1,"4242424242424242,LIM,1,2040\n'),
-    ("malformed_row", "a NUL", b"card_nul,customer-1,4242424242424242,LI\0M,1,2040,,,,,\n"),
+    ("malformed_row", "a NUL", b"card_nul,customer-1,4242424242424242,LI\0M,1,2040,,,,,,,\n"),
     (
         *("undecodable_text", "a name in latin-1"),
-        "card_latin,customer-1,4242424242424242,JOSÉ,1,2040,,,,,\n".encode("latin-1"),
+        "card_latin,customer-1,4242424242424242,JOSÉ,1,2040,,,,,,,\n".encode("latin-1"),
     ),
     (
         *("undecodable_text", "a name in TIS-620"),
-        "card_thai,customer-1,4242424242424242,สมชาย,1,2040,,,,,\n".encode("tis-620"),
+        "card_thai,customer-1,4242424242424242,สมชาย,1,2040,,,,,,,\n".encode("tis-620"),
     ),
     ("row_too_long", "a field of 70,000 bytes", b"card_endless," + b"x" * 70_000 + b"\n"),
 )
@@ -209,6 +235,17 @@ def sample_lines() -> list[tuple[str, str, bytes]]:
     rows += BAD_LINES
     seed.shuffle(rows)
     return rows
+
+
+def topup_lines() -> list[tuple[str, str, bytes]]:
+    """Give the rows of a later export: a changed card, a known one, and a new one."""
+    seed = Random(36324)  # noqa: S311 - the first rows of the sample again.
+    changed, known, new = (good_row(seed, place) for place in (1, 2, 3))
+    return [
+        ("", "a changed card", written(changed | {"exp_month": "11", "exp_year": "2045"})),
+        ("", "a known card", written(known)),
+        ("", "a new card", written(new | {"id": "card_topup"})),
+    ]
 
 
 def mode_lines() -> list[tuple[str, str, bytes]]:
@@ -248,6 +285,7 @@ def main() -> None:
         sys.stdout.buffer.write(plain_export(sample_lines()))
         return
     seal(plain_export(sample_lines()), "cards.csv.pgp")
+    seal(plain_export(topup_lines()), "topup.csv.pgp")
     seal(plain_export(mode_lines()), "modes.csv.pgp")
 
 

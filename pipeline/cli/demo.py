@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,14 +14,18 @@ from pipeline import process_guards
 from pipeline.cli.advice import Given, command, shown_path
 from pipeline.cli.carrying import carry
 from pipeline.cli.options import json_option, pass_terminal
+from pipeline.cli.readback import found_in_words
 from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import parts
-from pipeline.migration.check import Asked, profile
+from pipeline.migration.check import Asked as AskedProfile
+from pipeline.migration.check import profile
 from pipeline.migration.facts import facts_of
 from pipeline.migration.job import Job
+from pipeline.migration.readback import Asked, read_back
+from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
 from pipeline.shipped import beside
@@ -29,9 +34,21 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.migration.readback import ReadBack
 
 SAMPLE_NAME: Final = "cards.csv.pgp"
+TOPUP_NAME: Final = "topup.csv.pgp"
 MODES_NAME: Final = "modes.csv.pgp"
+GIVEN_CUSTOMER: Final = "cust_test_0000000000000sample"
+"""The existing customer that the sample names; the demo's vault has it from the start."""
+
+_ATTACHING: Final = (
+    f"attach.secret_key={DEFAULT_SECRET_KEY}",
+    "attach.rate_per_s=500",
+    "export.columns.customer=legacy_customer_id",
+    "export.columns.customer_id=omise_customer_id",
+    "export.columns.is_default=is_default",
+)
 
 
 @click.command("demo")
@@ -47,21 +64,27 @@ MODES_NAME: Final = "modes.csv.pgp"
 def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
     """Carry the encrypted sample through a sandbox vault and show what became of every row.
 
+    A later top-up goes with it, every card comes to its customer, and all are read back.
+
     Needs no settings, no account and no network. The sample has bad rows on purpose, so the
     exit code is 3.
     """
     del as_json
     folder = folder or Path(tempfile.mkdtemp(prefix="cardferry-demo-"))
     held_guards = process_guards.harden()
-    with background(Options()) as url:
+    with background(Options(customers=(GIVEN_CUSTOMER,))) as url:
         terminal.say(f"sandbox vault at {url}")
-        overrides = [f'vault.url="{url}"']
+        overrides = [f'vault.url="{url}"', f'attach.url="{url}"', *_ATTACHING]
         settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
         facts = facts_of(held_guards, settings.audit.operator)
-        job = Job([beside("sample_data") / SAMPLE_NAME], folder, facts)
-        ending = carry(terminal, job, settings, credentials, ask=False)
+        samples = [beside("sample_data") / name for name in (SAMPLE_NAME, TOPUP_NAME)]
+        ending = carry(terminal, Job(samples, folder, facts), settings, credentials, ask=False)
+        found = None
+        if ending.trouble is None:
+            found = _read_back(folder, settings, credentials)
     show_ending(terminal, ending, Given(folder))
     if not terminal.as_json and ending.trouble is None:
+        _show_read_back(terminal, found)
         _show_modes(terminal, settings, credentials)
         terminal.say("", "next:", f"  open {folder / 'report.html'}, the report for people")
         terminal.say("  check every digest and total:")
@@ -69,6 +92,26 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         terminal.say("  a migration of your own:")
         terminal.say_command(command("run", "--help"))
     return ending.exit_code
+
+
+def _read_back(folder: Path, settings: Settings, credentials: Credentials) -> ReadBack:
+    """Ask the vault what it holds, while it is there."""
+    system = process_guards.system_facts()
+    return read_back(
+        folder,
+        Asked(),
+        (settings, credentials),
+        (SystemClock(), SystemRandom(), Listeners()),
+        (system.login_user or system.user, f"{system.host}:{system.pid}"),
+    )
+
+
+def _show_read_back(terminal: Terminal, found: ReadBack | None) -> None:
+    if found is not None:
+        out = terminal.out()
+        out.print("\nread back from the vault, and compared:", markup=False)
+        for line in found_in_words(found):
+            out.print(f"  {line}", markup=False)
 
 
 def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials) -> None:
@@ -80,6 +123,8 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
         ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
     ):
         sample = beside("sample_data") / MODES_NAME
-        plan = profile(Asked([sample], changed), settings, credentials, SystemClock(), Listeners())
+        plan = profile(
+            AskedProfile([sample], changed), settings, credentials, SystemClock(), Listeners()
+        )
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)

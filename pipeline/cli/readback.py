@@ -80,7 +80,7 @@ def readback(
             "the vault does not hold what the mapping says: " + _counted(found),
             next_step=f"{READBACK_NAME} names each of them; nothing was changed at the vault.",
         )
-    for line in _good_news(found):
+    for line in found_in_words(found):
         terminal.out().print(line, markup=False)
     return code
 
@@ -107,7 +107,10 @@ def _counted(found: ReadBack) -> str:
     return f"of {found.read:,} {kind} read back, " + ", ".join(told)
 
 
-def _good_news(found: ReadBack) -> list[str]:
+def found_in_words(found: ReadBack) -> list[str]:
+    """Say what reading back found."""
+    if not found.is_good:
+        return [_counted(found)]
     kind = "token" if found.is_of_tokens else "card"
     lines = [f"{found.read:,} of {found.held:,} {kind}s read back: all as the mapping says"]
     if found.is_sample and found.read:

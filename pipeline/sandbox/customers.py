@@ -19,6 +19,8 @@ from pipeline.sandbox.lists import empty_list, list_object, read_window
 from pipeline.sandbox.refusals import bad_request, invalid_card, not_found
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.sandbox.accounts import Account
     from pipeline.sandbox.context import Context, Params, Shown
     from pipeline.sandbox.records import ObjectRow
@@ -50,6 +52,12 @@ class Customers:
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def settle(self, account: Account, idents: Iterable[str]) -> None:
+        """Keep customers, without a card, under ids that are known beforehand."""
+        for ident in idents:
+            if self._context.state.get(account.name, "customer", ident) is None:
+                self._context.state.add(account.name, "", {}, self._new(account, ident, {}))
+
     def create(self, account: Account, params: Params) -> Shown:
         """Make a customer, with a token's card when one is given.
 
@@ -58,7 +66,15 @@ class Customers:
         """
         context = self._context
         ident = context.ident(account, "cust", context.id_generator.one())
-        shown: Shown = {
+        shown = self._new(account, ident, params)
+        with context.state.transaction():
+            context.state.add(account.name, "", {}, shown)
+            if not self._attach(account, shown, params.get("card"), "POST"):
+                context.note_change(ident, None, "POST")
+        return self.whole(account, shown)
+
+    def _new(self, account: Account, ident: str, params: Params) -> Shown:
+        return {
             "object": "customer",
             "id": ident,
             "livemode": account.livemode,
@@ -68,13 +84,8 @@ class Customers:
             "default_card": None,
             "description": optional_text(params.get("description")),
             "email": optional_text(params.get("email")),
-            "created_at": utc(context.now()),
+            "created_at": utc(self._context.now()),
         }
-        with context.state.transaction():
-            context.state.add(account.name, "", {}, shown)
-            if not self._attach(account, shown, params.get("card"), "POST"):
-                context.note_change(ident, None, "POST")
-        return self.whole(account, shown)
 
     def update(self, account: Account, ident: str, params: Params) -> Shown:
         """Change a customer; a token adds its card, which becomes the default of none before.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.sandbox.accounts import KeyCheck
 from pipeline.sandbox.api import Application, Scripts
 from pipeline.sandbox.context import Context
+from pipeline.sandbox.customers import Customers
 from pipeline.sandbox.faults import read_script
 from pipeline.sandbox.id_generator import IdGenerator
 from pipeline.sandbox.journal import Journal
@@ -53,6 +54,7 @@ def open_router(options: Options, now: Callable[[], float] = time.time) -> Itera
             version=options.version,
             webhook_uri=options.webhook_uri,
         )
+        Customers(context).settle(options.accounts[0], options.customers)
         of_vault = _limiter(options, options.rate_per_s)
         of_api = _limiter(options, options.api_rate_per_s) or of_vault
         yield Router(context, KeyCheck(options.accounts), of_vault, of_api)

@@ -39,6 +39,7 @@ class Options:
         brands: The brands that the accounts may take.
         version: The API version of requests that name none.
         webhook_uri: Where `/account` says that events are sent; nothing is sent there.
+        customers: Ids of customers that the first account has from the start.
         assume: What to do where the real vault is unknown.
     """
 
@@ -59,4 +60,5 @@ class Options:
     brands: frozenset[str] = frozenset(BRAND_NAMES)
     version: str = NEWEST
     webhook_uri: str | None = None
+    customers: tuple[str, ...] = ()
     assume: Assumptions = field(default_factory=Assumptions)

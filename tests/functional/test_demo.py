@@ -24,8 +24,6 @@ def test_the_demo_shows_every_failure_code_of_reading_and_validation(demo):
     """The sample fails in every way that a row can fail before it is sent."""
     done, out = demo
     early = {c.code for c in FAILURE_CODES.values() if c.stage in {Stage.READ, Stage.VALIDATE}}
-    # The sample's cards come to no customers yet.
-    early -= {"customer_missing", "customer_id_invalid", "customer_conflict"}
     listed = set(pq.read_table(out / "failures.parquet").column("code").to_pylist())
 
     assert early - MODE_CODES <= listed
@@ -38,7 +36,23 @@ def test_the_demos_balance_is_zero(demo):
 
     balance = json.loads((out / "report.json").read_text("utf-8"))["balance"]
 
-    assert (252, 0, 0) == (balance["rows"], balance["pending"], balance["difference"])
+    assert (263, 0, 0) == (balance["rows"], balance["pending"], balance["difference"])
+
+
+def test_the_demos_cards_are_on_customers_and_were_read_back(demo):
+    """Made, given, two on one with a default, an unknown one, and a card that changed."""
+    done, out = demo
+    mapping = {row["legacy_id"]: row for row in pq.read_table(out / "mapping.parquet").to_pylist()}
+    read = pq.read_table(out / "readback.parquet").column("finding").to_pylist()
+    failures = pq.read_table(out / "failures.parquet").column("code").to_pylist()
+    replaced = pq.read_table(out / "superseded.parquet").to_pylist()
+
+    assert {row["customer_origin"] for row in mapping.values()} == {"made", "given"}
+    assert (mapping["card_000001"]["expiration_year"], replaced[0]["kept"]) == (2045, True)
+    assert set(read) == {"ok"}
+    assert len(read) == len(mapping) + len(replaced)
+    assert "customer_unknown" in failures
+    assert "all as the mapping says" in done.out
 
 
 def test_the_demo_needs_no_place_and_leaves_the_checkout_alone(tmp_path):

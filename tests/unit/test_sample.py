@@ -10,6 +10,7 @@ from pathlib import Path
 import pysequoia
 import pytest
 
+from pipeline.cards.customer_rules import CustomerRules
 from pipeline.cards.validator import validate
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
@@ -20,9 +21,13 @@ from tests.support.chunks import ALL_BRANDS, rules
 FOLDER = Path(__file__).parents[2] / "sample_data"
 ADDRESS = ("street1", "city", "postal_code", "country", "email")
 OPTIONS = ReaderOptions(
-    COLUMNS | dict(zip(ADDRESS, ADDRESS, strict=True)), carry=("legacy_customer_id",)
+    COLUMNS
+    | dict(zip(ADDRESS, ADDRESS, strict=True))
+    | {"customer": "legacy_customer_id", "customer_id": "omise_customer_id"},
+    carry=("legacy_customer_id",),
 )
-LATER = {"legacy_id_duplicate", "fraud_check_failed"}
+LATER = {"legacy_id_duplicate", "fraud_check_failed", "customer_conflict", "customer_unknown"}
+CUSTOMERS = {"customer_missing", "customer_id_invalid"}
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +59,25 @@ def codes(plain, **changes):
 def test_the_sealed_rows_are_those_that_the_script_makes(maker):
     """Both exports open with the published key and hold what the seed gives."""
     assert opened("cards.csv.pgp") == maker.plain_export(maker.sample_lines())
+    assert opened("topup.csv.pgp") == maker.plain_export(maker.topup_lines())
     assert opened("modes.csv.pgp") == maker.plain_export(maker.mode_lines())
 
 
 def test_every_row_has_the_verdict_that_the_script_names(maker):
     """Only what the ledger and the vault reject later passes here."""
-    expected = ["" if code in LATER else code for code, _, _ in maker.sample_lines()]
+    expected = ["" if code in LATER | CUSTOMERS else code for code, _, _ in maker.sample_lines()]
     found, brands = codes(opened("cards.csv.pgp"))
 
     assert found == expected
     assert set(brands) == ALL_BRANDS
+
+
+def test_cards_that_are_to_come_to_customers_are_judged_by_them(maker):
+    """Only then are rows without a customer, or with an id that is none, rejected."""
+    expected = ["" if code in LATER else code for code, _, _ in maker.sample_lines()]
+    judged = CustomerRules(is_required=True, is_existing=lambda text: text.startswith("cust_"))
+
+    assert codes(opened("cards.csv.pgp"), customers=judged)[0] == expected
 
 
 def test_the_sample_shows_every_code_that_one_export_can(maker):
@@ -71,8 +85,6 @@ def test_the_sample_shows_every_code_that_one_export_can(maker):
     expected = {
         code for code, meta in FAILURE_CODES.items() if meta.stage in (Stage.READ, Stage.VALIDATE)
     }
-    # The sample's cards come to no customers yet.
-    expected -= {"customer_missing", "customer_id_invalid", "customer_conflict"}
     shown = {code for code, _, _ in maker.sample_lines()}
     by_mode = {code for code, _, _ in maker.mode_lines()}
 
