@@ -110,6 +110,9 @@ def inbox(
         )
         worker = Inbox(folder, out, rules, lambda path: stopping.run(command(path)), SystemClock())
         while not stopping.seen:
+            if passes and not passes[-1].entries:
+                # Of looks that found nothing only the last is kept: there may be years of them.
+                passes.pop()
             passes.append(worker.empty())
             _tell(terminal, passes[-1], folder, out)
             if every_s is None or passes[-1].exit_code not in _GO_ON:
