@@ -7,9 +7,7 @@ gives the same figures.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +15,11 @@ import numpy as np
 
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
-from pipeline.failure_codes import FAILURE_CODES
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.listings import FAILED, RESOLVED, SUPERSEDED, UNATTACHED
+from pipeline.ledger.listings import RESOLVED, SUPERSEDED, UNATTACHED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
+from pipeline.outputs.failure_figures import open_failures
 from pipeline.outputs.timeline import timeline
 from pipeline.outputs.wording import verdict_of
 
@@ -32,12 +30,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.snapshot import Snapshot
 
 FIGURES_VERSION: Final = 1
-EXAMPLES_A_CODE: Final = 5
-"""Rows that the report shows of each failure code; the failure report has them all."""
 CHANGES_SHOWN: Final = 20
-
-_NUMBERS: Final = re.compile(r"[0-9][0-9/.]*")
-"""What differs between two hints of one kind."""
 
 _ENDINGS: Final = {
     RowState.TOKENIZED.value: "mapping",
@@ -50,17 +43,6 @@ _ENDINGS: Final = {
     **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
 }
 """Row states as the hash totals group them."""
-
-_EXAMPLE: Final = (
-    "legacy_id",
-    "source_file",
-    "source_row",
-    "field",
-    "state",
-    "last_digits",
-    "vault_code",
-    "hint",
-)
 
 
 def gather(
@@ -118,7 +100,7 @@ def _of_rows(look: Snapshot) -> dict[str, Any]:
         "attach": attach,
         "hash_totals": hash_totals(look),
         "exports": _exports(look, exports),
-        "failures": _failures(look),
+        "failures": open_failures(look),
         "attempts": {
             "made": look.attempts_made(),
             "by_outcome": answers.pop("by_outcome"),
@@ -245,49 +227,6 @@ def _exports(look: Snapshot, exports: list[ExportRecord]) -> list[dict[str, Any]
         }
         for export in exports
     ]
-
-
-def _failures(look: Snapshot) -> list[dict[str, Any]]:
-    """Give what is open by code: how many, by the vault's own code, by what else is known."""
-    open_rows = _open_rows(look)
-    return [
-        {
-            "code": code,
-            "stage": FAILURE_CODES[code].stage.value,
-            "rows": found.rows,
-            "retryable": FAILURE_CODES[code].retryable,
-            "meaning": FAILURE_CODES[code].meaning,
-            "advice": FAILURE_CODES[code].advice,
-            "vault_codes": dict(sorted(found.vault_codes.items())),
-            "hints": dict(sorted(found.hints.items())),
-            "examples": found.examples,
-        }
-        for code, found in sorted(open_rows.items())
-    ]
-
-
-@dataclass(slots=True)
-class _OfOneCode:
-    rows: int = 0
-    vault_codes: Counter[str] = field(default_factory=Counter)
-    hints: Counter[str] = field(default_factory=Counter)
-    examples: list[dict[str, Any]] = field(default_factory=list)
-
-
-def _open_rows(look: Snapshot) -> dict[str, _OfOneCode]:
-    found: defaultdict[str, _OfOneCode] = defaultdict(_OfOneCode)
-    for block in look.failed_rows():
-        for values in block:
-            row = dict(zip(FAILED, values, strict=True))
-            here = found[row["code"]]
-            here.rows += 1
-            if row["vault_code"]:
-                here.vault_codes[row["vault_code"]] += 1
-            if row["hint"]:
-                here.hints[_NUMBERS.sub("…", row["hint"])] += 1
-            if len(here.examples) < EXAMPLES_A_CODE:
-                here.examples.append({name: row[name] for name in _EXAMPLE})
-    return found
 
 
 def _changes(look: Snapshot) -> dict[str, Any]:
