@@ -10,6 +10,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.outputs.files import PUBLISHED_NAMES
 from tests.support.cards import check_digit
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.exports import by_age, by_gpg
@@ -117,14 +118,13 @@ def test_publish_writes_the_same_bytes_from_the_ledger_alone(tmp_path, vault):
         "-o",
         out,
     )
-    before = {p.name: p.read_bytes() for p in out.iterdir() if not p.name.startswith((".", "led"))}
+    before = {name: (out / name).read_bytes() for name in PUBLISHED_NAMES}
     for name in before:
         (out / name).unlink()
 
     cardferry("publish", out, afresh=True)
 
-    after = {p.name: p.read_bytes() for p in out.iterdir() if not p.name.startswith((".", "led"))}
-    assert before == after
+    assert before == {name: (out / name).read_bytes() for name in PUBLISHED_NAMES}
 
 
 def test_the_folder_and_its_files_are_private_and_hold_no_card_number(tmp_path, vault):
