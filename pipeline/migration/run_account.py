@@ -170,7 +170,7 @@ class RunAccount:
         failures = Counter(codes) - self._codes
         if self._held_at_start:
             changed[RowState.HELD.value] += self._held_at_start
-            failures[Code.OUTCOME_UNKNOWN] += self._held_at_start
+            failures[Code.OUTCOME_UNKNOWN.value] += self._held_at_start
         return ThisRun(
             rows=changed,
             failures=dict(sorted(failures.items())),
