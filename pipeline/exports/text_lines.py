@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _BATCH_BYTES: Final = 256 * 1024
+_BATCH_LINES: Final = 8192
+"""A line costs a hundred bytes beyond its own, so a batch of lines of one byte would cost much."""
 _LINE_FEED: Final = ord("\n")
 _LOOK: Final = 4096
 _END_OF_FILE: Final = b"\x1a"
@@ -168,7 +170,8 @@ def _batches(blocks: Iterator[bytes], line_bytes_max: int) -> Iterator[bytes | N
             rest, skipping = block[end + 1 :], False
         rest = tail + rest
         end = rest.rfind(b"\n") + 1
-        yield from _without_long_lines(rest[:end], line_bytes_max)
+        for batch in _without_long_lines(rest[:end], line_bytes_max):
+            yield from (None,) if batch is None else _of_few_lines(batch)
         tail = rest[end:]
         if len(tail) > line_bytes_max:
             yield None
@@ -190,3 +193,14 @@ def _without_long_lines(batch: bytes, line_bytes_max: int) -> Iterator[bytes | N
         start = int(ends[line]) + 1
     if start < len(batch):
         yield batch[start:]
+
+
+def _of_few_lines(batch: bytes) -> Iterator[bytes]:
+    if batch.count(b"\n") <= _BATCH_LINES:
+        yield batch
+        return
+    ends = 1 + np.flatnonzero(np.frombuffer(batch, dtype=np.uint8) == _LINE_FEED)
+    start = 0
+    for end in (*ends[_BATCH_LINES - 1 : -1 : _BATCH_LINES].tolist(), len(batch)):
+        yield batch[start:end]
+        start = end

@@ -34,8 +34,8 @@ log = EventLog("ledger")
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
 
-_STATES: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED) | dict.fromkeys(
-    SKIP_CODES, RowState.SKIPPED
+_STATES: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED.value) | dict.fromkeys(
+    SKIP_CODES, RowState.SKIPPED.value
 )
 """The state of a row that is not sent, by its code; with another code it is not written."""
 
@@ -138,7 +138,7 @@ class Planning:
             (
                 first + item.row,
                 item.legacy_id,
-                _STATES[item.code].value,
+                _STATES[item.code],
                 item.code,
                 item.field,
                 item.last_digits,

@@ -58,14 +58,23 @@ class Claiming:
     _first: set[int] = field(default_factory=set)
 
     def claim(self, first_id: int, last_id: int) -> Claimed | None:
-        """Give the rows of a range that may be sent now; None once the run stops."""
+        """Give the rows of a range that may be sent now.
+
+        None once the run stops, or no row from there on is to be sent: the rest is not read then.
+        """
         while self.thread.submit(self.settling.has_rivals, first_id, last_id).result():
             if self.is_stopping():
                 break
             threading.Event().wait(RIVALS_EVERY_S)
-        if self.is_stopping():
+        if self.is_stopping() or not self._has_any_from(first_id):
             return None
         return self.thread.submit(self._claim, first_id, last_id).result()
+
+    def _has_any_from(self, first_id: int) -> bool:
+        # Where cards are attached, a row that has its token may wait behind the last planned one.
+        if self.owners is not None:
+            return True
+        return self.thread.submit(self.settling.has_any_from, first_id).result()
 
     def in_doubt(self, first_id: int, last_id: int) -> int:
         """Count the rows of a range whose cards may be on customers unseen.

@@ -40,7 +40,8 @@ def waiting_cards(
         export: The export as the ledger knows it.
         reading: How to read it, as in pass 1.
         vault: Builds the requests.
-        claim: Gives the rows that may be sent in a range of row ids; None once the run stops.
+        claim: Gives the rows that may be sent in a range of row ids; None once the run stops, or
+            no row from there on is to be sent: then the rest is not read.
 
     Raises:
         VerificationFailed: A planned row does not read as it did when it was planned.

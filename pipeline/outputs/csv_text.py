@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ _RUNS_IN_SHEETS: Final = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
 The last four are the full-width forms of the first four, which some locales take for them.
 """
 
+_QUOTED: Final = re.compile(r'[",\r\n]')
+"""What a field may hold only between quotes; a lone CR is one of them, as it ends lines for many."""
+
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
     """Give rows as lines of RFC 4180."""
@@ -24,26 +28,28 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def cell(value: Any) -> Any:
-    """Give a value as a cell that no spreadsheet runs."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+def csv_block(columns: Iterable[Sequence[Any]]) -> bytes:
+    """Give rows as lines of RFC 4180 in which no cell is one that a spreadsheet runs.
+
+    Args:
+        columns: The values of each column: texts, whole numbers or truths, or None.
+    """
+    lines = map(",".join, zip(*map(_shown, columns), strict=True))
+    return "".join([line + "\r\n" for line in lines]).encode()
+
+
+def _shown(values: Sequence[Any]) -> Sequence[str]:
+    """Give a column as it stands in the file; most columns hold few different values."""
+    known = {value: _cell(value) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_RUNS_IN_SHEETS):
-        return "'" + value
-    return value
-
-
-def cells(values: Iterable[Any]) -> list[Any]:
-    """Give a column's values as such cells; most columns hold few different ones."""
-    listed = list(values)
-    # The type is part of the key: 1 and True are equal, and are not written alike.
-    known = {(type(value), value): cell(value) for value in set(listed) | {None}}
-    if all(kind is not bool for kind, _ in known):
-        return [known[type(value), value] for value in listed] if _odd(known) else listed
-    return [cell(value) for value in listed]
-
-
-def _odd(known: dict[tuple[type, Any], Any]) -> bool:
-    return any(shown is not value for (_, value), shown in known.items())
+    text = str(value)
+    if isinstance(value, str) and text.startswith(_RUNS_IN_SHEETS):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

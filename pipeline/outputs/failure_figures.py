@@ -61,14 +61,24 @@ class _OfOneCode:
 def _open_rows(look: Snapshot) -> dict[str, _OfOneCode]:
     found: defaultdict[str, _OfOneCode] = defaultdict(_OfOneCode)
     for block in look.failed_rows():
-        for values in block:
-            row = dict(zip(FAILED, values, strict=True))
-            here = found[row["code"]]
-            here.rows += 1
-            if row["vault_code"]:
-                here.vault_codes[row["vault_code"]] += 1
-            if row["hint"]:
-                here.hints[_NUMBERS.sub("…", row["hint"])] += 1
-            if len(here.examples) < EXAMPLES_A_CODE:
-                here.examples.append({name: row[name] for name in _EXAMPLE})
+        columns = dict(zip(FAILED, zip(*block, strict=True), strict=True))
+        # Counted by what few rows differ in: row by row a million failures take seconds.
+        alike = Counter(zip(columns["code"], columns["vault_code"], columns["hint"], strict=True))
+        for (code, vault_code, hint), rows in alike.items():
+            here = found[code]
+            here.rows += rows
+            if vault_code:
+                here.vault_codes[vault_code] += rows
+            if hint:
+                here.hints[_NUMBERS.sub("…", hint)] += rows
+        if any(len(here.examples) < EXAMPLES_A_CODE for here in found.values()):
+            _add_examples(found, columns)
     return found
+
+
+def _add_examples(found: dict[str, _OfOneCode], columns: dict[str, tuple[Any, ...]]) -> None:
+    shown = list(zip(*(columns[name] for name in _EXAMPLE), strict=True))
+    for code, values in zip(columns["code"], shown, strict=True):
+        examples = found[code].examples
+        if len(examples) < EXAMPLES_A_CODE:
+            examples.append(dict(zip(_EXAMPLE, values, strict=True)))

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.clock import timestamp
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
-from pipeline.outputs.csv_text import cells, csv_lines
+from pipeline.outputs.csv_text import csv_block, csv_lines
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME, manifest_bytes
 from pipeline.outputs.parquet import write_parquet
@@ -169,11 +169,13 @@ def write_sheet(
     target.write(csv_lines([table.schema.names]))
     moments = [pa.types.is_timestamp(column.type) for column in table.columns]
     for block in blocks:
-        columns = [
-            cells(map(_moment_or_none, values) if is_moment else values)
-            for values, is_moment in zip(zip(*block, strict=True), moments, strict=True)
-        ]
-        target.write(csv_lines(zip(*columns, strict=True)))
+        columns = zip(zip(*block, strict=True), moments, strict=True)
+        target.write(
+            csv_block(
+                list(map(_moment_or_none, values)) if is_moment else values
+                for values, is_moment in columns
+            )
+        )
 
 
 def report_bytes(figures: Mapping[str, Any]) -> bytes:

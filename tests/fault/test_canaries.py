@@ -69,7 +69,7 @@ BORDERS = {
     "publish": ("pipeline.migration.run:publish", 0),
     "figures": ("pipeline.outputs.files:gather", 0),
     "Parquet": ("pipeline.outputs.parquet:_table", 0),
-    "failures": ("pipeline.outputs.files:csv_lines", 1),
+    "failures": ("pipeline.outputs.files:csv_block", 0),
     "page": ("pipeline.outputs.files:render_report", 0),
     "manifest": ("pipeline.outputs.files:manifest_bytes", 0),
     "show the ending": ("pipeline.cli.carrying:show_ending", 0),

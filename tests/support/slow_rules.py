@@ -46,7 +46,12 @@ def _slow_record(lines, width, bytes_max, encoding):
             if str(error) == "unexpected end of data":
                 continue
             break
-        return _judged_record(row, texts, width) or _bad_rows(lines[0], encoding)
+        try:
+            judged = _judged_record(row, texts, width)
+        except csv.Error:
+            # A line in its middle is none by itself, as a lone CR stands in it.
+            judged = None
+        return judged or _bad_rows(lines[0], encoding)
     return _bad_rows(lines[0], encoding)
 
 
@@ -74,10 +79,10 @@ def _bad_rows(line: bytes, encoding: str):
 
 def _joined_by_stray_quotes(row, texts, width):
     widths = [text.count(",") + 1 for text in texts]
-    alone = [len(next(_csv([text], strict=False), [])) for text in texts]
-    inner = width in widths[1:-1] or width in alone[1:-1]
-    outer = widths[0] >= width and widths[-1] >= width
-    return inner or outer or any("\n" in field and slow_contains_pan(field) for field in row)
+    if width in widths[1:-1] or (widths[0] >= width and widths[-1] >= width):
+        return True
+    inner = any(len(next(_csv([text], strict=False), [])) == width for text in texts[1:-1])
+    return inner or any("\n" in field and slow_contains_pan(field) for field in row)
 
 
 def _line_code(line: bytes, bytes_max: int, encoding: str) -> str | None:
