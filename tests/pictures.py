@@ -19,7 +19,7 @@ from rich.text import Text
 from tests.support.commands import HEADER, ROOT, rows_csv, sealed, settings
 from tests.support.sandbox import spawned
 
-DOCS = ROOT / "docs"
+PICTURES = ROOT / "sample_data"
 COLUMNS, LINES = 92, 40
 BAD = "id-%d,Holder,%s,12,%d,Bangkok,cus-1\n"
 
@@ -41,7 +41,9 @@ def draw(shown, name):
     console.print(Text.from_ansi(shown))
     form = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     form = form.replace("Fira Code, monospace", "monospace")
-    (DOCS / name).write_text(console.export_svg(title="cardferry run", code_format=form), "utf-8")
+    (PICTURES / name).write_text(
+        console.export_svg(title="cardferry run", code_format=form), "utf-8"
+    )
 
 
 def carry(folder):
@@ -69,7 +71,6 @@ def carry(folder):
 
 
 def main():
-    DOCS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cardferry-pictures-") as name:
         live, ended = carry(Path(name))
         # The plan stands above the live view already.
@@ -80,7 +81,7 @@ def main():
         subprocess.run(
             [
                 *("chromium", "--headless", "--no-sandbox", "--hide-scrollbars"),
-                *("--window-size=1000,900", f"--screenshot={DOCS / 'report.png'}"),
+                *("--window-size=1000,900", f"--screenshot={PICTURES / 'report.png'}"),
                 f"file://{name}/out/report.html",
             ],
             check=True,
