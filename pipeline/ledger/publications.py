@@ -22,6 +22,9 @@ PUBLICATION: Final = "outputs_published"
 """The event that a publication leaves: digests of manifest, signature, key, files and tables."""
 VERIFICATION: Final = "outputs_verified"
 """The event that a verification leaves; it names the manifest's digest and what was found."""
+READING_BACK: Final = "readback"
+"""The event that a comparison with the vault leaves; it names its file's digest and the counts."""
+_LOOKS: Final = (PUBLICATION, VERIFICATION, READING_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Publication:
 class Account:
     """How far the events go that outputs speak of, and which publications there were.
 
-    Publications and verifications after the last other event are not part of the trail that was
-    published, so that publishing an unchanged ledger again gives the same trail. The next run's
-    trail has them.
+    Events that only look (publications, verifications, comparisons with the vault) after the last
+    other event are not part of the trail that was published, so that publishing an unchanged ledger
+    again gives the same trail. The next run's trail has them.
     """
 
     length: int
@@ -75,14 +78,13 @@ class Account:
 
 def account(connection: Connection) -> Account:
     """Find out which events outputs speak of."""
-    is_publication = _is(PUBLICATION)
     found = connection.execute(
-        select(events.c.seq, events.c.body).where(is_publication).order_by(events.c.seq)
+        select(events.c.seq, events.c.body).where(_is(PUBLICATION)).order_by(events.c.seq)
     )
     publications = tuple(_publication(seq, body) for seq, body in found)
     last = connection.execute(
         select(events.c.seq, events.c.hash)
-        .where(~is_publication, ~_is(VERIFICATION))
+        .where(*(~_is(kind) for kind in _LOOKS))
         .order_by(events.c.seq.desc())
         .limit(1)
     ).first()

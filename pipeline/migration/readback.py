@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.publications import READING_BACK
 from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.metrics import Flow
 from pipeline.migration import vault_parts
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pipeline.metrics import Listener
     from pipeline.vault.interface import CustomerAnswer, Vault
 
-READBACK_EVENT: Final = "readback"
 SAMPLE: Final = 100
 """So many tokens are read back unless more are asked for: it is one request each."""
 
@@ -116,7 +116,7 @@ def read_back(
             found = reading.carry_out()
         sha256 = write_readback(folder, reading.progress.rows(), _facts(ledger, found))
         ledger.note(
-            READBACK_EVENT,
+            READING_BACK,
             resource=READBACK_NAME,
             success=found.is_good,
             sha256=sha256,

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CardferryError
-from pipeline.failure_codes import Stage
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.store import LEDGER_NAME
@@ -146,8 +145,9 @@ class ParquetTotals:
         if "legacy_id" not in group.column_names:
             return
         if "stage" in group.column_names:
-            # Who failed on the way to a customer has a token, and is no failed row.
-            group = group.filter(pc.field("stage") != Stage.ATTACH.value)
+            # A row that has its token, and so a card, failed on the way to a customer: it is counted
+            # among the tokens. The stage does not tell: a customer may be refused before a token.
+            group = group.filter(pc.field("card_id").is_null())
         ids = group.column("legacy_id").drop_null().to_pylist()
         self._legacy_ids = hash_total(self._legacy_ids, ids)
         if "state" in group.column_names:

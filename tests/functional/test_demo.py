@@ -55,6 +55,18 @@ def test_the_demos_cards_are_on_customers_and_were_read_back(demo):
     assert "all as the mapping says" in done.out
 
 
+def test_what_the_demo_leaves_verifies_as_it_advises(demo):
+    """Reading back came after the publication: told as not yet covered, and no difference."""
+    _, out = demo
+    looked = cardferry("verify", out, code=0)
+    cardferry("publish", out, code=0)
+
+    assert "not yet covered" in looked.out
+    assert "readback" in looked.out
+    cardferry("verify", out, code=0)
+    cardferry("scan", out, code=0)
+
+
 def test_the_demo_needs_no_place_and_leaves_the_checkout_alone(tmp_path):
     """From any folder, without --out, the demo runs and says where its files are."""
     before = _checkout()
