@@ -87,10 +87,11 @@ class EventLog:
         self._write(logging.ERROR, event, fields)
 
     def _write(self, level: int, event: str, fields: Mapping[str, Field]) -> None:
-        if not self._logger.isEnabledFor(level):
-            return
+        # Whatever the level: a wrong event would else be found only by who turns the log on.
         if not _EVENT_SHAPE.fullmatch(event) or not _OWN_KEYS.isdisjoint(fields):
             raise ValueError("an event is a short lower-case phrase, its fields have other names")
+        if not self._logger.isEnabledFor(level):
+            return
         plain = {name: _plain(value) for name, value in fields.items()}
         self._logger.log(level, "%s", event, extra={"event": event, "fields": plain})
 

@@ -62,7 +62,7 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
             answer = await vault_parts.customer_client(settings, credentials, line, clock).account()
         outcome = answer.outcome
         if answer.account is not None:
-            log.info("the API host answers")
+            log.info("the api host answers")
             return answer.account
         if outcome.kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
             raise VaultRefusedSettings(
@@ -75,7 +75,7 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
             " no card was sent",
             next_step="Check `attach.url` and the network, then run the same command again.",
         )
-    log.warning("the API host gave no usable answer to a harmless request")
+    log.warning("the api host gave no usable answer to a harmless request")
     return None
 
 

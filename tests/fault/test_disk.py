@@ -58,7 +58,12 @@ def places(migration, call):
     if call not in {"openat", "write"}:
         return ()
     out = migration.out
-    unnamed = [f".{name}.PID-{n}.tmp" for n, name in enumerate(OUTPUTS, 1)]
+    # Figures for monitors are written before them, as often as a minute passes.
+    unnamed = [
+        f".{name}.PID-{n + earlier}.tmp"
+        for n, name in enumerate(OUTPUTS, 1)
+        for earlier in range(4)
+    ]
     return [
         out,
         *(out / name for name in ("ledger.sqlite", "ledger.sqlite-journal", ".lock")),
