@@ -61,8 +61,16 @@ def is_age(first: bytes) -> bool:
 
 
 def sealed_openpgp(first: bytes) -> bool:
-    """Tell a binary OpenPGP message that is encrypted, by its packets up to the encrypted one."""
-    return looks_like_message(first) and read_head(first).container not in {None, "clear"}
+    """Tell a binary OpenPGP message that is encrypted, by its packets up to the encrypted one.
+
+    Old encrypted data (tag 9) has no version that would tell it from a letter beyond ASCII, so it
+    counts only behind a packet that says who can open it.
+    """
+    if not looks_like_message(first):
+        return False
+    head = read_head(first)
+    opens = bool(head.recipients) or head.password
+    return head.container not in {None, "clear"} and (opens or head.container != "sed")
 
 
 def sealed_by_passphrase(first: bytes) -> bool:

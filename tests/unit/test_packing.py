@@ -345,3 +345,14 @@ def test_an_archive_is_read_at_a_flat_memory():
     packed = gzip.compress(bytes(20_000_000))
     largest = max(map(len, Unpacking(blocks_of(packed, 2**20), lambda _: None).unpacked()))
     assert largest <= 2**18
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1251", "cp1253", "cp1256", "cp874", "cp932"])
+def test_no_first_letter_makes_a_header_another_file(encoding):
+    """A letter beyond ASCII may look like the head of a packet; the text is read all the same."""
+    for sign in range(0x80, 0xFFFF):
+        try:
+            header = f"{chr(sign)}d,number,name\n".encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        assert named_content(header) is None, hex(sign)
