@@ -60,7 +60,8 @@ def test_a_column_of_security_codes_refuses_the_export(tmp_path, vault, header):
     assert (6, 0) == (run.code, made)
     assert "security codes" in run.answer["error"]
     assert "column 8" in run.answer["error"]
-    assert "987" not in run.err
+    assert "exit code 6" in run.said
+    assert "987" not in run.said
 
 
 @pytest.mark.parametrize("header", SECURITY_HEADERS)

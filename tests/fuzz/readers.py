@@ -16,6 +16,7 @@ from pipeline.exports.columns import ReaderOptions, column_places
 from pipeline.exports.csv_records import Dialect, csv_records
 from pipeline.exports.json_records import JsonFields, json_records
 from pipeline.exports.reader import _header, read
+from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.text_lines import text_lines
 from tests.support.cards import COLUMNS
 from tests.support.slow_rules import slow_records
@@ -87,7 +88,7 @@ def json_lines(given: bytes) -> None:
 def _json(blocks: list[bytes]) -> list[list[str] | str] | str:
     lines = text_lines(blocks, "utf-8", 300)
     try:
-        wanted = JsonFields(tuple(SOURCES), (), refuse_codes=True)
+        wanted = JsonFields(SOURCES, SOURCES, (), CodeColumns())
         records = json_records(lines.batches, wanted, lines.encoding)
         return [record for some in records for record in some]
     except ExportRefused as refusal:
