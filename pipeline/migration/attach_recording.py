@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachSettlement, AttachState, CustomerFound, CustomerState
-from pipeline.migration.attach_transitions import Then, Verdict
+from pipeline.migration.attach_transitions import AttachTransition, Then
 from pipeline.model import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pipeline.migration.attaching_cards import AttachingCard
 
 _NOT_YET: Final = Outcome(OutcomeKind.NOT_SENT, "not asked for yet")
-_BEGUN: Final = Verdict(AttachState.UNATTACHED, Then.SAME_AGAIN)
+_BEGUN: Final = AttachTransition(AttachState.UNATTACHED, Then.SAME_AGAIN)
 
 
 class AttachRecording:
-    """Makes settlements of verdicts, and keeps the card in step with them.
+    """Makes settlements of transitions, and keeps the card in step with them.
 
     Args:
         commit: Makes them durable.
@@ -37,29 +37,31 @@ class AttachRecording:
 
     def reuse(self, card: AttachingCard, known: str) -> None:
         """Queue that the customer has the card already, under another id."""
-        reused = self._settlement(card, _NOT_YET, Verdict(AttachState.REUSED, Then.END))
+        reused = self._settlement(card, _NOT_YET, AttachTransition(AttachState.REUSED, Then.END))
         self._commit.settle(reused._replace(card_id=known, evidence="the customer has it already"))
 
     def end(self, card: AttachingCard, state: AttachState, code: str) -> None:
         """Queue that a card comes on no customer, for a reason that is not its own."""
         evidence = Outcome(OutcomeKind.NOT_SENT, "its customer takes no card")
-        self._commit.settle(self._settlement(card, evidence, Verdict(state, Then.END, Code(code))))
+        self._commit.settle(
+            self._settlement(card, evidence, AttachTransition(state, Then.END, Code(code)))
+        )
 
     def settle(
         self,
         card: AttachingCard,
         intent: AttachIntent | None,
         outcome: Outcome,
-        verdict: Verdict,
+        transition: AttachTransition,
         *,
         took_s: float = 0.0,
         seen: CustomerFound | None = None,
     ) -> None:
         """Queue what a request, or a look, made of the card and of its customer."""
-        card.unknowns += verdict.unknowns
-        card.verdict = verdict
-        seen = seen or _customer_after(card, verdict)
-        settlement = self._settlement(card, outcome, verdict)
+        card.unknowns += transition.unknowns
+        card.transition = transition
+        seen = seen or _customer_after(card, transition)
+        settlement = self._settlement(card, outcome, transition)
         self._commit.settle(
             settlement._replace(
                 attempt_id=None if intent is None else intent.attempt_id,
@@ -72,18 +74,18 @@ class AttachRecording:
             card.customer = card.customer._replace(state=seen.state, customer_id=known)
 
     def _settlement(
-        self, card: AttachingCard, outcome: Outcome, verdict: Verdict
+        self, card: AttachingCard, outcome: Outcome, transition: AttachTransition
     ) -> AttachSettlement:
-        is_attached = verdict.state is AttachState.ATTACHED
+        is_attached = transition.state is AttachState.ATTACHED
         return AttachSettlement(
             attempt_id=None,
             row_id=card.row_id,
             customer=card.customer.id,
             kind=outcome.kind,
             evidence=outcome.evidence,
-            state=verdict.state,
-            code=verdict.code,
-            unknowns=verdict.unknowns,
+            state=transition.state,
+            code=transition.code,
+            unknowns=transition.unknowns,
             vault_code=outcome.vault_code,
             request_id=outcome.request_id,
             latency_us=0,
@@ -92,17 +94,17 @@ class AttachRecording:
         )
 
 
-def _customer_after(card: AttachingCard, verdict: Verdict) -> CustomerFound | None:
+def _customer_after(card: AttachingCard, transition: AttachTransition) -> CustomerFound | None:
     """Give what becomes of a customer whose card came to nothing.
 
     One that may have been made unseen takes no other card until an operator has looked.
     """
     customer = card.customer.id
-    if verdict.code is Code.CUSTOMER_UNKNOWN:
-        return CustomerFound(customer, CustomerState.REFUSED, code=verdict.code.value)
-    if not card.makes_customer or verdict.code is None:
+    if transition.code is Code.CUSTOMER_UNKNOWN:
+        return CustomerFound(customer, CustomerState.REFUSED, code=transition.code.value)
+    if not card.makes_customer or transition.code is None:
         return None
-    if card.unknowns or verdict.code in {Code.CUSTOMER_UNLOCATED, Code.ATTACH_MISMATCH}:
+    if card.unknowns or transition.code in {Code.CUSTOMER_UNLOCATED, Code.ATTACH_MISMATCH}:
         code = Code.CUSTOMER_UNLOCATED
         return CustomerFound(customer, CustomerState.UNLOCATED, code=code)
     return CustomerFound(customer, CustomerState.WANTED)

@@ -162,13 +162,13 @@ class AttachStep:
             self._homeless += 1
             if self._homeless >= self._flow_control.slots and not self._stopping.is_set():
                 raise homeless()
-        elif card.verdict is not None:
-            state = card.verdict.state
+        elif card.transition is not None:
+            state = card.transition.state
             flow.attached += state is AttachState.ATTACHED
             flow.attach_failed += state is AttachState.FAILED
             flow.attach_held += state is AttachState.HELD
-            if card.verdict.code is not None:
-                flow.codes[card.verdict.code] += 1
+            if card.transition.code is not None:
+                flow.codes[card.transition.code] += 1
 
     def _refuse(self, card: WaitingCard, to: ToAttach, record: CustomerRecord) -> None:
         """Settle a row whose customer takes no card."""

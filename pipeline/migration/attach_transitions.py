@@ -79,7 +79,7 @@ class Sight(StrEnum):
     """Another card's digits under our card's id, or another customer than was asked for."""
 
 
-class Verdict(NamedTuple):
+class AttachTransition(NamedTuple):
     """Where an answer takes a card, and what is done next.
 
     `unknowns` is added to the card's: 1 for an answer that was lost, minus as many as were
@@ -92,14 +92,14 @@ class Verdict(NamedTuple):
     unknowns: int = 0
 
 
-_IN_DOUBT: Final = Verdict(AttachState.DOUBTED, Then.LOCATE)
+_IN_DOUBT: Final = AttachTransition(AttachState.DOUBTED, Then.LOCATE)
 """Whether the card is on the customer is not known: look for it."""
 
 
 def after_request(
     outcome: Outcome, finding: Finding | None, sight: Sight | None, asked: Asked, attempts_max: int
-) -> Verdict:
-    """Judge the answer to a request that puts a card on a customer.
+) -> AttachTransition:
+    """Give what follows from the answer to a request that puts a card on a customer.
 
     Args:
         outcome: Its class.
@@ -115,12 +115,14 @@ def after_request(
     if outcome.kind is OutcomeKind.OK:
         return _after_sight(sight, asked)
     if outcome.kind in _STOPPING:
-        mixed_up = Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
+        mixed_up = AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
         return mixed_up if outcome.kind is OutcomeKind.MISMATCH else _open(asked, Then.STOP)
     return _after_failure(outcome.kind, asked, is_last=asked.counted >= attempts_max)
 
 
-def after_locating(sight: Sight, cause: Finding | None, looks: int, asked: Asked) -> Verdict:
+def after_locating(
+    sight: Sight, cause: Finding | None, looks: int, asked: Asked
+) -> AttachTransition:
     """Judge what a look for the card's id showed.
 
     Args:
@@ -131,16 +133,18 @@ def after_locating(sight: Sight, cause: Finding | None, looks: int, asked: Asked
         asked: What is known of the card.
     """
     if sight is Sight.OURS:
-        return Verdict(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
     if sight is Sight.OTHER:
-        return Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH)
+        return AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH)
     if sight is Sight.ELSEWHERE:
         # Somebody else used the token: none of our requests was carried out.
-        return Verdict(AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -asked.unknowns)
+        return AttachTransition(AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -asked.unknowns)
     return _open(asked, Then.LOOK_AGAIN) if looks < LOOKS_MAX else _nowhere(cause, asked)
 
 
-def after_asking_for_customer(outcome: Outcome, *, is_there: bool, asked: Asked) -> Verdict:
+def after_asking_for_customer(
+    outcome: Outcome, *, is_there: bool, asked: Asked
+) -> AttachTransition:
     """Judge whether it was the customer that a request did not find.
 
     Args:
@@ -152,37 +156,43 @@ def after_asking_for_customer(outcome: Outcome, *, is_there: bool, asked: Asked)
         return _IN_DOUBT if asked.unknowns else _gone(asked)
     if outcome.kind in {OutcomeKind.OK, OutcomeKind.REJECTED}:
         # What was put on a customer that is gone is gone with it.
-        return Verdict(AttachState.FAILED, Then.END, Code.CUSTOMER_UNKNOWN, -asked.unknowns)
+        return AttachTransition(
+            AttachState.FAILED, Then.END, Code.CUSTOMER_UNKNOWN, -asked.unknowns
+        )
     if outcome.kind in {OutcomeKind.DENIED, OutcomeKind.FATAL}:
         return _open(asked, Then.STOP)
     return _open(asked, Then.ASK_FOR_CUSTOMER)
 
 
-def _after_not_found(asked: Asked) -> Verdict:
+def _after_not_found(asked: Asked) -> AttachTransition:
     if not asked.makes_customer:
         return _open(asked, Then.ASK_FOR_CUSTOMER)
     return _IN_DOUBT if asked.unknowns else _gone(asked)
 
 
-def _gone(asked: Asked) -> Verdict:
-    """Give the verdict on a token that was not found, with no question open that a look answers."""
+def _gone(asked: Asked) -> AttachTransition:
+    """Give what follows for a token that was not found, where no look can find out more."""
     if asked.token_age_s <= YOUNG_S:
         return _open(asked, Then.SAME_AGAIN)
-    return Verdict(AttachState.UNATTACHED, Then.NEW_TOKEN, Code.ATTACH_TOKEN_GONE, -asked.unknowns)
+    return AttachTransition(
+        AttachState.UNATTACHED, Then.NEW_TOKEN, Code.ATTACH_TOKEN_GONE, -asked.unknowns
+    )
 
 
-def _after_sight(sight: Sight | None, asked: Asked) -> Verdict:
+def _after_sight(sight: Sight | None, asked: Asked) -> AttachTransition:
     if sight is Sight.OURS:
-        return Verdict(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
     if sight is Sight.MISSING:
         # The vault says yes and shows no card: with more than a page of cards, or by mistake.
-        return Verdict(AttachState.DOUBTED, Then.LOCATE, unknowns=1)
-    return Verdict(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
+        return AttachTransition(AttachState.DOUBTED, Then.LOCATE, unknowns=1)
+    return AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
 
 
-def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> Verdict:
+def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> AttachTransition:
     if kind is OutcomeKind.AMBIGUOUS:
-        return Verdict(AttachState.DOUBTED, Then.LOCATE if is_last else Then.SAME_AGAIN, None, 1)
+        return AttachTransition(
+            AttachState.DOUBTED, Then.LOCATE if is_last else Then.SAME_AGAIN, None, 1
+        )
     if kind is OutcomeKind.REJECTED or (kind is OutcomeKind.DECLINED and is_last):
         if asked.unknowns:
             # Refused now, but an earlier request may have been carried out.
@@ -190,19 +200,19 @@ def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> Verdict
         code = (
             Code.ATTACH_REJECTED if kind is OutcomeKind.REJECTED else Code.ATTACH_ATTEMPTS_EXHAUSTED
         )
-        return Verdict(AttachState.FAILED, Then.END, code)
+        return AttachTransition(AttachState.FAILED, Then.END, code)
     return _open(asked, Then.SAME_AGAIN)
 
 
-def _nowhere(cause: Finding | None, asked: Asked) -> Verdict:
+def _nowhere(cause: Finding | None, asked: Asked) -> AttachTransition:
     if cause is Finding.NOT_FOUND:
         return _gone(asked)
     if cause is Finding.USED:
         code = Code.CUSTOMER_UNLOCATED if asked.makes_customer else Code.ATTACH_TOKEN_USED
-        return Verdict(AttachState.HELD, Then.END, code)
-    return Verdict(AttachState.FAILED, Then.END, Code.ATTACH_ATTEMPTS_EXHAUSTED)
+        return AttachTransition(AttachState.HELD, Then.END, code)
+    return AttachTransition(AttachState.FAILED, Then.END, Code.ATTACH_ATTEMPTS_EXHAUSTED)
 
 
-def _open(asked: Asked, then: Then) -> Verdict:
+def _open(asked: Asked, then: Then) -> AttachTransition:
     """Leave a card where it is: in doubt while an earlier answer is missing."""
-    return Verdict(AttachState.DOUBTED if asked.unknowns else AttachState.UNATTACHED, then)
+    return AttachTransition(AttachState.DOUBTED if asked.unknowns else AttachState.UNATTACHED, then)

@@ -1,6 +1,6 @@
 """Puts tokenized cards on customers, one owner a customer, and settles that in the ledger.
 
-One request goes: turn to send, durable intent, request, verdict, queued outcome, as for tokens.
+One request goes: turn to send, durable intent, request, queued outcome, as for tokens.
 Whoever calls owns the customer: no two cards of one customer are attached at once, and a card
 whose answer was lost goes before its customer's other cards.
 """
@@ -22,8 +22,8 @@ from pipeline.ledger.records import (
 from pipeline.migration.attach_recording import AttachRecording
 from pipeline.migration.attach_transitions import (
     FREE,
+    AttachTransition,
     Then,
-    Verdict,
     after_request,
 )
 from pipeline.migration.card_deletions import CardDeletions
@@ -155,12 +155,12 @@ class Attacher:
             if asked is None:
                 return AttachEnd.LEFT
             after = ()
-            answer, verdict = asked
-            if verdict.then in {Then.LOCATE, Then.ASK_FOR_CUSTOMER}:
-                verdict = await self._look_into(card, answer, verdict)
-            self._stop_where_told(card, answer, verdict)
-            if verdict.then is not Then.SAME_AGAIN:
-                return await self._ended(card, verdict)
+            answer, transition = asked
+            if transition.then in {Then.LOCATE, Then.ASK_FOR_CUSTOMER}:
+                transition = await self._look_into(card, answer, transition)
+            self._stop_where_told(card, answer, transition)
+            if transition.then is not Then.SAME_AGAIN:
+                return await self._ended(card, transition)
             if not await backoff.wait(answer.outcome):
                 return AttachEnd.LEFT
 
@@ -188,7 +188,7 @@ class Attacher:
 
     async def _ask(
         self, card: AttachingCard, after: Sequence[Settlement]
-    ) -> tuple[CustomerAnswer, Verdict] | None:
+    ) -> tuple[CustomerAnswer, AttachTransition] | None:
         """Send the request once and settle its outcome; None when the run is to stop."""
         turn = self._flow_control.turn_at_once()
         if turn is None:
@@ -208,19 +208,19 @@ class Attacher:
         )
         sent_at = await self._flow_control.wait_for_turn(turn)
         if sent_at is None:
-            self._judge(card, intent, STOPPED, 0.0)
+            self._settle_answer(card, intent, STOPPED, 0.0)
             return None
         try:
             answer = await self._send(card)
         except asyncio.CancelledError as cancelled:
             outcome = self._vault.outcome_of(cancelled)
-            self._judge(card, intent, CustomerAnswer(outcome), self._took_s(sent_at))
+            self._settle_answer(card, intent, CustomerAnswer(outcome), self._took_s(sent_at))
             raise
         except CardferryError:
-            self._judge(card, intent, STOPPED, 0.0)
+            self._settle_answer(card, intent, STOPPED, 0.0)
             raise
         answer = self._reader.reported(answer, card.row_id, sent_at, self._clock.monotonic())
-        return answer, self._judge(card, intent, answer, self._took_s(sent_at))
+        return answer, self._settle_answer(card, intent, answer, self._took_s(sent_at))
 
     async def _send(self, card: AttachingCard) -> CustomerAnswer:
         customer_id = card.customer.customer_id
@@ -230,64 +230,64 @@ class Attacher:
         metadata = {**card.fields.get("metadata", {}), **mark}
         return await self._vault.make_customer(card.token_id, {**card.fields, "metadata": metadata})
 
-    def _judge(
+    def _settle_answer(
         self, card: AttachingCard, intent: AttachIntent, answer: CustomerAnswer, took_s: float
-    ) -> Verdict:
+    ) -> AttachTransition:
         """Settle what the request came to, and give what is done next."""
         card.counted += answer.outcome.kind not in FREE
         shown = answer.customer
         sight = None if shown is None else self._reader.sight(shown, card)
         asked = card.asked(self._clock.monotonic())
-        verdict = after_request(
+        transition = after_request(
             answer.outcome, answer.finding, sight, asked, self._policy.attempts_max
         )
         seen = None
-        if verdict.state is AttachState.ATTACHED and shown is not None:
+        if transition.state is AttachState.ATTACHED and shown is not None:
             card.is_default = shown.default_card == card.card_id
             state = CustomerState.MADE if card.makes_customer else card.customer.state
             seen = found(card.customer.id, state, shown)
-        self.recording.settle(card, intent, answer.outcome, verdict, took_s=took_s, seen=seen)
-        return verdict
+        self.recording.settle(card, intent, answer.outcome, transition, took_s=took_s, seen=seen)
+        return transition
 
     async def _look_into(
-        self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict
-    ) -> Verdict:
+        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
+    ) -> AttachTransition:
         """Find out what the answer left open, and settle that without a request of its own."""
-        verdict, seen = await self._looks.look_into(card, answer.finding, verdict)
-        if verdict.state is AttachState.ATTACHED or verdict.code is not None:
-            self.recording.settle(card, None, answer.outcome, verdict, seen=seen)
-        return verdict
+        transition, seen = await self._looks.look_into(card, answer.finding, transition)
+        if transition.state is AttachState.ATTACHED or transition.code is not None:
+            self.recording.settle(card, None, answer.outcome, transition, seen=seen)
+        return transition
 
     def _stop_where_told(
-        self, card: AttachingCard, answer: CustomerAnswer, verdict: Verdict
+        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
     ) -> None:
         """Stop the run where an answer says that going on would be wrong.
 
         Raises:
             CardferryError: Why.
         """
-        if verdict.then is Then.STOP:
-            if verdict.code is Code.ATTACH_MISMATCH:
+        if transition.then is Then.STOP:
+            if transition.code is Code.ATTACH_MISMATCH:
                 raise mixed_up()
             raise refused(answer.outcome.setting or answer.outcome.evidence)
-        if verdict.state is AttachState.ATTACHED:
+        if transition.state is AttachState.ATTACHED:
             self._any_attached = True
-        is_strange = answer.finding is Finding.NOT_FOUND and verdict.then is Then.SAME_AGAIN
+        is_strange = answer.finding is Finding.NOT_FOUND and transition.then is Then.SAME_AGAIN
         is_strange = is_strange and card.made_here and card.unknowns == 0
         self._strange = self._strange + 1 if is_strange else 0
         if self._strange >= STRANGE_TOKENS_MAX and not self._any_attached:
             raise refused(_TWO_ACCOUNTS)
 
-    async def _ended(self, card: AttachingCard, verdict: Verdict) -> AttachEnd:
-        if verdict.state is AttachState.ATTACHED:
+    async def _ended(self, card: AttachingCard, transition: AttachTransition) -> AttachEnd:
+        if transition.state is AttachState.ATTACHED:
             if card.wants_default and not card.is_default:
                 await self.defaults.move(card)
             return AttachEnd.SETTLED
-        if verdict.then is Then.NEW_TOKEN:
+        if transition.then is Then.NEW_TOKEN:
             reason = Code.ATTACH_TOKEN_GONE
             self._commit.settle(Retirement(card.row_id, reason))
             return AttachEnd.NEW_TOKEN
-        return AttachEnd.LEFT if verdict.code is None else AttachEnd.SETTLED
+        return AttachEnd.LEFT if transition.code is None else AttachEnd.SETTLED
 
     def _took_s(self, sent_at: float) -> float:
         return self._clock.monotonic() - sent_at

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.ledger.records import AttachClaim, CustomerRecord
-    from pipeline.migration.attach_transitions import Verdict
+    from pipeline.migration.attach_transitions import AttachTransition
     from pipeline.vault.interface import Customer, CustomerCard
 
 
@@ -37,7 +37,7 @@ class AttachingCard:
         is_default: Whether it was seen to be its customer's default card.
         made_here: Whether this run made the token; one of an earlier run may have expired.
         fields: What its customer is made with (`email`, `description`, `metadata`).
-        verdict: How it stands.
+        transition: How it stands.
         fingerprint: The vault's, where the same card may be on the customer already.
     """
 
@@ -55,7 +55,7 @@ class AttachingCard:
     is_default: bool = False
     made_here: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    verdict: Verdict | None = None
+    transition: AttachTransition | None = None
     fingerprint: str | None = None
 
     @property
@@ -66,7 +66,7 @@ class AttachingCard:
     @property
     def is_attached(self) -> bool:
         """Whether it was seen on its customer."""
-        return self.verdict is not None and self.verdict.state is AttachState.ATTACHED
+        return self.transition is not None and self.transition.state is AttachState.ATTACHED
 
     @property
     def is_on_given(self) -> bool:

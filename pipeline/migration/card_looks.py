@@ -8,8 +8,8 @@ from pipeline.clock import pause
 from pipeline.ledger.records import AttachState, CustomerFound, CustomerState
 from pipeline.migration.attach_transitions import (
     YOUNG_S,
+    AttachTransition,
     Then,
-    Verdict,
     after_asking_for_customer,
     after_locating,
 )
@@ -45,53 +45,53 @@ class CardLooks:
         self._clock = clock
 
     async def look_into(
-        self, card: AttachingCard, cause: Finding | None, verdict: Verdict
-    ) -> tuple[Verdict, CustomerFound | None]:
-        """Give the verdict once the vault was looked at, and the customer that was found.
+        self, card: AttachingCard, cause: Finding | None, transition: AttachTransition
+    ) -> tuple[AttachTransition, CustomerFound | None]:
+        """Give what follows once the vault was looked at, and the customer that was found.
 
         Args:
             card: The card.
             cause: What the answer said that made us look.
-            verdict: LOCATE or ASK_FOR_CUSTOMER.
+            transition: LOCATE or ASK_FOR_CUSTOMER.
 
         Raises:
             CardferryError: The vault refuses everybody.
         """
         seen = None
-        if verdict.then is Then.ASK_FOR_CUSTOMER:
-            verdict = await self._ask_for_customer(card)
-        if verdict.then is Then.LOCATE:
-            verdict, seen = await self._locate(card, cause)
-        return verdict, seen
+        if transition.then is Then.ASK_FOR_CUSTOMER:
+            transition = await self._ask_for_customer(card)
+        if transition.then is Then.LOCATE:
+            transition, seen = await self._locate(card, cause)
+        return transition, seen
 
-    async def _ask_for_customer(self, card: AttachingCard) -> Verdict:
+    async def _ask_for_customer(self, card: AttachingCard) -> AttachTransition:
         customer_id = card.customer.customer_id or ""
         answer = await self._reader.read(card.row_id, lambda: self._vault.customer(customer_id))
         if answer is None:
-            return Verdict(AttachState.UNATTACHED, Then.END)
+            return AttachTransition(AttachState.UNATTACHED, Then.END)
         is_there = answer.customer is not None and not answer.customer.is_deleted
         asked = card.asked(self._clock.monotonic())
         return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
 
     async def _locate(
         self, card: AttachingCard, cause: Finding | None
-    ) -> tuple[Verdict, CustomerFound | None]:
+    ) -> tuple[AttachTransition, CustomerFound | None]:
         """Look for the card's id, once more where the vault may still be at work on it."""
         looks = 0
-        unlearnt = Verdict(AttachState.DOUBTED, Then.END)
+        unlearnt = AttachTransition(AttachState.DOUBTED, Then.END)
         while True:
             seen = await self._reader.locate(card)
             if seen is None:
                 return unlearnt, None
             looks += 1
             sight, customer = seen
-            verdict = after_locating(sight, cause, looks, card.asked(self._clock.monotonic()))
-            if verdict.then is not Then.LOOK_AGAIN:
+            transition = after_locating(sight, cause, looks, card.asked(self._clock.monotonic()))
+            if transition.then is not Then.LOOK_AGAIN:
                 break
             await pause(self._clock, YOUNG_S, self._stopping)
             if self._stopping.is_set():
                 return unlearnt, None
-        if verdict.state is not AttachState.ATTACHED or customer is None:
-            return verdict, None
+        if transition.state is not AttachState.ATTACHED or customer is None:
+            return transition, None
         card.is_default = customer.default_card == card.card_id
-        return verdict, found(card.customer.id, CustomerState.LOCATED, customer)
+        return transition, found(card.customer.id, CustomerState.LOCATED, customer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.ledger.records import AttachState, AttemptStep
-from pipeline.migration.attach_transitions import Then, Verdict
+from pipeline.migration.attach_transitions import AttachTransition, Then
 from pipeline.migration.troubles import refused
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import CustomerAnswer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.vault.interface import CustomerVault
 
 STOPPED: Final = CustomerAnswer(Outcome(OutcomeKind.NOT_SENT, "stopped before sending"))
-_ATTACHED: Final = Verdict(AttachState.ATTACHED, Then.END)
+_ATTACHED: Final = AttachTransition(AttachState.ATTACHED, Then.END)
 
 
 class AttachPolicy(NamedTuple):

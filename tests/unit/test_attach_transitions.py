@@ -28,17 +28,17 @@ def judged(kind, asked=FIRST, finding=None, sight=None):
 @pytest.mark.parametrize("unknowns", [0, 2])
 def test_a_card_that_is_seen_is_attached_and_leaves_no_question(unknowns):
     """Every answer that was lost before is cleared up with it."""
-    verdict = judged(OutcomeKind.OK, FIRST._replace(unknowns=unknowns), sight=Sight.OURS)
+    transition = judged(OutcomeKind.OK, FIRST._replace(unknowns=unknowns), sight=Sight.OURS)
 
-    assert verdict == (AttachState.ATTACHED, Then.END, None, -unknowns)
+    assert transition == (AttachState.ATTACHED, Then.END, None, -unknowns)
 
 
 @pytest.mark.parametrize("sight", [Sight.OTHER, Sight.ELSEWHERE, None])
 def test_an_answer_about_another_card_holds_the_row_and_stops_the_run(sight):
     """The vault mixed cards up; one card more may exist unseen."""
-    verdict = judged(OutcomeKind.OK, sight=sight)
+    transition = judged(OutcomeKind.OK, sight=sight)
 
-    assert verdict == (AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
+    assert transition == (AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
 
 
 def test_a_yes_that_shows_no_card_is_a_question():
@@ -67,12 +67,12 @@ def test_a_used_token_is_always_looked_for(asked):
 def test_a_missing_token_is_believed_gone_only_when_it_is_old_and_no_answer_was_lost():
     """A storm of 404s makes no second token of a young one."""
     old = FIRST._replace(token_age_s=61.0)
-    verdicts = [
+    transitions = [
         judged(OutcomeKind.REJECTED, asked, Finding.NOT_FOUND).then
         for asked in (FIRST, old, old._replace(unknowns=1))
     ]
 
-    assert verdicts == [Then.SAME_AGAIN, Then.NEW_TOKEN, Then.LOCATE]
+    assert transitions == [Then.SAME_AGAIN, Then.NEW_TOKEN, Then.LOCATE]
 
 
 def test_a_404_on_a_known_customer_asks_first_which_of_the_two_is_missing():
@@ -151,9 +151,9 @@ def test_a_token_that_is_nowhere_after_two_looks_is_gone():
 
 def test_a_card_on_a_strangers_customer_is_held():
     """Somebody else used the token; no new one is made without an operator."""
-    verdict = after_locating(Sight.ELSEWHERE, Finding.USED, 1, FIRST._replace(unknowns=1))
+    transition = after_locating(Sight.ELSEWHERE, Finding.USED, 1, FIRST._replace(unknowns=1))
 
-    assert verdict == (AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -1)
+    assert transition == (AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -1)
 
 
 def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
@@ -162,10 +162,10 @@ def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
     for makes, unknowns, counted, age in facts:
         asked = Asked(makes, unknowns, counted, age)
         for kind, finding in itertools.product(OutcomeKind, (None, *Finding)):
-            verdict = judged(kind, asked, finding, Sight.OURS)
-            if verdict.then is Then.NEW_TOKEN:
+            transition = judged(kind, asked, finding, Sight.OURS)
+            if transition.then is Then.NEW_TOKEN:
                 assert (finding, unknowns) == (Finding.NOT_FOUND, 0)
                 assert age > 60
-            if unknowns and verdict.then is not Then.END:
-                assert verdict.unknowns >= 0
-                assert verdict.state in {AttachState.DOUBTED, AttachState.HELD}
+            if unknowns and transition.then is not Then.END:
+                assert transition.unknowns >= 0
+                assert transition.state in {AttachState.DOUBTED, AttachState.HELD}
