@@ -8,24 +8,23 @@ disk refuses a write before anything of it is there.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LocalStorageFailed
-from pipeline.ledger.checks import create_if_empty, require_own_files
+from pipeline.ledger.checks import create_if_empty
 from pipeline.ledger.holder import Waiting
-from pipeline.ledger.reserve import DiskFull, Reserve
+from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
-from pipeline.ledger.sqlite.connection import driver_of, open_engine
-from pipeline.ledger.store import path_of, store_of
+from pipeline.ledger.store import store_at
 from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
+
+    from pipeline.ledger.store import LedgerUrl
 
 
 class Access:
@@ -36,34 +35,42 @@ class Access:
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
+        wait_s: How long to wait for another writer, where the store keeps writers apart.
 
     Raises:
+        MigrationLocked: Another writer holds it.
         VerificationFailed: It is no ledger, damaged, a newer program's, or gone while the files
             that were made from it are there.
     """
 
     def __init__(
-        self, url: str, *, read_only: bool, apart: bool, signals: DeferredSignals | None
+        self,
+        url: LedgerUrl,
+        *,
+        read_only: bool,
+        apart: bool,
+        signals: DeferredSignals | None,
+        wait_s: float,
     ) -> None:
-        path = path_of(url)
-        require_own_files(path)
-        self.engine = open_engine(path, read_only=read_only, apart=apart)
-        self.store = store_of(self.engine)
-        self.reserve = Reserve(path)
-        self._path = path
-        self._waiting = Waiting(path or Path())
+        self.store = store_at(url)
+        self.engine = self.store.open_engine(url, read_only=read_only, apart=apart)
+        self.reserve = self.store.reserve(url)
+        self._url = url
+        self._waiting = Waiting(self.store.watched_file(url))
         self._signals = signals or DeferredSignals()
         self._failure: LocalStorageFailed | None = None
         self._upgraded: tuple[int, int] | None = None
         with self.store.trouble():
             try:
                 if not read_only:
+                    with self.engine.connect() as connection:
+                        self.store.hold(connection, wait_s)
                     with self._signals.held(), self.engine.begin() as connection:
-                        create_if_empty(connection, path)
+                        create_if_empty(connection, url.folder)
                         self._upgraded = bring_up_to_date(connection)
                 with self.engine.connect() as connection:
                     require_own_schema(connection)
-                    self._driver: sqlite3.Connection = driver_of(connection)
+                    self._driver = self.store.driver_of(connection)
             except BaseException:
                 self.engine.dispose()
                 raise
@@ -75,7 +82,7 @@ class Access:
         self.reserve.free()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Any]:
         """Give the driver's connection, for a statement that `transaction` would be too slow for.
 
         Unless a transaction is open, the statement is one of its own and has to check the epoch.
@@ -110,7 +117,13 @@ class Access:
     def reading(self) -> Iterator[Connection]:
         """Give the ledger's own parts a connection for looking; all looks see one state."""
         with self._signals.held(), self.store.trouble(), self.engine.connect() as connection:
+            self.store.steady(connection)
             yield connection
+
+    def is_held(self) -> bool:
+        """Tell whether the store knows of a writer; a folder's lock is asked by `is_locked`."""
+        with self.reading() as connection:
+            return self.store.is_held(connection)
 
     @contextmanager
     def look(self, *, sparingly: bool = False) -> Iterator[Snapshot]:

@@ -48,7 +48,7 @@ def require_own_files(path: Path | None) -> None:
             )
 
 
-def create_if_empty(connection: Connection, path: Path | None) -> None:
+def create_if_empty(connection: Connection, folder: Path | None) -> None:
     """Make the tables and rules of a new ledger, unless tables are there already.
 
     Raises:
@@ -57,7 +57,7 @@ def create_if_empty(connection: Connection, path: Path | None) -> None:
     store = store_of(connection)
     if not store.begins_empty(connection):
         return
-    if path is not None and any((path.parent / name).exists() for name in _PUBLISHED):
+    if folder is not None and any((folder / name).exists() for name in _PUBLISHED):
         raise VerificationFailed(
             "this folder holds a migration's outputs, but its ledger is gone or empty",
             next_step="Restore the ledger from a backup; a new one would send every card again.",

@@ -53,7 +53,7 @@ class Waiting:
     """Watches the writes of one ledger and says whom one waits for.
 
     Args:
-        path: The ledger's file.
+        path: The ledger's file; None where no program can hold one.
         late_after_s: A write that takes longer waits for somebody.
 
     Attributes:
@@ -61,7 +61,7 @@ class Waiting:
         ended: How many of them have ended.
     """
 
-    def __init__(self, path: Path, late_after_s: float = LATE_AFTER_S) -> None:
+    def __init__(self, path: Path | None, late_after_s: float = LATE_AFTER_S) -> None:
         self._path = path
         self._late_after_s = late_after_s
         self.begun = self.ended = 0
@@ -70,7 +70,7 @@ class Waiting:
 
     def start(self) -> None:
         """Begin to watch; a process that only looks has no need to."""
-        if self._thread is None:
+        if self._thread is None and self._path is not None:
             self._thread = threading.Thread(target=self._watch, name="ledger-wait", daemon=True)
             self._thread.start()
 
@@ -92,7 +92,8 @@ class Waiting:
 
     def _tell(self) -> None:
         """Say whom the write waits for; the run goes on once they let go."""
-        for pid, name in (holders_of(self._path) or {0: "unknown"}).items():
+        named = {} if self._path is None else holders_of(self._path)
+        for pid, name in (named or {0: "unknown"}).items():
             log.warning(
                 "waiting for a program that holds the ledger", program=Word(name), held_by=pid
             )

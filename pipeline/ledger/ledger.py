@@ -26,7 +26,6 @@ from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.schema import runs
-from pipeline.ledger.sqlite.connection import sync_folder
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
+    from pipeline.ledger.store import LedgerUrl
     from pipeline.signals import DeferredSignals
 
 log = EventLog("ledger")
@@ -50,22 +50,25 @@ class Ledger(Access):
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
+        wait_s: How long to wait for another writer, where the store keeps writers apart.
 
     Raises:
+        MigrationLocked: Another writer holds it.
         VerificationFailed: It is no ledger, damaged, a newer program's, or gone while the files
             that were made from it are there.
     """
 
     def __init__(
         self,
-        url: str,
+        url: LedgerUrl,
         clock: Clock,
         *,
         read_only: bool = False,
         apart: bool = False,
         signals: DeferredSignals | None = None,
+        wait_s: float = 0.0,
     ) -> None:
-        super().__init__(url, read_only=read_only, apart=apart, signals=signals)
+        super().__init__(url, read_only=read_only, apart=apart, signals=signals, wait_s=wait_s)
         self.clock = clock
         self.epoch = 0
         self.run_id = ""
@@ -114,9 +117,9 @@ class Ledger(Access):
                 )
             chain = follow_trail(connection)
             require_one_story(connection)
-            if self._path is not None:
-                require_newest(connection, self._path.parent)
-                require_untouched(connection, self._path.parent)
+            if self._url.folder is not None:
+                require_newest(connection, self._url.folder)
+                require_untouched(connection, self._url.folder)
         self._chain = chain
 
     def begin_run(
@@ -139,8 +142,7 @@ class Ledger(Access):
             SettingsRefused: An unfinished ledger was begun with other settings, or this one
                 holds tokens of the other mode.
         """
-        if self._path is not None:
-            self._waiting.start()
+        self._waiting.start()
         self.verify()
         with self._signals.held(), self.store.trouble(), self.engine.begin() as connection:
             self.run_id = run_id
@@ -159,9 +161,7 @@ class Ledger(Access):
             if behind_ms > 0:
                 log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)
-        # The first commit has made the journal; the later ones only write into it.
-        if self._path is not None:
-            sync_folder(self._path.parent)
+        self.store.settle(self._url)
 
     def attend(self, actor: str, origin: str) -> None:
         """Join the last run's epoch, to note what is done to a migration between runs.

@@ -1,33 +1,52 @@
 """Says where a ledger is, and what a program that keeps one has to do there.
 
 A ledger is named by a URL: `sqlite:///folder/ledger.sqlite` in a migration's folder, `sqlite:` for
-a temporary one that leaves nothing behind. Its tables, and nearly all that is asked of them, are
-the same in every store. What is not is listed by `Store`; whoever has a connection finds the store
-behind it by `store_of`, and knows no database by name.
+a temporary one that leaves nothing behind, `postgresql://...` for one that is elsewhere. Its tables,
+and nearly all that is asked of them, are the same in every store. What is not is listed by `Store`;
+whoever has a connection finds the store behind it by `store_of`, and knows no database by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pipeline.errors import SettingsRefused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
     from pipeline.ledger.records import Intent, Settlement
+    from pipeline.ledger.reserve import Reserve
 
 LEDGER_NAME: Final = "ledger.sqlite"
 """The ledger's file in a migration's folder; its `-journal` is part of it."""
 
-TEMPORARY: Final = "sqlite:"
-"""The URL of a ledger that is gone once it is closed (`cardferry check`)."""
+
+@dataclass(frozen=True, slots=True)
+class LedgerUrl:
+    """The URL of a ledger, and the folder of the files that are made from it.
+
+    Attributes:
+        text: The URL; it may hold a password, so it is never shown.
+        folder: The migration's folder; None for a temporary ledger.
+        mark: What a ledger that is elsewhere is marked with, so that no other is taken for it.
+    """
+
+    text: str = field(repr=False)
+    folder: Path | None = None
+    mark: str | None = None
+
+
+TEMPORARY: Final = LedgerUrl("sqlite:")
+"""A ledger that is gone once it is closed (`cardferry check`)."""
 
 ROWS_AT_ONCE: Final = 512
 """Entries of one batch; SQLite allows 32,766 marks in a statement, some 1,500 entries."""
@@ -98,6 +117,48 @@ class Store(Protocol):
     errors: tuple[type[Exception], ...]
     """What the database and its driver raise."""
 
+    def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
+        """Make what opens the one connection of this process to a ledger.
+
+        Args:
+            url: Where it is.
+            read_only: Change nothing, and make nothing.
+            apart: Look at a state of now that no run waits for.
+
+        Raises:
+            SettingsRefused: No ledger can be there, or another migration's is.
+            VerificationFailed: What stands there is not ours alone.
+        """
+
+    def reserve(self, url: LedgerUrl) -> Reserve:
+        """Give the room on this machine's disk that the ledger needs."""
+
+    def watched_file(self, url: LedgerUrl) -> Path | None:
+        """Give the file that other programs may hold while a write waits, if there is one."""
+
+    def driver_of(self, connection: Connection) -> Any:
+        """Give the driver's own connection; there is one for the whole engine."""
+
+    def hold(self, connection: Connection, wait_s: float) -> None:
+        """Keep every other writer away for as long as the connection lasts.
+
+        Raises:
+            MigrationLocked: Another writer did not leave within `wait_s` seconds.
+        """
+
+    def is_held(self, connection: Connection) -> bool:
+        """Tell whether the store knows of a writer; where a folder's lock says it, False."""
+
+    def settle(self, url: LedgerUrl) -> None:
+        """Make the ledger's name durable, once a run, after its first commit.
+
+        Raises:
+            LocalStorageFailed: The disk refused.
+        """
+
+    def steady(self, connection: Connection) -> None:
+        """Let all that is asked in this transaction see one state; it is the first to be asked."""
+
     def in_our_words(self, error: Exception) -> CardferryError:
         """Give our own error for one of `errors`; what is ours already stays as it is."""
 
@@ -161,28 +222,34 @@ def store_of(place: Connection | Engine) -> Store:
     return _named(place.dialect.name)
 
 
+def store_at(url: LedgerUrl) -> Store:
+    """Give the store that keeps the ledger of a URL.
+
+    Raises:
+        SettingsRefused: No ledger of ours can be there.
+    """
+    scheme = urlsplit(url.text).scheme
+    if scheme not in _STORES:
+        raise SettingsRefused(
+            ["ledger.url: a ledger is kept in SQLite or, as postgresql://..., in PostgreSQL"]
+        )
+    return _named(scheme)
+
+
+_STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
+"""The folder of each kind of database, by the names that URLs and dialects have for it."""
+
+
 def _named(name: str) -> Store:
-    store: Store = import_module(f"pipeline.ledger.{name}.store").STORE
+    store: Store = import_module(f"pipeline.ledger.{_STORES[name]}.store").STORE
     return store
 
 
-def ledger_url(folder: Path) -> str:
+def ledger_url(folder: Path) -> LedgerUrl:
     """Give the URL of the ledger in a migration's folder."""
-    return f"sqlite://{quote(str((folder / LEDGER_NAME).absolute()))}"
+    return LedgerUrl(f"sqlite://{quote(str((folder / LEDGER_NAME).absolute()))}", folder)
 
 
 def is_begun(folder: Path) -> bool:
     """Tell whether a migration's folder holds a ledger."""
     return (folder / LEDGER_NAME).is_file()
-
-
-def path_of(url: str) -> Path | None:
-    """Give the file of a ledger in SQLite, or None for a temporary one.
-
-    Raises:
-        SettingsRefused: No ledger of ours can be there.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc:
-        raise SettingsRefused(["ledger.url: a ledger is kept in SQLite, in the migration's folder"])
-    return Path(unquote(parts.path)) if parts.path else None

@@ -3,29 +3,70 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import bindparam, insert, inspect
 
+from pipeline.errors import SettingsRefused
+from pipeline.ledger.checks import require_own_files
 from pipeline.ledger.epoch import require_epoch
+from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.sqlite import connection as opened
 from pipeline.ledger.sqlite import streaming, tables
 from pipeline.ledger.sqlite.batch import Batches
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
-    from pipeline.ledger.store import Blocks, Parts, Store, Writing
+    from pipeline.ledger.store import Blocks, LedgerUrl, Parts, Store, Writing
 
 
 class SqliteStore:
     """SQLite, as `store.Store` asks for it."""
 
     errors: tuple[type[Exception], ...] = opened.DATABASE_ERRORS
+
+    def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
+        """Make what opens the file, once its names are known to be nobody else's."""
+        path = _path_of(url)
+        require_own_files(path)
+        return opened.open_engine(path, read_only=read_only, apart=apart)
+
+    def reserve(self, url: LedgerUrl) -> Reserve:
+        """Give the room beside the file."""
+        return Reserve(_path_of(url))
+
+    def watched_file(self, url: LedgerUrl) -> Path | None:
+        """Give the file; None for a temporary ledger."""
+        return _path_of(url)
+
+    def driver_of(self, connection: Connection) -> sqlite3.Connection:
+        """Give the driver's own connection."""
+        return opened.driver_of(connection)
+
+    def hold(self, connection: Connection, wait_s: float) -> None:
+        """Do nothing: whoever writes holds the folder's lock by then."""
+
+    def is_held(self, connection: Connection) -> bool:
+        """Leave it to the folder's lock."""
+        del connection
+        return False
+
+    def settle(self, url: LedgerUrl) -> None:
+        """Sync the folder: the first commit has made the journal, later ones write into it."""
+        path = _path_of(url)
+        if path is not None:
+            opened.sync_folder(path.parent)
+
+    def steady(self, connection: Connection) -> None:
+        """Do nothing: no transaction of SQLite sees what another one does meanwhile."""
 
     def in_our_words(self, error: Exception) -> CardferryError:
         """Give our own error for one of `errors`."""
@@ -90,6 +131,14 @@ class SqliteStore:
     def batches(self, writing: Writing, epoch: int) -> Batches:
         """Make what writes the batches of a run."""
         return Batches(writing, epoch)
+
+
+def _path_of(url: LedgerUrl) -> Path | None:
+    """Give the file of a ledger, or None for a temporary one."""
+    parts = urlsplit(url.text)
+    if parts.netloc:
+        raise SettingsRefused(["ledger.url: a ledger in SQLite is in the migration's folder"])
+    return Path(unquote(parts.path)) if parts.path else None
 
 
 @lru_cache(16)
