@@ -17,7 +17,7 @@ from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 from pipeline.migration.doctor import machine_findings
 from pipeline.migration.doctor_keys import export_keys, signing_key
-from pipeline.migration.findings import Verdict, failed, ok
+from pipeline.migration.findings import Health, failed, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.config.loading import ReadSettings
     from pipeline.migration.findings import Finding
 
-_STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
+_STYLES: Final = {Health.OK: "green", Health.WARNING: "yellow", Health.FAILED: "bold red"}
 _FIRST: Final = (7, 6, 5)
 """Which exit code is told where several apply: what has to be mended first."""
 
@@ -92,7 +92,7 @@ def _show(terminal: Terminal, finding: Finding) -> None:
     out = terminal.out()
     width = out.width if out.is_terminal else None
     lines = folded(f"{finding.check}: {finding.found}", width, "", " " * 9, 9)
-    out.print(Text.assemble((f"{finding.verdict.value:<9}", _STYLES[finding.verdict]), lines[0]))
+    out.print(Text.assemble((f"{finding.health.value:<9}", _STYLES[finding.health]), lines[0]))
     for line in lines[1:]:
         out.print(Text(line))
     if finding.remedy:
@@ -103,7 +103,7 @@ def _show(terminal: Terminal, finding: Finding) -> None:
 def _tree(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.check,
-        "verdict": finding.verdict.value,
+        "verdict": finding.health.value,
         "found": finding.found,
         "remedy": finding.remedy,
         "exit_code": finding.exit_code,

@@ -13,7 +13,7 @@ from pipeline.exports.public_part import public_part
 from pipeline.exports.seal import seal_file
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.migration import parts
-from pipeline.migration.findings import Finding, Verdict, failed, ok, warning
+from pipeline.migration.findings import Finding, Health, failed, ok, warning
 from pipeline.outputs.signature import Signer
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _opened(
             with export.prove() as blocks:
                 content = b"".join(blocks)
     except (ExportRefused, SettingsRefused, LocalStorageFailed) as trouble:
-        return Finding(check, Verdict.FAILED, _of_the_key(trouble), trouble.next_step, 6)
+        return Finding(check, Health.FAILED, _of_the_key(trouble), trouble.next_step, 6)
     if content != _PLAIN:
         return failed(check, ExportRefused("opens to other bytes", next_step="Report this."))
     return ok(check, "opens what is sealed to it")

@@ -18,7 +18,7 @@ import orjson
 from pipeline.config.policies import Mode
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.migration import vault_parts
-from pipeline.migration.findings import Finding, Verdict, failed, ok, warning
+from pipeline.migration.findings import Finding, Health, failed, ok, warning
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _key(place: str, found: Probe, settings: Settings) -> Finding:
                 next_step="Correct `vault.mode` or the key.",
             ),
         )
-    return Finding(place, Verdict.OK, "is accepted")
+    return Finding(place, Health.OK, "is accepted")
 
 
 def _livemode(body: bytes) -> bool | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipeline.errors import CardferryError
 
 
-class Verdict(StrEnum):
+class Health(StrEnum):
     """What became of one check."""
 
     OK = "ok"
@@ -25,14 +25,14 @@ class Finding(NamedTuple):
 
     Attributes:
         check: What was tried.
-        verdict: What became of it.
+        health: What became of it.
         found: What was found, in words without any secret.
         remedy: What to do; None where all is well.
         exit_code: What the command ends with for it: 5, 6 or 7; 0 unless it failed.
     """
 
     check: str
-    verdict: Verdict
+    health: Health
     found: str
     remedy: str | None = None
     exit_code: int = 0
@@ -40,16 +40,16 @@ class Finding(NamedTuple):
 
 def ok(check: str, found: str) -> Finding:
     """Give a check that went well."""
-    return Finding(check, Verdict.OK, found)
+    return Finding(check, Health.OK, found)
 
 
 def warning(check: str, found: str, remedy: str) -> Finding:
     """Give a check that somebody should know of."""
-    return Finding(check, Verdict.WARNING, found, remedy)
+    return Finding(check, Health.WARNING, found, remedy)
 
 
 def failed(check: str, trouble: CardferryError) -> Finding:
     """Give a check that went as a trouble says."""
     several = trouble.problems if isinstance(trouble, SettingsRefused) else [trouble.message]
     found = "; ".join(several)
-    return Finding(check, Verdict.FAILED, found, trouble.next_step, trouble.exit_code)
+    return Finding(check, Health.FAILED, found, trouble.next_step, trouble.exit_code)

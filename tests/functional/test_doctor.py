@@ -83,7 +83,7 @@ def _probe(status=404, seconds=0, days=90, body=b"{}"):
 )
 def test_a_clock_that_is_off_is_found(seconds, verdict):
     """More than a minute either way fails; an answer without a date is told."""
-    assert verdict == _clock("vault", _probe(seconds=seconds), Clock()).verdict
+    assert verdict == _clock("vault", _probe(seconds=seconds), Clock()).health
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(31, "ok"), (3, "warning")])
@@ -91,7 +91,7 @@ def test_a_certificate_that_ends_soon_is_told(days, verdict):
     """A month ahead, so that somebody can ask."""
     [finding] = _certificate("vault", _probe(days=days), Clock())
 
-    assert verdict == finding.verdict
+    assert verdict == finding.health
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_certificate_that_ends_soon_is_told(days, verdict):
 )
 def test_a_key_is_judged_by_what_the_vault_makes_of_it(status, body, verdict):
     """Refused or of the other world fails; a vault that is busy says nothing about a key."""
-    assert verdict == _key("vault.public_key", _probe(status, body=body), Settings()).verdict
+    assert verdict == _key("vault.public_key", _probe(status, body=body), Settings()).health
 
 
 def test_the_file_system_is_that_of_the_innermost_mount(tmp_path):
