@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from pipeline.cards.rows import Chunk
-    from pipeline.cards.validator import Verdict
+    from pipeline.cards.validator import Validated
 
 NETWORK_ID: Final = "profile:network_transaction_id"
 """The frame column that a profile asks the reader for, where a header has one of that kind."""
@@ -76,13 +76,13 @@ class ExportProfile:
         place = next((at for at, name in enumerate(names) if is_network_id(name)), None)
         return {} if place is None else {NETWORK_ID: place}
 
-    def add(self, chunk: Chunk, verdict: Verdict, as_of: date) -> None:
+    def add(self, chunk: Chunk, validated: Validated, as_of: date) -> None:
         """Count a chunk of rows and what was judged of it."""
-        frame = verdict.cards.frame
+        frame = validated.cards.frame
         months = frame["expiration_year"] * _MONTHS_A_YEAR + frame["expiration_month"]
         left = months.astype(int) - (as_of.year * _MONTHS_A_YEAR + as_of.month)
         self.expiring_soon += int(((left >= 0) & (left < _SOON_MONTHS)).sum())
-        self.lookalikes.update(verdict.lookalikes)
+        self.lookalikes.update(validated.lookalikes)
         names = chunk.frame["name"].tolist()
         self.scripts.update(_scripts_of(names))
         for column in _LOOKED_AT:

@@ -79,7 +79,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Validated:
     """The cards that may be sent and one rejection for every other row of the frame.
 
     `lookalikes` counts, by column of ids, those that pass as a card number by chance.
@@ -126,7 +126,7 @@ class _Judgement:
         ]
 
 
-def validate(chunk: Chunk, rules: Rules) -> Verdict:
+def validate(chunk: Chunk, rules: Rules) -> Validated:
     """Judge a chunk's rows.
 
     Args:
@@ -171,7 +171,7 @@ def validate(chunk: Chunk, rules: Rules) -> Verdict:
         {name: pd.Series(values[kept], dtype=values.dtype) for name, values in columns.items()}
     )
     frame.index = pd.Index(rows[kept], name="row")
-    return Verdict(Cards(frame, chunk.numbers.take(kept)), rejections, judgement.lookalikes)
+    return Validated(Cards(frame, chunk.numbers.take(kept)), rejections, judgement.lookalikes)
 
 
 def is_id_column(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.cards.rows import CARRY_PREFIX
-from pipeline.cards.validator import Rules, Verdict, is_id_column, validate
+from pipeline.cards.validator import Rules, Validated, is_id_column, validate
 from pipeline.config.policies import OnLookalike
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
@@ -86,18 +86,18 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
     rules = reading.rules(as_of)
     lookalikes = _Lookalikes()
     for chunk in _chunks(blocks, reading):
-        verdict = validate(chunk, rules)
-        lookalikes.count(chunk, verdict)
+        validated = validate(chunk, rules)
+        lookalikes.count(chunk, validated)
         if reading.profile is not None:
-            reading.profile.add(chunk, verdict, as_of)
-        cards, unsafe = _customers_judged(planned_cards(verdict.cards), reading)
-        rejections = [*chunk.rejections, *verdict.rejections, *unsafe]
+            reading.profile.add(chunk, validated, as_of)
+        cards, unsafe = _customers_judged(planned_cards(validated.cards), reading)
+        rejections = [*chunk.rejections, *validated.rejections, *unsafe]
         yield JudgedChunk(
             chunk.first_row, chunk.last_row, cards, rejections, chunk.left_out, chunk.remedies
         )
         # Copies inside the parser are out of reach.
         chunk.numbers.wipe()
-        verdict.cards.numbers.wipe()
+        validated.cards.numbers.wipe()
     # A reader that needs no more bytes leaves some; the proof needs every one.
     for _ in blocks:
         pass
@@ -112,9 +112,9 @@ class _Lookalikes:
         self._found: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
 
-    def count(self, chunk: Chunk, verdict: Verdict) -> None:
+    def count(self, chunk: Chunk, validated: Validated) -> None:
         """Count a chunk's ids."""
-        self._found.update(verdict.lookalikes)
+        self._found.update(validated.lookalikes)
         for name in chunk.frame.columns:
             if is_id_column(name):
                 self._ids[name] += sum(map(bool, chunk.frame[name].tolist()))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number, row
-from tests.support.chunks import ALL_BRANDS, rules, verdict_on
+from tests.support.chunks import ALL_BRANDS, rules, validated
 from tests.support.slow_rules import slow_code
 
 good_numbers = st.builds(
@@ -59,7 +59,7 @@ def test_the_verdict_is_that_of_the_slow_definition(some, judged_by):
     """Every row is a card or a rejection, under the code of the first rule it breaks."""
     published = frozenset(PUBLISHED_TEST_NUMBERS)
     expected = [slow_code(stripped(bad), judged_by, published) for bad in some]
-    verdict = verdict_on(*some, **{name: getattr(judged_by, name) for name in judged_by.__slots__})
+    verdict = validated(*some, **{name: getattr(judged_by, name) for name in judged_by.__slots__})
     found = dict.fromkeys(verdict.cards.frame.index.tolist())
     found |= {rejection.row: rejection.code for rejection in verdict.rejections}
 

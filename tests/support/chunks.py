@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.cards.rows import Chunk
-    from pipeline.cards.validator import Verdict
 
 AS_OF = date(2026, 11, 23)
 ALL_BRANDS = frozenset(
@@ -48,12 +47,12 @@ def chunk_of(*rows: Mapping[str, str], carry: Sequence[str] = ()) -> Chunk:
     return chunk
 
 
-def verdict_on(*rows: Mapping[str, str], carry: Sequence[str] = (), **changes) -> Verdict:
+def validated(*rows: Mapping[str, str], carry: Sequence[str] = (), **changes) -> Validated:
     """Read and judge these rows."""
     return validate(chunk_of(*rows, carry=carry), rules(**changes))
 
 
 def code_of(row: Mapping[str, str], carry: Sequence[str] = (), **changes) -> str | None:
     """Give the code under which this one row is rejected, None for a card that may be sent."""
-    verdict = verdict_on(row, carry=carry, **changes)
+    verdict = validated(row, carry=carry, **changes)
     return verdict.rejections[0].code if verdict.rejections else None

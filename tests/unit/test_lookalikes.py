@@ -10,7 +10,7 @@ import pytest
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.lookalikes import ids_by_chance, phones
 from tests.support.cards import card_number, row
-from tests.support.chunks import code_of, verdict_on
+from tests.support.chunks import code_of, validated
 
 VISA = "4242424242424242"
 LOOKALIKE = "5454545454545454"
@@ -32,7 +32,7 @@ def test_no_card_falls_to_a_phone_number_of_thirteen_digits():
     ]
 
     assert sum(contains_pan(one["phone_number"]) for one in rows) > 0
-    assert verdict_on(*rows).rejections == ()
+    assert validated(*rows).rejections == ()
 
 
 def test_no_card_falls_to_a_numeric_id_where_lookalikes_are_allowed():
@@ -47,8 +47,8 @@ def test_no_card_falls_to_a_numeric_id_where_lookalikes_are_allowed():
         )
         for place in range(200)
     ]
-    allowed = verdict_on(*rows, carry=("ref",), lookalike_ids="allow")
-    refused = verdict_on(*rows, carry=("ref",))
+    allowed = validated(*rows, carry=("ref",), lookalike_ids="allow")
+    refused = validated(*rows, carry=("ref",))
 
     assert allowed.rejections == ()
     assert allowed.lookalikes == refused.lookalikes

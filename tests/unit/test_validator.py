@@ -14,7 +14,7 @@ from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import Cards
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import card_number, row
-from tests.support.chunks import ALL_BRANDS, code_of, verdict_on
+from tests.support.chunks import ALL_BRANDS, code_of, validated
 
 VISA = "4242424242424242"
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in VISA)
@@ -146,7 +146,7 @@ REJECTED = {
 )
 def test_a_row_that_breaks_a_rule_is_rejected_under_its_code(code, bad):
     """Each kind of bad row has its one code, and the rejection holds no number."""
-    verdict = verdict_on(row(id="cus_0"), bad, row(id="cus_2"))
+    verdict = validated(row(id="cus_0"), bad, row(id="cus_2"))
 
     assert [(found.row, found.code) for found in verdict.rejections] == [(2, code)]
     assert verdict.cards.frame.index.tolist() == [1, 3]
@@ -283,13 +283,13 @@ def test_the_first_rule_in_order_names_a_row_with_several_faults(bad, code):
 )
 def test_a_rejection_names_the_field(bad, field):
     """The field is named by its canonical name."""
-    assert verdict_on(bad).rejections[0].field == field
+    assert validated(bad).rejections[0].field == field
 
 
 def test_carried_columns_are_kept_and_searched():
     """A carried column goes along under its own prefix; a number in it rejects the row."""
     rows = (row(ref="a-1"), row(id="cus_2", ref=f"x{VISA}"))
-    verdict = verdict_on(*rows, carry=("ref",))
+    verdict = validated(*rows, carry=("ref",))
 
     assert verdict.cards.frame["carry:ref"].tolist() == ["a-1"]
     assert [(r.row, r.code, r.field) for r in verdict.rejections] == [
@@ -299,7 +299,7 @@ def test_carried_columns_are_kept_and_searched():
 
 def test_a_rejection_repeats_a_legacy_id_only_when_that_is_safe():
     """The id and the last digits are told where they are known and hold no number."""
-    verdict = verdict_on(
+    verdict = validated(
         row(id="cus_1", exp_month="13"),
         row(id=VISA),
         row(id="a\nb"),
@@ -316,7 +316,7 @@ def test_a_rejection_repeats_a_legacy_id_only_when_that_is_safe():
 
 def test_cards_hold_what_the_vault_and_the_ledger_need():
     """A card's columns are typed, in order, and its number is beside it."""
-    verdict = verdict_on(
+    verdict = validated(
         row(id="", card_number=""),
         row(id="cus_2", card_number="378282246310005", exp_month="3", exp_year="31"),
     )
@@ -338,7 +338,7 @@ def test_cards_hold_what_the_vault_and_the_ledger_need():
 
 def test_a_chunk_without_a_good_row_gives_no_cards():
     """Nothing to send is an empty frame with the same columns."""
-    verdict = verdict_on(row(id=""))
+    verdict = validated(row(id=""))
 
     assert len(verdict.cards) == len(verdict.cards.numbers) == 0
     assert "brand" in verdict.cards.frame.columns
@@ -390,7 +390,7 @@ WAYS = {
 @pytest.mark.parametrize("number", [OWN, MIR, WRONG], ids=["Visa", "Mir", "wrong check digit"])
 def test_a_legacy_id_that_repeats_the_rows_own_number_is_never_repeated(number, write):
     """Whatever the brand, the check digit and the signs between the digits."""
-    verdict = verdict_on(row(card_number=number, id=write(number)))
+    verdict = validated(row(card_number=number, id=write(number)))
 
     assert ["legacy_id_is_card_number"] == [r.code for r in verdict.rejections]
     assert [None] == [r.legacy_id for r in verdict.rejections]
