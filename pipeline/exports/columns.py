@@ -219,7 +219,7 @@ def refuse_mapped_security_codes(options: ReaderOptions) -> None:
 
 
 def code_columns(options: ReaderOptions) -> CodeColumns:
-    """Give what judges the columns that are named like security codes."""
+    """Give what checks the columns that are named like security codes."""
     return CodeColumns(options.security_code_columns)
 
 
@@ -229,7 +229,7 @@ def suspect_places(
     """Give place and name of the columns that are named like security codes.
 
     A column that the settings map to a field of the card is what they say; one that they only
-    carry along is judged as any other. Where codes are dropped none is looked at.
+    carry along is checked as any other. Where codes are dropped none is looked at.
     """
     if options.security_code_column == OnSecurityCode.DROP:
         return {}

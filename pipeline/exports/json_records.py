@@ -43,7 +43,7 @@ class JsonFields:
         sources: Their paths, in the order of a record's texts.
         mapped: Those of them that the settings map to a field, not only carry.
         steps: The path from a line, or from the document, to the records.
-        codes: Judges the keys that are named like security codes, unless they are dropped.
+        codes: Checks the keys that are named like security codes, unless they are dropped.
     """
 
     sources: tuple[str, ...]
@@ -77,7 +77,7 @@ def json_records(
                 records.append(found)
         yield records
     if wanted.codes is not None:
-        wanted.codes.judge()
+        wanted.codes.check()
 
 
 def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterator[list[Record]]:
@@ -101,7 +101,7 @@ def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterato
             records.append(_without_controls(_fields(chain, paths) or MALFORMED))
         yield records
     if wanted.codes is not None:
-        wanted.codes.judge()
+        wanted.codes.check()
 
 
 def _allowed(wanted: JsonFields) -> frozenset[str]:

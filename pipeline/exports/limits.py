@@ -14,7 +14,7 @@ class Limits:
     Attributes:
         plain_bytes_max: Bytes of plain text, after each layer that is taken off.
         ratio_max: Plain bytes for each sealed byte read so far, after each layer.
-        ratio_after_bytes: Plain bytes after which the ratio is judged.
+        ratio_after_bytes: Plain bytes after which the ratio is checked.
         stall_s: Seconds that the decryptor may take for its next byte.
     """
 
@@ -36,14 +36,14 @@ class Growth:
         self.sealed_bytes = 0
         """Sealed bytes read so far; whoever reads them says so."""
 
-    def judge(self, plain_bytes: int) -> None:
-        """Judge the size of one layer's text so far.
+    def check(self, plain_bytes: int) -> None:
+        """Check the size of one layer's text so far.
 
         Raises:
             Refused: `TOO_LARGE`, `RATIO`.
         """
         if plain_bytes > self._limits.plain_bytes_max:
             raise Refused(Verdict.TOO_LARGE)
-        judged = plain_bytes > self._limits.ratio_after_bytes
-        if judged and plain_bytes > self._limits.ratio_max * self.sealed_bytes:
+        is_checked = plain_bytes > self._limits.ratio_after_bytes
+        if is_checked and plain_bytes > self._limits.ratio_max * self.sealed_bytes:
             raise Refused(Verdict.RATIO)

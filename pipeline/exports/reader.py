@@ -104,7 +104,7 @@ def _without_codes(
         for place, name in suspects.items():
             codes.look(name, (record[place] for record in fields), place)
         yield some
-    codes.judge()
+    codes.check()
 
 
 def _json(

@@ -106,7 +106,7 @@ class PlainBlocks:
         """What the rows are packed in under the seal, outermost first, as far as it is known."""
         return tuple(self._unpacking.layers)
 
-    def judge_archive(self) -> None:
+    def check_archive(self) -> None:
         """Read on to the end of an archive, which alone tells whether it holds one file.
 
         For whoever could not read its first file: what is wrong may be that it is not the only
@@ -219,7 +219,7 @@ class SealedExport:
     def _pass(self, digest: BlockDigest) -> PlainBlocks:
         growth = Growth(self._limits)
         opening = self._plain if self.kind == "plain" else self._decrypted
-        unpacking = Unpacking(opening(digest, growth), growth.judge)
+        unpacking = Unpacking(opening(digest, growth), growth.check)
         blocks = PlainBlocks(self._export, digest, unpacking)
         self._passes = [*(each for each in self._passes if not each.complete), blocks]
         return blocks
@@ -229,7 +229,7 @@ class SealedExport:
             raise Refused(Verdict.SIGNATURE_IMPOSSIBLE)
         for block in self._export.blocks(digest):
             growth.sealed_bytes = digest.size
-            growth.judge(digest.size)
+            growth.check(digest.size)
             yield block
         return Origin(None, None, "plain")
 
@@ -268,7 +268,7 @@ class SealedExport:
             while block := decryptor.read():
                 plain_bytes += len(block)
                 growth.sealed_bytes = decryptor.fed
-                growth.judge(plain_bytes)
+                growth.check(plain_bytes)
                 yield block
             answer = decryptor.end()
         if answer.verdict is Verdict.DAMAGED:

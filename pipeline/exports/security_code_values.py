@@ -1,4 +1,4 @@
-"""Judges by their values the columns whose names speak of security codes, tracks or PINs.
+"""Checks by their values the columns whose names speak of security codes, tracks or PINs.
 
 A name alone refuses harmless exports: `cid` is a customer's id, `pin_code` an Indian post code, and
 a column `has_cvv` of yes and no holds no code. So a certain name is refused at the first value that
@@ -61,8 +61,8 @@ class CodeColumns:
         if column.is_certain and column.filled:
             raise _refusal([column.told])
 
-    def judge(self) -> None:
-        """Judge the ambiguous columns, once every row was seen.
+    def check(self) -> None:
+        """Check the ambiguous columns, once every row was seen.
 
         Raises:
             ExportRefused: Nearly every value of one of them is like a code.

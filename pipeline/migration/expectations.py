@@ -51,7 +51,7 @@ class Expectations:
                 [f"rules.expect_rows and rules.expect_sha256 speak of one export of {len(exports)}"]
             )
 
-    def judge_bytes(self, name: str, sha256: str) -> None:
+    def check_bytes(self, name: str, sha256: str) -> None:
         """Refuse another file than the one that was meant.
 
         Raises:
@@ -62,7 +62,7 @@ class Expectations:
                 f"{name}: it is not the export that rules.expect_sha256 names", next_step=_ASK
             )
 
-    def judge_count(self, rows: int, *, is_all: bool) -> None:
+    def check_count(self, rows: int, *, is_all: bool) -> None:
         """Refuse too many rows as soon as they are there, and another number at the end.
 
         Raises:

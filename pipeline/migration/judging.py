@@ -139,7 +139,7 @@ def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:
     try:
         yield from read(blocks, reading.options)
     except ExportRefused:
-        blocks.judge_archive()
+        blocks.check_archive()
         raise
 
 

@@ -47,7 +47,7 @@ def prove_and_plan(
         ExportRefused: Something is wrong with the export as a whole; nothing of it stays planned.
     """
     file = sealed.digest()
-    reading.expects.judge_bytes(file.name, file.sha256)
+    reading.expects.check_bytes(file.name, file.sha256)
     known = planning.find(file.sha256)
     if known is not None and known.is_planned:
         planning.note_known(known)
@@ -89,8 +89,8 @@ def _plan_rows(
             remedies.update(chunk.remedies)
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
-            reading.expects.judge_count(last_row, is_all=False)
-        reading.expects.judge_count(last_row, is_all=True)
+            reading.expects.check_count(last_row, is_all=False)
+        reading.expects.check_count(last_row, is_all=True)
         if blocks.file.sha256 != export.sha256:
             raise VerificationFailed(
                 "the export changed while it was read",

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from pipeline.cards.rows import ADDRESS_COLUMNS, CUSTOMER_COLUMNS
-from pipeline.cards.validator import Rules, validate
+from pipeline.cards.validator import Rules, Validated, validate
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export

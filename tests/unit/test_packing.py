@@ -36,9 +36,9 @@ def blocks_of(octets, size=4096):
     return "the end"
 
 
-def unpacked(octets, size=4096, judge=lambda _: None):
+def unpacked(octets, size=4096, check=lambda _: None):
     """Give what is inside and in what it was packed."""
-    unpacking = Unpacking(blocks_of(octets, size), judge)
+    unpacking = Unpacking(blocks_of(octets, size), check)
     endings = []
 
     def kept():
@@ -273,17 +273,17 @@ BOMBS = {
     ],
 )
 def test_a_bomb_is_stopped_at_its_first_bytes(case, limits, verdict):
-    """Each layer's text is judged by the sealed bytes, also where it is only passed over."""
+    """Each layer's text is measured by the sealed bytes, also where it is only passed over."""
     growth = Growth(limits)
     growth.sealed_bytes = 300
     seen = []
 
-    def judge(size):
+    def check(size):
         seen.append(size)
-        growth.judge(size)
+        growth.check(size)
 
     with pytest.raises(Refused) as caught:
-        unpacked(BOMBS[case], judge=judge)
+        unpacked(BOMBS[case], check=check)
 
     assert verdict == caught.value.verdict
     assert max(seen) < 1_000_000

@@ -33,15 +33,15 @@ class Unpacking(Generic[Ending]):
 
     Args:
         blocks: The packed bytes; what they return at their end, this returns.
-        judge: Asked with the bytes that a layer has unpacked to so far; raises when they are
+        check_size: Asked with the bytes that a layer has unpacked to so far; raises when they are
             too many.
     """
 
     def __init__(
-        self, blocks: Generator[bytes, None, Ending], judge: Callable[[int], None]
+        self, blocks: Generator[bytes, None, Ending], check_size: Callable[[int], None]
     ) -> None:
         self._blocks = blocks
-        self._judge = judge
+        self._check_size = check_size
         self.layers: list[str] = []
         """What the bytes are packed in, outermost first, as far as it is known."""
 
@@ -54,7 +54,7 @@ class Unpacking(Generic[Ending]):
         """Give the innermost bytes.
 
         Raises:
-            Refused: One of `OF_THE_PACKING`, or what the packed bytes or the judge raise.
+            Refused: One of `OF_THE_PACKING`, or what the packed bytes or `check_size` raise.
         """
         with closing(self._blocks):
             source = _Source(self._blocks)
@@ -75,7 +75,7 @@ class Unpacking(Generic[Ending]):
                 raise Refused(Verdict.PACKED_TOO_OFTEN, str(LAYERS_MAX))
             name, unpack = layer
             self.layers.append(name)
-            measured = _Measured(self._judge)
+            measured = _Measured(self._check_size)
             stream = ByteStream(measured.blocks(unpack(stream, measured.add)))
             first = stream.peek(LOOK_BYTES)
         if self.layers or first:
@@ -86,15 +86,15 @@ class Unpacking(Generic[Ending]):
 
 
 class _Measured:
-    """Counts what one layer unpacks to, what is passed over in an archive too, and has it judged."""
+    """Counts what one layer unpacks to, what is passed over in an archive too, and has its size checked."""
 
-    def __init__(self, judge: Callable[[int], None]) -> None:
-        self._judge = judge
+    def __init__(self, check_size: Callable[[int], None]) -> None:
+        self._check_size = check_size
         self._size = 0
 
     def add(self, size: int) -> None:
         self._size += size
-        self._judge(self._size)
+        self._check_size(self._size)
 
     def blocks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         for block in blocks:
