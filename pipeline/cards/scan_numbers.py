@@ -165,7 +165,7 @@ def _grouped(
         if not len(begins[layout[0]]):
             continue
         for first in _laid_out(layout, begins[layout[0]], lengths, gaps):
-            sighting = _judge(block, starts, ends, first, layout)
+            sighting = _sighting_at(block, starts, ends, first, layout)
             if sighting is not None:
                 yield sighting
 
@@ -185,7 +185,7 @@ def _laid_out(layout: tuple[int, ...], places: Places, lengths: Places, gaps: Pl
     return [int(place) for place in places]
 
 
-def _judge(
+def _sighting_at(
     block: bytes, starts: Places, ends: Places, first: int, layout: tuple[int, ...]
 ) -> Sighting | None:
     final = first + len(layout) - 1

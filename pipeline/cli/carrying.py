@@ -146,4 +146,4 @@ def carry(
     listeners = Listeners(*watching, *shown, FlowLog())
     return Run(
         job, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
-    ).carry_out()
+    ).perform()

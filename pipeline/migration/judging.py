@@ -147,7 +147,7 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     """Give what the ledger keeps of valid cards."""
     frame = cards.frame
     carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
-    carries = _carry_texts(frame, carried) if carried else [None] * len(frame)
+    carries = _carried_texts(frame, carried) if carried else [None] * len(frame)
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
     customers = _customers(frame)
@@ -193,7 +193,7 @@ def _customers(frame: pd.DataFrame) -> list[list[Any]]:
     return [*found, [text.casefold() in _YES or text == legacy_id for text, legacy_id in rows]]
 
 
-def _carry_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:
+def _carried_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:
     names = [name.removeprefix(CARRY_PREFIX) for name in carried]
     rows = zip(*(frame[name].tolist() for name in carried), strict=True)
     return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]

@@ -113,7 +113,7 @@ def read_back(
         ledger.attend(*who)
         with ledger.look() as look:
             reading = _Reading(look, folder, asked, settings, tools)
-            found = reading.carry_out()
+            found = reading.perform()
         sha256 = write_readback(folder, reading.progress.rows(), _facts(ledger, found))
         ledger.note(
             READING_BACK,
@@ -169,7 +169,7 @@ class _Reading:
         self.progress = Progress(folder, about)
         self._requests = 0
 
-    def carry_out(self) -> ReadBack:
+    def perform(self) -> ReadBack:
         try:
             with self._listener.reading("the vault") as self.progress.counter:
                 held = asyncio.run(self._read())

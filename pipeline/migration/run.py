@@ -81,7 +81,7 @@ class Run:
         self._attach = None if job.no_attach else settings.attach
         self._signals = DeferredSignals()
 
-    def carry_out(self) -> Ending:
+    def perform(self) -> Ending:
         """Carry the exports into the folder, or go on with what an earlier run left.
 
         Raises:

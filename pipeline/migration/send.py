@@ -170,7 +170,7 @@ class Sending:
                         await stack.enter_async_context(attaching.line)
                     await stack.enter_async_context(self.listener.sending(flow, self.clock))
                     try:
-                        await self._carry(
+                        await self._send_all(
                             tokenizer,
                             attaching and attaching.step,
                             lambda: self._cards(work, vault, claiming),
@@ -194,14 +194,14 @@ class Sending:
                                 self.ledger.remember, LAST_GOOD_API_RATE, good
                             ).result()
 
-    async def _carry(
+    async def _send_all(
         self,
         tokenizer: Tokenizer,
         step: AttachStep | None,
         give: Callable[[], Generator[list[WaitingCard]]],
         thread: ThreadPoolExecutor,
     ) -> None:
-        """Carry every card, and those once more whose tokens had perished in between."""
+        """Send every card, and those once more whose tokens had perished in between."""
         for _ in range(_PASSES_MAX):
             cards = give()
             try:

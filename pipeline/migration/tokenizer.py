@@ -143,7 +143,7 @@ class Tokenizer:
             while (card := await self._next(number, cards)) is not None:
                 aside_s = None
                 try:
-                    aside_s = await self._carry(card)
+                    aside_s = await self._tokenize_and_attach(card)
                 finally:
                     if aside_s is None:
                         cards.done(card)
@@ -168,7 +168,7 @@ class Tokenizer:
             await self._attach_step.wait_until_proved(number)
         return await cards.next()
 
-    async def _carry(self, card: WaitingCard) -> float | None:
+    async def _tokenize_and_attach(self, card: WaitingCard) -> float | None:
         """Take a card as far as it goes in this run; see `_tokenize_card`."""
         step, to = self._attach_step, card.attaching
         if card.request is not None:

@@ -52,7 +52,7 @@ class Customers:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def settle(self, account: Account, idents: Iterable[str]) -> None:
+    def add_known(self, account: Account, idents: Iterable[str]) -> None:
         """Keep customers, without a card, under ids that are known beforehand."""
         for ident in idents:
             if self._context.state.get(account.name, "customer", ident) is None:

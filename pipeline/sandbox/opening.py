@@ -54,7 +54,7 @@ def open_router(options: Options, now: Callable[[], float] = time.time) -> Itera
             version=options.version,
             webhook_uri=options.webhook_uri,
         )
-        Customers(context).settle(options.accounts[0], options.customers)
+        Customers(context).add_known(options.accounts[0], options.customers)
         of_vault = _limiter(options, options.rate_per_s)
         of_api = _limiter(options, options.api_rate_per_s) or of_vault
         yield Router(context, KeyCheck(options.accounts), of_vault, of_api)

@@ -56,7 +56,7 @@ def test_a_wall_clock_that_jumps_delays_and_loses_nothing(tmp_path, jump):
             settings,
             credentials,
             Tools(JumpingClock(jump), Random(1)),
-        ).carry_out()
+        ).perform()
         took = time.monotonic() - began
 
         assert ending.exit_code == 0

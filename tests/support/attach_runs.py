@@ -88,7 +88,7 @@ class AttachRun:
             confirm=lambda plan: asked is None or not asked.append(plan),
         )
         given = self.exports if exports is None else exports
-        return Run(Job(given, self.out, **job), settings, credentials, tools).carry_out()
+        return Run(Job(given, self.out, **job), settings, credentials, tools).perform()
 
     def mapping(self):
         """The mapping's rows."""

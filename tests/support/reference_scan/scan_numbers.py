@@ -151,7 +151,7 @@ def _grouped(
     begins = {length: np.flatnonzero((lengths == length) & near) for length in _FIRST_LENGTHS}
     for layout in LAYOUTS:
         for first in _laid_out(layout, begins[layout[0]], lengths, gaps):
-            sighting = _judge(block, starts, ends, first, layout)
+            sighting = _sighting_at(block, starts, ends, first, layout)
             if sighting is not None:
                 yield sighting
 
@@ -171,7 +171,7 @@ def _laid_out(layout: tuple[int, ...], places: Places, lengths: Places, gaps: Pl
     return [int(place) for place in places]
 
 
-def _judge(
+def _sighting_at(
     block: bytes, starts: Places, ends: Places, first: int, layout: tuple[int, ...]
 ) -> Sighting | None:
     final = first + len(layout) - 1
