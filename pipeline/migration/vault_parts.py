@@ -8,8 +8,8 @@ from pipeline.config.policies import Mode
 from pipeline.errors import SettingsRefused
 from pipeline.vault.flow.flow_control import ConcurrencyLimit
 from pipeline.vault.flow.send_rate import AdaptiveRate
-from pipeline.vault.omise.client import VaultClient
 from pipeline.vault.omise.customers import CustomerClient
+from pipeline.vault.omise.tokens import VaultClient
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.tls import verifying_context
 from pipeline.vault.transport.transport import VaultTransport

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 from pipeline.model import OutcomeKind
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.answers import classify
-from pipeline.vault.omise.token_answer import classify_token
+from pipeline.vault.omise.answers import classify, classify_token
 from pipeline.vault.transport.answer_reader import AnswerReader, InvalidAnswer
 from pipeline.vault.transport.retry_after import RETRY_AFTER_MAX_S, retry_after_s
 

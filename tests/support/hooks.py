@@ -14,7 +14,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.migration.run import Run
 from pipeline.migration.send import Sending
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.omise.tokens import VaultClient
 
 HASTE = 100
 

@@ -18,7 +18,7 @@ from pipeline.ledger.schema import rows
 from pipeline.ledger.sqlite import batch
 from pipeline.migration import run, send
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.omise.tokens import VaultClient
 
 
 def intent_not_awaited():

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.model import OutcomeKind
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.answers import classify
-from pipeline.vault.omise.token_answer import WRONG_MODE, read_object
+from pipeline.vault.omise.answers import WRONG_MODE, classify, read_object
 from pipeline.vault.transport.answer_reader import Answer
 
 SENT = SentCard("4242", 10, 2030)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.ledger.records import Claim
 from pipeline.migration.transitions import WaitingCard
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.request_body import encode_card
+from pipeline.vault.omise.tokens import encode_card
 
 NUMBER = b"4242424242424242"
 CLAIM = Claim(1, 0, 0, "4242", 12, 2031, "Visa")

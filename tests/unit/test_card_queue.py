@@ -12,7 +12,7 @@ from pipeline.migration.card_queue import CardQueue
 from pipeline.migration.customer_owners import Owner
 from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.request_body import CardMessage
+from pipeline.vault.omise.tokens import CardMessage
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.model import OutcomeKind
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.client import VaultClient
+from pipeline.vault.omise.tokens import VaultClient
 from pipeline.vault.transport.answer_reader import Answer
 from pipeline.vault.transport.failures import CertificateRefused, mark_unsent
 from tests.support.virtual_time import VirtualClock, run_virtually

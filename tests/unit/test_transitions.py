@@ -14,7 +14,7 @@ from pipeline.migration.transitions import (
 from pipeline.model import Outcome, OutcomeKind, RowState
 from pipeline.vault.flow.row_refusals import Refusal
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.request_body import CardMessage
+from pipeline.vault.omise.tokens import CardMessage
 
 CLAIM = Claim(10_000_000_001, 0, 0, "4242", 12, 2031, "Visa")
 SENT = SentCard("4242", 12, 2031)

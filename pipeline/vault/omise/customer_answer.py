@@ -30,13 +30,15 @@ from pipeline.vault.interface import (
     Finding,
     ShownToken,
 )
-from pipeline.vault.omise.answers import classify_error, is_json, request_id_of
-from pipeline.vault.omise.token_answer import (
+from pipeline.vault.omise.answers import (
     BRAND,
     CARD_ID,
     FINGERPRINT,
+    classify_error,
+    is_json,
     read_moment,
     read_object,
+    request_id_of,
 )
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import httpx
 import orjson
 
 from pipeline.vault.interface import CustomerAnswer
+from pipeline.vault.omise.answers import CARD_ID, TOKEN_ID
 from pipeline.vault.omise.customer_answer import CUSTOMER_ID, read_answer
 from pipeline.vault.omise.exchange import (
     Line,
@@ -21,7 +22,6 @@ from pipeline.vault.omise.exchange import (
     outcome_of_cancellation,
     outcome_of_failure,
 )
-from pipeline.vault.omise.token_answer import CARD_ID, TOKEN_ID
 
 if TYPE_CHECKING:
     import asyncio
