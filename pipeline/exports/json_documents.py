@@ -13,7 +13,7 @@ import ijson
 import orjson
 
 from pipeline.errors import ExportRefused
-from pipeline.exports.json_paths import EACH, records_in
+from pipeline.exports.json_paths import EACH, RecordPath, no_records
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def document_records(
     """
     place = steps.index(EACH) if EACH in steps else None
     parents, rest = steps[:place], () if place is None else steps[place + 1 :]
+    path = RecordPath(rest)
     parser = _Parser(parents, of_members=place is not None)
     count = 0
     head = bytearray()
@@ -62,12 +63,10 @@ def document_records(
         if _has_a_key_twice(element):
             yield Code.MALFORMED_ROW
         else:
-            yield from records_in(element, rest)
+            yield from path.records_in(element)
     if not count and not _is_empty(bytes(head), parents):
-        raise ExportRefused(
-            "the export is a JSON document without records where the settings look for them",
-            next_step="Set `export.records` to their path, such as `customers.*.cards.*`.",
-        )
+        raise no_records()
+    path.refuse_leading_nowhere()
 
 
 class _Parser:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.errors import ExportRefused
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
@@ -54,30 +55,63 @@ class FieldPath:
         return value
 
 
-def records_in(value: object, steps: Sequence[str], outer: Chain = ()) -> Iterator[Chain | str]:
-    """Give each record that the steps lead to, or a code in its place.
+class RecordPath:
+    """The path to the records in the values of an export; it remembers whether it led anywhere."""
 
-    A list that is empty or not there is an object without cards: one `no_card`, so that no
-    customer is lost without a word.
-    """
-    if isinstance(value, dict):
-        outer = (value, *outer)
-    if not steps:
-        yield outer if isinstance(value, dict) else MISSHAPEN
-        return
-    step, rest = steps[0], steps[1:]
-    if step == EACH:
-        members = list(value.values()) if isinstance(value, dict) else value
-        if value is None or members == []:
-            yield NO_CARD
-        elif not isinstance(members, list):
-            yield MISSHAPEN
+    def __init__(self, steps: Sequence[str]) -> None:
+        self._steps = tuple(steps)
+        self._was_followed = False
+        self._was_there = False
+
+    def refuse_leading_nowhere(self) -> None:
+        """Refuse an export none of whose values had what the path names, not even an empty list.
+
+        Raises:
+            ExportRefused: So it is: the path is wrong, and not every customer without a card.
+        """
+        if self._was_followed and not self._was_there:
+            raise no_records()
+
+    def records_in(self, value: object) -> Iterator[Chain | str]:
+        """Give each record that the path leads to in a value, or a code in its place.
+
+        A list that is empty or not there is an object without cards: one `no_card`, so that no
+        customer is lost without a word.
+        """
+        self._was_followed = True
+        return self._records(value, self._steps, ())
+
+    def _records(self, value: object, steps: Sequence[str], outer: Chain) -> Iterator[Chain | str]:
+        if isinstance(value, dict):
+            outer = (value, *outer)
+        if not steps:
+            self._was_there = True
+            yield outer if isinstance(value, dict) else MISSHAPEN
+            return
+        step, rest = steps[0], steps[1:]
+        if step == EACH:
+            members = list(value.values()) if isinstance(value, dict) else value
+            self._was_there |= members == [] or not isinstance(members, list | None)
+            if value is None or members == []:
+                yield NO_CARD
+            elif not isinstance(members, list):
+                yield MISSHAPEN
+            else:
+                # The members of a map stand in it as in a list: it is no object around them.
+                around = outer[1:] if isinstance(value, dict) else outer
+                for member in members:
+                    yield from self._records(member, rest, around)
+        elif isinstance(value, dict):
+            yield from self._records(value.get(step), rest, outer)
         else:
-            # The members of a map stand in it as in a list: it is no object around them.
-            around = outer[1:] if isinstance(value, dict) else outer
-            for member in members:
-                yield from records_in(member, rest, around)
-    elif isinstance(value, dict):
-        yield from records_in(value.get(step), rest, outer)
-    else:
-        yield NO_CARD if value is None else MISSHAPEN
+            self._was_there |= value is not None
+            yield NO_CARD if value is None else MISSHAPEN
+
+
+def no_records() -> ExportRefused:
+    """Give the refusal of an export that has no records where the settings look for them."""
+    return ExportRefused(
+        "the export is JSON without records where the settings look for them",
+        next_step="Set `export.records` to their path, such as `customers.*.cards.*`; "
+        "`cardferry init` with the export names the one that it finds.",
+    )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.exports.csv_records import MALFORMED, TOO_LONG, Record, decoded, read_lines
-from pipeline.exports.json_paths import FieldPath, records_in
+from pipeline.exports.json_paths import FieldPath, RecordPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,10 +58,12 @@ def json_records(
     """Give the fields of the records on each line, some lines at a time.
 
     Raises:
-        ExportRefused: An object names a security code, track or PIN and they are refused.
+        ExportRefused: An object names a security code, track or PIN and they are refused, or no
+            object has records where the settings look for them.
     """
     paths = [FieldPath.parse(source) for source in wanted.sources]
     allowed = _allowed(wanted)
+    path = RecordPath(wanted.steps)
     for batch in batches:
         if batch is None:
             yield [TOO_LONG]
@@ -72,10 +74,11 @@ def json_records(
             if isinstance(found, dict):
                 if wanted.codes is not None:
                     _look_for_codes(found, allowed, wanted.codes)
-                records += _records(found, text, wanted.steps, paths)
+                records += _records(found, text, path, paths)
             elif found is not None:
                 records.append(found)
         yield records
+    path.refuse_leading_nowhere()
     if wanted.codes is not None:
         wanted.codes.check()
 
@@ -112,13 +115,13 @@ def _allowed(wanted: JsonFields) -> frozenset[str]:
 
 
 def _records(
-    found: dict[str, Any], text: str, steps: Sequence[str], paths: Sequence[FieldPath]
+    found: dict[str, Any], text: str, path: RecordPath, paths: Sequence[FieldPath]
 ) -> list[Record]:
-    chains = [(found,)] if not steps else list(records_in(found, steps))
+    chains = path.records_in(found)
     records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
     if None in records:
         exact = json.loads(text, parse_float=str)
-        chains = [(exact,)] if not steps else list(records_in(exact, steps))
+        chains = path.records_in(exact)
         records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
     whole = [record or MALFORMED for record in records]
     # Controls can only come in by an escape.

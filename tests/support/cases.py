@@ -109,7 +109,7 @@ DIALECTS = [
     Case("backslashes", GOOD.replace("Ann Lee", '"Ann \\"A\\" Lee"'), export={"quoting": "backslash"}),
     Case("quotes that mean nothing", GOOD.replace(",", "\t").replace("Ann Lee", 'Ann "Lee'), export={"quoting": "none", "delimiter": "\t"}),
     Case("a line break in a field", "id,note,name,number,month,year\n" + f'A1,"two\nlines",Ann,{VISA},1,2031\n', ONE),
-    Case("a ditto mark swallows rows", "id,note,name,number,month,year\n" + f'A1,",Ann,{VISA},1,2031\nA2,x,Ann,{MASTER},1,2031\nA3,",Ann,{AMEX},1,2031\n', {"rows": 3, "to_send": 1}),
+    Case("a ditto mark swallows rows", "id,note,name,number,month,year\n" + f'A1,",Ann,{VISA},1,2031\nA2,x,Ann,{MASTER},1,2031\nA3,",Ann,{AMEX},1,2031\n', {"rows": 3, "to_send": 0, "failures": {"malformed_row": 3}}),
     Case("a row too short", GOOD + "A9,Ann\n", fails("malformed_row", 4, 3)),
     Case("a row too long", GOOD + f"A9,Ann,{JCB},1,2031,more,and more\n", fails("malformed_row", 4, 3)),
     Case("a NUL in a row", GOOD.replace("A1,", "A\0,"), fails("malformed_row", 3, 2)),
@@ -147,7 +147,10 @@ JSON = [
     Case("JSON in UTF-16", json.dumps(OBJECTS).encode("utf-16")),
     Case("a JSON line cut short", "\n".join(map(json.dumps, OBJECTS))[:-9], {"rows": 3, "to_send": 2}),
     Case("an array cut short", json.dumps(OBJECTS)[:-9], says="well-formed|cut short|ends"),
-    Case("no records at the path", json.dumps({"data": OBJECTS}), says="record", export={"records": "cards.*"}),
+    Case("no records at the path", json.dumps({"data": OBJECTS}), says="without records", export={"records": "cards.*"}),
+    Case("no records at the path, over lines", json.dumps({"data": OBJECTS}, indent=1), says="without records", export={"records": "cards.*"}),
+    Case("a path that is wrong further in", json.dumps({"customers": [{"cards": OBJECTS}]}, indent=1), says="without records", export={"records": "customers.*.crads.*"}),
+    Case("customers without cards", json.dumps({"customers": [{"cards": []}, {}]}, indent=1), {"rows": 2, "skipped": {"no_card": 2}}, export={"records": "customers.*.cards.*"}),
 ]  # fmt: skip
 
 EXPIRIES = [
