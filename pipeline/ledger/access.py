@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.store import LedgerUrl
+    from pipeline.ledger.place import LedgerUrl
 
 
 class Access:
     """An open ledger, without the runs and events that are kept in it.
 
     Args:
-        url: Where it is (`store.ledger_url`), or `store.TEMPORARY`.
+        url: Where it is (`place.ledger_url`), or `place.TEMPORARY`.
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.

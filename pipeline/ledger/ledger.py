@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
-    from pipeline.ledger.store import LedgerUrl
+    from pipeline.ledger.place import LedgerUrl
     from pipeline.signals import DeferredSignals
 
 log = EventLog("ledger")
@@ -45,7 +45,7 @@ class Ledger(Access):
     """One migration's ledger, open.
 
     Args:
-        url: Where it is (`store.ledger_url`), or `store.TEMPORARY`.
+        url: Where it is (`place.ledger_url`), or `place.TEMPORARY`.
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.

@@ -1,19 +1,17 @@
-"""Says where a ledger is, and what a program that keeps one has to do there.
+"""Says what a program that keeps a ledger has to do there, and gives the one behind a connection.
 
-A ledger is named by a URL: `sqlite:///folder/ledger.sqlite` in a migration's folder, `sqlite:` for
-a temporary one that leaves nothing behind, `postgresql://...` for one that is elsewhere. Its tables,
-and nearly all that is asked of them, are the same in every store. What is not is listed by `Store`;
-whoever has a connection finds the store behind it by `store_of`, and knows no database by name.
+The tables of a ledger, and nearly all that is asked of them, are the same in every store. What is
+not is listed by `Store`; whoever has a connection finds the store behind it by `store_of`, and knows
+no database by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pipeline.errors import SettingsRefused
 
@@ -23,30 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
+    from pipeline.ledger.place import LedgerUrl
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.reserve import Reserve
-
-LEDGER_NAME: Final = "ledger.sqlite"
-"""The ledger's file in a migration's folder; its `-journal` is part of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerUrl:
-    """The URL of a ledger, and the folder of the files that are made from it.
-
-    Attributes:
-        text: The URL; it may hold a password, so it is never shown.
-        folder: The migration's folder; None for a temporary ledger.
-        mark: What a ledger that is elsewhere is marked with, so that no other is taken for it.
-    """
-
-    text: str = field(repr=False)
-    folder: Path | None = None
-    mark: str | None = None
-
-
-TEMPORARY: Final = LedgerUrl("sqlite:")
-"""A ledger that is gone once it is closed (`cardferry check`)."""
 
 ROWS_AT_ONCE: Final = 512
 """Entries of one batch; SQLite allows 32,766 marks in a statement, some 1,500 entries."""
@@ -243,13 +220,3 @@ _STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "pos
 def _named(name: str) -> Store:
     store: Store = import_module(f"pipeline.ledger.{_STORES[name]}.store").STORE
     return store
-
-
-def ledger_url(folder: Path) -> LedgerUrl:
-    """Give the URL of the ledger in a migration's folder."""
-    return LedgerUrl(f"sqlite://{quote(str((folder / LEDGER_NAME).absolute()))}", folder)
-
-
-def is_begun(folder: Path) -> bool:
-    """Tell whether a migration's folder holds a ledger."""
-    return (folder / LEDGER_NAME).is_file()

@@ -15,8 +15,8 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.failure_codes import Code
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import TEMPORARY
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.store import TEMPORARY
 from pipeline.ledger.sums import pending
 from pipeline.migration import parts
 from pipeline.migration.expectations import refuse_too_many_failures

@@ -13,7 +13,7 @@ from pipeline.clock import timestamp
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listings import RESOLVED
-from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
 from pipeline.outputs.mapping_formats import write_mapping
 

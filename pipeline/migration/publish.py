@@ -9,7 +9,7 @@ from pipeline import __version__
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.outputs.publisher import publish
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.publications import READING_BACK
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.metrics import Flow
 from pipeline.migration import vault_parts
 from pipeline.migration.readback_customers import CustomersReadBack

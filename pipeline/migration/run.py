@@ -24,9 +24,9 @@ from pipeline.ledger.attach_again import attach_again
 from pipeline.ledger.facts import ATTACH_KEY
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.place import ledger_url
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
-from pipeline.ledger.store import ledger_url
 from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import parts

@@ -8,7 +8,7 @@ from pipeline.clock import timestamp_of_ms
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import is_locked
-from pipeline.ledger.store import is_begun, ledger_url
+from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.outputs.figures import attached

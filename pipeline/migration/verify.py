@@ -19,9 +19,9 @@ from pipeline.exports.sealed_export import SealedExport
 from pipeline.folder_files import read_in_folder
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import VERIFICATION
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.migration import parts
 from pipeline.migration.judging import judged_chunks
 from pipeline.outputs.manifest import MANIFEST_NAME

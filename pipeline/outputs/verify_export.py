@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.failure_codes import FAILURE_CODES, Code, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import JUDGED
-from pipeline.ledger.store import LEDGER_NAME
+from pipeline.ledger.place import LEDGER_NAME
 from pipeline.model import RowState
 from pipeline.outputs.verify_ledger import WHOLE, Difference
 

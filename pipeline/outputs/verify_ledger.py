@@ -25,7 +25,7 @@ from pipeline.folder_files import (
     why_not,
 )
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.outputs.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME
 

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from tests.support.ledgers import StepClock, batched, new_builder
 
 SLOTS = 32

@@ -12,9 +12,9 @@ from pipeline.clock import SystemClock
 from pipeline.errors import MigrationLocked, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import LOCK_NAME, is_locked, migration_lock
+from pipeline.ledger.place import ledger_url
 from pipeline.ledger.plan_records import SealedFacts
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.store import ledger_url
 from tests.support.crash import wait_until
 from tests.support.crowd import crowd
 from tests.support.migrations import Migration, new_rows

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import ledger_url
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.store import ledger_url
 from pipeline.model import Token
 from tests.support.cards import card_number
 from tests.support.commands import sealed

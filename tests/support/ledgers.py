@@ -12,11 +12,11 @@ from itertools import islice
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import ledger_url
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.store import ledger_url
 from pipeline.model import OutcomeKind, Rejection, RowState, Token
 
 BATCH_ROWS = 5_000

@@ -8,7 +8,8 @@ from sqlalchemy import text
 
 from pipeline.ledger import digests
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.store import LEDGER_NAME, WATCH, ledger_url
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.store import WATCH
 from tests.support.ledgers import StepClock, settled_builder
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from tests.support.ledgers import StepClock, new_builder
 
 FACTS = SealedFacts("cards.csv", 10, "ab" * 32, bytes(32), "plain")

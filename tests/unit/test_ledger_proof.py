@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard
 from pipeline.ledger.records import (
     AttachSettlement,
@@ -23,7 +24,6 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.schema import metadata
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.store import LEDGER_NAME, ledger_url
 from pipeline.model import OutcomeKind
 from pipeline.outputs.publisher import publish
 from tests.support.ledgers import StepClock, card, new_builder, settled_builder

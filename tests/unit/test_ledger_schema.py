@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from pipeline.ledger.place import LEDGER_NAME
 from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import metadata
-from pipeline.ledger.store import LEDGER_NAME
 from pipeline.model import RowState
 from tests.support.independent_check import canonical
 from tests.support.ledgers import new_builder, settled_builder

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
-    from pipeline.ledger.store import Blocks, LedgerUrl, Parts, Store, Writing
+    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.store import Blocks, Parts, Store, Writing
 
 
 class SqliteStore:
