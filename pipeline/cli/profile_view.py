@@ -69,6 +69,8 @@ def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
             f"{remedy['rows']:,} rows would be read with "
             f'`{remedy["setting"]} = "{remedy["value"]}"`',
         )
+    for item in figures["hints"]:
+        _line(out, f"{item['rows']:,} rows are {item['code']}: {item['hint']}")
     for item in figures["suspicious_values"]:
         _line(out, f"odd: {item['rows']:,} rows whose {item['field']} {item['what']}")
     network = figures["network_transaction_ids"]

@@ -16,7 +16,7 @@ from pipeline.cards.field_formats import (
     without_fractions,
 )
 from pipeline.exports.columns import METHOD, OTHER_METHOD, part_name, whole_name
-from pipeline.exports.json_paths import NO_CARD
+from pipeline.exports.records import NO_CARD
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk
 from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
 from pipeline.exports.columns import BLANKS, ReaderOptions
-from pipeline.exports.csv_records import UNDECODABLE, Record
 from pipeline.exports.head.text import encoding_of
+from pipeline.exports.records import UNDECODABLE, Record
 from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.model import Rejection
 
@@ -67,7 +67,7 @@ def _chunk(
 
     readable = [record for record in records if not isinstance(record, str)]
     rejections = tuple(
-        Rejection(row, record)
+        Rejection(row, str(record), hint=record.hint)
         for row, record in enumerate(records, first_row)
         if isinstance(record, str)
     )

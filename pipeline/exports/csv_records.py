@@ -18,20 +18,24 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import Multiline, Quoting
-from pipeline.failure_codes import Code
+from pipeline.exports.records import (
+    CR_ENDS,
+    MISQUOTED,
+    SWALLOWED,
+    TOO_LONG,
+    UNDECODABLE,
+    WITH_CONTROLS,
+    Record,
+    Unread,
+    of_width,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-MALFORMED: Final = Code.MALFORMED_ROW
-UNDECODABLE: Final = Code.UNDECODABLE_TEXT
-TOO_LONG: Final = Code.ROW_TOO_LONG
-
-Record: TypeAlias = "list[str] | str"
 
 _CONTROLS: Final = bytes(set(range(ord(" "))) - set(b"\t\n\r")) + b"\x7f"
 _CONTROL: Final = re.compile(rb"[" + re.escape(_CONTROLS) + rb"]")
@@ -84,10 +88,10 @@ def read_fields(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One physical line without its line feed: its text, or a code, and its bytes."""
+    """One physical line without its line feed: its text, or why it has none, and its bytes."""
 
     text: str
-    code: str | None
+    unread: Unread | None
     size: int
 
 
@@ -102,16 +106,16 @@ def read_lines(batch: bytes, encoding: str, *, allowed: str = "") -> list[Line]:
     lines = []
     taken_out = allowed.encode() if allowed in _DELIMITING else b""
     for raw in batch[:-1].split(b"\n"):
-        text, code = "", None
+        text, unread = "", None
         looked_at = raw.replace(taken_out, b"") if taken_out else raw
         if _CONTROL.search(looked_at):
-            code = MALFORMED
+            unread = WITH_CONTROLS
         else:
             try:
                 text = raw.decode(encoding)
             except UnicodeDecodeError:
-                code = UNDECODABLE
-        lines.append(Line(text, code, len(raw) + 1))
+                unread = UNDECODABLE
+        lines.append(Line(text, unread, len(raw) + 1))
     return lines
 
 
@@ -177,7 +181,7 @@ def _fitted(fields: list[str], width: int) -> Record:
         return fields
     if len(fields) == width + 1 and not fields[-1].strip():
         return fields[:-1]
-    return MALFORMED
+    return of_width(len(fields), width)
 
 
 def _blank(fields: list[str]) -> bool:
@@ -240,7 +244,7 @@ class _Parser:
         if self._dialect.multiline is Multiline.GUARDED and _is_suspect(
             fields, [line.text for line in lines], self._dialect
         ):
-            return [MALFORMED for line in lines if line.text.strip()]
+            return [SWALLOWED for line in lines if line.text.strip()]
         return [record]
 
     def __iter__(self) -> _Parser:
@@ -253,7 +257,7 @@ class _Parser:
         line = self._lines[self._next]
         self._bytes += line.size
         too_long = self._next > self._start and self._bytes > self._dialect.record_bytes_max
-        if line.code is not None or too_long or self._is_too_wide():
+        if line.unread is not None or too_long or self._is_too_wide():
             raise _Unreadable
         self._next += 1
         return line.text + "\n"
@@ -274,12 +278,12 @@ class _Parser:
 
 def _bad(line: Line) -> list[Record]:
     """Give what one bad line counts for: an old Mac's rows may stand in it, each ended by a CR."""
-    if line.code is not None:
-        return [line.code]
+    if line.unread is not None:
+        return [line.unread]
     if "\r" not in line.text:
-        return [MALFORMED]
+        return [MISQUOTED]
     rows = [row for row in line.text.split("\r") if row.strip()]
-    return [MALFORMED] * max(len(rows), 1)
+    return [CR_ENDS] * max(len(rows), 1)
 
 
 def _is_suspect(fields: list[str], lines: list[str], dialect: Dialect) -> bool:

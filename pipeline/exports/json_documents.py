@@ -14,7 +14,7 @@ import orjson
 
 from pipeline.errors import ExportRefused
 from pipeline.exports.json_paths import EACH, RecordPath, no_records
-from pipeline.failure_codes import Code
+from pipeline.exports.records import KEY_TWICE, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ class _Object(dict[str, Any]):
 
 def document_records(
     blocks: Iterable[bytes], steps: Sequence[str], element_bytes_max: int
-) -> Iterator[Chain | str]:
+) -> Iterator[Chain | Unread]:
     """Give the records of a document, each with the objects around it, or a code in its place.
 
     Args:
@@ -61,7 +61,7 @@ def document_records(
     for element in _elements(blocks, parser, element_bytes_max, head):
         count += 1
         if _has_a_key_twice(element):
-            yield Code.MALFORMED_ROW
+            yield KEY_TWICE
         else:
             yield from path.records_in(element)
     if not count and not _is_empty(bytes(head), parents):

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ExportRefused
-from pipeline.failure_codes import Code
+from pipeline.exports.records import NO_CARD, NOT_PLAIN, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 EACH: Final = "*"
-NO_CARD: Final = Code.NO_CARD
-MISSHAPEN: Final = Code.MALFORMED_ROW
 
 Chain = tuple[dict[str, Any], ...]
 """A record and the objects around it, innermost first."""
@@ -72,7 +70,7 @@ class RecordPath:
         if self._was_followed and not self._was_there:
             raise no_records()
 
-    def records_in(self, value: object) -> Iterator[Chain | str]:
+    def records_in(self, value: object) -> Iterator[Chain | Unread]:
         """Give each record that the path leads to in a value, or a code in its place.
 
         A list that is empty or not there is an object without cards: one `no_card`, so that no
@@ -81,12 +79,14 @@ class RecordPath:
         self._was_followed = True
         return self._records(value, self._steps, ())
 
-    def _records(self, value: object, steps: Sequence[str], outer: Chain) -> Iterator[Chain | str]:
+    def _records(
+        self, value: object, steps: Sequence[str], outer: Chain
+    ) -> Iterator[Chain | Unread]:
         if isinstance(value, dict):
             outer = (value, *outer)
         if not steps:
             self._was_there = True
-            yield outer if isinstance(value, dict) else MISSHAPEN
+            yield outer if isinstance(value, dict) else NOT_PLAIN
             return
         step, rest = steps[0], steps[1:]
         if step == EACH:
@@ -95,7 +95,7 @@ class RecordPath:
             if value is None or members == []:
                 yield NO_CARD
             elif not isinstance(members, list):
-                yield MISSHAPEN
+                yield NOT_PLAIN
             else:
                 # The members of a map stand in it as in a list: it is no object around them.
                 around = outer[1:] if isinstance(value, dict) else outer
@@ -105,7 +105,7 @@ class RecordPath:
             yield from self._records(value.get(step), rest, outer)
         else:
             self._was_there |= value is not None
-            yield NO_CARD if value is None else MISSHAPEN
+            yield NO_CARD if value is None else NOT_PLAIN
 
 
 def no_records() -> ExportRefused:

@@ -1,7 +1,7 @@
-"""Reads JSON objects as records: a list of texts each, or the code of what is wrong with it.
+"""Reads JSON objects as records: a list of texts each, or what is wrong with it.
 
-One object a line, or records somewhere in the objects (`json_paths`). A source column is a key, or a dotted path into nested objects; a key that is
-not there is an empty field. A number keeps its digits, null is empty; a list or an object in the
+One object a line, or records somewhere in the objects (`json_paths`). A source column is a key, or
+a dotted path into nested objects; a key that is not there is an empty field. A number keeps its digits, null is empty; a list or an object in the
 place of a field, a key that stands twice, or more than 32 levels make the line malformed.
 """
 
@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from pipeline.exports.csv_records import MALFORMED, TOO_LONG, Record, decoded, read_lines
+from pipeline.exports.csv_records import decoded, read_lines
 from pipeline.exports.json_paths import FieldPath, RecordPath
+from pipeline.exports.records import (
+    KEY_TWICE,
+    NO_OBJECT,
+    NOT_PLAIN,
+    TOO_LONG,
+    WITH_CONTROLS,
+    Record,
+    Unread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,8 +78,8 @@ def json_records(
             yield [TOO_LONG]
             continue
         records: list[Record] = []
-        for text, code in _texts(batch, encoding) if batch.strip(b"\r\n") else ():
-            found = code or _object(text)
+        for text, unread in _texts(batch, encoding) if batch.strip(b"\r\n") else ():
+            found = unread or _object(text)
             if isinstance(found, dict):
                 if wanted.codes is not None:
                     _look_for_codes(found, allowed, wanted.codes)
@@ -83,7 +92,7 @@ def json_records(
         wanted.codes.check()
 
 
-def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterator[list[Record]]:
+def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iterator[list[Record]]:
     """Give the fields of a document's records, some at a time.
 
     Raises:
@@ -101,7 +110,7 @@ def document_fields(found: Iterator[Chain | str], wanted: JsonFields) -> Iterato
             if wanted.codes is not None and chain[-1] is not outermost:
                 outermost = chain[-1]
                 _look_for_codes(outermost, allowed, wanted.codes)
-            records.append(_without_controls(_fields(chain, paths) or MALFORMED))
+            records.append(_without_controls(_fields(chain, paths) or NOT_PLAIN))
         yield records
     if wanted.codes is not None:
         wanted.codes.check()
@@ -123,26 +132,26 @@ def _records(
         exact = json.loads(text, parse_float=str)
         chains = path.records_in(exact)
         records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
-    whole = [record or MALFORMED for record in records]
+    whole = [record or NOT_PLAIN for record in records]
     # Controls can only come in by an escape.
     return [_without_controls(record) for record in whole] if "\\" in text else whole
 
 
 def _without_controls(record: Record) -> Record:
     if not isinstance(record, str) and any(map(_CONTROL.search, record)):
-        return MALFORMED
+        return WITH_CONTROLS
     return record
 
 
-def _texts(batch: bytes, encoding: str) -> list[tuple[str, str | None]]:
+def _texts(batch: bytes, encoding: str) -> list[tuple[str, Unread | None]]:
     text = decoded(batch, encoding)
     if text is not None:
         return [(line, None) for line in text[:-1].split("\n")]
-    return [(line.text, line.code) for line in read_lines(batch, encoding)]
+    return [(line.text, line.unread) for line in read_lines(batch, encoding)]
 
 
-def _object(text: str) -> dict[str, Any] | str | None:
-    """Give a line's object, None for a blank line, or the code of what is wrong with it."""
+def _object(text: str) -> dict[str, Any] | Unread | None:
+    """Give a line's object, None for a blank line, or what is wrong with it."""
     if not text or text.isspace():
         return None
     try:
@@ -150,10 +159,12 @@ def _object(text: str) -> dict[str, Any] | str | None:
         if isinstance(found, dict) and text.count('"') != _quotes(found):
             # An escaped quote, or a key that orjson took the last of: worth the slower reader.
             json.loads(text, object_pairs_hook=_once)
-    except (ValueError, _NotARow):
+    except ValueError:
         # The parsers' errors carry the whole line; they end here.
-        return MALFORMED
-    return found if isinstance(found, dict) else MALFORMED
+        return NO_OBJECT
+    except _NotARow:
+        return KEY_TWICE
+    return found if isinstance(found, dict) else NO_OBJECT
 
 
 def _quotes(value: object, depth: int = 0) -> int:
@@ -204,7 +215,7 @@ def _fields(chain: Chain, paths: Sequence[FieldPath]) -> Record | None:
                 # A long id without quotes comes as a float too, rounded.
                 return None
             if isinstance(value, (dict, list)):
-                return MALFORMED
+                return NOT_PLAIN
             value = _LITERALS[value] if value is None or isinstance(value, bool) else str(value)
         fields.append(value)
     return fields

@@ -24,7 +24,6 @@ from pipeline.exports.columns import (
 )
 from pipeline.exports.csv_records import (
     Dialect,
-    Record,
     csv_records,
     decoded,
     read_fields,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.cards.rows import Chunk
+    from pipeline.exports.records import Record
     from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]

@@ -18,7 +18,7 @@ from pipeline.ledger.duplicates import reject_duplicates, resolve_known
 from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
-from pipeline.logs import EventLog, Word
+from pipeline.logs import EventLog
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
@@ -199,13 +199,6 @@ class Planning:
             )
         self.left_out.update(facts.left_out)
         self.remedies.update(facts.remedies)
-        for (setting, value), count in facts.remedies.items():
-            log.warning(
-                "rows would be read with another setting",
-                rows=count,
-                setting=Word(setting),
-                value=Word(value),
-            )
 
     def refuse(self, export: KnownExport, reason: str) -> None:
         """Throw a refused export's rows away and note the refusal."""

@@ -64,6 +64,17 @@ class Sums(Asking):
         counted.update({str(code): int(count) for code, count in on_the_way})
         return dict(sorted(counted.items()))
 
+    def commonest_hints(self, codes: Collection[str], most: int) -> list[tuple[str, str, int]]:
+        """Give code, hint and count of what is open with these codes, the commonest first."""
+        found = self._all(
+            select(rows.c.code, rows.c.hint, func.count())
+            .where(_planned_exports(), is_open(), rows.c.code.in_(codes), rows.c.hint.is_not(None))
+            .group_by(rows.c.code, rows.c.hint)
+            .order_by(func.count().desc(), rows.c.code, rows.c.hint)
+            .limit(most)
+        )
+        return [(str(code), str(hint), int(count)) for code, hint, count in found]
+
     def skipped_by_code(self) -> dict[str, int]:
         """Count the rows that are no failures and no cards to send, by why."""
         found = self._all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cards.export_profile import ExportProfile
 from pipeline.clock import timestamp
@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from pipeline.migration.judging import Reading
 
     Opened = tuple[ExportFile, KnownExport, tuple[str, ...]]
+
+
+_TOLD_WITH_HINTS: Final = (Code.MALFORMED_ROW, Code.ROW_TOO_LONG)
+"""What is told beyond the code; rows in another encoding are told by the setting for it."""
+_HINTS_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,10 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "already_tokenized": states[RowState.ALREADY_TOKENIZED],
         "skipped": look.skipped_by_code(),
         "failures": failures,
+        "hints": [
+            {"code": code, "hint": hint, "rows": rows}
+            for code, hint, rows in look.commonest_hints(_TOLD_WITH_HINTS, _HINTS_MAX)
+        ],
         "brands": look.planned_mix("brand"),
         "expiration_years": look.planned_mix("expiration_year"),
         "duplicates": {

@@ -14,11 +14,15 @@ from pipeline.errors import (
 )
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
+from pipeline.logs import EventLog, Word
 from pipeline.migration.judging import judged_chunks
+
+log = EventLog("plan")
 
 _MANY: Final = 0.05
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from pipeline.exports.sealed_export import ExportFile, SealedExport
@@ -65,7 +69,20 @@ def prove_and_plan(
             raise refusal.naming(file.name) from None
         raise
     planning.finish(export, proved)
+    if reading.profile is None:
+        # A profile tells them itself.
+        _log_remedies(proved.remedies)
     return file, export
+
+
+def _log_remedies(remedies: Mapping[tuple[str, str], int]) -> None:
+    for (setting, value), rows in remedies.items():
+        log.warning(
+            "rows would be read with another setting",
+            rows=rows,
+            setting=Word(setting),
+            value=Word(value),
+        )
 
 
 def _plan_rows(

@@ -154,3 +154,15 @@ def test_names_of_columns_are_safe_on_a_terminal():
 
     assert seen.figures()["unmapped_columns"] == ["a\ufffd[31mb", "x" * 79 + "…"]
     assert json.dumps(seen.figures())
+
+
+def test_another_encoding_is_named_once(tmp_path):
+    """What `check` shows on stdout is not logged besides; a run logs it, as it shows no profile."""
+    text = "\n".join([HEADER, ROWS[0].replace("Ann", "Jos\u00e9"), ""])
+    export = sealed(tmp_path, text.encode("latin-1"))
+    config = settings(tmp_path, "http://127.0.0.1:9")
+    text = config.read_text().replace('carry = ["legacy_customer_id"]', "")
+    config.write_text(text.replace('city = "city"\n', COLUMNS))
+    checked = command(tmp_path, "check", export, "-c", config)
+
+    assert (checked.out + checked.err).count("export.encoding") == 1, checked.err

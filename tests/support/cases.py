@@ -69,6 +69,12 @@ def fails(code: str, rows: int = 1, to_send: int = 0) -> dict[str, Any]:
     return {"rows": rows, "to_send": to_send, "failures": {code: 1}}
 
 
+def malformed(hint: str, rows: int = 4, bad: int = 1) -> dict[str, Any]:
+    """Give the figures of an export some rows of which do not parse, and what is said of them."""
+    told = {"code": "malformed_row", "hint": hint, "rows": bad}
+    return {"rows": rows, "failures": {"malformed_row": bad}, "hints": [told]}
+
+
 def by(delimiter: str, **more: Any) -> Case:
     """Give the good export with another delimiter."""
     text = GOOD.replace(",", delimiter)
@@ -109,10 +115,13 @@ DIALECTS = [
     Case("backslashes", GOOD.replace("Ann Lee", '"Ann \\"A\\" Lee"'), export={"quoting": "backslash"}),
     Case("quotes that mean nothing", GOOD.replace(",", "\t").replace("Ann Lee", 'Ann "Lee'), export={"quoting": "none", "delimiter": "\t"}),
     Case("a line break in a field", "id,note,name,number,month,year\n" + f'A1,"two\nlines",Ann,{VISA},1,2031\n', ONE),
-    Case("a ditto mark swallows rows", "id,note,name,number,month,year\n" + f'A1,",Ann,{VISA},1,2031\nA2,x,Ann,{MASTER},1,2031\nA3,",Ann,{AMEX},1,2031\n', {"rows": 3, "to_send": 0, "failures": {"malformed_row": 3}}),
-    Case("a row too short", GOOD + "A9,Ann\n", fails("malformed_row", 4, 3)),
-    Case("a row too long", GOOD + f"A9,Ann,{JCB},1,2031,more,and more\n", fails("malformed_row", 4, 3)),
-    Case("a NUL in a row", GOOD.replace("A1,", "A\0,"), fails("malformed_row", 3, 2)),
+    Case("a ditto mark swallows rows", "id,note,name,number,month,year\n" + f'A1,",Ann,{VISA},1,2031\nA2,x,Ann,{MASTER},1,2031\nA3,",Ann,{AMEX},1,2031\n', malformed("stray quotes would join it with other rows", 3, 3)),
+    Case("a row too short", GOOD + "A9,Ann\n", malformed("columns found: 2 of 5")),
+    Case("a row too long", GOOD + f"A9,Ann,{JCB},1,2031,more,and more\n", malformed("columns found: 7 of 5")),
+    Case("two delimiters too many", GOOD.replace("2031", "2031,,"), malformed("columns found: 7 of 5", 3, 3)),
+    Case("a quote that is not closed", GOOD.replace("A1,Ann", 'A1,"Ann'), malformed("a quote in it is not closed, or stands inside a field", 3)),
+    Case("a row of an old Mac", GOOD + ROWS[0].replace("A0", "A8") + "\r" + ROWS[1].replace("A1", "A9") + "\n", malformed("it ends in CR where the rows before it ended in LF", 5, 2)),
+    Case("a NUL in a row", GOOD.replace("A1,", "A\0,"), malformed("a control character is in it", 3)),
     Case("a header with blanks and marks", GOOD.replace("id,name", "\ufeff id ,\u200bname")),
     Case("a header in brackets", GOOD.replace("id,", "[id],", 1), columns=COLUMNS | {"legacy_id": "[id]"}),
     Case("sep= and the same sign", "sep=;\n" + GOOD.replace(",", ";"), export={"delimiter": ";"}),
@@ -145,7 +154,9 @@ JSON = [
     Case("nested fields in lines", "\n".join(map(json.dumps, NESTED)), {"rows": 2, "to_send": 2}, columns=NESTED_COLUMNS),
     Case("cards of customers", json.dumps({"customers": [{"cust": "c1", "cards": OBJECTS}]}), export={"records": "customers.*.cards.*"}, columns=COLUMNS | {"customer": "..cust"}),
     Case("JSON in UTF-16", json.dumps(OBJECTS).encode("utf-16")),
-    Case("a JSON line cut short", "\n".join(map(json.dumps, OBJECTS))[:-9], {"rows": 3, "to_send": 2}),
+    Case("a JSON line cut short", "\n".join(map(json.dumps, OBJECTS))[:-9], malformed("it is no JSON object", 3)),
+    Case("a key that stands twice", "\n".join(map(json.dumps, OBJECTS)).replace("{", '{"id": "B", ', 1), malformed("a key stands twice in it, or it is nested too deep", 3)),
+    Case("a list for a name", "\n".join(map(json.dumps, OBJECTS)).replace('"Ann Lee"', '["Ann"]', 1), malformed("a list or an object stands in it where a field should", 3)),
     Case("an array cut short", json.dumps(OBJECTS)[:-9], says="well-formed|cut short|ends"),
     Case("no records at the path", json.dumps({"data": OBJECTS}), says="without records", export={"records": "cards.*"}),
     Case("no records at the path, over lines", json.dumps({"data": OBJECTS}, indent=1), says="without records", export={"records": "cards.*"}),
