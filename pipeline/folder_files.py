@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 SMALL_BYTES_MAX: Final = 64 << 20
@@ -31,7 +32,7 @@ _WORDS: Final = {
 }
 
 
-def open_in_folder(path: Path) -> IO[bytes]:
+def open_in_folder(path: Path) -> BufferedReader:
     """Open a file of a migration folder for reading.
 
     Raises:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 @click.command("publish")
 @folder_argument
+@click.option(
+    "--restore",
+    is_flag=True,
+    help="Write over files that were changed or taken away since they were published, too. Without, "
+    "they are named and nothing is written (exit 8); the trail of events tells of it.",
+)
 @settings_options
 @json_option
 @pass_terminal
@@ -32,6 +38,7 @@ def publish(
     config_file: Path | None,
     overrides: tuple[str, ...],
     *,
+    restore: bool,
     as_json: bool,
 ) -> int:
     """Write every output of FOLDER again from its ledger; the same bytes if nothing changed.
@@ -47,9 +54,8 @@ def publish(
         operator = settings.audit.operator or operator
         if credentials.signing_key is not None:
             signer = Signer.from_pem(credentials.signing_key, credentials.signing_passphrase)
-    figures = publish_again(
-        folder, SystemClock(), signer, (operator, f"{system.host}:{system.pid}")
-    )
+    who = (operator, f"{system.host}:{system.pid}")
+    figures = publish_again(folder, SystemClock(), signer, who, restore=restore)
     if as_json:
         terminal.print_json(
             {

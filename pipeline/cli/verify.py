@@ -17,6 +17,7 @@ from pipeline.config.loading import load_settings
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.lock import is_locked
+from pipeline.ledger.published_files import RESTORE
 from pipeline.migration.verify import verify_migration
 from pipeline.outputs.verify import Trusted
 from pipeline.outputs.wording import visible
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from pipeline.outputs.verify import Verification
 
 _NEXT_STEP: Final = (
-    "If a run or publish was cut short, `cardferry publish DIR` mends the files; "
-    "otherwise keep the folder as it is and ask who touched it."
+    "If a run or publish was cut short, `cardferry publish DIR` mends the files. Otherwise keep a "
+    f"copy of the folder as it is and ask who touched it; `{RESTORE}` writes its files again."
 )
 _KEY_BYTES_MAX: Final = 64 * 1024
 _EVENTS_SHOWN: Final = 10

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 import orjson
 from sqlalchemy import select
 
 from pipeline.errors import SettingsRefused, VerificationFailed
-from pipeline.folder_files import read_in_folder, trouble_with_own_file, why_not
+from pipeline.folder_files import read_in_folder, trouble_with_own_file
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.facts import put
-from pipeline.ledger.publications import account
+from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.ledger.records import NOT_ATTACHED_YET, ROW_SPAN, ExportState
 from pipeline.ledger.schema import SCHEMA_VERSION, attachments, events, exports, meta, rows, tokens
 from pipeline.ledger.store import store_of
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.publications import Account
+
 _LEDGER_FILES: Final = ("", "-journal", "-wal", "-shm")
 """What SQLite opens beside the ledger, if it is there."""
-_MANIFEST: Final = "manifest.json"
-_PUBLISHED: Final = ("mapping.parquet", _MANIFEST, "trail.jsonl")
+_PUBLISHED: Final = ("mapping.parquet", MANIFEST_NAME, "trail.jsonl")
 """Outputs that only a ledger can have written."""
 
 
@@ -73,7 +73,7 @@ def require_newest(connection: Connection, folder: Path) -> None:
         VerificationFailed: The manifest names an event that this ledger does not have.
     """
     try:
-        named = orjson.loads(read_in_folder(folder / _MANIFEST))["chain"]
+        named = orjson.loads(read_in_folder(folder / MANIFEST_NAME))["chain"]
         length, head = min(int(named["length"]), ROW_SPAN), named["head"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         # None yet, or one that was damaged: `cardferry verify` tells, the ledger is no worse.
@@ -85,36 +85,22 @@ def require_newest(connection: Connection, folder: Path) -> None:
         )
 
 
-def require_untouched(connection: Connection, folder: Path) -> None:
-    """Make sure that nobody changed a ledger since its outputs were published, nor the manifest.
+def require_untouched(connection: Connection, known: Account) -> None:
+    """Make sure that nobody changed a ledger since its outputs were published.
 
     A run that went on from there would publish the change as its own. The ledger itself says
-    what it held, so that taking the manifest away hides nothing. A manifest that is missing, or
-    the one before, may be a publication that was cut short.
+    what it held, so that taking the manifest away hides nothing.
 
     Raises:
-        VerificationFailed: A table no longer holds what was published, or the manifest is none
-            that was ever published from this ledger.
+        VerificationFailed: A table no longer holds what was published.
     """
-    known = account(connection)
-    if known.latest is not None:
-        held = {name: told["sha256"] for name, told in table_digests(connection).items()}
-        if held != known.latest.tables:
-            raise VerificationFailed(
-                "the ledger was changed by another program since its outputs were published",
-                next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
-            )
-    try:
-        manifest = hashlib.sha256(read_in_folder(folder / _MANIFEST)).hexdigest()
-    except FileNotFoundError:
+    if known.latest is None:
         return
-    except OSError as trouble:
-        manifest = why_not(trouble)
-    if all(manifest != published.manifest for published in known.publications):
+    held = {name: told["sha256"] for name, told in table_digests(connection).items()}
+    if held != known.latest.tables:
         raise VerificationFailed(
-            f"{_MANIFEST} was changed since it was published from this ledger",
-            next_step="Ask who touched it; keep it elsewhere, then `cardferry publish DIR` "
-            "writes it again.",
+            "the ledger was changed by another program since its outputs were published",
+            next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
         )
 
 

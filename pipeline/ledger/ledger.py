@@ -25,6 +25,8 @@ from pipeline.ledger.checks import (
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
+from pipeline.ledger.publications import account
+from pipeline.ledger.published_files import require_published_files
 from pipeline.ledger.schema import runs
 from pipeline.logs import EventLog
 
@@ -102,8 +104,11 @@ class Ledger(Access):
             self._chain = before
             raise
 
-    def verify(self) -> None:
+    def verify(self, *, files: bool = True) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
+
+        Args:
+            files: Check the published files, too.
 
         Raises:
             VerificationFailed: Something was damaged or changed outside of Cardferry, or the
@@ -119,7 +124,10 @@ class Ledger(Access):
             require_one_story(connection)
             if self._url.folder is not None:
                 require_newest(connection, self._url.folder)
-                require_untouched(connection, self._url.folder)
+                known = account(connection)
+                require_untouched(connection, known)
+                if files:
+                    require_published_files(known, self._url.folder)
         self._chain = chain
 
     def begin_run(
@@ -163,17 +171,18 @@ class Ledger(Access):
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)
         self.store.settle(self._url)
 
-    def attend(self, actor: str, origin: str) -> None:
+    def attend(self, actor: str, origin: str, *, files: bool = True) -> None:
         """Join the last run's epoch, to note what is done to a migration between runs.
 
         Args:
             actor: Who does it.
             origin: Where, as `host:pid`.
+            files: Refuse, too, where the published files are not there as they were.
 
         Raises:
             VerificationFailed: The ledger was damaged or changed outside of Cardferry.
         """
-        self.verify()
+        self.verify(files=files)
         with self.reading() as connection:
             last = connection.execute(
                 select(runs.c.epoch, runs.c.run_id).order_by(runs.c.epoch.desc()).limit(1)

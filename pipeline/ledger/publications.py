@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from pipeline import hashing
 from pipeline.errors import VerificationFailed
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+MANIFEST_NAME: Final = "manifest.json"
+SIGNATURE_NAME: Final = "manifest.json.sig"
 PUBLICATION: Final = "outputs_published"
 """The event that a publication leaves: digests of manifest, signature, key, files and tables."""
 VERIFICATION: Final = "outputs_verified"
 """The event that a verification leaves; it names the manifest's digest and what was found."""
 READING_BACK: Final = "readback"
 """The event that a comparison with the vault leaves; it names its file's digest and the counts."""
-_LOOKS: Final = (PUBLICATION, VERIFICATION, READING_BACK)
+IN_PLACE: Final = "outputs_in_place"
+"""The event after the last file took its name: from here on each that was named must be there."""
+RESTORATION: Final = "outputs_restored"
+"""The event of somebody who lets files that were changed or taken away be written again."""
+_LOOKS: Final = (PUBLICATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +55,31 @@ class Publication:
     files: Mapping[str, str]
     tables: Mapping[str, str]
 
+    def digests(self) -> dict[str, str]:
+        """Give SHA-256 of everything that this publication put into the folder, by name."""
+        signature = {} if self.signature is None else {SIGNATURE_NAME: self.signature}
+        return {**self.files, MANIFEST_NAME: self.manifest, **signature}
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """How far the events go that outputs speak of, and which publications there were.
 
-    Events that only look (publications, verifications, comparisons with the vault) after the last
-    other event are not part of the trail that was published, so that publishing an unchanged ledger
-    again gives the same trail. The next run's trail has them.
+    Events that change no row (publications, verifications, comparisons with the vault) after the
+    last other event are not part of the trail that was published, so that publishing an unchanged
+    ledger again gives the same trail. The next run's trail has them.
+
+    Attributes:
+        length: How many events outputs speak of.
+        head: The hash of the last of them.
+        publications: Every publication, in order.
+        in_place: How many of those are known to have come to their end.
     """
 
     length: int
     head: str
     publications: tuple[Publication, ...]
+    in_place: int = 0
 
     @property
     def latest(self) -> Publication | None:
@@ -75,13 +93,34 @@ class Account:
         earlier = [known for known in self.publications if known.seq < self.length]
         return earlier[-1].manifest if earlier else None
 
+    @property
+    def is_latest_in_place(self) -> bool:
+        """Whether every file of the last publication took its name."""
+        return 0 < self.in_place == len(self.publications)
+
+    def may_stand(self) -> tuple[Publication, ...]:
+        """Give the publications whose files may be in the folder now.
+
+        The last that came to its end, and those that were begun after it and cut short.
+        """
+        return self.publications[max(0, self.in_place - 1) :]
+
 
 def account(connection: Connection) -> Account:
     """Find out which events outputs speak of."""
     found = connection.execute(
-        select(events.c.seq, events.c.body).where(_is(PUBLICATION)).order_by(events.c.seq)
+        select(events.c.seq, events.c.body)
+        .where(or_(_is(PUBLICATION), _is(IN_PLACE)))
+        .order_by(events.c.seq)
     )
-    publications = tuple(_publication(seq, body) for seq, body in found)
+    publications: list[Publication] = []
+    in_place = 0
+    for seq, body in found:
+        event = orjson.loads(body)
+        if event["event"] == PUBLICATION:
+            publications.append(_publication(seq, event["detail"]))
+        else:
+            in_place = len(publications)
     last = connection.execute(
         select(events.c.seq, events.c.hash)
         .where(*(~_is(kind) for kind in _LOOKS))
@@ -89,15 +128,14 @@ def account(connection: Connection) -> Account:
         .limit(1)
     ).first()
     length, head = (0, hashing.GENESIS) if last is None else (int(last.seq), str(last.hash))
-    return Account(length, head, publications)
+    return Account(length, head, tuple(publications), in_place)
 
 
 def _is(kind: str) -> ColumnElement[bool]:
     return events.c.body.contains(f'"event":"{kind}"', autoescape=True)
 
 
-def _publication(seq: int, body: str) -> Publication:
-    detail = orjson.loads(body)["detail"]
+def _publication(seq: int, detail: Mapping[str, Any]) -> Publication:
     return Publication(
         int(seq),
         str(detail.get("version")),

@@ -10,6 +10,8 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.place import is_begun, ledger_url
+from pipeline.ledger.publications import RESTORATION
+from pipeline.ledger.published_files import trouble_with_files
 from pipeline.outputs.publisher import publish
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def publish_again(
-    folder: Path, clock: Clock, signer: Signer | None, who: tuple[str, str]
+    folder: Path,
+    clock: Clock,
+    signer: Signer | None,
+    who: tuple[str, str],
+    *,
+    restore: bool = False,
 ) -> dict[str, Any]:
     """Write every output of a folder again; the same bytes if nothing changed.
 
@@ -29,12 +36,14 @@ def publish_again(
         clock: For the moment of the event.
         signer: Who vouches for the manifest; None keeps a signature that still fits.
         who: Who publishes, and from which host and process, for the trail.
+        restore: Also write over files that were changed, or taken away, since they were published;
+            the trail names them.
 
     Returns:
         The report's figures.
 
     Raises:
-        VerificationFailed: There is no ledger, or it is damaged.
+        VerificationFailed: There is no ledger, it is damaged, or a file is not what was published.
         MigrationLocked: A run holds the folder.
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
@@ -44,5 +53,15 @@ def publish_again(
             next_step="Name the folder that `cardferry run -o` made.",
         )
     with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
-        ledger.attend(*who)
+        ledger.attend(*who, files=not restore)
+        if restore:
+            _note_restored(ledger, folder)
         return publish(ledger, folder, __version__, signer, anew=True)
+
+
+def _note_restored(ledger: Ledger, folder: Path) -> None:
+    """Note which files are about to be written again, and what was wrong with each."""
+    with ledger.look() as look:
+        troubles = trouble_with_files(look.account(), folder)
+    if troubles:
+        ledger.note(RESTORATION, resource=str(len(troubles)), files=troubles)

@@ -96,7 +96,8 @@ def _note(
         manifest = None
     try:
         with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
-            ledger.attend(*who)
+            # A difference in a file is what the event tells of, and no reason to write none.
+            ledger.attend(*who, files=False)
             ledger.note(
                 VERIFICATION,
                 resource=MANIFEST_NAME,

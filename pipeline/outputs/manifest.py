@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Typ
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MANIFEST_NAME: Final = "manifest.json"
-SIGNATURE_NAME: Final = "manifest.json.sig"
+__all__ = ["MANIFEST_NAME", "SIGNATURE_NAME", "Manifest", "manifest_bytes", "parse_manifest"]
+
 MANIFEST_VERSION: Final = 1
 
 _Members = TypeVar("_Members", bound=dict[str, Any])

@@ -3,7 +3,7 @@
 Every file is a function of the ledger alone, so publishing twice gives the same bytes. The
 manifest's digest is written into the ledger's chain of events before any file takes its name:
 a manifest that the ledger does not name was never published, and after a crash between the
-names the ledger knows which files should stand there.
+names the ledger knows which files should stand there. That all of them do is an event, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.disk import write_together
 from pipeline.folder_files import read_in_folder
-from pipeline.ledger.publications import PUBLICATION, Publication
+from pipeline.ledger.publications import IN_PLACE, PUBLICATION, Publication
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.sinks import MeasuredFile
@@ -93,6 +93,7 @@ def publish(
             # The stage syncs the folder, and with it this name's end.
             (folder / SIGNATURE_NAME).unlink(missing_ok=True)
         staged.new_file(MANIFEST_NAME).write(manifest)
+    _note_in_place(ledger)
     return outputs.figures
 
 
@@ -137,6 +138,15 @@ def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
             files=now.files,
             tables=now.tables,
         )
+
+
+def _note_in_place(ledger: Ledger) -> None:
+    """Note that every file of the last publication has its name, unless the ledger says so."""
+    with ledger.look() as look:
+        known = look.account()
+    if not known.is_latest_in_place:
+        manifest = known.publications[-1].manifest
+        ledger.note(IN_PLACE, resource=MANIFEST_NAME, manifest=manifest)
 
 
 def _sha256(content: bytes) -> str:

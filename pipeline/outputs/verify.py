@@ -11,13 +11,14 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
 from pipeline.ledger.place import LEDGER_NAME
+from pipeline.ledger.publications import IN_PLACE
 from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
 from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.rebuild import Rebuilding
@@ -34,12 +35,13 @@ from pipeline.outputs.verify_ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from pipeline.clock import Clock
+    from pipeline.ledger.publications import Publication
     from pipeline.outputs.manifest import Manifest
     from pipeline.outputs.rebuild import Rebuilt
     from pipeline.outputs.verify_ledger import CheckedManifest
@@ -149,15 +151,22 @@ def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[D
 
 
 def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:
-    """Give the events after those of the manifest, but for the one that names the manifest."""
+    """Give the events after those of the manifest, but for those of its own publication."""
     latest = ledger.account.latest
     later = []
     for body, _ in islice(ledger.look.event_lines(), manifest.chain.length, None):
         event = orjson.loads(body)
-        if latest is None or event["seq"] != latest.seq:
+        is_its_own = latest is not None and event["seq"] == latest.seq
+        if not is_its_own and not _is_in_place(event, latest):
             words = (str(event.get(name)) for name in ("event", "actor", "origin"))
             later.append(LaterEvent(event["seq"], *words))
     return later
+
+
+def _is_in_place(event: Mapping[str, Any], latest: Publication | None) -> bool:
+    """Tell whether an event says no more than that this publication came to its end."""
+    named = event.get("event"), event.get("detail")
+    return latest is not None and named == (IN_PLACE, {"manifest": latest.manifest})
 
 
 class _Checks:

@@ -53,11 +53,7 @@ def content_differences(
         manifest: The manifest, as the ledger knows it.
         changed: Files whose digest is wrong; they are not opened.
     """
-    account, chain = ledger.account, manifest.chain
-    if (account.head, account.length) != (chain.head, chain.length):
-        # A chain that was hashed anew from a forged event on holds in itself.
-        problem = "is not the one that was published"
-        yield Difference(LEDGER_NAME, "chain of events", problem)
+    yield from _trail_differences(ledger, manifest)
     read: dict[str, ParquetTotals] = {}
     try:
         outputs = Outputs(ledger.look, manifest.cardferry)
@@ -78,6 +74,18 @@ def content_differences(
         yield Difference(MANIFEST_NAME, "totals", "the balance is not zero")
     if REPORT_NAME not in changed and not _reported(folder, manifest):
         yield Difference(REPORT_NAME, "totals", "the numbers are not the manifest's")
+
+
+def _trail_differences(ledger: SoundLedger, manifest: Manifest) -> Iterator[Difference]:
+    """Compare the ledger's chain of events with the manifest's end of it."""
+    account, chain = ledger.account, manifest.chain
+    place = "chain of events"
+    if (account.head, account.length) != (chain.head, chain.length):
+        # A chain that was hashed anew from a forged event on holds in itself.
+        yield Difference(LEDGER_NAME, place, "is not the one that was published")
+    if not account.is_latest_in_place:
+        problem = "does not say that the last publication came to its end"
+        yield Difference(LEDGER_NAME, place, problem)
 
 
 def _first_row_that_differs(

@@ -176,17 +176,20 @@ def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migra
     assert zygote().run("publish", migration.out).code == 8
 
 
-@pytest.mark.parametrize("content", [b"{}", b"\xff not one"])
-def test_a_damaged_manifest_stops_run_and_publish_until_it_is_put_aside(migration, content):
-    """What the ledger published must be there as it was; once it is kept elsewhere, it is made anew."""
+@pytest.mark.parametrize("content", [b"{}", b"\xff not one", None])
+def test_a_damaged_manifest_stops_run_and_publish_until_somebody_says_restore(migration, content):
+    """Also one that is gone: what the ledger published must be there as it was."""
     manifest = migration.out / "manifest.json"
-    manifest.write_bytes(content)
+    if content is None:
+        manifest.unlink()
+    else:
+        manifest.write_bytes(content)
 
-    assert "manifest.json was changed" in refused(migration)
+    told = "manifest.json is missing" if content is None else "manifest.json was changed"
+    assert told in refused(migration)
     assert 8 == zygote().run("publish", migration.out).code
-    manifest.rename(migration.out.parent / "kept.json")
-    published = zygote().run("publish", migration.out)
-    assert 0 == published.code, published.said
+    restored = zygote().run("publish", migration.out, "--restore")
+    assert 0 == restored.code, restored.said
 
 
 def test_bit_flips_are_found_by_structure_or_chain_in_every_page_that_leads_to_others(migration):

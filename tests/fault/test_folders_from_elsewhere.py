@@ -15,6 +15,7 @@ from tests.support.commands import cardferry
 from tests.support.folders import (
     SIGNED_NAMES,
     VERSION,
+    changed_by_hand,
     found_in,
     migrations,
     public_pem,
@@ -209,20 +210,6 @@ def test_events_after_the_last_publication_are_shown_as_not_covered(tmp_path):
     assert "not yet covered" in cardferry("verify", folder).out
 
 
-def changed_by_hand(folder):
-    """Give one customer another's token, past every trigger, and put the triggers back."""
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    triggers = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000050")
-    for _, text in triggers:
-        connection.execute(text)
-    connection.close()
-
-
 def kept(_path):
     pass
 
@@ -251,30 +238,6 @@ def test_no_later_run_publishes_what_was_changed_by_hand(tmp_path, manifest):
     ledger.close()
 
     assert "changed by another program" in cardferry("publish", folder, code=8).err
-
-
-def test_a_manifest_that_nobody_published_stops_run_and_publish(tmp_path):
-    """One byte of the manifest alone is enough; it is not written over, for it is evidence."""
-    folder = published(tmp_path / "migration")
-    one_byte_changed(folder / "manifest.json")
-    before = (folder / "manifest.json").read_bytes()
-    ledger = Ledger(ledger_url(folder), StepClock())
-    with pytest.raises(VerificationFailed, match="changed since it was published"):
-        ledger.begin_run("run-3", {}, "5e" * 32)
-    ledger.close()
-    cardferry("publish", folder, code=8)
-
-    assert before == (folder / "manifest.json").read_bytes()
-
-
-def test_a_manifest_that_is_gone_is_written_again_from_an_untouched_ledger(tmp_path):
-    """What a publication that was cut short left out, publish puts back, byte for byte."""
-    folder = published(tmp_path / "migration")
-    before = (folder / "manifest.json").read_bytes()
-    (folder / "manifest.json").unlink()
-    cardferry("publish", folder)
-
-    assert before == (folder / "manifest.json").read_bytes()
 
 
 def test_a_publication_names_the_digest_of_every_file_and_table(tmp_path):

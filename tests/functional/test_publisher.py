@@ -17,6 +17,7 @@ from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.migration.publish import publish_again as publish_from_ledger
 from pipeline.outputs.columns import MAPPING
 from pipeline.outputs.files import OUTPUT_NAMES, PUBLISHED_NAMES
 from pipeline.outputs.parquet import write_parquet
@@ -43,13 +44,8 @@ def bytes_of(folder, names=SIGNED_NAMES):
     return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
 
 
-def publish_again(folder, *, key=None):
-    ledger = Ledger(ledger_url(folder), StepClock())
-    try:
-        ledger.attend("auditor", "desk:1")
-        return publish(ledger, folder, VERSION, key)
-    finally:
-        ledger.close()
+def publish_again(folder, *, key=None, restore=False):
+    publish_from_ledger(folder, StepClock(), key, ("auditor", "desk:1"), restore=restore)
 
 
 def test_publishing_twice_gives_the_same_bytes(tmp_path):
@@ -60,15 +56,16 @@ def test_publishing_twice_gives_the_same_bytes(tmp_path):
     again = bytes_of(folder)
     for name in OUTPUT_NAMES:
         (folder / name).unlink()
-    publish_again(folder, key=signer())
+    publish_again(folder, key=signer(), restore=True)
 
     assert before == again == bytes_of(folder)
 
 
-def a_night(builder, folder, number):
+def a_night(builder, folder, number, meanwhile=lambda: None):
     """Run once more, settle nothing and publish."""
     builder.clock.step(86_400)
     builder.begin(f"run-{number}")
+    meanwhile()
     builder.end(0)
     publish(builder.ledger, folder, VERSION, signer())
 
@@ -103,8 +100,7 @@ def test_a_file_that_was_changed_is_made_again_in_such_a_night(tmp_path, name):
     builder = settled_builder(folder, 60)
     publish(builder.ledger, folder, VERSION, signer())
     content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content.replace(b"1", b"2"))
-    a_night(builder, folder, 3)
+    a_night(builder, folder, 3, lambda: (folder / name).write_bytes(content.replace(b"1", b"2")))
     builder.ledger.close()
 
     assert found_in(folder, key=public_pem()) == []
@@ -170,7 +166,7 @@ def test_another_locale_time_zone_and_hash_seed_give_the_same_bytes(tmp_path, su
     for name in PUBLISHED_NAMES:
         (folder / name).unlink()
     environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "mpl"), **surroundings}
-    command = [sys.executable, "-m", "pipeline", "publish", str(folder)]
+    command = [sys.executable, "-m", "pipeline", "publish", str(folder), "--restore"]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
 
     assert (0, before) == (done.returncode, bytes_of(folder)), done.stderr.decode()

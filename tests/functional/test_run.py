@@ -122,7 +122,7 @@ def test_publish_writes_the_same_bytes_from_the_ledger_alone(tmp_path, vault):
     for name in before:
         (out / name).unlink()
 
-    cardferry("publish", out, afresh=True)
+    cardferry("publish", out, "--restore", afresh=True)
 
     assert before == {name: (out / name).read_bytes() for name in PUBLISHED_NAMES}
 

@@ -1,6 +1,7 @@
 """Published migrations for tests: made once a process, handed out as copies."""
 
 import shutil
+import sqlite3
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,8 +138,8 @@ def among_others(legacy_ids):
 def publish_as_forger(folder, *, key=None):
     """Publish with our own writer as somebody would who took the checks of its ledger out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.ledger.ledger.require_untouched", lambda *_: None)
-        patch.setattr("pipeline.ledger.ledger.require_newest", lambda *_: None)
+        for check in ("require_untouched", "require_newest", "require_published_files"):
+            patch.setattr(f"pipeline.ledger.ledger.{check}", lambda *_: None)
         ledger = Ledger(ledger_url(folder), StepClock())
         ledger.attend("forger", "elsewhere:1")
         publish(ledger, folder, VERSION, key)
@@ -148,3 +149,17 @@ def publish_as_forger(folder, *, key=None):
 def found_in(folder, *, key=None, head=None):
     """Verify a folder and give its differences."""
     return verify(folder, StepClock(), VERSION, Trusted(key, head)).differences
+
+
+def changed_by_hand(folder):
+    """Give one customer another's token, past every trigger, and put the triggers back."""
+    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
+    triggers = connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+    ).fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute("UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000050")
+    for _, text in triggers:
+        connection.execute(text)
+    connection.close()

@@ -1,0 +1,68 @@
+"""Compares the files of a migration folder with what its ledger says was published into it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import VerificationFailed
+from pipeline.folder_files import open_in_folder, why_not
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.ledger.publications import Account
+
+RESTORE: Final = "cardferry publish DIR --restore"
+"""The command that writes published files again where they were changed or taken away."""
+_CHANGED: Final = "was changed since it was published from this ledger"
+_MISSING: Final = "is missing, and the ledger knows that it was published"
+
+
+def require_published_files(known: Account, folder: Path) -> None:
+    """Make sure that every file of the last publication is in its folder as it was published.
+
+    The manifest is the word of then, and a run that went on without it would sign whatever the
+    ledger says now. The trail of events says itself which files there were.
+
+    Raises:
+        VerificationFailed: A file is missing, or another than was published.
+    """
+    for name, problem in trouble_with_files(known, folder).items():
+        raise VerificationFailed(
+            f"{name} {problem}",
+            next_step="Ask who touched it, and keep a copy of the folder as it is; `cardferry verify "
+            f"DIR` names every difference. Once that is cleared up, `{RESTORE}` writes the files "
+            "again from the ledger.",
+        )
+
+
+def trouble_with_files(known: Account, folder: Path) -> dict[str, str]:
+    """Say what is wrong with the published files of a folder, by name; nothing if all are there.
+
+    A publication that was cut short may have left some of its files and some of the one before:
+    none of that is wrong. Once its last file has taken its name the ledger says so.
+    """
+    standing = [publication.digests() for publication in known.may_stand()]
+    names = dict.fromkeys(name for digests in standing for name in digests)
+    troubles = {}
+    for name in names:
+        expected = {digests.get(name) for digests in standing}
+        if known.in_place == 0:
+            expected.add(None)
+        problem = _trouble(folder / name, expected)
+        if problem is not None:
+            troubles[name] = problem
+    return troubles
+
+
+def _trouble(path: Path, expected: set[str | None]) -> str | None:
+    """Say what is wrong with a file that should have one of these digests; None: may be missing."""
+    try:
+        with open_in_folder(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None if None in expected else _MISSING
+    except OSError as trouble:
+        return why_not(trouble)
+    return None if found in expected else _CHANGED

@@ -1,0 +1,147 @@
+"""What a ledger says it published must be in the folder as it was, or run and publish end with 8."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+from pipeline import disk
+from pipeline.errors import LocalStorageFailed, VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.place import ledger_url
+from pipeline.ledger.published_files import trouble_with_files
+from pipeline.outputs.publisher import publish
+from tests.support.commands import cardferry
+from tests.support.folders import (
+    SIGNED_NAMES,
+    VERSION,
+    changed_by_hand,
+    found_in,
+    migrations,
+    public_pem,
+    published,
+    signer,
+)
+from tests.support.ledgers import StepClock, settled_builder
+
+
+def deleted(path):
+    path.unlink()
+
+
+def one_byte_more(path):
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def put_back(path):
+    shutil.copy(migrations().first / path.name, path)
+
+
+def standing(folder):
+    """Give the bytes of the published files that are there."""
+    return {n: (folder / n).read_bytes() for n in SIGNED_NAMES if (folder / n).exists()}
+
+
+def refused_by_run_and_publish(folder):
+    """Give what a run and `publish` say, each refusing with 8."""
+    ledger = Ledger(ledger_url(folder), StepClock())
+    with pytest.raises(VerificationFailed) as refusal:
+        ledger.begin_run("run-3", {}, "5e" * 32)
+    ledger.close()
+    return refusal.value.message, cardferry("publish", folder, code=8).err
+
+
+@pytest.mark.parametrize("name", SIGNED_NAMES)
+@pytest.mark.parametrize("change", [deleted, one_byte_more, put_back])
+def test_a_published_file_that_is_not_there_as_it_was_stops_run_and_publish(tmp_path, name, change):
+    """The trail itself names each; none is written over before somebody says so, for it is evidence."""
+    folder = published(tmp_path / "migration")
+    if change is put_back and not (migrations().first / name).exists():
+        return
+    before = (folder / name).read_bytes()
+    change(folder / name)
+    left = standing(folder)
+    if (folder / name).exists() and (folder / name).read_bytes() == before:
+        return
+
+    for told in refused_by_run_and_publish(folder):
+        assert name in told
+        assert ("is missing" if change is deleted else "was changed since it was published") in told
+    assert left == standing(folder)
+
+
+def test_what_was_taken_away_is_restored_byte_for_byte_and_the_trail_says_so(tmp_path):
+    """Files and signature come back, verify is content, and the event names what was missing."""
+    folder = published(tmp_path / "migration")
+    before = {name: (folder / name).read_bytes() for name in SIGNED_NAMES}
+    (folder / "manifest.json").unlink()
+    one_byte_more(folder / "mapping.parquet")
+    cardferry("publish", folder, "--restore")
+
+    assert before == {name: (folder / name).read_bytes() for name in SIGNED_NAMES}
+    done = cardferry("verify", folder, "--json")
+    assert ["outputs_restored"] == [event["event"] for event in done.json["not_covered"]]
+
+
+def test_restoring_publishes_nothing_that_was_changed_by_hand(tmp_path):
+    """It writes files again, and believes the ledger no more than a run does."""
+    folder = published(tmp_path / "migration")
+    changed_by_hand(folder)
+    (folder / "manifest.json").unlink()
+
+    told = cardferry("publish", folder, "--restore", code=8).err
+    assert "changed by another program" in told
+    assert not (folder / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("renamed", range(len(SIGNED_NAMES)))
+def test_a_publication_that_was_cut_short_is_gone_on_from(tmp_path, monkeypatch, renamed, is_first):
+    """Old files, new ones or none: before the last has its name, none of that is a manipulation."""
+    folder = tmp_path / "migration"
+    builder = settled_builder(folder, 60, top_up=False)
+    if not is_first:
+        publish(builder.ledger, folder, VERSION, signer())
+        builder.begin("run-2")
+        builder.settle(builder.plan("top-up.csv.pgp", 20, changed_every=4))
+        builder.end(3)
+    real_rename, names = os.rename, []
+
+    def rename(*of, **folders):
+        names.append(of)
+        if len(names) > renamed:
+            raise OSError(5, "power cut")
+        real_rename(*of, **folders)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk.os, "rename", rename)
+        with contextlib.suppress(LocalStorageFailed):
+            publish(builder.ledger, folder, VERSION, signer())
+    builder.begin("run-3")
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION, signer())
+    builder.ledger.close()
+
+    assert found_in(folder, key=public_pem()) == []
+
+
+def test_after_a_publication_that_was_cut_short_only_its_files_or_those_before_may_stand(tmp_path):
+    """A file that is neither is a change all the same, and so is one of two publications ago."""
+    folder = published(tmp_path / "migration")
+    ledger = Ledger(ledger_url(folder), StepClock())
+    ledger.attend("somchai", "here:1")
+    digests = dict.fromkeys(SIGNED_NAMES[:-2], "0" * 64)
+    ledger.note("outputs_published", resource="x", manifest="1" * 64, files=digests, tables={})
+    for name in SIGNED_NAMES[:-1]:
+        if not (migrations().first / name).exists():
+            continue
+        with ledger.look() as look:
+            known = look.account()
+        assert trouble_with_files(known, folder) == {}
+        kept = (folder / name).read_bytes()
+        put_back(folder / name)
+        expected = {name} if (folder / name).read_bytes() != kept else set()
+        assert set(trouble_with_files(known, folder)) == expected
+        (folder / name).write_bytes(kept)
+    ledger.close()
