@@ -7,6 +7,7 @@ traced, stopped, starved of disk and killed. Run as `python -m tests.support.zyg
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -17,6 +18,7 @@ import sys
 import threading
 import traceback
 
+PR_SET_CHILD_SUBREAPER = 36
 LOADED_ON_DEMAND = (
     *("jinja2", "orjson", "pandas", "pipeline.cli.results_console", "pipeline.migration.reach"),
     *("pyarrow.pandas_compat", "rich._emoji_codes", "pipeline.ledger.sqlite.store"),
@@ -35,6 +37,8 @@ def main():
     # A child that looks through all this for rubbish would copy every page of it.
     gc.freeze()
     signal.signal(signal.SIGCHLD, _tell_ended)
+    # What a command leaves behind becomes ours, so that a test can see it.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # Tests that were started by nohup must not make commands that ignore a closed terminal.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _tell({"ready": os.getpid()})
