@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, true, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import CustomerState
@@ -14,7 +14,7 @@ from pipeline.model import RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _AT_ONCE: Final = 500
 """So many values go into one statement."""
@@ -30,7 +30,8 @@ def enter_customers(
         owners: Of each card the customer's legacy key, and the existing customer that is named.
 
     Returns:
-        The customers' ids by legacy key, and those for whom two existing ones are named.
+        The customers' ids by legacy key, and those for whom two existing ones are named, or the
+        one that is named for another as well.
     """
     named: dict[str, str | None] = {}
     in_conflict: set[str] = set()
@@ -57,7 +58,30 @@ def enter_customers(
             ],
         )
         ids.update(new)
-    return ids, {ids[key] for key in in_conflict}
+    return ids, {ids[key] for key in in_conflict} | _sharing(connection, named)
+
+
+def _sharing(connection: Connection, named: dict[str, str | None]) -> set[int]:
+    """Give the customers that name an existing one which is named for another, or is another's."""
+    existing = sorted({name for name in named.values() if name is not None})
+    owners: dict[str, set[int]] = {}
+    settled: dict[str, int] = {}
+    for start in range(0, len(existing), _AT_ONCE):
+        part = existing[start : start + _AT_ONCE]
+        here = or_(customers.c.given_id.in_(part), customers.c.customer_id.in_(part))
+        found = connection.execute(
+            select(customers.c.id, customers.c.given_id, customers.c.customer_id).where(here)
+        )
+        for number, given, known in found.all():
+            owners.setdefault(known or given, set()).add(number)
+            if known is not None:
+                settled[known] = number
+    return {
+        number
+        for name, numbers in owners.items()
+        for number in numbers
+        if len(numbers) > 1 and number != settled.get(name)
+    }
 
 
 def _compared(
@@ -88,18 +112,25 @@ def _compared(
 def reject_conflicts(
     connection: Connection, first_id: int, last_id: int, customer_ids: Collection[int]
 ) -> None:
-    """Reject the planned rows of a range of ids that belong to customers named in two ways."""
+    """Reject the planned rows of a range of ids that belong to customers in conflict.
+
+    What was named for those that no row is left of is forgotten, so that a mended export may name
+    another.
+    """
     if not customer_ids:
         return
-    connection.execute(
-        update(rows)
-        .where(
-            rows.c.id.between(first_id, last_id),
-            rows.c.state == RowState.PLANNED,
-            rows.c.customer.in_(list(customer_ids)),
+    in_conflict = sorted(customer_ids)
+    for start in range(0, len(in_conflict), _AT_ONCE):
+        connection.execute(
+            update(rows)
+            .where(
+                rows.c.id.between(first_id, last_id),
+                rows.c.state == RowState.PLANNED,
+                rows.c.customer.in_(in_conflict[start : start + _AT_ONCE]),
+            )
+            .values(state=RowState.REJECTED, code=Code.CUSTOMER_CONFLICT, field="customer_id")
         )
-        .values(state=RowState.REJECTED, code=Code.CUSTOMER_CONFLICT, field="customer_id")
-    )
+    _forget_unless(connection, customer_ids, rows.c.state != RowState.REJECTED)
 
 
 def forget_named(connection: Connection, customer_ids: Collection[int]) -> None:
@@ -109,8 +140,15 @@ def forget_named(connection: Connection, customer_ids: Collection[int]) -> None:
     """
     if not customer_ids:
         return
-    owners = select(rows.c.customer).where(rows.c.customer.is_not(None)).distinct()
-    orphans = sorted(set(customer_ids).difference(connection.execute(owners).scalars()))
+    _forget_unless(connection, customer_ids, true())
+
+
+def _forget_unless(
+    connection: Connection, customer_ids: Collection[int], has: ColumnElement[bool]
+) -> None:
+    """Forget what was named for customers that have no row of a kind."""
+    owned = select(rows.c.customer).where(rows.c.customer.is_not(None), has).distinct()
+    orphans = sorted(set(customer_ids).difference(connection.execute(owned).scalars()))
     for start in range(0, len(orphans), _AT_ONCE):
         connection.execute(
             update(customers)
