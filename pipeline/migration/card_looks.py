@@ -94,4 +94,5 @@ class CardLooks:
         if transition.state is not AttachState.ATTACHED or customer is None:
             return transition, None
         card.is_default = customer.default_card == card.card_id
-        return transition, found(card.customer.id, CustomerState.LOCATED, customer)
+        state = CustomerState.LOCATED if card.makes_customer else card.customer.state
+        return transition, found(card.customer.id, state, customer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.config.attach import MARK
 from pipeline.failure_codes import Code
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import Customer, CustomerVault
+
+
+RECENT: Final = 10_000
+"""So many customers are kept in memory with whose they are."""
 
 
 class CustomerReader(VaultReader):
@@ -64,16 +68,21 @@ class CustomerReader(VaultReader):
         return found(customer.id, CustomerState.GIVEN, shown)
 
     def sight(self, customer: Customer, card: AttachingCard) -> Sight:
-        """See our card, on a customer that belongs to nobody else of this run."""
+        """See our card, on a customer that belongs to nobody else whose card was just seen.
+
+        Of those seen long ago the ledger knows whose they are, and takes none for another.
+        """
         owner = self._owners.setdefault(customer.customer_id, card.customer.id)
+        if len(self._owners) > RECENT:
+            del self._owners[next(iter(self._owners))]
         return Sight.OTHER if owner != card.customer.id else sight_on(customer, card)
 
     async def locate(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
         """Look for our card's id: on its customer, or through all that were made since its token.
 
         Returns:
-            What was seen, with the customer that has the card where that was not known before;
-            None when the vault told us nothing.
+            What was seen, with the customer that has the card where it was found; None when the
+            vault told us nothing.
 
         Raises:
             CardferryError: The vault refuses everybody.
@@ -86,7 +95,9 @@ class CustomerReader(VaultReader):
             return None
         if answer.card is None or answer.card.is_deleted:
             return Sight.MISSING, None
-        return sight_of(answer.card, card), None
+        # Only the customer tells which of its cards is the default.
+        whose = await self.read(card.row_id, lambda: self._vault.customer(customer_id))
+        return None if whose is None else (sight_of(answer.card, card), whose.customer)
 
     async def _locate_customer(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
         """Look through the customers made since the token was, by the vault's clock."""
