@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import and_, case, false, func, or_, select, true
 
 from pipeline.ledger.asking import Asking
+from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT, flagged
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachClaim,
@@ -64,7 +65,7 @@ class Replaced(NamedTuple):
 
 
 _CLAIM: Final = (
-    *(rows.c.id, rows.c.customer, rows.c.is_default, tokens.c.token_id, tokens.c.card_id),
+    *(rows.c.id, rows.c.customer, IS_TO_BE_DEFAULT, tokens.c.token_id, tokens.c.card_id),
     *(tokens.c.created_s, rows.c.last_digits, rows.c.expiration_month, rows.c.expiration_year),
     *(attachments.c.state, attachments.c.attempts, attachments.c.unknowns),
 )
@@ -83,31 +84,18 @@ class AttachQuestions(Asking):
         )
 
     def defaults_to_move(self, *, on_given: bool) -> list[AttachClaim]:
-        """Give attached cards that are flagged and are not their customers' defaults yet.
-
-        Of a customer with several flagged cards none is given once one of them is the default.
+        """Give attached cards that are to be their customers' defaults and are not yet.
 
         Args:
             on_given: Whether those of customers that we did not make are among them.
         """
         given = select(customers.c.id).where(customers.c.state == CustomerState.GIVEN)
-        flagged, on = rows.alias("flagged"), attachments.alias("on_it")
-        settled = (
-            select(on.c.row_id)
-            .join(flagged, flagged.c.id == on.c.row_id)
-            .where(
-                on.c.customer == attachments.c.customer,
-                on.c.is_default == 1,
-                flagged.c.is_default == 1,
-                flagged.c.superseded_by.is_(None),
-            )
-        )
         found = self._all(
             _attached(*_CLAIM).where(
                 rows.c.superseded_by.is_(None),
-                rows.c.is_default == 1,
+                flagged(rows),
+                IS_TO_BE_DEFAULT == 1,
                 attachments.c.is_default == 0,
-                ~settled.exists(),
                 true() if on_given else attachments.c.customer.not_in(given),
             )
         )
@@ -182,8 +170,7 @@ class AttachQuestions(Asking):
             select(
                 rows.c.customer.label("customer"),
                 func.count().label("cards"),
-                func.max(rows.c.is_default).label("flagged"),
-                func.min(case((rows.c.is_default == 1, rows.c.id))).label("first_flagged"),
+                func.max(case((IS_TO_BE_DEFAULT == 1, rows.c.id))).label("default"),
                 func.min(rows.c.id).label("first"),
             )
             .select_from(rows)
@@ -195,8 +182,8 @@ class AttachQuestions(Asking):
         is_known = customers.c.customer_id.is_not(None)
         is_given = and_(customers.c.given_id.is_not(None), ~is_known)
         moves = and_(
-            waiting.c.flagged == 1,
-            is_known | is_given | (waiting.c.first_flagged != waiting.c.first),
+            waiting.c.default.is_not(None),
+            is_known | is_given | (waiting.c.default != waiting.c.first),
         )
         sums = [func.sum(case((c, 1), else_=0)) for c in (is_known, is_given, moves)]
         found = self._all(

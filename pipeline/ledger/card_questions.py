@@ -8,6 +8,7 @@ from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.attach_needs import of_exports
+from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,
@@ -104,7 +105,7 @@ class CardQuestions(Asking):
             select(
                 rows.c.id,
                 rows.c.customer,
-                rows.c.is_default,
+                IS_TO_BE_DEFAULT,
                 tokens.c.token_id,
                 tokens.c.card_id,
                 tokens.c.created_s,
@@ -127,10 +128,7 @@ class CardQuestions(Asking):
         )
         claims = map(AttachClaim._make, found)
         return [
-            claim._replace(
-                is_default=None if claim.is_default is None else bool(claim.is_default),
-                state=AttachState(claim.state),
-            )
+            claim._replace(is_default=bool(claim.is_default), state=AttachState(claim.state))
             for claim in claims
         ]
 

@@ -151,7 +151,7 @@ class AttachClaim(NamedTuple):
 
     row_id: int
     customer: int
-    is_default: bool | None
+    is_default: bool
     token_id: str | None
     card_id: str | None
     token_created_s: int | None

@@ -134,6 +134,12 @@ customers = Table(
     _big("epoch"),
     sqlite_strict=True,
 )
+Index(
+    "customers_by_given_id",
+    customers.c.given_id,
+    sqlite_where=text("given_id IS NOT NULL"),
+    postgresql_where=text("given_id IS NOT NULL"),
+)
 
 rows = Table(
     "rows",
@@ -167,6 +173,12 @@ rows = Table(
     sqlite_strict=True,
 )
 Index("rows_by_legacy_id", rows.c.legacy_id)
+Index(
+    "flagged_rows_by_customer",
+    rows.c.customer,
+    sqlite_where=text("is_default = 1"),
+    postgresql_where=text("is_default = 1"),
+)
 
 attempts = Table(
     "attempts",

@@ -29,7 +29,7 @@ class AttachingCard:
         card_id: The card that the token holds; it keeps this id on a customer.
         token_created_at: When the token was made, by the vault's clock.
         sent: What the card is recognised by.
-        wants_default: Whether the export flags it as its customer's default card.
+        wants_default: Whether it is to be its customer's default card.
         known_at: The monotonic second since which this process knows the token.
         number: Requests ever made for it.
         unknowns: Those whose answers were lost and not cleared up.
@@ -98,7 +98,7 @@ def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> Attachi
         card_id=claim.card_id,
         token_created_at=datetime.fromtimestamp(claim.token_created_s, UTC),
         sent=SentCard(claim.last_digits, claim.expiration_month, claim.expiration_year),
-        wants_default=claim.is_default is True,
+        wants_default=bool(claim.is_default),
         known_at=now,
         number=claim.attempts,
         unknowns=claim.unknowns,

@@ -73,6 +73,57 @@ def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):
         assert len(tokens) == len(work.mapped()) == 1
 
 
+def test_an_existing_customer_that_two_are_named_for_is_a_conflict_until_the_export_is_mended(
+    tmp_path,
+):
+    """Neither is believed, before a token is spent; a mended export may name another for one."""
+    with attaching(tmp_path) as work:
+        one, two = (work.sandbox.request("POST", "/customers", json={}).json()["id"] for _ in "ab")
+        work.export(cards(("ann", one, ""), ("ben", one, ""), "cy"))
+        first = work.run()
+        in_conflict = work.failures()
+        work.export(cards(("ann", one, ""), ("ben", two, "")))
+        mended = work.run()
+        work.export(cards(("dee", one, ""), ("ann", one, ""), first=4))
+        work.run()
+
+        assert (first.exit_code, mended.exit_code) == (3, 0)
+        assert in_conflict == {"id-1": "customer_conflict", "id-2": "customer_conflict"}
+        assert {row["customer_id"] for row in work.mapping()} > {one, two}
+        assert work.failures() == {"id-4": "customer_conflict"}
+
+
+def test_of_several_flagged_cards_the_last_is_the_default_whatever_a_kill_left_open(tmp_path):
+    """Once, with one request more; and a move whose answer a kill lost is made again."""
+    for batches in range(4, 8):
+        folder = tmp_path / f"{batches}"
+        folder.mkdir()
+        with attaching(folder, "flow.in_flight_max=1") as work:
+            work.export(cards(("ann", "", "1"), ("ann", "", "1"), ("ann", "", "")))
+            plans = []
+            with killed_after(batches), suppress(LocalStorageFailed):
+                work.run(asked=plans)
+            ending = work.run()
+            mapping = {row["legacy_id"]: row for row in work.mapping()}
+
+            assert (ending.exit_code, plans[0].attach.needs.defaults_to_move) == (0, 1)
+            assert [row["is_default"] for row in mapping.values()] == [False, True, False]
+            shown = work.customer(mapping["id-1"]["customer_id"])
+            assert shown["default_card"] == mapping["id-2"]["card_id"]
+
+
+def test_a_card_found_on_a_given_customer_is_known_to_be_its_default(tmp_path):
+    """The answer that said so was lost; only the customer tells which card is the default."""
+    with attaching(tmp_path, api_faults="..." + "D.") as work:
+        given = work.sandbox.request("POST", "/customers", json={}).json()["id"]
+        work.export(cards(("gil", given, "")))
+        ending = work.run()
+
+        assert ending.exit_code == 0
+        assert [row["customer_origin"] for row in work.mapping()] == ["given"]
+        assert [row["is_default"] for row in work.mapping()] == [True]
+
+
 def test_keys_of_two_accounts_stop_the_run_after_one_row(tmp_path):
     """The API host knows nothing of the token; a second token would prove no more."""
     accounts = pair_keys(("pkey_test_a", "pkey_test_b"), ())
