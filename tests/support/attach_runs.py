@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pyarrow.parquet as pq
 
@@ -17,6 +18,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
 from tests.support.cards import card_number
+from tests.support.crash import zygote
 from tests.support.sandbox import running
 
 HEADER = "id,owner,given,flag,name,number,exp_month,exp_year,email"
@@ -89,6 +91,26 @@ class AttachRun:
         )
         given = self.exports if exports is None else exports
         return Run(Job(given, self.out, **job), settings, credentials, tools).perform()
+
+    def start(self, *options, command="run", attach=True, **how):
+        """Start a command of its own process, which can be killed; `how` as for the zygote."""
+        if command == "status":
+            return zygote().start("status", self.out, "--json", **how)
+        settings = [word for rule in self.overrides(attach=attach) for word in ("--set", rule)]
+        words = {
+            "run": [*self.exports, "-o", self.out, "--yes"],
+            "retry": [self.out, *self.exports, "--yes"],
+            "readback": [self.out],
+        }[command]
+        return zygote().start(command, *words, *settings, "-q", *options, **how)
+
+    def made(self):
+        """Give, by the vault's journal alone, place in the exports, customer and card of each."""
+        lines = self.sandbox.entries()
+        names = {sha256(f"Name {n}".encode()).hexdigest(): n for n in range(1, 1 + len(lines))}
+        places = {line["token"]: names[line["name_sha256"]] for line in lines if "made" not in line}
+        put = [line for line in lines if "made" in line and line["token"]]
+        return [(places[line["token"]], line["on"], line["made"]) for line in put]
 
     def mapping(self):
         """The mapping's rows."""
