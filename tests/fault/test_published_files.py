@@ -1,6 +1,7 @@
 """What a ledger says it published must be in the folder as it was, or run and publish end with 8."""
 
 import contextlib
+import itertools
 import os
 import shutil
 
@@ -52,22 +53,44 @@ def refused_by_run_and_publish(folder):
     return refusal.value.message, cardferry("publish", folder, code=8).err
 
 
-@pytest.mark.parametrize("name", SIGNED_NAMES)
-@pytest.mark.parametrize("change", [deleted, one_byte_more, put_back])
-def test_a_published_file_that_is_not_there_as_it_was_stops_run_and_publish(tmp_path, name, change):
-    """The trail itself names each; none is written over before somebody says so, for it is evidence."""
+def test_every_published_file_that_is_not_there_as_it_was_is_named(tmp_path):
+    """Each of them, taken away, changed or put back from the publication before."""
     folder = published(tmp_path / "migration")
-    if change is put_back and not (migrations().first / name).exists():
-        return
-    before = (folder / name).read_bytes()
+    ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
+    with ledger.look() as look:
+        known = look.account()
+    ledger.close()
+    for name, change in itertools.product(SIGNED_NAMES, (deleted, one_byte_more, put_back)):
+        kept = (folder / name).read_bytes()
+        if change is put_back and not (migrations().first / name).exists():
+            continue
+        change(folder / name)
+        is_there = (folder / name).exists()
+        if not is_there or (folder / name).read_bytes() != kept:
+            told = trouble_with_files(known, folder)
+            assert {name} == set(told)
+            assert ("was changed since" if is_there else "is missing") in told[name]
+        (folder / name).write_bytes(kept)
+
+    assert {} == trouble_with_files(known, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *(("manifest.json", change) for change in (deleted, one_byte_more, put_back)),
+        ("mapping.parquet", deleted),
+        ("manifest.json.sig", one_byte_more),
+    ],
+)
+def test_run_and_publish_write_over_no_evidence(tmp_path, name, change):
+    """Both refuse with 8, name the file and the command that restores it, and touch nothing."""
+    folder = published(tmp_path / "migration")
     change(folder / name)
     left = standing(folder)
-    if (folder / name).exists() and (folder / name).read_bytes() == before:
-        return
 
     for told in refused_by_run_and_publish(folder):
         assert name in told
-        assert ("is missing" if change is deleted else "was changed since it was published") in told
     assert left == standing(folder)
 
 
@@ -96,7 +119,7 @@ def test_restoring_publishes_nothing_that_was_changed_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-@pytest.mark.parametrize("renamed", range(len(SIGNED_NAMES)))
+@pytest.mark.parametrize("renamed", [0, 3, len(SIGNED_NAMES) - 1])
 def test_a_publication_that_was_cut_short_is_gone_on_from(tmp_path, monkeypatch, renamed, is_first):
     """Old files, new ones or none: before the last has its name, none of that is a manipulation."""
     folder = tmp_path / "migration"
