@@ -49,7 +49,7 @@ class Ledger(Access):
     Args:
         url: Where it is (`place.ledger_url`), or `place.TEMPORARY`.
         clock: Whose wall clock dates what is written.
-        read_only: Open for looking only; nothing is created or checked.
+        read_only: Open for looking only; nothing is created, and what is looked at may be proved.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
         wait_s: How long to wait for another writer, where the store keeps writers apart.
@@ -129,6 +129,17 @@ class Ledger(Access):
                 if files:
                     require_published_files(known, self._url.folder)
         self._chain = chain
+
+    def prove(self) -> None:
+        """Make sure, before a look, that the ledger's tables tell one story.
+
+        A run proves it as it begins; looks at one that is under way need not, and would hold it up.
+
+        Raises:
+            VerificationFailed: They contradict each other, as after a lost journal.
+        """
+        with self.reading() as connection:
+            require_one_story(connection)
 
     def begin_run(
         self,

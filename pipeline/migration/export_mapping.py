@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from pipeline.clock import timestamp
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listings import RESOLVED
+from pipeline.ledger.lock import is_locked
 from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
 from pipeline.outputs.mapping_formats import write_mapping
@@ -59,10 +60,11 @@ def export_mapping(
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
-    with (
-        closing(Ledger(ledger_url(folder), clock, read_only=True)) as ledger,
-        ledger.look(sparingly=True) as look,
-    ):
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(Ledger(ledger_url(folder), clock, read_only=True)))
+        if not is_locked(folder):
+            ledger.prove()
+        look = stack.enter_context(ledger.look(sparingly=True))
         table = MAPPING.carrying(orjson.loads(look.recall("carry") or "[]"))
         blocks, schema = _rows(look, table), table.schema
         if since is not None:

@@ -39,11 +39,14 @@ def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
+    running = is_locked(folder)
     ledger = Ledger(ledger_url(folder), clock, read_only=True)
     try:
+        if not running:
+            ledger.prove()
         with ledger.look() as look:
             last_look_ms = last_success_ms(folder)
-            return _tree(look, ledger.now_ms(), last_look_ms, running=is_locked(folder))
+            return _tree(look, ledger.now_ms(), last_look_ms, running=running)
     finally:
         ledger.close()
 

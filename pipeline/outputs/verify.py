@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,6 +132,8 @@ def verify(
         files = _differences(MANIFEST_NAME, checks.files)
         found.differences += files
         manifest = verdict.manifest
+        if ledger is not None:
+            found.differences += _differences(LEDGER_NAME, partial(_contradictions, ledger))
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
             found.not_covered = _not_covered(ledger, manifest)
@@ -148,6 +151,13 @@ def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[D
         raise
     except Exception as trouble:  # noqa: BLE001 - what is judged may be anything.
         return [Difference(name, WHOLE, f"cannot be judged ({type(trouble).__name__})")]
+
+
+def _contradictions(ledger: SoundLedger) -> Iterator[Difference]:
+    """Name the first thing that two of the ledger's tables tell differently."""
+    told = ledger.look.contradiction()
+    if told is not None:
+        yield Difference(LEDGER_NAME, "tables", told)
 
 
 def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:

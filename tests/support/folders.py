@@ -151,15 +151,20 @@ def found_in(folder, *, key=None, head=None):
     return verify(folder, StepClock(), VERSION, Trusted(key, head)).differences
 
 
-def changed_by_hand(folder):
-    """Give one customer another's token, past every trigger, and put the triggers back."""
+def past_the_rules(folder, statement):
+    """Run a statement on a ledger with its triggers away, and put them back."""
     connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
     triggers = connection.execute(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
     ).fetchall()
     for name, _ in triggers:
         connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000050")
+    assert connection.execute(statement).rowcount
     for _, text in triggers:
         connection.execute(text)
     connection.close()
+
+
+def changed_by_hand(folder):
+    """Give one customer another's token, past every trigger."""
+    past_the_rules(folder, "UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000050")

@@ -5,6 +5,7 @@ first ones new and the others old; the journal puts the old ones back. Without i
 mixture, which is accepted only where it says just what it said before the commit, or after it.
 """
 
+import io
 import random
 import sqlite3
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.facts import ATTACH_KEY
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard
@@ -24,8 +26,13 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.schema import metadata
 from pipeline.ledger.settling import Settling
+from pipeline.migration.export_mapping import export_mapping
+from pipeline.migration.status import status_of
 from pipeline.model import OutcomeKind
+from pipeline.outputs.mapping_formats import MappingFormat
 from pipeline.outputs.publisher import publish
+from pipeline.outputs.verify import verify
+from tests.support.folders import past_the_rules
 from tests.support.ledgers import StepClock, card, new_builder, settled_builder
 
 PAGE = 4096
@@ -238,6 +245,58 @@ def test_nothing_is_published_from_a_ledger_that_lost_a_token(tmp_path):
     with pytest.raises(VerificationFailed, match="other tokens"):
         publish(builder.ledger, tmp_path, "0.1.0")
     builder.ledger.close()
+
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def attached_migration(folder):
+    """Publish a migration whose cards are on customers."""
+    story(folder)
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.attend("somchai", "here:1")
+        ledger.remember(ATTACH_KEY, "on")
+        publish(ledger, folder, "0.1.0")
+
+
+LOST = {
+    "token": "DELETE FROM tokens WHERE row_id = (SELECT max(row_id) FROM tokens JOIN rows ON "
+    "rows.id = row_id WHERE state = 'tokenized')",
+    "attempt's outcome": "DELETE FROM outcomes WHERE attempt_id = (SELECT max(id) FROM attempts)",
+    "customer": "UPDATE customers SET customer_id = NULL WHERE id = (SELECT max(customer) FROM "
+    "attachments WHERE state = 'attached')",
+    "card's attempt": "UPDATE attachments SET state = 'attaching' WHERE row_id = (SELECT "
+    "max(row_id) FROM attachments WHERE state = 'attached')",
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_whoever_looks_is_told_of_a_ledger_that_contradicts_itself(tmp_path, what):
+    """Status, verify and export-mapping say 8 as a run does, of tokens, customers and cards."""
+    attached_migration(tmp_path)
+    assert "tables" not in [one.place for one in verify(tmp_path, StepClock(), "0.1.0").differences]
+    assert status_of(tmp_path, StepClock())["rows"]
+    past_the_rules(tmp_path, LOST[what])
+    told = [one.place for one in verify(tmp_path, StepClock(), "0.1.0").differences]
+
+    assert "tables" in told
+    with pytest.raises(VerificationFailed, match="contradicts itself"):
+        status_of(tmp_path, StepClock())
+    with pytest.raises(VerificationFailed, match="contradicts itself"):
+        export_mapping(tmp_path, StepClock(), io.BytesIO(), MappingFormat.CSV)
+
+
+def test_nothing_is_published_of_a_card_that_is_on_no_customer_any_more(tmp_path):
+    """With customers, mapped is attached plus reused, or 8: the attach balance stands for it."""
+    attached_migration(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with closing(Ledger(ledger_url(tmp_path), StepClock())) as ledger:
+        ledger.attend("somchai", "here:1", files=False)
+        with ledger.transaction() as connection:
+            connection.exec_driver_sql("DROP TRIGGER refuse_delete_on_tokens")
+            lose = "DELETE FROM tokens WHERE row_id = (SELECT max(row_id) FROM attachments WHERE "
+            connection.exec_driver_sql(f"{lose}state = 'attached')")
+        with pytest.raises(VerificationFailed, match="other tokens"):
+            publish(ledger, tmp_path, "0.1.0", anew=True)
 
     assert not (tmp_path / "manifest.json").exists()
 
