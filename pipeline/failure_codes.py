@@ -61,6 +61,7 @@ class Code(StrEnum):
     NO_CARD = "no_card"
     NOT_A_CARD = "not_a_card"
     FILTERED = "filtered"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,5 +277,6 @@ SKIP_CODES: Final = {
     Code.NO_CARD: "the record is a customer without a card",
     Code.NOT_A_CARD: "the record is another payment method than a card",
     Code.FILTERED: "the row is not in the cohort that this run was given",
+    Code.REPEATED: "the row is an earlier one of its export again, card and all",
 }
 """Why a row is skipped, which is no failure (the contract's *Codes of failures*)."""

@@ -57,6 +57,9 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
 _MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{DIGITS_MIN}}}")
+_TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
+_MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that multiplying by it takes no two numbers to one; its bits are those of no pattern."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
 
 
@@ -164,6 +167,13 @@ class PanColumn:
             if len(text) >= DIGITS_MIN and known[index] and _MANY_DIGITS.search(text):
                 found[index] = repeats_number((text,), self._ascii(index))
         return found
+
+    def mixed_with(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Mix each number into its row's word, so that of equal words only equal numbers give one.
+
+        What comes out tells nothing of the number to whoever does not know the word.
+        """
+        return np.asarray((self._digits @ _TENS) * _MIXER ^ words, dtype=np.uint64)
 
     def _ascii(self, index: int) -> bytes:
         length = int(self.lengths[index])

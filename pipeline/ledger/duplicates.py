@@ -1,10 +1,12 @@
-"""Decides what becomes of rows that share a legacy id: doubled, known, changed, held."""
+"""Decides what becomes of rows that share a legacy id: repeated, doubled, known, changed, held."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import ROW_SPAN
@@ -12,11 +14,27 @@ from pipeline.ledger.schema import exports, rows
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from sqlalchemy import Connection
 
+    AreAlike: TypeAlias = Callable[[Sequence[int]], bool]
 
-def reject_duplicates(connection: Connection, first_id: int, last_id: int) -> None:
-    """Reject every row whose legacy id stands more than once in the export."""
+
+def settle_duplicates(
+    connection: Connection, first_id: int, last_id: int, are_alike: AreAlike
+) -> None:
+    """Skip the rows that repeat an earlier one, and reject all others that share a legacy id.
+
+    A row repeats another where all rows of its legacy id are the same, card number and all: one of
+    them is sent. Where one differs nobody knows which of them counts.
+
+    Args:
+        connection: In a transaction.
+        first_id: The smallest row id of the export.
+        last_id: The largest.
+        are_alike: Says of row numbers whether their rows are the same.
+    """
     here = rows.c.id.between(first_id, last_id)
     doubled = (
         select(rows.c.legacy_id)
@@ -24,11 +42,37 @@ def reject_duplicates(connection: Connection, first_id: int, last_id: int) -> No
         .group_by(rows.c.legacy_id)
         .having(func.count() > 1)
     )
-    connection.execute(
-        update(rows)
-        .where(here, rows.c.state == RowState.PLANNED, rows.c.legacy_id.in_(doubled))
-        .values(state=RowState.REJECTED, code=Code.LEGACY_ID_DUPLICATE, field="legacy_id")
+    found = connection.execute(
+        select(rows.c.legacy_id, rows.c.id, rows.c.state)
+        .where(here, rows.c.legacy_id.in_(doubled))
+        .order_by(rows.c.legacy_id, rows.c.id)
     )
+    repeated: list[int] = []
+    refused: list[int] = []
+    for _, group in groupby(found, itemgetter(0)):
+        ids, states = zip(*((row_id, state) for _, row_id, state in group), strict=True)
+        if set(states) == {RowState.PLANNED} and are_alike([one - first_id for one in ids]):
+            repeated += ids[1:]
+        else:
+            refused += ids
+    _settle(connection, repeated, state=RowState.SKIPPED, code=Code.REPEATED)
+    _settle(
+        connection,
+        refused,
+        state=RowState.REJECTED,
+        code=Code.LEGACY_ID_DUPLICATE,
+        field="legacy_id",
+    )
+
+
+def _settle(connection: Connection, ids: list[int], **values: str) -> None:
+    if ids:
+        connection.execute(
+            update(rows)
+            .where(rows.c.id == bindparam("of_row"), rows.c.state == RowState.PLANNED)
+            .values(**values),
+            [{"of_row": one} for one in ids],
+        )
 
 
 def resolve_known(

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
 from pipeline.ledger.records import row_id
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
     from pipeline.model import Rejection
+
+
+STATES_UNSENT: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED.value) | dict.fromkeys(
+    SKIP_CODES, RowState.SKIPPED.value
+)
+"""The state of a row that is not sent, by its code; with another code it is not written."""
 
 
 class PlannedCard(NamedTuple):

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
-from pipeline.ledger.duplicates import reject_duplicates, resolve_known
-from pipeline.ledger.plan_records import KnownExport, PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.duplicates import resolve_known, settle_duplicates
+from pipeline.ledger.plan_records import (
+    STATES_UNSENT,
+    KnownExport,
+    PlannedCard,
+    ProvedFacts,
+    SealedFacts,
+)
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
 from pipeline.logs import EventLog
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from pipeline.ledger.duplicates import AreAlike
     from pipeline.ledger.ledger import Ledger
     from pipeline.model import Rejection
 
@@ -34,14 +40,12 @@ log = EventLog("ledger")
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
 
-_STATES: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED.value) | dict.fromkeys(
-    SKIP_CODES, RowState.SKIPPED.value
-)
-"""The state of a row that is not sent, by its code; with another code it is not written."""
-
-
 _PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:7])
 _OWNED_COLUMNS: Final = (*_PLANNED_COLUMNS, "customer", "is_default")
+
+
+def _never_alike(rows: Sequence[int]) -> bool:  # noqa: ARG001 - as whoever kept nothing says.
+    return False
 
 
 class Planning:
@@ -138,7 +142,7 @@ class Planning:
             (
                 first + item.row,
                 item.legacy_id,
-                _STATES[item.code],
+                STATES_UNSENT[item.code],
                 item.code,
                 item.field,
                 item.last_digits,
@@ -168,10 +172,18 @@ class Planning:
         ]
         self._fill(connection, rows, _OWNED_COLUMNS, owned)
 
-    def finish(self, export: KnownExport, facts: ProvedFacts) -> None:
-        """Make a proved export's plan final: duplicates out, known cards marked, all at once."""
+    def finish(
+        self, export: KnownExport, facts: ProvedFacts, are_alike: AreAlike = _never_alike
+    ) -> None:
+        """Make a proved export's plan final: duplicates out, known cards marked, all at once.
+
+        Args:
+            export: Whose rows were all added.
+            facts: What was proved of it.
+            are_alike: Says of row numbers whether their rows are the same, card number and all.
+        """
         with self._ledger.transaction() as connection:
-            reject_duplicates(connection, export.first_id, export.last_id)
+            settle_duplicates(connection, export.first_id, export.last_id, are_alike)
             reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
             # Rows of exports that came before may be sent first, in this very run.
             resolve_known(connection, export.first_id, export.last_id, rivals_may_settle=True)

@@ -66,7 +66,7 @@ def _after_a_death(connection: Connection) -> str | None:
     export = (rows.c.id // ROW_SPAN).label("export")
     doubled = (
         select(export, rows.c.legacy_id)
-        .where(rows.c.legacy_id.is_not(None))
+        .where(rows.c.legacy_id.is_not(None), rows.c.state != RowState.SKIPPED)
         .group_by(export, rows.c.legacy_id)
         .having(
             func.count() > 1,

@@ -134,6 +134,7 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
     states = look.by_state()
     waiting = pending(states)
     failures = look.by_code()
+    skipped = look.skipped_by_code()
     customers = look.customers_by_cards()
     seconds = round(waiting / settings.flow.rate_per_s, 1)
     attach = None
@@ -145,7 +146,7 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "to_send": waiting,
         "rejected": states[RowState.REJECTED],
         "already_tokenized": states[RowState.ALREADY_TOKENIZED],
-        "skipped": look.skipped_by_code(),
+        "skipped": skipped,
         "failures": failures,
         "hints": [
             {"code": code, "hint": hint, "rows": rows}
@@ -154,7 +155,7 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
         "brands": look.planned_mix("brand"),
         "expiration_years": look.planned_mix("expiration_year"),
         "duplicates": {
-            "same_card_again": states[RowState.ALREADY_TOKENIZED],
+            "same_card_again": states[RowState.ALREADY_TOKENIZED] + skipped.get(Code.REPEATED, 0),
             "legacy_id_duplicate": failures.get(Code.LEGACY_ID_DUPLICATE, 0),
         },
         "customers": sum(customers.values()),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.exports.columns import ReaderOptions
     from pipeline.exports.sealed_export import PlainBlocks
     from pipeline.migration.customer_texts import CustomerTexts
+    from pipeline.migration.rows_alike import RowsAlike
 
 
 _YES: Final = frozenset(("true", "yes", "1"))
@@ -72,13 +73,16 @@ class Reading:
         )
 
 
-def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterator[JudgedChunk]:
+def judged_chunks(
+    blocks: PlainBlocks, reading: Reading, as_of: date, alike: RowsAlike | None = None
+) -> Iterator[JudgedChunk]:
     """Read and judge an export to its last byte, so that it is proved when this ends.
 
     Args:
         blocks: One pass over the export's plain bytes.
         reading: How to read and judge them.
         as_of: The day on which expirations are judged.
+        alike: Learns which rows are the same.
 
     Raises:
         ExportRefused: The export cannot be opened or read, or was changed.
@@ -90,6 +94,8 @@ def judged_chunks(blocks: PlainBlocks, reading: Reading, as_of: date) -> Iterato
         lookalikes.count(chunk, validated)
         if reading.profile is not None:
             reading.profile.add(chunk, validated, as_of)
+        if alike is not None:
+            alike.add(chunk.first_row, chunk.last_row, validated.cards)
         cards, unsafe = _customers_judged(planned_cards(validated.cards), reading)
         rejections = [*chunk.rejections, *validated.rejections, *unsafe]
         yield JudgedChunk(

@@ -16,6 +16,7 @@ from pipeline.hashing import hash_total, shown
 from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
 from pipeline.logs import EventLog, Word
 from pipeline.migration.judging import judged_chunks
+from pipeline.migration.rows_alike import RowsAlike
 
 log = EventLog("plan")
 
@@ -59,7 +60,7 @@ def prove_and_plan(
     facts = SealedFacts(file.name, file.size, file.sha256, b"".join(file.block_digests), file.kind)
     export = planning.begin(facts, as_of)
     try:
-        proved = _plan_rows(sealed, planning, export, reading, counter)
+        proved, alike = _plan_rows(sealed, planning, export, reading, counter)
     except (Interrupted, LocalStorageFailed):
         # Nothing is wrong with the export; the next run throws the broken plan away.
         raise
@@ -68,7 +69,7 @@ def prove_and_plan(
         if isinstance(refusal, ExportRefused):
             raise refusal.naming(file.name) from None
         raise
-    planning.finish(export, proved)
+    planning.finish(export, proved, alike.are_alike)
     if reading.profile is None:
         # A profile tells them itself.
         _log_remedies(proved.remedies)
@@ -91,12 +92,13 @@ def _plan_rows(
     export: KnownExport,
     reading: Reading,
     counter: Counter,
-) -> ProvedFacts:
+) -> tuple[ProvedFacts, RowsAlike]:
     total, last_row = 0, 0
     left_out: Counts[str] = Counts()
     remedies: Counts[tuple[str, str]] = Counts()
+    alike = RowsAlike()
     with sealed.prove() as blocks:
-        for chunk in judged_chunks(blocks, reading, export.as_of):
+        for chunk in judged_chunks(blocks, reading, export.as_of, alike):
             planning.add(export, chunk.cards, chunk.rejections)
             total = hash_total(total, (card.legacy_id for card in chunk.cards))
             total = hash_total(
@@ -114,7 +116,7 @@ def _plan_rows(
                 next_step="Run again once nothing writes to the export any more.",
             )
         origin = blocks.origin
-    return ProvedFacts(
+    proved = ProvedFacts(
         origin.engine,
         origin.key_fingerprint,
         origin.signer,
@@ -124,3 +126,4 @@ def _plan_rows(
         # A few odd rows say nothing of the settings.
         {remedy: rows for remedy, rows in remedies.items() if rows >= last_row * _MANY},
     )
+    return proved, alike

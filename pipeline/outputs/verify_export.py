@@ -12,7 +12,7 @@ from pipeline.failure_codes import FAILURE_CODES, Code, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.listings import JUDGED
 from pipeline.ledger.place import LEDGER_NAME
-from pipeline.model import RowState
+from pipeline.ledger.plan_records import STATES_UNSENT
 from pipeline.outputs.verify_ledger import WHOLE, Difference
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import JudgedChunk
     from pipeline.ledger.snapshot import Snapshot
 
-_BETWEEN_ROWS: Final = frozenset({Code.LEGACY_ID_DUPLICATE, Code.CUSTOMER_CONFLICT})
+_NOT_OF_THE_ROW: Final = frozenset(
+    {Code.LEGACY_ID_DUPLICATE, Code.REPEATED, Code.CUSTOMER_CONFLICT, Code.FILTERED}
+)
 """Codes of rows that are valid alone."""
 _SENT: Final = frozenset({Stage.TOKENIZE, Stage.ATTACH})
 _CARD: Final = JUDGED[:5]
@@ -78,7 +80,7 @@ def _wanted(chunk: JudgedChunk) -> dict[int, dict[str, Any]]:
     }
     for item in chunk.rejections:
         values = {column: getattr(item, column, None) for column in _REJECTION}
-        wanted[item.row] = values | {"state": RowState.REJECTED.value}
+        wanted[item.row] = values | {"state": STATES_UNSENT[item.code]}
     return wanted
 
 
@@ -89,7 +91,7 @@ def _column_that_differs(found: dict[str, Any] | None, wanted: dict[str, Any] | 
         if found[column] != value:
             return column
     code = found["code"]
-    if "state" not in wanted and code is not None and code not in _BETWEEN_ROWS:
+    if "state" not in wanted and code is not None and code not in _NOT_OF_THE_ROW:
         # A card that is valid now cannot have been refused before it was sent.
         return None if FAILURE_CODES[code].stage in _SENT else "code"
     return None

@@ -13,7 +13,7 @@ NOTHING: Final = "\u2013"
 ENDING_WORDS: Final = {
     "tokenized": "tokenized in this migration",
     "already_tokenized": "already tokenized, same card",
-    "skipped": "skipped, no card to move",
+    "skipped": "skipped, nothing to move",
     "rejected": "rejected",
     "failed": "failed, can be retried",
     "held": "held for a decision",
@@ -195,7 +195,7 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
 
 def _aside(skipped: int, resolved: int) -> str:
     """Tell of the rows that are neither moved nor missing."""
-    told = [f"; {_rows(skipped)} had no card to move"] if skipped else []
+    told = [f"; {_rows(skipped)} had nothing to move"] if skipped else []
     told += [f"; {_rows(resolved)} failed at first and moved by a later row"] if resolved else []
     return "".join(told)
 

@@ -1,0 +1,52 @@
+"""Tells rows of one export that are the same, card number and all, from rows that only look so.
+
+The ledger keeps nothing of a number but its last four digits, so what tells rows apart is in memory
+for as long as pass 1 reads: eight bytes a row, from which no number can be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from pipeline.cards.rows import Cards
+
+    Marks: TypeAlias = npt.NDArray[np.uint64]
+
+
+class RowsAlike:
+    """One mark a row of an export, the same for rows that are the same."""
+
+    def __init__(self) -> None:
+        self._marks: list[Marks] = []
+        self._first_rows: list[int] = []
+
+    def add(self, first_row: int, last_row: int, cards: Cards) -> None:
+        """Mark a chunk's valid rows, in order, before their numbers are wiped.
+
+        Every field counts that is made of a source column: two rows are the same card only where
+        what would be sent and kept of them is the same, too.
+        """
+        columns = [cards.frame[name].tolist() for name in cards.frame.columns]
+        texts = [hash(row) for row in zip(*columns, strict=True)]
+        marks = np.zeros(last_row - first_row + 1, dtype=np.uint64)
+        marks[cards.frame.index.to_numpy() - first_row] = cards.numbers.mixed_with(
+            np.array(texts, dtype=np.int64).view(np.uint64)
+        )
+        self._first_rows.append(first_row)
+        self._marks.append(marks)
+
+    def are_alike(self, rows: Sequence[int]) -> bool:
+        """Say whether rows, none of which was rejected, are all the same."""
+        places = np.searchsorted(self._first_rows, rows, side="right") - 1
+        marks = {
+            int(self._marks[place][row - self._first_rows[place]])
+            for place, row in zip(places.tolist(), rows, strict=True)
+        }
+        return len(marks) == 1
