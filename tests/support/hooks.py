@@ -14,6 +14,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.migration.run import Run
 from pipeline.migration.send import Sending
 from pipeline.model import Outcome, OutcomeKind
+from pipeline.vault.omise.customers import CustomerClient
 from pipeline.vault.omise.tokens import VaultClient
 
 HASTE = 100
@@ -46,7 +47,7 @@ def decline_four():
 def die():
     """Kill this process for real at the n-th commit or send, before or after it; and hurry.
 
-    `CARDFERRY_TEST_DEATH` says where, as `commit-before:3`, or `chunk-`, `send-` and `-after`.
+    `CARDFERRY_TEST_DEATH` says where, as `commit-before:3`, or `chunk-`, `send-`, `ask-` and `-after`.
     With `-signal` for `-before` it is a SIGTERM instead, and the run drains.
     """
     hurry()
@@ -57,6 +58,7 @@ def die():
         "chunk": (Planning, "add"),
         "finish": (Planning, "finish"),
         "send": (VaultClient, "create_token"),
+        "ask": (CustomerClient, "_request"),
     }[step]
     really, left = getattr(owner, name), itertools.count(1)
 
@@ -80,7 +82,7 @@ def die():
         perhaps("after", when)
         return answer
 
-    setattr(owner, name, dying_in_a_loop if step == "send" else dying)
+    setattr(owner, name, dying_in_a_loop if step in {"send", "ask"} else dying)
 
 
 def stop_before_sending():
