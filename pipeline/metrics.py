@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pipeline.model import OutcomeKind, RowState
+from pipeline.model import NEVER_SENT, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.model import Outcome
 
 _BUCKETS_A_DOUBLING: Final = 8
+_SETTLING: Final = frozenset({OutcomeKind.OK, OutcomeKind.REJECTED})
 _BOUNDS: Final = range(9, 27)
 """Doublings, in microseconds, that a histogram for monitors is cut at: 0.5 ms to 67 s."""
 
@@ -104,6 +105,8 @@ class Flow:
     """Rows that this run rejected, failed or held, by failure code."""
     answers: Tally[str] = field(default_factory=Tally)
     """What this run's attempts came to, by `OutcomeKind`."""
+    troubles: Tally[str] = field(default_factory=Tally)
+    """What attempts met that neither made nor rejected anything, such as `status 503`."""
     latencies: Latencies = field(default_factory=Latencies)
     commits: Latencies = field(default_factory=Latencies)
     """How long the ledger's commits took."""
@@ -154,7 +157,18 @@ class Flow:
             self.held += 1
         if code is not None:
             self.codes[code] += 1
+        self.count_answer(outcome)
+
+    def count_answer(self, outcome: Outcome) -> None:
+        """Count an attempt by what it came to, and by its evidence where that settled nothing."""
         self.answers[outcome.kind] += 1
+        if outcome.kind not in _SETTLING and outcome.evidence != NEVER_SENT:
+            self.troubles[outcome.evidence] += 1
+
+    def all_troubles(self) -> dict[str, int]:
+        """Count what attempts at both hosts met, the commonest first."""
+        both = self.troubles + (self.api.troubles if self.api else Tally())
+        return dict(both.most_common())
 
     def statistics(self, seconds: float) -> dict[str, object]:
         """Give the figures for the ledger; `seconds` is how long the sending took."""

@@ -51,6 +51,10 @@ class Rejection:
     """What is known beyond the code ("card expired 11/2024"); a phrase of ours, never a value."""
 
 
+NEVER_SENT: Final = "stopped before sending"
+"""The evidence of an attempt that a stopping run did not make."""
+
+
 class OutcomeKind(StrEnum):
     """What one attempt came to, judged by evidence (design, section 4)."""
 

@@ -136,6 +136,12 @@ def codes_named(failures: dict[str, int]) -> str:
     return f"{words} and {others} more code{'s' if others > 1 else ''}" if others else words
 
 
+def troubles_named(troubles: dict[str, int]) -> str:
+    """Name what most requests met that settled nothing: `status 503 (12 times)`."""
+    common = sorted(troubles.items(), key=lambda item: -item[1])[:_CODES_NAMED]
+    return ", ".join(f"{met} ({count:,} time{'s' if count > 1 else ''})" for met, count in common)
+
+
 def duration(seconds: float) -> str:
     """Give a length of time in words: `0.4 s`, `42 s`, `3 min`, `2 h 5 min`."""
     if 0 < seconds < 1:

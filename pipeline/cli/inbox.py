@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
 
 from pipeline.cli.carrying import watch_command
+from pipeline.cli.child_runs import ChildRuns
 from pipeline.cli.durations import DURATION
-from pipeline.cli.flow_words import codes_named
+from pipeline.cli.flow_words import codes_named, troubles_named
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
-from pipeline.errors import LocalStorageFailed, MigrationLocked, VaultUnavailable
+from pipeline.errors import MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
-from pipeline.migration.inbox import Carried, Inbox, InboxRules, Pass
+from pipeline.migration.inbox import Inbox, InboxRules, Pass
 from pipeline.migration.inbox_files import REFUSED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType, TracebackType
 
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.watch import Watch
 
 LOCK_NAME: Final = ".inbox.lock"
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GO_ON: Final = frozenset({0, 3, 6, VaultUnavailable.exit_code, MigrationLocked.exit_code})
 """Exit codes of a pass after which another look, later, makes sense."""
 
@@ -104,7 +99,7 @@ def inbox(
     private_folder(out)
     command = _command(terminal, config_file, overrides, out, wait_s)
     passes: list[Pass] = []
-    with _Stopping() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
+    with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
         rules = InboxRules(
             quiet_s, plain=settings.export.allow_plaintext, when_done=settings.watch.inbox_done
         )
@@ -150,100 +145,6 @@ def _command(
     return lambda export: [*start, *options, "--", str(export.absolute())]
 
 
-class _Stopping:
-    """Passes a stopping signal on to the process under way, and ends the wait between two looks.
-
-    A child has a process group of its own: what a terminal sends to the group reaches it once,
-    through us, and not twice, which would end it without draining.
-    """
-
-    def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._woken = threading.Event()
-        self._number: int | None = None
-        self._before: dict[int, Any] = {}
-
-    @property
-    def seen(self) -> bool:
-        """Whether a signal has come."""
-        return self._number is not None
-
-    @property
-    def exit_code(self) -> int | None:
-        """128 plus the signal's number; None without one."""
-        return None if self._number is None else 128 + self._number
-
-    def __enter__(self) -> Self:
-        for number in _STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._take)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def run(self, command: Sequence[str]) -> Carried:
-        """Carry one export in a process of its own, to its end.
-
-        Raises:
-            LocalStorageFailed: This machine cannot start a process now.
-        """
-        try:
-            child = subprocess.Popen(  # noqa: S603 - our own program, no shell.
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
-            )
-        except OSError as trouble:
-            raise LocalStorageFailed(
-                f"no process can be started ({os.strerror(trouble.errno or 0)})",
-                next_step="Free memory or processes on this machine, then run again.",
-            ) from None
-        self._child = child
-        if self._number is not None:
-            child.send_signal(self._number)
-        said, _ = child.communicate()
-        self._child = None
-        code = child.returncode
-        return Carried(code, _answer(said)) if code >= 0 else _killed(-code)
-
-    def wait(self, seconds: float) -> None:
-        """Wait, unless a signal has come or comes."""
-        if not self.seen:
-            self._woken.wait(seconds)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._number = self._number or number
-        self._woken.set()
-        if self._child is not None:
-            self._child.send_signal(number)
-
-
-def _killed(number: int) -> Carried:
-    """Say of a process that a signal ended, which the run itself did not take, what happened."""
-    if number in _STOPPING:
-        return Carried(128 + number)
-    reason = (
-        f"its process was killed ({signal.Signals(number).name}), for want of memory perhaps; "
-        "nothing is lost, and the next look goes on"
-    )
-    return Carried(LocalStorageFailed.exit_code, {"error": reason})
-
-
-def _answer(said: bytes) -> dict[str, Any]:
-    """Give the JSON object that a command printed; empty when it printed none."""
-    try:
-        answer = orjson.loads(said)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
 def _tell(terminal: Terminal, made: Pass, folder: Path, out: Path) -> None:
     """Say in a line what became of each export, even with -q where somebody has to look."""
     for entry in made.entries:
@@ -252,9 +153,11 @@ def _tell(terminal: Terminal, made: Pass, folder: Path, out: Path) -> None:
         elif entry.outcome == "stopped":
             words = f"waits for the next look: {entry.reason}"
         elif entry.exit_code:
-            failures = entry.answer.get("this_run", {}).get("failures", {})
-            words = f"carried, with new failures ({codes_named(failures)}): look at "
+            run = entry.answer.get("this_run", {})
+            words = f"carried, with new failures ({codes_named(run.get('failures', {}))}): look at "
             words += str(out / "failures.csv")
+            if troubles := run.get("troubles"):
+                words += f"; requests met {troubles_named(troubles)}"
         else:
             words = "carried"
         terminal.say(f"{entry.name}: {words}", always=entry.exit_code != 0)

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
-from pipeline.cli.flow_words import codes_named, duration
+from pipeline.cli.flow_words import codes_named, duration, troubles_named
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
 from pipeline.outputs.wording import TOKENS_PERISH
@@ -131,6 +131,8 @@ def _show_what_else(out: Console, ending: Ending) -> None:
     """Show what is new among the failures, and what this run could not touch."""
     if ending.this_run.failures:
         out.print(f"new failures: {codes_named(ending.this_run.failures)}", markup=False)
+    if troubles := ending.this_run.figures.get("troubles"):
+        out.print(f"requests met: {troubles_named(troubles)}", markup=False)
     for export in ending.waiting:
         out.print(f"waiting: {rows(export.rows)} of {export.name}", markup=False)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.ledger.records import AttachState, AttemptStep
 from pipeline.migration.attach_transitions import AttachTransition, Then
 from pipeline.migration.troubles import refused
-from pipeline.model import Outcome, OutcomeKind
+from pipeline.model import NEVER_SENT, Outcome, OutcomeKind
 from pipeline.vault.interface import CustomerAnswer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerVault
 
-STOPPED: Final = CustomerAnswer(Outcome(OutcomeKind.NOT_SENT, "stopped before sending"))
+STOPPED: Final = CustomerAnswer(Outcome(OutcomeKind.NOT_SENT, NEVER_SENT))
 _ATTACHED: Final = AttachTransition(AttachState.ATTACHED, Then.END)
 
 

@@ -22,6 +22,8 @@ PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
 
 _PATIENCE_S: Final = 5.0
+_OUT_OF_ORDER: Final = frozenset({502, 503, 504})
+"""With these a gateway says that what stands behind it is away; every card would meet the same."""
 
 log = EventLog("vault")
 
@@ -34,7 +36,7 @@ def reach_vault(settings: Settings, clock: Clock) -> Probe | None:
         patience with a slow vault deals with.
 
     Raises:
-        VaultUnavailable: It cannot be reached; the message has address and cause.
+        VaultUnavailable: It cannot be reached or is out of order; the message has address and cause.
         VaultRefusedSettings: It could not prove over TLS who it is.
     """
     return asyncio.run(_reach(settings, clock))
@@ -99,7 +101,9 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
             return None
         else:
             log.info("the vault answers", status=found.status, tls=found.peer is not None)
-            return found
+            if found.status not in _OUT_OF_ORDER:
+                return found
+            cause = f"it answers a harmless request with status {found.status}"
     raise VaultUnavailable(
         f"the vault at {address_of(url)} cannot be reached: {cause}; no card was sent",
         next_step="Check `vault.url` and the network, then run the same command again.",

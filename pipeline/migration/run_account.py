@@ -76,7 +76,8 @@ class ThisRun:
         rows: Rows of the given exports that this run settled, by state.
         failures: The failed, rejected and held ones among them, by code.
         waiting: Rows of the given exports that still wait.
-        figures: sent, retries, throttled (429s), seconds, rows_per_s.
+        figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
+            requests met that neither made nor rejected anything (`status 503`), with how many.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -148,6 +149,7 @@ class RunAccount:
             name: statistics[name]
             for name in ("sent", "retries", "throttled", "seconds", "rows_per_s")
         }
+        figures["troubles"] = flow.all_troubles()
         if flow.api is not None:
             figures["api_requests"] = flow.api.sent
             figures["api_throttled"] = flow.api.throttled

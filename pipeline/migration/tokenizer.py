@@ -17,7 +17,7 @@ from pipeline.logs import EventLog
 from pipeline.migration.card_queue import CardQueue
 from pipeline.migration.transitions import FREE, RetryPolicy, WaitingCard, next_transition
 from pipeline.migration.troubles import outage, too_many_failures, trouble_of
-from pipeline.model import Outcome, OutcomeKind, RowState
+from pipeline.model import NEVER_SENT, Outcome, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ log = EventLog("tokenizer")
 _LAST_LOOK_S: Final = 0.2
 """After a drain that took too long, for answers that lie in the sockets unread."""
 
-_STOPPED: Final = Outcome(OutcomeKind.NOT_SENT, "stopped before sending")
+_STOPPED: Final = Outcome(OutcomeKind.NOT_SENT, NEVER_SENT)
 
 
 class Tokenizer:
@@ -131,7 +131,7 @@ class Tokenizer:
                 return
             # An outage that began while this slept is shorter than the sleep was.
             left_s = self._policy.outage_max_s - self._outage_s()
-        self.stop(outage())
+        self.stop(outage(self._flow.all_troubles()))
 
     def _outage_s(self) -> float:
         """Give how long one of the hosts has done nothing for us."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import (
     CardferryError,
@@ -13,6 +13,9 @@ from pipeline.errors import (
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.flow.row_refusals import Refusal
 from pipeline.vault.interface import ECHOED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FORM: Final = (
     "[export.columns] or vault.api_version: the vault rejects the form of every request so far"
@@ -52,10 +55,16 @@ def too_many_failures() -> VaultUnavailable:
     )
 
 
-def outage() -> VaultUnavailable:
-    """Give the trouble that a vault out of order for too long means."""
+def outage(troubles: Mapping[str, int]) -> VaultUnavailable:
+    """Give the trouble that a vault out of order for too long means.
+
+    Args:
+        troubles: What requests met, the commonest first, with how many.
+    """
+    met = next(iter(troubles), None)
     return VaultUnavailable(
-        "the vault has been out of order for longer than flow.outage_max_s",
+        "the vault has been out of order for longer than flow.outage_max_s"
+        + (f"; what most requests met: {met}" if met else ""),
         next_step="Run the same command again when the vault is well.",
     )
 

@@ -11,7 +11,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli.inbox import _killed
+from pipeline.cli.child_runs import _killed
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics

@@ -91,6 +91,32 @@ def test_nothing_is_sent_to_ask_whether_somebody_is_there(tmp_path, answer):
     assert b"authorization" not in first.lower()
 
 
+def test_a_vault_behind_a_gateway_that_says_503_gets_no_card(tmp_path):
+    """An outage for everybody holds no row: exit code 4, the status by name, and nothing was sent."""
+
+    def behave(talk):
+        talk.read_request()
+        talk.send(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+
+    with RawServer(behave) as server:
+        done = _told(tmp_path, server.url, code=4)
+
+    assert "it answers a harmless request with status 503; no card was sent" in done.err
+    assert {b"GET / HTTP/1.1"} == {request.splitlines()[0] for request in server.requests}
+
+
+def test_what_a_vault_out_of_order_answers_is_named(tmp_path):
+    """Cards that meet nothing but 503 say so in words and in the JSON of the run."""
+    with running(faults="5553") as vault:
+        config = settings(tmp_path, vault.base_url, "in_flight_max = 1", "outage_max_s = 3")
+        export, folder = sealed(tmp_path, rows_csv(9)), tmp_path / "out"
+        done = cardferry("run", export, "-c", config, "-o", folder, "--json", code=4)
+
+    assert 3 == done.json["this_run"]["troubles"]["status 500"]
+    assert done.json["this_run"]["troubles"]["status 503"] > 3
+    assert "longer than flow.outage_max_s; what most requests met: status 503" in done.err
+
+
 def test_check_needs_no_vault(tmp_path):
     """Pass 1 opens no connection."""
     config = settings(tmp_path, "http://127.0.0.1:9")

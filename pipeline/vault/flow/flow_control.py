@@ -195,7 +195,7 @@ class FlowControl:
     def count(self, outcome: Outcome) -> None:
         """Count a request in the figures that progress shows."""
         self._flow.sent += outcome.kind is not OutcomeKind.NOT_SENT
-        self._flow.answers[outcome.kind] += 1
+        self._flow.count_answer(outcome)
 
     def backoff(self) -> Backoff:
         """Give what waits between the attempts of one row."""
