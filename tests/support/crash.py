@@ -80,7 +80,7 @@ class Zygote:
             env={**os.environ, **quiet},
             cwd=ROOT,
         )
-        self._until("ready")
+        self.pid = self._until("ready")
 
     def start(self, *arguments, hook=None, stopped=False, environment=None, limits=None):
         """Start a command; `hook` names a function to call in the child before it."""
