@@ -132,26 +132,22 @@ class Terminal:
             forget_results()
 
     def say(self, *lines: str, always: bool = False) -> None:
-        """Tell the operator something beside the result.
+        """Tell the operator something beside the result; a log file is told whatever -q hides.
 
         Args:
             lines: What to tell, a line each.
             always: Tell it even with -q.
         """
-        if self.quiet and not always:
-            return
         for line in lines:
             if line:
                 logs.tell(logging.INFO, "message", line.strip())
-            if not self.logs_json:
+            if not self.logs_json and (always or not self.quiet):
                 click.echo("\n".join(folded(line, self._columns())), err=True)
 
     def say_command(self, command: str, *, always: bool = False) -> None:
         """Tell a command line; folded, where it must be, so that it can be pasted all the same."""
-        if self.quiet and not always:
-            return
         logs.tell(logging.INFO, "message", command)
-        if not self.logs_json:
+        if not self.logs_json and (always or not self.quiet):
             click.echo(
                 " \\\n".join(folded(command, self._columns(), "    ", "      ", 2)), err=True
             )
