@@ -77,7 +77,7 @@ def _settle(connection: Connection, ids: list[int], **values: str) -> None:
 
 def resolve_known(
     connection: Connection, first_id: int, last_id: int, *, rivals_may_settle: bool = False
-) -> None:
+) -> int:
     """Compare planned rows with what other exports already brought for the same legacy id.
 
     The same card (last four, our brand of it, and expiration) is `already_tokenized`, and so is a row of an older
@@ -91,9 +91,12 @@ def resolve_known(
         last_id: The largest.
         rivals_may_settle: Whether rows of exports in between may still change which card is in
             force; then a card that is the same as now is not judged yet.
+
+    Returns:
+        How many rows are not to be sent any more.
     """
     if connection.execute(select(func.count()).select_from(exports)).scalar_one() < 2:  # noqa: PLR2004
-        return
+        return 0
     other, rival = rows.alias("other"), rows.alias("rival")
     here = (
         rows.c.id.between(first_id, last_id),
@@ -130,21 +133,22 @@ def resolve_known(
             select(other.c.id).where(*told_later).exists(),
         ),
     )
-    connection.execute(
+    known = connection.execute(
         update(rows)
         .where(*here, or_(overtaken, select(other.c.id).where(*mapped, *same_card).exists()))
         .values(state=RowState.ALREADY_TOKENIZED)
-    )
+    ).rowcount
     connection.execute(
         update(rows)
         .where(*here, select(other.c.id).where(*mapped).exists())
         .values(supersedes=select(other.c.id).where(*mapped).scalar_subquery())
     )
-    connection.execute(
+    held = connection.execute(
         update(rows)
         .where(
             *here,
             select(other.c.id).where(*elsewhere, other.c.state == RowState.HELD).exists(),
         )
         .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
-    )
+    ).rowcount
+    return int(known + held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import ROW_SPAN, AttachState, CustomerState
@@ -37,7 +37,7 @@ class HeldCard(NamedTuple):
 
 
 class HeldCustomer(NamedTuple):
-    """A customer that cards of ours are on; `number` is the ledger's."""
+    """A customer that cards of ours are on, or that we made; `number` is the ledger's."""
 
     number: int
     customer_id: str
@@ -86,7 +86,7 @@ class ReadbackQuestions(Asking):
     """Questions about what the vault should hold."""
 
     def held_customers(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Give the customers that cards are on, in blocks (`HeldCustomer`, `is_given` a state)."""
+        """Give the customers that cards are on, and all that we made, in blocks (`HeldCustomer`)."""
         has_card = select(attachments.c.row_id).where(
             attachments.c.customer == customers.c.id, *_ATTACHED
         )
@@ -97,19 +97,25 @@ class ReadbackQuestions(Asking):
                 customers.c.state == CustomerState.GIVEN,
                 customers.c.created_s,
             )
-            .where(customers.c.customer_id.is_not(None), has_card.exists())
+            .where(
+                customers.c.customer_id.is_not(None),
+                or_(customers.c.state != CustomerState.GIVEN, has_card.exists()),
+            )
             .order_by(customers.c.id)
         )
 
-    def numbers_of(self, customer_ids: Collection[str]) -> dict[str, int]:
-        """Give the ledger's number of each of these customers that it knows."""
+    def customers_by_id(self, customer_ids: Collection[str]) -> dict[str, HeldCustomer]:
+        """Give each of these customers that the ledger knows, by the vault's id."""
         return {
-            str(ident): int(number)
+            str(row[1]): HeldCustomer(int(row[0]), str(row[1]), bool(row[2]), row[3])
             for part in _parts(customer_ids)
-            for ident, number in self._all(
-                select(customers.c.customer_id, customers.c.id).where(
-                    customers.c.customer_id.in_(part)
-                )
+            for row in self._all(
+                select(
+                    customers.c.id,
+                    customers.c.customer_id,
+                    customers.c.state == CustomerState.GIVEN,
+                    customers.c.created_s,
+                ).where(customers.c.customer_id.in_(part))
             )
         }
 

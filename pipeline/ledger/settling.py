@@ -59,6 +59,7 @@ class Settling:
         self._open = 0
         self._under_way: set[int] = set()
         self._last_waiting = 0
+        self._resolved = 0
         with ledger.reading() as connection:
             self._next_attempt = 1 + (
                 connection.execute(select(func.max(attempts.c.id))).scalar() or 0
@@ -90,7 +91,7 @@ class Settling:
     def claimable(self, first_id: int, last_id: int) -> list[Claim]:
         """Give the rows of a range of ids that may be sent now, in order."""
         with self._ledger.transaction() as connection:
-            resolve_known(connection, first_id, last_id)
+            self._resolved += resolve_known(connection, first_id, last_id)
             statement = (
                 select(*(rows.c[name] for name in Claim._fields))
                 .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE_STATES))
@@ -101,6 +102,11 @@ class Settling:
         if self._several:
             self._under_way.update(claim.id for claim in claims)
         return claims
+
+    def take_resolved(self) -> int:
+        """Count the rows, since it was last asked, that need not be sent: others settled them."""
+        resolved, self._resolved = self._resolved, 0
+        return resolved
 
     def leave(self, row_id: int) -> None:
         """Take note that this run leaves a claimed row as it is; its like need not wait for it."""

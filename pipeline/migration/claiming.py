@@ -70,6 +70,10 @@ class Claiming:
             return None
         return self.thread.submit(self._claim, first_id, last_id).result()
 
+    def take_resolved(self) -> int:
+        """Count the rows, since it was last asked, that need not be sent: others settled them."""
+        return self.thread.submit(self.settling.take_resolved).result()
+
     def _has_any_from(self, first_id: int) -> bool:
         # Where cards are attached, a row that has its token may wait behind the last planned one.
         if self.owners is not None:

@@ -83,17 +83,19 @@ class CustomersReadBack:
 
     async def _page(self, shown: Sequence[Customer]) -> None:
         idents = [customer.customer_id for customer in shown]
-        numbers = self._look.numbers_of(idents)
+        known = self._look.customers_by_id(idents)
         held = self._look.cards_on(idents)
         rows: list[Checked] = []
         for customer in shown:
             ours = held.get(customer.customer_id, [])
-            if customer.customer_id in numbers:
-                rows += await self._customer(customer, ours)
+            one = known.get(customer.customer_id)
+            if one is not None:
+                rows += await self._customer(customer, ours, is_given=one.is_given)
             elif self._is_marked(customer):
                 cards = [card.card_id for card in customer.cards]
                 rows += [stranger(customer.customer_id, card) for card in cards or (None,)]
-        self._progress.step(self._progress.offset + len(shown), list(numbers.values()), rows)
+        numbers = [one.number for one in known.values()]
+        self._progress.step(self._progress.offset + len(shown), numbers, rows)
 
     async def _others(self) -> None:
         """Read each customer that no list showed: given ones, and those that are gone."""
@@ -117,11 +119,13 @@ class CustomersReadBack:
             if answer.customer is None or answer.customer.is_deleted:
                 rows += [checked(card, Finding.MISSING) for card in ours]
             else:
-                rows += await self._customer(answer.customer, ours)
+                rows += await self._customer(answer.customer, ours, is_given=one.is_given)
         if waiting:
             self._progress.step(self._progress.offset, [one.number for one in waiting], rows)
 
-    async def _customer(self, customer: Customer, ours: Sequence[HeldCard]) -> list[Checked]:
+    async def _customer(
+        self, customer: Customer, ours: Sequence[HeldCard], *, is_given: bool
+    ) -> list[Checked]:
         """Compare a customer's cards, and name those of a customer of ours that are not ours."""
         shown = {card.card_id: card for card in customer.cards}
         is_cut, default = customer.cards_total > len(shown), customer.default_card
@@ -134,7 +138,7 @@ class CustomersReadBack:
                 # A given customer's default is not ours, unless the card was made it.
                 knows = card.is_default or not card.is_given
                 rows.append(compare_card(card, known, default, knows_default=knows))
-        if ours and not ours[0].is_given:
+        if not is_given:
             others = sorted(shown.keys() - {card.card_id for card in ours})
             owners = self._look.owners_of_cards(others)
             rows += [stranger(customer.customer_id, card, owners.get(card)) for card in others]

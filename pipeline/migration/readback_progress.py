@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.errors import LocalStorageFailed
+from pipeline.folder_files import trouble_with_own_file
 from pipeline.metrics import Counter
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from pipeline.migration.readback_findings import Checked
 
-PROGRESS_NAME: Final = "readback.partial"
+PROGRESS_NAME: Final = ".readback.tmp"
+"""A temporary file of ours, which is there only while a reading back is under way or was stopped."""
 
 
 class Numbers:
@@ -56,6 +58,9 @@ class Progress:
         self.plan: list[int] | None = None
         self.counter = Counter()
         """Shows how many cards were read."""
+        trouble = trouble_with_own_file(self._path)
+        if trouble is not None:
+            raise LocalStorageFailed(f"{PROGRESS_NAME} {trouble}", next_step="Take it away.")
         try:
             whole = self._resume()
             self._file = _opened(self._path, keep=whole)

@@ -139,12 +139,7 @@ class Sending:
             attaching = None
             if self.attach is not None:
                 given = Given(
-                    self.settings,
-                    self.credentials,
-                    self.ledger,
-                    self.clock,
-                    self.random,
-                    flow,
+                    self.settings, self.credentials, self.ledger, self.clock, self.random, flow
                 )
                 attaching = attach_parts(
                     given, self.attach, commit, limit, stopping, settling.leave
@@ -237,6 +232,8 @@ class Sending:
             left -= len(cards[:left])
             if left == 0:
                 return
+        # What other exports' rows settled meanwhile need not be sent.
+        self.flow.total -= claiming.take_resolved() if left is None else 0
 
     def _all_cards(
         self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming

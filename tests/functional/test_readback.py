@@ -47,13 +47,13 @@ def test_what_is_as_it_should_be_is_found_so_with_a_request_a_hundred_customers(
         assert (found.held, found.read, len(rows)) == (26, 26, 26)
         # A list, the given customer where that was older, and the three cards beyond twenty.
         assert found.requests <= 1 + 1 + 3
-        assert not (work.out / "readback.partial").exists()
+        assert not (work.out / ".readback.tmp").exists()
 
 
 def test_every_difference_is_named(tmp_path):
     """A card that was deleted, a changed expiration, a moved default, a stranger, a lost customer."""
     with attaching(tmp_path) as work:
-        work.export(cards("ann", "ann", "bob", "cy", "cy", "dee"))
+        work.export(cards("ann", "ann", "bob", "cy", "cy", "dee", "eve"))
         work.run()
         by_id = {row["legacy_id"]: row for row in work.mapping()}
         path = {n: f"/customers/{row['customer_id']}" for n, row in by_id.items()}
@@ -69,9 +69,12 @@ def test_every_difference_is_named(tmp_path):
         stray = work.sandbox.token()["id"]
         metadata = {"cardferry": mark(work).rpartition("/")[0] + "/999"}
         ask("POST", "/customers", json={"card": stray, "metadata": metadata})
+        # One more on a customer of ours.
+        ask("PATCH", path["id-7"], json={"card": work.sandbox.token()["id"]})
         found, rows = read(work)
 
         assert not found.is_good
+        assert found.findings["stranger"] == 2
         assert findings(rows) == {
             ("id-2", "missing", ""),
             ("id-3", "changed", "expiration_month"),
