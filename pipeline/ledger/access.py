@@ -10,12 +10,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import LocalStorageFailed
+from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.checks import create_if_empty
 from pipeline.ledger.holder import Waiting
+from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
+from pipeline.ledger.trail_proof import last_run_died
 from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
 
@@ -56,10 +58,16 @@ class Access:
         self.engine = self.store.open_engine(url, read_only=read_only, apart=apart)
         self.reserve = self.store.reserve(url)
         self._url = url
-        self._waiting = Waiting(self.store.watched_file(url))
         self._signals = signals or DeferredSignals()
         self._failure: LocalStorageFailed | None = None
         self._upgraded: tuple[int, int] | None = None
+        self.file = self.store.watched_file(url)
+        """The file that the ledger is, if it is one of its own."""
+        self._waiting = Waiting(self.file)
+        self.goes_by_sections = read_only and not apart and self.file is not None
+        """Whether what is kept of sections is as good as the rows themselves."""
+        self.proved_at: int | None = None
+        """The changes of others that the store had seen when the whole ledger was proved."""
         with self.store.trouble():
             try:
                 if not read_only:
@@ -76,10 +84,30 @@ class Access:
                 raise
 
     def close(self) -> None:
-        """Close the database; nothing is pending by then."""
+        """Close the database; nothing is pending by then.
+
+        How it was left is noted if all in it was proved, or written since by a run that ended.
+        """
+        is_proved = self._is_proved()
         self._waiting.close()
         self.engine.dispose()
         self.reserve.free()
+        if self.file is not None and is_proved:
+            note_how_left(self.file)
+
+    def is_as_left(self) -> bool:
+        """Tell whether nobody has written to the ledger since a proof of all of it."""
+        return self.file is not None and is_as_left(self.file)
+
+    def _is_proved(self) -> bool:
+        if self.proved_at is None or self._failure is not None:
+            return False
+        try:
+            with self.reading() as connection:
+                is_alone = self.store.changes_seen(connection) == self.proved_at
+                return is_alone and not last_run_died(connection)
+        except CardferryError:
+            return False
 
     @contextmanager
     def writing(self) -> Iterator[Any]:
@@ -137,4 +165,4 @@ class Access:
             VerificationFailed: The ledger is damaged.
         """
         with self.reading() as connection:
-            yield Snapshot(connection, sparingly=sparingly)
+            yield Snapshot(connection, sparingly=sparingly, kept=self.goes_by_sections)

@@ -85,18 +85,23 @@ def require_newest(connection: Connection, folder: Path) -> None:
         )
 
 
-def require_untouched(connection: Connection, known: Account) -> None:
+def require_untouched(connection: Connection, known: Account, *, kept: bool) -> None:
     """Make sure that nobody changed a ledger since its outputs were published.
 
     A run that went on from there would publish the change as its own. The ledger itself says
     what it held, so that taking the manifest away hides nothing.
+
+    Args:
+        connection: A reading connection.
+        known: What was published.
+        kept: Go by what is kept of sections (`digests.table_digests`).
 
     Raises:
         VerificationFailed: A table no longer holds what was published.
     """
     if known.latest is None:
         return
-    held = {name: told["sha256"] for name, told in table_digests(connection).items()}
+    held = {name: told["sha256"] for name, told in table_digests(connection, kept=kept).items()}
     if held != known.latest.tables:
         raise VerificationFailed(
             "the ledger was changed by another program since its outputs were published",
@@ -112,8 +117,9 @@ def require_same_mode(connection: Connection, *, livemode: bool) -> None:
     Raises:
         SettingsRefused: There are tokens of the other mode.
     """
-    other = select(tokens.c.row_id).where(tokens.c.livemode != int(livemode)).limit(1)
-    if connection.execute(other).first() is not None:
+    # Every run asks this before its first token, so that one token stands for all.
+    known = connection.execute(select(tokens.c.livemode).limit(1)).scalar()
+    if known is not None and bool(known) != livemode:
         raise SettingsRefused(
             ["vault.mode: this folder holds tokens of the other mode"],
             next_step="Use another folder; a migration has one mode from its first token on.",

@@ -1,8 +1,10 @@
 """Digests what each table of the ledger holds, over bytes that do not depend on the database.
 
-A table's digest is SHA-256 over its rows as canonical JSON (RFC 8785): one array of arrays, the
-rows in the order of their key, the columns in the schema's order, bytes as hexadecimal text. So
-`json.dumps` of what any store's driver gives finds the same digest.
+The bytes of rows are canonical JSON (RFC 8785): one array of arrays, the rows in the order of their
+key, the columns in the schema's order, bytes as hexadecimal text. So `json.dumps` of what any
+store's driver gives finds the same bytes. A small table's digest is SHA-256 over them. A table that
+grows with cards is cut into sections of a thousand ids, and its digest is SHA-256 over the array of
+[number, digest] of its sections, so that what did not change need not be read again.
 """
 
 from __future__ import annotations
@@ -14,41 +16,50 @@ import orjson
 from sqlalchemy import LargeBinary, func, select
 
 from pipeline.ledger.schema import DIGESTED, runs
-from pipeline.ledger.store import WATCH, store_of
+from pipeline.ledger.sections import (
+    SECTIONED,
+    Digested,
+    digest_of,
+    digest_sections,
+    digests_known,
+    numbers,
+)
+from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
-    from pipeline.ledger.store import Watch
 
-
-def table_digests(connection: Connection) -> dict[str, dict[str, int | str]]:
+def table_digests(connection: Connection, *, kept: bool) -> dict[str, dict[str, int | str]]:
     """Digest what every table holds, and the schema with its rules.
 
-    What this connection has digested before and never written to is not read again.
+    Args:
+        connection: A reading connection.
+        kept: Go by what is kept of sections, and read only those of which nothing is.
 
     Returns:
         Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions.
     """
-    known = _still_known(connection)
     digests = {
-        str(table.name): known.get(table.name) or _digest(_rows_of(connection, table))
+        str(table.name): digest_of(digested(connection, table, kept=kept))
+        if table in SECTIONED
+        else _digest(_rows_of(connection, table))
         for table in DIGESTED
     }
-    watch: Watch | None = connection.info.get(WATCH)
-    if watch is not None:
-        watch.digests = digests
     return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
 
 
-def _still_known(connection: Connection) -> dict[str, dict[str, int | str]]:
-    """Give the digests of tables that cannot have changed since this connection digested them."""
-    watch: Watch | None = connection.info.get(WATCH)
-    if watch is None or not watch.is_alone():
-        return {}
-    return {name: told for name, told in watch.digests.items() if name not in watch.written}
+def digested(connection: Connection, table: Table, *, kept: bool) -> list[Digested]:
+    """Digest the sections of a table, in order; `kept` as for `table_digests`."""
+    if not kept:
+        return list(digest_sections(connection, table))
+    known = digests_known(connection, table)
+    there = numbers(connection, table)
+    missing = [number for number in there if number not in known]
+    known |= {part.number: part for part in digest_sections(connection, table, missing)}
+    return [known[number] for number in there]
 
 
 def digest_of_earlier_runs(connection: Connection) -> str:

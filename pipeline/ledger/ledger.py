@@ -28,6 +28,7 @@ from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import account
 from pipeline.ledger.published_files import require_published_files
 from pipeline.ledger.schema import runs
+from pipeline.ledger.sections import forget_sections, renew_sections
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -115,19 +116,21 @@ class Ledger(Access):
                 outputs in the folder were made from a later ledger.
         """
         with self.reading() as connection:
-            if not self.store.is_sound(connection, thorough=False):
+            self.goes_by_sections = self.is_as_left()
+            if not self.goes_by_sections and not self.store.is_sound(connection, thorough=False):
                 raise VerificationFailed(
                     "the ledger's database is damaged",
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
             chain = follow_trail(connection)
-            require_one_story(connection)
+            require_one_story(connection, of_rows=not self.goes_by_sections)
             if self._url.folder is not None:
                 require_newest(connection, self._url.folder)
                 known = account(connection)
-                require_untouched(connection, known)
+                require_untouched(connection, known, kept=self.goes_by_sections)
                 if files:
                     require_published_files(known, self._url.folder)
+            self.proved_at = self.store.changes_seen(connection)
         self._chain = chain
 
     def prove(self) -> None:
@@ -139,7 +142,17 @@ class Ledger(Access):
             VerificationFailed: They contradict each other, as after a lost journal.
         """
         with self.reading() as connection:
-            require_one_story(connection)
+            require_one_story(connection, of_rows=not self.is_as_left())
+
+    def renew_sections(self) -> None:
+        """Work out what is to be kept of every section that changed, or of all where none holds."""
+        if self.file is None:
+            return
+        with self.transaction() as connection:
+            if not self.goes_by_sections:
+                forget_sections(connection)
+            renew_sections(connection)
+        self.goes_by_sections = True
 
     def begin_run(
         self,

@@ -28,14 +28,18 @@ class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
     Args:
         connection: A reading connection.
         sparingly: Keep few pages in memory: whoever reads every row once gains nothing from more.
+        kept: Go by what is kept of sections; else every answer is worked out of the rows.
 
     Raises:
         LocalStorageFailed: From any question: the disk refused.
         VerificationFailed: From any question: the ledger is damaged.
     """
 
-    def __init__(self, connection: Connection, *, sparingly: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, *, sparingly: bool = False, kept: bool = False
+    ) -> None:
         super().__init__(connection)
+        self._kept = kept
         if sparingly:
             self._store.read_sparingly(connection)
 
@@ -57,7 +61,7 @@ class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
     def table_digests(self) -> dict[str, dict[str, int | str]]:
         """Give `rows` and `sha256` of every table, and of the schema with its rules."""
         with self._store.trouble():
-            return digests.table_digests(self._connection)
+            return digests.table_digests(self._connection, kept=self._kept)
 
     def digest_of_earlier_runs(self) -> str:
         """Give the digest that the table of runs had before the last run was begun."""

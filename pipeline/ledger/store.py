@@ -33,9 +33,6 @@ FETCHED_AT_ONCE: Final = 5_000
 
 MOVED: Final = "a row of the ledger was not where this run had left it"
 
-WATCH: Final = "watch"
-"""Under this name a connection's `info` holds its `Watch`, if its store has one."""
-
 Parts = frozenset[tuple[str, ...]]
 """What a schema is made of: its statements, and the states and steps that its tables list."""
 
@@ -71,21 +68,6 @@ class Batches(Protocol):
             VerificationFailed: A row is not where this run left it, or a later run took over;
                 nothing of the batch happened.
         """
-
-
-class Watch(Protocol):
-    """What a connection remembers of its tables.
-
-    Attributes:
-        written: The tables that the connection may have changed since it was opened.
-        digests: What tables held when they were digested last, by name.
-    """
-
-    written: set[str]
-    digests: dict[str, dict[str, int | str]]
-
-    def is_alone(self) -> bool:
-        """Tell whether no other connection has committed since this was asked last."""
 
 
 class Store(Protocol):
@@ -162,6 +144,12 @@ class Store(Protocol):
 
     def is_sound(self, connection: Connection, *, thorough: bool) -> bool:
         """Tell whether the database's own structure holds; `thorough` compares every index."""
+
+    def changes_seen(self, connection: Connection) -> int | None:
+        """Give a number that another one takes the place of when another connection has committed.
+
+        None where the store has no such number.
+        """
 
     def fence(self, connection: Connection, epoch: int) -> None:
         """Keep the caller's transaction apart from every later run.

@@ -54,6 +54,7 @@ def publish(
     Raises:
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
+    ledger.renew_sections()
     with write_together(folder) as staged:
         with ledger.look(sparingly=True) as look:
             latest = look.account().latest

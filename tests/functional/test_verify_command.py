@@ -21,6 +21,8 @@ from tests.support.folders import (
 )
 from tests.support.sandbox import running
 
+OWN = ("ledger.sqlite", ".lock", ".proved")
+"""What is the ledger's own affair, and none of what was published."""
 BAD_ROWS = (
     "x-1,Ann,12,1,2031,Bangkok,c\n"
     "x-2,Ann,4242424242424242,13,2031,Bangkok,c\n"
@@ -169,16 +171,16 @@ def test_a_folder_that_published_nothing_is_told_so_once(tmp_path):
 def test_verify_touches_no_published_file(tmp_path):
     """Whatever it finds, every output has the same bytes and times afterwards: it is evidence."""
     folder = published(tmp_path / "migration")
-    before = state(folder, "ledger.sqlite", ".lock")
+    before = state(folder, *OWN)
     cardferry("verify", folder)
 
-    assert before == state(folder, "ledger.sqlite", ".lock")
+    assert before == state(folder, *OWN)
 
 
 def test_a_verification_is_an_event_that_changes_no_verdict_and_no_output(tmp_path):
     """Who looked, when and at what is in the chain; folder and publishing are as before."""
     folder = published(tmp_path / "migration")
-    before = state(folder, "ledger.sqlite", ".lock")
+    before = state(folder, *OWN)
     first = cardferry("verify", folder, "--json").json
     second = cardferry("verify", folder, "--json").json
     cardferry("publish", folder)
@@ -189,7 +191,7 @@ def test_a_verification_is_an_event_that_changes_no_verdict_and_no_output(tmp_pa
     assert all(event["actor"] and event["origin"] for event in noted)
     assert found_in(folder, key=public_pem()) == []
     assert {name: content for name, (content, _) in before.items()} == {
-        name: content for name, (content, _) in state(folder, "ledger.sqlite", ".lock").items()
+        name: content for name, (content, _) in state(folder, *OWN).items()
     }
 
 

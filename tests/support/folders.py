@@ -139,7 +139,7 @@ def publish_as_forger(folder, *, key=None):
     """Publish with our own writer as somebody would who took the checks of its ledger out."""
     with pytest.MonkeyPatch.context() as patch:
         for check in ("require_untouched", "require_newest", "require_published_files"):
-            patch.setattr(f"pipeline.ledger.ledger.{check}", lambda *_: None)
+            patch.setattr(f"pipeline.ledger.ledger.{check}", lambda *_, **__: None)
         ledger = Ledger(ledger_url(folder), StepClock())
         ledger.attend("forger", "elsewhere:1")
         publish(ledger, folder, VERSION, key)

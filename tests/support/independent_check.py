@@ -9,9 +9,15 @@ import json
 import sqlite3
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
+# Canonical JSON, bytes as hexadecimal text.
+JSON = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, sort_keys=True, default=bytes.hex
+)
 
 
 def sha256(content):
@@ -22,8 +28,7 @@ def chain_end(events):
     """Follow (event, its hash): hash = SHA-256(1, hash before, event as canonical JSON)."""
     head, length = "0" * 64, 0
     for length, (event, own) in enumerate(events, 1):
-        text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        head = sha256(b"\1" + bytes.fromhex(head) + text.encode())
+        head = sha256(b"\1" + bytes.fromhex(head) + JSON.encode(event).encode())
         if own != head or event["seq"] != length:
             return f"broken at event {length}", length
     return head, length
@@ -60,31 +65,28 @@ def check_outputs(folder, manifest):
         yield "manifest.json: the balance is not zero"
 
 
-def canonical(value):
-    """Write a value as canonical JSON, bytes as hexadecimal text."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=bytes.hex)
-
-
-def check_ledger(folder, manifest, digest):
+def check_ledger(folder, manifest, own):
     ledger = sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True)
     events = [(json.loads(b), h) for b, h in ledger.execute("SELECT body, hash FROM events")]
     if chain_end(events) != (events[-1][1], len(events)):
         yield "ledger.sqlite: the chain of events is broken"
-    if manifest["chain"]["head"] not in {own for _, own in events}:
+    if manifest["chain"]["head"] not in {one for _, one in events}:
         yield "ledger.sqlite: the chain of events is another one than was published"
     named = [e["detail"]["manifest"] for e, _ in events if e["event"] == "outputs_published"]
-    if named[-1:] != [digest]:
+    if named[-1:] != [own]:
         yield "manifest.json: the ledger names another manifest"
     for table in set(manifest["ledger"]) - {"schema"}:
-        rows = ledger.execute(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - by its key.
-        if sha256(canonical(rows.fetchall()).encode()) != manifest["ledger"][table]["sha256"]:
+        rows = ledger.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - by its key.
+        if table in ("rows", "tokens", "attachments", "attempts", "outcomes", "customers"):
+            cut = [(n, list(part)) for n, part in groupby(rows, lambda row: row[0] // 1_000)]
+            rows = [(n, sha256(JSON.encode(part).encode())) for n, part in cut]
+        if sha256(JSON.encode(rows).encode()) != manifest["ledger"][table]["sha256"]:
             yield f"ledger.sqlite: table {table} is not what was published"
 
 
 def check(folder, key=None):
     """Give the sentences that say what differs."""
-    content = (folder / "manifest.json").read_bytes()
-    manifest = json.loads(content)
+    manifest = json.loads(content := (folder / "manifest.json").read_bytes())
     digests = {f["name"]: f["sha256"] for f in manifest["files"]}
     changed = [name for name in digests if sha256((folder / name).read_bytes()) != digests[name]]
     found = [*check_signature(folder, key), *(f"{n}: the digest is another" for n in changed)]

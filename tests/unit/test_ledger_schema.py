@@ -5,6 +5,7 @@ import itertools
 import sqlite3
 from contextlib import closing
 from datetime import date
+from itertools import groupby
 
 import pytest
 from sqlalchemy.dialects import postgresql
@@ -241,5 +242,12 @@ def test_a_tables_digest_is_over_bytes_that_any_store_can_write(tmp_path):
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
         for table in ("rows", "exports", "meta", "customers"):
             found = database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608
-            wanted = hashlib.sha256(canonical(found).encode()).hexdigest()
+            wanted = digest_of(found)
+            if table in ("rows", "customers"):
+                cut = groupby(found, lambda row: row[0] // 1_000)
+                wanted = digest_of([[number, digest_of(list(part))] for number, part in cut])
             assert digests[table] == {"rows": len(found), "sha256": wanted}
+
+
+def digest_of(found):
+    return hashlib.sha256(canonical(found).encode()).hexdigest()

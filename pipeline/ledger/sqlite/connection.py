@@ -18,7 +18,6 @@ from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
-from pipeline.ledger.sqlite.change_watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +61,7 @@ def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = Fal
     )
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, record: ConnectionPoolEntry) -> None:
+    def _configure(connection: Any, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         waits_ms = LOOKING_WAITS_MS if read_only else WRITING_WAITS_MS
         cursor.execute(f"PRAGMA busy_timeout = {waits_ms}")
@@ -79,7 +78,6 @@ def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = Fal
             cursor.execute("PRAGMA synchronous = EXTRA")
             cursor.execute("PRAGMA secure_delete = ON")
         cursor.close()
-        watch(connection, record)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -1,15 +1,20 @@
 """Writes the rules that SQLite keeps on the ledger by itself, whatever program changes it.
 
 Attempts, outcomes, events and retired tokens only grow; a row, export, customer or attachment
-takes only the steps that its table of steps allows; an id has one token in force.
+takes only the steps that its table of steps allows; an id has one token in force. And what is kept
+of a section of rows (`sections`) goes as soon as one of them is written.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.sections import MARKED, SECTION_ROWS, SECTIONED, key_of
 from pipeline.ledger.states import LIVES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 _APPEND_ONLY: Final = ("attempts", "outcomes", "events", "retired_tokens")
 _KEPT: Final = (
@@ -70,7 +75,19 @@ def triggers() -> list[str]:
             "UPDATE OF customer_id ON customers",
             "old.customer_id IS NOT NULL AND old.customer_id IS NOT new.customer_id",
         ),
+        *(_forget(verb, table) for table in SECTIONED for verb in ("INSERT", "UPDATE", "DELETE")),
     ]
+
+
+def _forget(verb: str, table: Table) -> str:
+    """Throw away what is kept of the sections whose rows are written."""
+    key = key_of(table).name
+    written = {"INSERT": ("new",), "DELETE": ("old",), "UPDATE": ("new", "old")}[verb]
+    kinds = ", ".join(f"'{kind}'" for kind in MARKED[table.name])
+    here = ", ".join(f"{one}.{key} / {SECTION_ROWS}" for one in written)
+    forget = f"DELETE FROM sections WHERE number IN ({here}) AND of IN ({kinds})"  # noqa: S608 - as above.
+    name = f"forget_section_at_{verb.lower()}_on_{table.name}"
+    return f"CREATE TRIGGER {name} AFTER {verb} ON {table.name} BEGIN {forget}; END"
 
 
 def _steps(life: str, table: str) -> str:

@@ -107,6 +107,10 @@ class SqliteStore:
         check = "integrity_check" if thorough else "quick_check"
         return bool(connection.exec_driver_sql(f"PRAGMA {check}(1)").scalar_one() == "ok")
 
+    def changes_seen(self, connection: Connection) -> int | None:
+        """Give SQLite's own count of what others committed."""
+        return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
     def fence(self, connection: Connection, epoch: int) -> None:
         """Refuse a run that was overtaken; `BEGIN IMMEDIATE` keeps all others out until the end."""
         require_epoch(connection, epoch)

@@ -1,0 +1,81 @@
+"""Remembers how the ledger's file was left, so that the next opening need not read all of it again.
+
+At every opening the ledger proves itself, and that reads every row. Where the file is, by the file
+system's own word, the one that the last run left after its proof, nobody has written to it since:
+inode, size, and the moments of the last write and of the last change of the inode are compared, the
+last of which no program can set. A file that was copied, restored, or written to by whomever is
+proved anew. The note beside it is trusted for no more than that: what it spares is done by `verify`
+every time, and what is published next stands on digests that were worked out before.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from pipeline.folder_files import read_in_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTE_NAME: Final = ".proved"
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOTE_BYTES_MAX: Final = 4096
+_TRIES: Final = 10
+_BETWEEN_TRIES_S: Final = 0.004
+"""The file system's clock moves in steps of that; a later write must get a later moment."""
+
+
+def note_how_left(ledger: Path) -> None:
+    """Note how a ledger's file stands; the caller has proved it and everything since is its own.
+
+    Where that cannot be noted there is no note, and the next opening takes longer.
+
+    Args:
+        ledger: The file; nothing of it is waiting to be written.
+    """
+    note = ledger.with_name(NOTE_NAME)
+    try:
+        facts = ledger.stat()
+        if _is_later(note, facts.st_ctime_ns):
+            _write(note, orjson.dumps(_words(facts)))
+            return
+    except OSError:
+        pass
+    with suppress(OSError):
+        note.unlink()
+
+
+def is_as_left(ledger: Path) -> bool:
+    """Tell whether a ledger's file is the very one that was noted, by the file system's facts."""
+    try:
+        noted = orjson.loads(read_in_folder(ledger.with_name(NOTE_NAME), _NOTE_BYTES_MAX))
+        return bool(noted == _words(ledger.stat()))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_later(note: Path, moment_ns: int) -> bool:
+    """Make sure that the file system's clock has moved on since the ledger's last change."""
+    for _ in range(_TRIES):
+        _write(note, b"")
+        if note.stat().st_mtime_ns > moment_ns:
+            return True
+        threading.Event().wait(_BETWEEN_TRIES_S)
+    return False
+
+
+def _write(note: Path, content: bytes) -> None:
+    descriptor = os.open(note, _FLAGS, 0o600)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
+
+
+def _words(facts: os.stat_result) -> list[int]:
+    return [facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]

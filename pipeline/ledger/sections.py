@@ -1,0 +1,185 @@
+"""Cuts the tables that grow with cards into sections, and knows of each what its rows digest to.
+
+A section is a thousand ids in a row of one table. What is worked out of a section is kept in the
+ledger, and a rule of the database throws it away as soon as anything writes to one of those ids, so
+that a night has to work out the sections that it changed, and adds up the others. Whatever a
+section says can be worked out of its rows again, and `verify` does so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import Column, Integer, LargeBinary, Table, Text, delete, select, text
+
+from pipeline.ledger.schema import (
+    BIG,
+    attachments,
+    attempts,
+    customers,
+    metadata,
+    outcomes,
+    rows,
+    tokens,
+)
+from pipeline.ledger.store import store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+sections = Table(
+    "sections",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("of", Text, primary_key=True, comment="the table, or what was counted of its rows"),
+    Column("rows", Integer, nullable=False),
+    Column("sha256", Text),
+    Column("figures", Text, comment="JSON: what the rows add up to"),
+    Column("packed", LargeBinary, comment="numbers of each row, of what does not add up"),
+    comment="what is known of a thousand ids, as long as nothing writes to them",
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+SECTION_ROWS: Final = 1_000
+"""Ids in a section; a row's number and its export are read off the section's number as well."""
+
+SECTIONED: Final = (rows, tokens, attachments, attempts, outcomes, customers)
+"""The tables that are cut, each by the number that is its key."""
+
+ROW_FIGURES: Final = "row figures"
+"""What is counted of the rows of a section, with their tokens and attachments."""
+ANSWER_FIGURES: Final = "answer figures"
+"""What is kept of the outcomes of a section."""
+
+MARKED: Final = {
+    rows.name: (rows.name, ROW_FIGURES),
+    tokens.name: (tokens.name, ROW_FIGURES),
+    attachments.name: (attachments.name, ROW_FIGURES),
+    attempts.name: (attempts.name,),
+    outcomes.name: (outcomes.name, ANSWER_FIGURES),
+    customers.name: (customers.name,),
+}
+"""What is thrown away of a section when a row of a table is written."""
+
+
+class Digested(NamedTuple):
+    """A section's number, how many rows it has, and the SHA-256 of them."""
+
+    number: int
+    rows: int
+    sha256: str
+
+
+def key_of(table: Table) -> ColumnElement[int]:
+    """Give the number by which a table is cut."""
+    (key,) = table.primary_key.columns
+    return key
+
+
+def numbers(connection: Connection, table: Table) -> list[int]:
+    """Give the sections of a table that hold rows, in order; a look-up each, no row is read."""
+    key, name = key_of(table).name, table.name
+    # The names are our own schema's.
+    statement = f"""
+        WITH RECURSIVE held (number) AS (
+            SELECT min({key}) / {SECTION_ROWS} FROM {name}
+            UNION ALL
+            SELECT (SELECT min({key}) / {SECTION_ROWS} FROM {name}
+                    WHERE {key} >= (held.number + 1) * {SECTION_ROWS})
+            FROM held WHERE held.number IS NOT NULL
+        )
+        SELECT number FROM held WHERE number IS NOT NULL"""  # noqa: S608
+    return [int(number) for number in connection.execute(text(statement)).scalars()]
+
+
+def stretches(wanted: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Give numbers, in order, as first and last of each unbroken row of them."""
+    for _, together in groupby(enumerate(wanted), lambda pair: pair[1] - pair[0]):
+        block = [number for _, number in together]
+        yield block[0], block[-1]
+
+
+def in_stretch(key: ColumnElement[int], first: int, last: int) -> ColumnElement[bool]:
+    """Give the condition on an id that it is in one of the sections from first to last."""
+    return key.between(first * SECTION_ROWS, (last + 1) * SECTION_ROWS - 1)
+
+
+def digests_known(connection: Connection, table: Table) -> dict[int, Digested]:
+    """Give what is kept of a table's sections, by number."""
+    found = connection.execute(
+        select(sections.c.number, sections.c.rows, sections.c.sha256).where(
+            sections.c.of == table.name
+        )
+    )
+    return {int(one.number): Digested(*one) for one in found}
+
+
+def digest_sections(
+    connection: Connection, table: Table, wanted: Iterable[int] | None = None
+) -> Iterator[Digested]:
+    """Digest sections of a table, in order: SHA-256 over canonical JSON of their rows.
+
+    Args:
+        connection: A reading connection.
+        table: One of `SECTIONED`.
+        wanted: The sections, in order; default: every row that there is.
+    """
+    key, store = key_of(table), store_of(connection)
+    statement = select(table).order_by(key)
+    asked = [statement]
+    if wanted is not None:
+        asked = [statement.where(in_stretch(key, *ends)) for ends in stretches(wanted)]
+    for part in asked:
+        for number, found in _by_section(store.selected(connection, part)):
+            yield Digested(number, len(found), hashlib.sha256(orjson.dumps(found)).hexdigest())
+
+
+def _by_section(
+    blocks: Iterable[Sequence[tuple[Any, ...]]],
+) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    waiting: list[tuple[Any, ...]] = []
+    number = 0
+    for block in blocks:
+        for here, found in groupby(block, lambda row: row[0] // SECTION_ROWS):
+            if waiting and here != number:
+                yield number, waiting
+                waiting = []
+            number = here
+            waiting.extend(found)
+    if waiting:
+        yield number, waiting
+
+
+def forget_sections(connection: Connection) -> None:
+    """Throw away all that is kept of sections, where nobody knows whether it still holds."""
+    connection.execute(delete(sections))
+
+
+def renew_sections(connection: Connection) -> None:
+    """Work out what is to be kept of each section of which it is not, in the caller's transaction."""
+    fill = store_of(connection).fill
+    for table in SECTIONED:
+        known = digests_known(connection, table)
+        missing = [number for number in numbers(connection, table) if number not in known]
+        found = digest_sections(connection, table, missing)
+        fill(
+            connection,
+            sections,
+            ("number", "of", "rows", "sha256"),
+            [(part.number, table.name, part.rows, part.sha256) for part in found],
+        )
+
+
+def digest_of(parts: Sequence[Digested]) -> dict[str, int | str]:
+    """Give rows and SHA-256 of a table from those of its sections, which stand in order."""
+    listed = orjson.dumps([(part.number, part.sha256) for part in parts])
+    return {
+        "rows": sum(part.rows for part in parts),
+        "sha256": hashlib.sha256(listed).hexdigest(),
+    }
