@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-# Canonical JSON, bytes as hexadecimal text.
-JSON = json.JSONEncoder(
+CANONICAL = json.JSONEncoder(
     separators=(",", ":"), ensure_ascii=False, sort_keys=True, default=bytes.hex
 )
 
@@ -28,7 +27,7 @@ def chain_end(events):
     """Follow (event, its hash): hash = SHA-256(1, hash before, event as canonical JSON)."""
     head, length = "0" * 64, 0
     for length, (event, own) in enumerate(events, 1):
-        head = sha256(b"\1" + bytes.fromhex(head) + JSON.encode(event).encode())
+        head = sha256(b"\1" + bytes.fromhex(head) + CANONICAL.encode(event).encode())
         if own != head or event["seq"] != length:
             return f"broken at event {length}", length
     return head, length
@@ -79,8 +78,8 @@ def check_ledger(folder, manifest, own):
         rows = ledger.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - by its key.
         if table in ("rows", "tokens", "attachments", "attempts", "outcomes", "customers"):
             cut = [(n, list(part)) for n, part in groupby(rows, lambda row: row[0] // 1_000)]
-            rows = [(n, sha256(JSON.encode(part).encode())) for n, part in cut]
-        if sha256(JSON.encode(rows).encode()) != manifest["ledger"][table]["sha256"]:
+            rows = [(n, sha256(CANONICAL.encode(part).encode())) for n, part in cut]
+        if sha256(CANONICAL.encode(rows).encode()) != manifest["ledger"][table]["sha256"]:
             yield f"ledger.sqlite: table {table} is not what was published"
 
 
