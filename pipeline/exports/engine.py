@@ -10,15 +10,13 @@ that key has expired or was revoked since; a signer's expired or revoked key is 
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import sealed_by_passphrase
+from pipeline.exports.decryptor.gpg_home import private_home, sweep_homes
 from pipeline.exports.decryptor.protocol import Request
 from pipeline.exports.keys import (
     EnvelopeKeys,
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from pipeline.exports.openpgp_head import OpenPGPHead
     from pipeline.exports.sealed_file import OpenExport
 
-_MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it.
 _KEY_ID_HEX: Final = 16
 
 OF_THE_ENGINE: Final = frozenset(
@@ -108,6 +105,7 @@ def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
     Raises:
         SettingsRefused: The key file or a signer's certificate cannot be used.
     """
+    sweep_homes()
     with opened_key(way.key.file, may_be_shared=keys.key_may_be_shared) as key_fd:
         request = replace(
             way.request,
@@ -119,12 +117,8 @@ def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
         if request.engine != "gpg" or (way.key.gpg and not keys.signer_files):
             yield request
             return
-        home = tempfile.mkdtemp(prefix="cardferry-", dir=_private_parent())
-        try:
+        with private_home() as home:
             yield replace(request, home=home)
-        finally:
-            # The child clears it too; this is for a child that could not.
-            shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
@@ -192,8 +186,3 @@ def _lines(_: OpenExport, keys: EnvelopeKeys) -> list[Way]:
 
 
 _OF_KIND: Final = {"age": _age, "openpgp": _openpgp, "openpgp_lines": _lines}
-
-
-def _private_parent() -> Path | None:
-    """Prefer memory to a disk for the moment that gpg needs a home."""
-    return _MEMORY_FOLDER if os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK) else None

@@ -75,7 +75,7 @@ def read_head(first: bytes) -> OpenPGPHead:
     octets = dearmored(first) if first.lstrip().startswith(b"-----BEGIN PGP") else first
     recipients: list[str] = []
     password, canonical, at = False, True, 0
-    while (packet := _packet(octets, at)) is not None:
+    while (packet := packet_at(octets, at)) is not None:
         tag, start, end = packet
         if tag == _PKESK:
             recipients.append(_recipient(octets[start:end]))
@@ -93,7 +93,7 @@ def read_head(first: bytes) -> OpenPGPHead:
 
 def looks_like_message(first: bytes) -> bool:
     """Tell whether bytes start with an OpenPGP packet that can open a message."""
-    packet = _packet(first, 0)
+    packet = packet_at(first, 0)
     if packet is None:
         return False
     tag, start, _ = packet
@@ -120,7 +120,7 @@ def dearmored(text: bytes) -> bytes:
     return bytes(body)
 
 
-def _packet(octets: bytes, at: int) -> tuple[int, int, int | None] | None:
+def packet_at(octets: bytes, at: int) -> tuple[int, int, int | None] | None:
     """Give a packet's tag, the start of its body and its end (None where only the data says)."""
     head = octets[at : at + 6]
     if len(head) < 2 or not head[0] & 0x80:  # noqa: PLR2004 - a header has two bytes at least.

@@ -10,13 +10,15 @@ Source: GnuPG's doc/DETAILS, "Format of the --status-fd output"; checked with gp
 from __future__ import annotations
 
 import os
-import shutil
+import secrets
 import subprocess
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import is_age_identity
+from pipeline.exports.decryptor.gpg_home import clear_home
 from pipeline.exports.decryptor.gpg_status import GpgStatus, verdict_of
+from pipeline.exports.decryptor.locked_keys import locked
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _GPG: Final = ("gpg", "--batch", "--no-tty", "--no-auto-key-locate", "--no-auto-key-retrieve")
 _HAS_SECRET: Final = 16
 """The bit of IMPORT_OK that says that a secret key came along."""
+_RANDOM_BYTES: Final = 32
+_AGENT_FORGETS: Final = "default-cache-ttl 0\nmax-cache-ttl 0\nignore-cache-for-signing\n"
+"""The agent outlives a kill of our processes, and must not know the passphrase then."""
 
 
 def open_with_gpg(request: Request, key: bytes) -> Answer:
@@ -38,12 +43,13 @@ def open_with_gpg(request: Request, key: bytes) -> Answer:
         Refused: With why not.
     """
     try:
-        options, allowed = _prepared(request, key)
-        status, code = _decrypt([*_GPG, *options], request.passphrase)
+        options, allowed, passphrase = _prepared(request, key)
+        status, code = _decrypt([*_GPG, *options], passphrase)
     except FileNotFoundError:
         raise Refused(Verdict.GPG_MISSING) from None
     finally:
-        _clear(request.home)
+        if request.home is not None:
+            clear_home(request.home)
     return verdict_of(
         status,
         code,
@@ -53,28 +59,61 @@ def open_with_gpg(request: Request, key: bytes) -> Answer:
     )
 
 
-def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str]]:
-    """Fill the private folder; give gpg's options and the fingerprints that may have signed."""
-    options = ["--trust-model", "always"]
-    if request.passphrase is not None or (request.home and not request.gpg_fingerprint):
+def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str], str | None]:
+    """Fill the private folder; give gpg's options, who may have signed, and the passphrase."""
+    options, passphrase = ["--trust-model", "always"], request.passphrase
+    if passphrase is not None or (request.home and not request.gpg_fingerprint):
         options += ["--pinentry-mode", "loopback"]
     if request.home is None:
-        return options, frozenset()
+        return options, frozenset(), passphrase
     private = ["--homedir", request.home, "--no-options"]
-    allowed = [
+    signers = [
         print_ for signer in request.signers for print_, _ in _imported(private, signer) if print_
     ]
-    if len(allowed) < len(request.signers):
+    if len(signers) < len(request.signers):
         raise Refused(Verdict.SIGNERS_UNUSABLE)
+    allowed = frozenset(signers)
     if request.gpg_fingerprint:
-        return [*options, "--keyring", f"{request.home}/pubring.kbx"], frozenset(allowed)
-    if request.by_password:
-        return [*private, *options], frozenset(allowed)
+        return [*options, "--keyring", f"{request.home}/pubring.kbx"], allowed, passphrase
+    if not request.by_password:
+        passphrase = _with_secret_key(Path(request.home), private, key, passphrase)
+    return [*private, *options], allowed, passphrase
+
+
+def _with_secret_key(
+    home: Path, private: list[str], key: bytes, passphrase: str | None
+) -> str | None:
+    """Import the secret key, under a passphrase in any case; give the one that opens it.
+
+    A key that has none gets a random one: what a kill leaves of the folder opens nothing then.
+    """
     if is_age_identity(key):
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
-    if not any(secret for _, secret in _imported(private, key)):
+    own = passphrase or secrets.token_urlsafe(_RANDOM_BYTES)
+    (home / "gpg-agent.conf").write_text(_AGENT_FORGETS)
+    ready = locked(key, own)
+    imported = _imported(private, ready.octets if ready else key)
+    if not any(is_secret for _, is_secret in imported):
         raise Refused(Verdict.KEY_UNUSABLE)
-    return [*private, *options], frozenset(allowed)
+    if ready is not None:
+        return own if ready.were_open else passphrase
+    return own if _locked_by_gpg(private, imported, own) else passphrase
+
+
+def _locked_by_gpg(private: list[str], imported: list[tuple[str, bool]], passphrase: str) -> bool:
+    """Let gpg put keys that only it can read under a passphrase; tell whether one took it."""
+    by_us = ("--pinentry-mode", "loopback", "--passphrase-fd", "0")
+    took = False
+    for print_ in dict.fromkeys(print_ for print_, is_secret in imported if is_secret):
+        run = subprocess.run(  # noqa: S603 - fixed program, no shell.
+            [*_GPG, *private, *by_us, "--status-fd", "1", "--passwd", print_],
+            input=passphrase.encode() + b"\n",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        took = took or any(name == "SUCCESS" for name, *_ in GpgStatus.parse(run.stdout).lines)
+    return took
 
 
 def _imported(private: list[str], key: bytes) -> list[tuple[str, bool]]:
@@ -110,19 +149,3 @@ def _decrypt(command: list[str], passphrase: str | None) -> tuple[GpgStatus, int
     with open(status_read, "rb") as lines:  # noqa: PTH123 - a descriptor, not a path.
         status = GpgStatus.parse(lines.read())
     return status, gpg.wait()
-
-
-def _clear(home: str | None) -> None:
-    """End the agent that gpg started in the private folder and remove the folder."""
-    if home is None:
-        return
-    for order in (["--kill", "all"], ["--remove-socketdir"]):
-        with suppress(OSError):
-            subprocess.run(  # noqa: S603 - fixed program, no shell.
-                ["gpgconf", "--homedir", home, *order],  # noqa: S607 - found as gpg itself is.
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-    shutil.rmtree(home, ignore_errors=True)

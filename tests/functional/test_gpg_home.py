@@ -1,0 +1,166 @@
+"""What gpg is lent is of no use to whoever finds it: keys under a passphrase, folders that are swept."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.exports.decryptor import gpg_home
+from pipeline.exports.decryptor.gpg_home import HOME_PREFIX, private_home, sweep_homes
+from pipeline.exports.decryptor.locked_keys import locked
+from tests.support import exports
+from tests.support.exports import keyring
+from tests.support.programs import require
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = b"".join(b"row %09d of an export that fills several pipes\n" % n for n in range(200_000))
+OPEN_KEY = b"(private-key"
+"""What gpg's agent writes of a key that has no passphrase."""
+
+
+def homes():
+    """Give the folders that gpg was lent, in memory and on the disk."""
+    places = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - looked at only.
+    return {path for place in places for path in place.glob(f"{HOME_PREFIX}*")}
+
+
+def secret_files(home):
+    return [path.read_bytes() for path in (home / "private-keys-v1.d").iterdir()]
+
+
+def gpg(home, *words, stdin=b"", passphrase=""):
+    """Run gpg in a home of its own."""
+    fixed = ("--batch", "--pinentry-mode", "loopback", "--passphrase", passphrase)
+    command = ["gpg", "--homedir", str(home), "--trust-model", "always", *fixed, *words]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False)
+
+
+@pytest.fixture
+def home():
+    require("gpg")
+    with private_home() as path:
+        yield Path(path)
+        gpg_home.clear_home(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "armored"),
+    [*((name, True) for name in exports.SUITES), ("cv25519", False), ("made by gpg", False)],
+)
+def test_a_key_without_a_passphrase_is_locked_before_gpg_is_given_it(home, name, armored):
+    """Every secret key of it: opened by the passphrase, and by nothing else."""
+    key, certificate = key_of(name)
+    if not armored:
+        key = gpg(home, "--dearmor", stdin=key).stdout
+    ready = locked(key, "only the child knows")
+    gpg(home, "--import", stdin=ready.octets)
+    gpg(home, "--import", stdin=certificate)
+    sealed = gpg(home, "--recipient", "example.org", "--encrypt", stdin=b"a row").stdout
+
+    assert ready.were_open
+    assert secret_files(home)
+    assert not any(OPEN_KEY in content for content in secret_files(home))
+    assert b"a row" != gpg(home, "--decrypt", stdin=sealed).stdout
+    opened = gpg(home, "--decrypt", stdin=sealed, passphrase="only the child knows")
+    assert b"a row" == opened.stdout, opened.stderr
+
+
+def key_of(name):
+    """Give an armored secret key without a passphrase, and its certificate."""
+    if name in exports.PEOPLE:
+        return keyring().secret(name).read_bytes(), keyring().public(name).read_bytes()
+    with private_home() as other:
+        gpg(other, "--quick-generate-key", "gpg@example.org", "rsa1024", "default", "never")
+        print_ = gpg(other, "--list-keys", "--with-colons").stdout.split(b"fpr:::::::::")[1][:40]
+        gpg(other, "--quick-add-key", print_.decode(), "rsa1024", "encrypt", "never")
+        gpg(other, "--quick-add-key", print_.decode(), "nistp256", "sign", "never")
+        key = gpg(other, "--armor", "--export-secret-keys").stdout
+        gpg_home.clear_home(other)
+    return key, b""
+
+
+def test_a_key_that_has_its_passphrase_keeps_it_and_what_is_no_key_is_left_to_gpg():
+    """Nothing is opened to be locked anew, and nothing that is not understood is guessed at."""
+    key = keyring().secret("locked").read_bytes()
+
+    assert not locked(key, "another").were_open
+    assert key == locked(key, "another").octets
+    for odd in (b"no key", b"\x99\x00\x05abc", b"\x95\x00\x06\x05" + bytes(5)):
+        assert locked(odd, "any") is None
+
+
+def killed_run(tmp_path):
+    """Kill all processes of a run that decrypts with gpg, and give the folder that it left."""
+    require("gpg")
+    path, keys = exports.large_export(tmp_path, "gpg", PLAIN)
+    before = homes()
+    command = [sys.executable, "-B", "-c", exports.READS_ONE_BLOCK, path, keys.key_file]
+    run = subprocess.Popen(
+        list(map(str, [*command, *keys.signer_files])),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert run.stdout.readline().strip()
+    (left,) = homes() - before
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    run.stdin.close()
+    run.stdout.close()
+    return left
+
+
+def test_what_a_killed_run_leaves_opens_nothing_and_is_swept_by_the_next(tmp_path):
+    """SIGKILL of the whole group: its folder holds no key without a passphrase, and is removed."""
+    left = killed_run(tmp_path)
+
+    assert secret_files(left)
+    assert not any(OPEN_KEY in content for content in secret_files(left))
+    sealed = exports.by_gpg(b"a row", "cv25519", compressed=False)
+    assert b"a row" not in gpg(left, "--decrypt", stdin=sealed).stdout
+    sweep_again(until=lambda: not left.exists())
+    assert not left.exists()
+
+
+def sweep_again(until=lambda: True, seconds=10.0):
+    """Sweep as the next process does; children of a killed run may need a moment to end."""
+    end = time.monotonic() + seconds
+    while True:
+        sweep_homes.cache_clear()
+        sweep_homes()
+        if until() or time.monotonic() > end:
+            return
+        time.sleep(0.05)
+
+
+def test_sweeping_takes_no_living_runs_folder_follows_no_link_and_touches_nothing_of_others(
+    tmp_path,
+):
+    """Only a private folder of this user, of our name, that nobody holds."""
+    target = tmp_path / "target"
+    target.mkdir(mode=0o700)
+    (target / "kept").touch()
+    place = Path(tempfile.gettempdir())
+    names = {
+        kind: place / f"{HOME_PREFIX}{os.getpid()}-{kind}" for kind in ("link", "file", "open")
+    }
+    names["link"].symlink_to(target)
+    names["file"].touch(mode=0o600)
+    names["open"].mkdir()
+    names["open"].chmod(0o755)
+    try:
+        with private_home() as living:
+            sweep_again()
+            assert Path(living).is_dir()
+        assert all(os.path.lexists(path) for path in names.values())
+        assert (target / "kept").exists()
+    finally:
+        names["link"].unlink()
+        names["file"].unlink()
+        names["open"].rmdir()
