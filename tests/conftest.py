@@ -5,6 +5,9 @@ import os
 import pytest
 
 from tests.support import leftovers
+from tests.support.compiled import share_compiled_statements
+
+share_compiled_statements()
 
 
 @pytest.fixture(autouse=True)

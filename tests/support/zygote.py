@@ -15,8 +15,12 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import traceback
+from pathlib import Path
+
+from tests.support.compiled import share_compiled_statements
 
 PR_SET_CHILD_SUBREAPER = 36
 LOADED_ON_DEMAND = (
@@ -33,7 +37,9 @@ def main():
         importlib.import_module(f"pipeline.cli.{command.replace('-', '_')}")
     for name in LOADED_ON_DEMAND:
         importlib.import_module(name)
-    _compile_templates()
+    share_compiled_statements()
+    _publish_once()
+    gc.collect()
     # A child that looks through all this for rubbish would copy every page of it.
     gc.freeze()
     signal.signal(signal.SIGCHLD, _tell_ended)
@@ -53,12 +59,15 @@ def main():
         _tell({"started": pid})
 
 
-def _compile_templates():
-    """Compile the pages once; a command that publishes spends a third of its time on it."""
-    from pipeline.outputs.report import _environment  # noqa: PLC0415 - imported once for all.
+def _publish_once():
+    """Publish a small migration: templates and statements are compiled once for all commands."""
+    from pipeline.outputs.publisher import publish  # noqa: PLC0415 - imported once for all.
+    from tests.support.ledgers import settled_builder  # noqa: PLC0415
 
-    for name in _environment().list_templates(["j2"]):
-        _environment().get_template(name)
+    with tempfile.TemporaryDirectory(prefix="cf-zygote-") as name:
+        builder = settled_builder(Path(name), 20)
+        publish(builder.ledger, Path(name), "0")
+        builder.ledger.close()
 
 
 def _tell(answer):
