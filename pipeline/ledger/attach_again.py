@@ -9,6 +9,7 @@ from sqlalchemy import and_, exists, insert, literal, or_, select, update
 from pipeline.failure_codes import Code
 from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.records import AttachState, CustomerState
+from pipeline.ledger.retiring import retire_tokens
 from pipeline.ledger.schema import attachments, customers, rows
 from pipeline.model import RowState
 
@@ -32,7 +33,8 @@ def attach_again(
         ledger: The ledger, at the beginning of a run.
         export_ids: Only rows of these exports.
         codes: Only these failure codes; empty means every one that can be tried again.
-        held: Whether held cards are planned too, on the operator's word.
+        held: Whether held cards are planned too, on the operator's word. A token that somebody
+            else used is given up for a new one.
         unattached: Whether tokens of runs that attached nothing are planned, too.
 
     Returns:
@@ -61,6 +63,8 @@ def attach_again(
             .where(customers.c.id.in_(stuck), customers.c.state == CustomerState.UNLOCATED)
             .values(state=CustomerState.WANTED, code=None)
         )
+        used = and_(again, attachments.c.code == Code.ATTACH_TOKEN_USED)
+        lost = connection.execute(select(attachments.c.row_id).where(used)).scalars().all()
         planned = connection.execute(
             update(attachments)
             .where(again)
@@ -75,6 +79,7 @@ def attach_again(
             planned += connection.execute(
                 insert(attachments).from_select(["row_id", "customer", "state"], new)
             ).rowcount
+        retire_tokens(connection, lost, Code.ATTACH_TOKEN_USED, ledger.now_ms())
         if planned:
             ledger.record(connection, "attached_again", resource=ledger.run_id, cards=planned)
     return int(planned)

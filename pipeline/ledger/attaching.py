@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import (
@@ -24,16 +24,8 @@ from pipeline.ledger.records import (
     Retirement,
     RowRefusal,
 )
-from pipeline.ledger.schema import (
-    NOT_FOR_TOKENS,
-    attachments,
-    attempts,
-    customers,
-    outcomes,
-    retired_tokens,
-    rows,
-    tokens,
-)
+from pipeline.ledger.retiring import retire_tokens
+from pipeline.ledger.schema import NOT_FOR_TOKENS, attachments, attempts, customers, outcomes, rows
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -224,18 +216,7 @@ def _refuse_row(connection: Connection, item: RowRefusal) -> None:
 
 def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
     """Take a token that is proved gone out of force, and plan its row again."""
-    here = tokens.c.row_id == item.row_id
-    kept = [column.name for column in tokens.columns]
-    copied = select(*(tokens.c[name] for name in kept), literal(item.reason), literal(at_ms)).where(
-        here
-    )
-    _once(
-        connection,
-        insert(retired_tokens).from_select([*kept, "reason", "retired_ms"], copied),
-    )
-    _once(connection, delete(tokens).where(here))
-    is_tokenized = (rows.c.id == item.row_id, rows.c.state == RowState.TOKENIZED)
-    _once(connection, update(rows).where(*is_tokenized).values(state=RowState.PLANNED))
+    retire_tokens(connection, [item.row_id], item.reason, at_ms)
     connection.execute(
         update(attachments)
         .where(attachments.c.row_id == item.row_id, attachments.c.state.in_(NOT_ATTACHED_YET))

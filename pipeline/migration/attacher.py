@@ -253,7 +253,7 @@ class Attacher:
         self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
     ) -> AttachTransition:
         """Find out what the answer left open, and settle that without a request of its own."""
-        transition, seen = await self._looks.look_into(card, answer.finding, transition)
+        transition, seen = await self._looks.look_into(card, answer, transition)
         if transition.state is AttachState.ATTACHED or transition.code is not None:
             self.recording.settle(card, None, answer.outcome, transition, seen=seen)
         return transition

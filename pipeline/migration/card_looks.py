@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.migration.attaching_cards import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
-    from pipeline.vault.interface import CustomerVault, Finding
+    from pipeline.vault.interface import CustomerAnswer, CustomerVault
 
 
 class CardLooks:
@@ -45,13 +45,13 @@ class CardLooks:
         self._clock = clock
 
     async def look_into(
-        self, card: AttachingCard, cause: Finding | None, transition: AttachTransition
+        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
     ) -> tuple[AttachTransition, CustomerFound | None]:
         """Give what follows once the vault was looked at, and the customer that was found.
 
         Args:
             card: The card.
-            cause: What the answer said that made us look.
+            answer: What made us look.
             transition: LOCATE or ASK_FOR_CUSTOMER.
 
         Raises:
@@ -61,7 +61,7 @@ class CardLooks:
         if transition.then is Then.ASK_FOR_CUSTOMER:
             transition = await self._ask_for_customer(card)
         if transition.then is Then.LOCATE:
-            transition, seen = await self._locate(card, cause)
+            transition, seen = await self._locate(card, answer)
         return transition, seen
 
     async def _ask_for_customer(self, card: AttachingCard) -> AttachTransition:
@@ -74,18 +74,20 @@ class CardLooks:
         return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
 
     async def _locate(
-        self, card: AttachingCard, cause: Finding | None
+        self, card: AttachingCard, answer: CustomerAnswer
     ) -> tuple[AttachTransition, CustomerFound | None]:
         """Look for the card's id, once more where the vault may still be at work on it."""
         looks = 0
         unlearnt = AttachTransition(AttachState.DOUBTED, Then.END)
         while True:
-            seen = await self._reader.locate(card)
+            seen = await self._reader.locate(card, answer.customer)
             if seen is None:
                 return unlearnt, None
             looks += 1
             sight, customer = seen
-            transition = after_locating(sight, cause, looks, card.asked(self._clock.monotonic()))
+            transition = after_locating(
+                sight, answer.finding, looks, card.asked(self._clock.monotonic())
+            )
             if transition.then is not Then.LOOK_AGAIN:
                 break
             await pause(self._clock, YOUNG_S, self._stopping)

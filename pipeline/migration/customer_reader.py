@@ -77,8 +77,14 @@ class CustomerReader(VaultReader):
             del self._owners[next(iter(self._owners))]
         return Sight.OTHER if owner != card.customer.id else sight_on(customer, card)
 
-    async def locate(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
+    async def locate(
+        self, card: AttachingCard, shown: Customer | None
+    ) -> tuple[Sight, Customer | None] | None:
         """Look for our card's id: on its customer, or through all that were made since its token.
+
+        Args:
+            card: Our card.
+            shown: Its customer, where an answer has just shown it, with too few of its cards.
 
         Returns:
             What was seen, with the customer that has the card where it was found; None when the
@@ -95,6 +101,8 @@ class CustomerReader(VaultReader):
             return None
         if answer.card is None or answer.card.is_deleted:
             return Sight.MISSING, None
+        if shown is not None:
+            return sight_of(answer.card, card), shown
         # Only the customer tells which of its cards is the default.
         whose = await self.read(card.row_id, lambda: self._vault.customer(customer_id))
         return None if whose is None else (sight_of(answer.card, card), whose.customer)

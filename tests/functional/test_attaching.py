@@ -112,6 +112,21 @@ def test_work_that_is_done_late_makes_no_second_customer(tmp_path):
         assert work.attached() == work.at_the_vault()
 
 
+def test_a_lost_customer_is_found_behind_others_of_the_same_second(tmp_path):
+    """Pages are cut between customers with equal moments; the card's id tells which is ours."""
+    with carrying(tmp_path, customers(1), api_faults="." * 230 + "D.") as work:
+        ask = work.sandbox.request
+        for _ in range(230):
+            ask("POST", "/customers", json={})
+        work.attach()
+        page = ask("GET", "/customers?limit=100").json()["data"]
+
+        assert len({shown["created_at"] for shown in page}) < len(page) == 100
+        assert work.attached() == work.at_the_vault()
+        assert len(work.attached()) == 1
+        assert work.unseen() == 0
+
+
 @pytest.mark.parametrize("letter", ["W", "U"])
 def test_an_answer_about_another_card_stops_the_run_and_holds_the_row(tmp_path, letter):
     """Another card's digits, or another customer's id."""
