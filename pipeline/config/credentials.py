@@ -42,6 +42,7 @@ class Credentials:
     signing_passphrase: SecretStr | None = None
     ping_url: SecretStr | None = None
     notify_url: SecretStr | None = None
+    ledger_url: SecretStr | None = None
 
 
 def read_credentials(
@@ -62,13 +63,15 @@ def read_credentials(
     """
     strict = not settings.vault.is_loopback
 
-    def read(place: str, source: SecretSource | SecretStr | None) -> SecretStr | None:
+    def read(
+        place: str, source: SecretSource | SecretStr | None, *, strict: bool = strict
+    ) -> SecretStr | None:
         if only is not None and not place.startswith(f"{only}."):
             return None
         if source is None or isinstance(source, SecretStr) or _covers(refused, place):
             return source if isinstance(source, SecretStr) else None
         try:
-            return SecretStr(_read(source, environ, strict=strict))
+            return SecretStr(read_secret(source, environ, strict=strict))
         except ValueError as error:
             problems.append(f"{place}: {error}")
             return None
@@ -81,13 +84,14 @@ def read_credentials(
     if secret_key is not None:
         _check_secret_key(secret_key, settings.vault.mode, problems)
     _check_files(settings, problems, refused, strict=strict)
-    watch = settings.watch
+    watch, ledger = settings.watch, settings.ledger.url
     return Credentials(
         public_key=public_key or SecretStr(""),
         secret_key=secret_key,
         passphrase=read("export.passphrase", settings.export.passphrase),
         signing_key=read("audit.signing_key", settings.audit.signing_key),
         signing_passphrase=read("audit.signing_passphrase", settings.audit.signing_passphrase),
+        ledger_url=read("ledger.url", None if ledger == "sqlite" else ledger, strict=True),
         ping_url=_web_address("watch.ping_url", read("watch.ping_url", watch.ping_url), problems),
         notify_url=_web_address(
             "watch.notify_url", read("watch.notify_url", watch.notify_url), problems
@@ -153,7 +157,17 @@ def _check_files(
         )
 
 
-def _read(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> str:
+def read_secret(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> str:
+    """Read a secret from its source.
+
+    Args:
+        source: Where it is.
+        environ: The process environment.
+        strict: Whether a file that others may read is refused.
+
+    Raises:
+        ValueError: It is not there; the message holds nothing of it.
+    """
     if source.env is not None:
         text = environ.get(source.env, "")
         if not text:

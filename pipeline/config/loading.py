@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _PREFIX = "CARDFERRY_"
 _NEXT_STEP = "Correct them; `cardferry config --example` shows every setting."
 _WITHOUT_FILE = "No settings file was named: give one with -c (`cardferry config --example` shows every setting)."
+_POSTGRES = ("postgresql://", "postgres://")
 _SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
@@ -72,6 +73,7 @@ _PATHS = (
     ("export", "passphrase", "file"),
     ("export", "number_key", "file"),
     ("export", "signers"),
+    ("ledger", "url", "file"),
     ("audit", "signing_key", "file"),
     ("audit", "signing_passphrase", "file"),
     ("watch", "metrics_file"),
@@ -228,7 +230,11 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
         section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
         # Other CARDFERRY_ variables (shell completion) are nobody's settings.
         if section in _SECTIONS and key:
-            found.append((section, key, environ[name]))
+            value = environ[name]
+            if (section, key) == ("ledger", "url") and value.startswith(_POSTGRES):
+                # The URL itself, which holds a password: it stays where it is.
+                value = f'{{ env = "{name}" }}'
+            found.append((section, key, value))
     return found
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pipeline.config.addresses import SecretSource, address_problems, base_url, is_loopback
 from pipeline.config.attach import AttachSettings  # noqa: TC001 - pydantic reads it.
 from pipeline.config.columns import ColumnSettings, Section, Text
+from pipeline.config.ledger import LedgerSettings
 from pipeline.config.policies import (
     Mode,
     Multiline,
@@ -237,12 +238,6 @@ class FlowSettings(Section):
     outage_max_s: float = Field(1800.0, gt=0, description="an outage this long stops the run")
     drain_s: float = Field(30.0, ge=0, description="how long a stop waits for answers")
     chunk_rows: int = Field(5000, ge=1, le=1_000_000, description="rows read at once")
-
-
-class LedgerSettings(Section):
-    """`[ledger]`: where the ledger is."""
-
-    url: Literal["sqlite"] = Field("sqlite", description="SQLite in the migration folder")
 
 
 class AuditSettings(Section):
