@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "retry": "Plan retryable failures again and carry them.",
     "publish": "Write every output again from the ledger.",
     "export-mapping": "Write the mapping for systems that read no Parquet.",
+    "export-ledger": "Write a ledger that is elsewhere into one SQLite file.",
     "verify": "Recompute every digest and total of a migration, offline.",
     "readback": "Compare what the vault holds with the mapping.",
     "scan": "Look for card numbers in files and folders.",

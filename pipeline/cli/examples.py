@@ -69,6 +69,7 @@ ENDINGS: Final = {
             "export-mapping out/ --format sql | psql",
         ),
     ),
+    "export-ledger": Ending((0, 5, 7, 8), ("export-ledger out/ -o copy/ledger.sqlite",)),
     "readback": Ending(
         (0, 4, 5, 7, 8, 11, 130, 143),
         (
