@@ -17,6 +17,7 @@ OUTPUT_NAMES: Final = frozenset(
     {
         "ledger.sqlite",
         "ledger.sqlite-journal",
+        "ledger.json",
         "mapping.parquet",
         "failures.parquet",
         "failures.csv",

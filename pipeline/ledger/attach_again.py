@@ -77,7 +77,8 @@ def attach_again(
                 ~exists(select(attachments.c.row_id).where(attachments.c.row_id == rows.c.id)),
             )
             planned += connection.execute(
-                insert(attachments).from_select(["row_id", "customer", "state"], new)
+                insert(attachments).from_select(["row_id", "customer", "state"], new),
+                execution_options={"preserve_rowcount": True},
             ).rowcount
         retire_tokens(connection, lost, Code.ATTACH_TOKEN_USED, ledger.now_ms())
         if planned:

@@ -260,7 +260,9 @@ def _once(connection: Connection, statement: Executable) -> None:
     Raises:
         VerificationFailed: It did not.
     """
-    if connection.execute(statement).rowcount != 1:
+    # SQLAlchemy keeps the count of inserted rows only where it is asked to.
+    kept = {"preserve_rowcount": True}
+    if connection.execute(statement, execution_options=kept).rowcount != 1:
         raise _moved()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import Column, MetaData, Table, Text, exists, func, insert, or_, select, update
+from sqlalchemy import Column, MetaData, Table, exists, func, insert, or_, select, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import row_id
-from pipeline.ledger.schema import rows
+from pipeline.ledger.schema import Text, rows
 from pipeline.model import RowState
 
 if TYPE_CHECKING:

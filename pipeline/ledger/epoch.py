@@ -36,6 +36,9 @@ def latest_ms(connection: Connection) -> int:
 
 def take_over(connection: Connection, run_id: str, now_ms: int, facts: Mapping[str, object]) -> int:
     """Begin a run: give it the next epoch, with which every earlier run is overtaken."""
+    # A batch that is under way has its own run's row; it is over before the next one begins.
+    last = select(runs.c.epoch).order_by(runs.c.epoch.desc()).limit(1)
+    connection.execute(last.with_for_update())
     epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
     connection.execute(
         insert(runs).values(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, exists, func, or_, select, text
+from sqlalchemy import and_, case, exists, false, func, or_, select
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep, CustomerState, ExportState
@@ -58,8 +58,7 @@ def require_one_story(connection: Connection, *, of_rows: bool = True) -> None:
     if found is not None:
         raise VerificationFailed(
             f"the ledger contradicts itself: {found}",
-            next_step="Put ledger.sqlite back together with its ledger.sqlite-journal, "
-            "or restore both from a backup; do not send from this one.",
+            next_step=f"{store_of(connection).put_back}; do not send from this one.",
         )
 
 
@@ -164,7 +163,7 @@ def _stories() -> Iterator[tuple[str, Select[Any]]]:
 
 
 def _ends(state: ColumnElement[Any]) -> ColumnElement[bool]:
-    return func.coalesce(state.in_([RowState.TOKENIZED, RowState.HELD]), text("0"))
+    return func.coalesce(state.in_([RowState.TOKENIZED, RowState.HELD]), false())
 
 
 def _stories_of_cards() -> Iterator[tuple[str, Select[Any]]]:

@@ -34,11 +34,13 @@ class Reserve:
     """Room on the ledger's disk that is ours to give up.
 
     Args:
-        path: The ledger's file; None for a ledger that is in no folder.
+        folder: Where outputs are written; None for a ledger that has none.
+        holds_ledger: Whether the ledger is there, too, so that answers need room.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._folder = None if path is None else path.parent
+    def __init__(self, folder: Path | None, *, holds_ledger: bool = True) -> None:
+        self._folder = folder
+        self._holds_ledger = holds_ledger
         self._held = False
 
     @property
@@ -58,9 +60,10 @@ class Reserve:
         """
         if self._folder is None or not rows:
             return
-        held = _LEAST_BYTES + in_flight_max * _ENTRY_BYTES
+        held = _LEAST_BYTES + in_flight_max * _ENTRY_BYTES if self._holds_ledger else 0
+        of_ledger = LEDGER_BYTES_A_ROW if self._holds_ledger else 0
         outputs = sum(e.stat().st_size for e in os.scandir(self._folder) if _is_output(e))
-        needed = held + rows * (LEDGER_BYTES_A_ROW + 2 * OUTPUT_BYTES_A_ROW) + outputs
+        needed = held + rows * (of_ledger + 2 * OUTPUT_BYTES_A_ROW) + outputs
         disk = os.statvfs(self._folder)
         free = disk.f_bavail * disk.f_frsize
         if free < needed:
@@ -69,7 +72,8 @@ class Reserve:
                 f"{_mebibytes(needed)}; nothing was sent",
                 next_step="Free the disk, then run the same command again.",
             )
-        self._hold(self._folder / RESERVE_NAME, held)
+        if held:
+            self._hold(self._folder / RESERVE_NAME, held)
 
     def _hold(self, path: Path, size: int) -> None:
         self._held = True

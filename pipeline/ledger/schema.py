@@ -24,9 +24,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     text,
+)
+from sqlalchemy import (
+    Text as AnyText,
 )
 
 from pipeline.ledger.states import LIVES
@@ -41,6 +43,10 @@ metadata = MetaData()
 
 BIG: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer, "sqlite")
 """Ids and moments: eight bytes in every store; SQLite's strict tables know one integer only."""
+
+
+Text: Final[TypeEngine[Any]] = AnyText().with_variant(AnyText(collation="C"), "postgresql")
+"""Text in the order of its bytes, in every store; else outputs would depend on the server."""
 
 
 def _big(name: str, *rest: Any, **options: Any) -> Column[Any]:

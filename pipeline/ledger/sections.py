@@ -13,10 +13,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, Integer, LargeBinary, Table, Text, delete, select, text
+from sqlalchemy import Column, Integer, LargeBinary, Table, delete, select, text
 
 from pipeline.ledger.schema import (
     BIG,
+    Text,
     attachments,
     attempts,
     customers,

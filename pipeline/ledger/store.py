@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from pipeline.errors import SettingsRefused
 
@@ -75,6 +74,9 @@ class Store(Protocol):
 
     errors: tuple[type[Exception], ...]
     """What the database and its driver raise."""
+
+    put_back: str
+    """How a ledger that contradicts itself is made whole again, for an operator."""
 
     def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
         """Make what opens the one connection of this process to a ledger.
@@ -193,16 +195,25 @@ def store_at(url: LedgerUrl) -> Store:
     Raises:
         SettingsRefused: No ledger of ours can be there.
     """
-    scheme = urlsplit(url.text).scheme
+    scheme = url.text.partition(":")[0]
     if scheme not in _STORES:
         raise SettingsRefused(
             ["ledger.url: a ledger is kept in SQLite or, as postgresql://..., in PostgreSQL"]
         )
-    return _named(scheme)
+    try:
+        return _named(scheme)
+    except ModuleNotFoundError as missing:
+        if missing.name != _DRIVER:
+            raise
+        raise SettingsRefused(
+            ["ledger.url: what talks to PostgreSQL is not installed"],
+            next_step='Install it with `pip install "cardferry[postgres]"`.',
+        ) from None
 
 
 _STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
 """The folder of each kind of database, by the names that URLs and dialects have for it."""
+_DRIVER: Final = "psycopg"
 
 
 def _named(name: str) -> Store:

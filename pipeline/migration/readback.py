@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.place import LEDGER_NAME, is_begun, ledger_url
 from pipeline.ledger.publications import READING_BACK
 from pipeline.metrics import Flow
 from pipeline.migration import vault_parts
@@ -104,7 +104,7 @@ def read_back(
         VaultUnavailable: The vault did not answer; the same command goes on.
         LocalStorageFailed: There is no ledger, or the disk refused.
     """
-    if not (folder / LEDGER_NAME).exists():
+    if not is_begun(folder):
         raise LocalStorageFailed(
             f"{LEDGER_NAME} is not in the folder", next_step="Name a migration folder."
         )

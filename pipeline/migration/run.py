@@ -13,7 +13,6 @@ from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
 from pipeline.config.policies import Mode
 from pipeline.descriptors import require_descriptors
-from pipeline.disk import private_folder
 from pipeline.errors import (
     CardferryError,
     Interrupted,
@@ -22,9 +21,6 @@ from pipeline.errors import (
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.attach_again import attach_again
 from pipeline.ledger.facts import ATTACH_KEY
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import ledger_url
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.logs import EventLog, Word, bind_run
@@ -36,6 +32,7 @@ from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.plan import PlannedExport, prove_and_plan
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
+from pipeline.migration.run_ledger import held_ledger
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.ledger.cohort import Chosen
+    from pipeline.ledger.ledger import Ledger
     from pipeline.migration.send import Sending
     from pipeline.vault.interface import Account
 
@@ -88,12 +86,12 @@ class Run:
             CardferryError: The run could not begin, or its end could not be written down.
         """
         require_descriptors(self._settings.flow.in_flight_max)
-        private_folder(self._job.folder)
         with ExitStack() as stack:
             stack.enter_context(self._signals.interrupting())
-            stack.enter_context(migration_lock(self._job.folder, wait_s=self._job.wait_s))
-            ledger = Ledger(ledger_url(self._job.folder), self._tools.clock, signals=self._signals)
-            stack.callback(ledger.close)
+            given = (self._settings, self._credentials)
+            ledger = stack.enter_context(
+                held_ledger(self._job, given, self._tools.clock, self._signals)
+            )
             ledger.begin_run(
                 self._run_id(),
                 self._facts(),

@@ -39,9 +39,9 @@ def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
-    running = is_locked(folder)
     ledger = Ledger(ledger_url(folder), clock, read_only=True)
     try:
+        running = is_locked(folder) or ledger.is_held()
         if not running:
             ledger.prove()
         with ledger.look() as look:

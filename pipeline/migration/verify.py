@@ -19,7 +19,7 @@ from pipeline.exports.sealed_export import SealedExport
 from pipeline.folder_files import read_in_folder
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.place import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import VERIFICATION
 from pipeline.migration import parts
@@ -27,6 +27,7 @@ from pipeline.migration.judging import judged_chunks
 from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.verify import Trusted, Verification, verify
 from pipeline.outputs.verify_export import compare_export
+from pipeline.outputs.verify_ledger import LEDGER_ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def verify_migration(
 
 
 def _ledger_differs(found: Verification) -> bool:
-    return any(difference.file == LEDGER_NAME for difference in found.differences)
+    return any(d.file in {LEDGER_NAME, LEDGER_ELSEWHERE} for d in found.differences)
 
 
 def _note(
@@ -88,7 +89,10 @@ def _note(
     if _ledger_differs(found):
         # What has been tampered with is evidence, to the last byte.
         return "the ledger itself does not verify"
-    if ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
+    if is_elsewhere(folder):
+        if ledger_path.exists():
+            return "this is a copy; the ledger itself is elsewhere"
+    elif ledger_path.stat().st_uid != os.geteuid() or not os.access(ledger_path, os.W_OK):
         return "the ledger belongs to somebody else, or may not be written"
     try:
         manifest = sha256(read_in_folder(folder / MANIFEST_NAME)).hexdigest()
@@ -122,7 +126,7 @@ def _compare_exports(
 ) -> list[Difference]:
     keys, limits = parts.envelope_keys(settings, credentials), parts.envelope_limits(settings)
     reading = parts.reading(settings)
-    with closing(Ledger(ledger_url(folder), clock, read_only=True, apart=True)) as ledger:
+    with closing(Ledger(ledger_url_to_verify(folder), clock, read_only=True, apart=True)) as ledger:
         if ledger.recall("settings_digest") != meaning_digest(settings):
             raise SettingsRefused(
                 ["vault, export columns or rules differ from those of this migration"],

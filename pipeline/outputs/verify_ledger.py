@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from pipeline import hashing
-from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.errors import CardferryError, LocalStorageFailed, SettingsRefused
 from pipeline.folder_files import (
     bounded_lines,
     open_in_folder,
@@ -25,7 +25,7 @@ from pipeline.folder_files import (
     why_not,
 )
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.place import LEDGER_NAME, ledger_url_to_verify
 from pipeline.outputs.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME
 
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.ledger.publications import Account
     from pipeline.ledger.snapshot import Snapshot
+
+LEDGER_ELSEWHERE: Final = "ledger"
+"""The name of a ledger that is no file of the folder, in differences."""
+
+_OUT_OF_REACH: Final = (LocalStorageFailed, SettingsRefused)
 
 WHOLE: Final = "whole file"
 """The place of a difference that is not in one place."""
@@ -92,22 +97,30 @@ def ledger_witness(
     """Open a ledger for looking and check its structure and its chain of events.
 
     Raises:
-        LocalStorageFailed: The file is there but cannot be read.
+        LocalStorageFailed: The file is there but cannot be read, or the server does not answer.
+        SettingsRefused: The server does not let us in.
     """
-    path = folder / LEDGER_NAME
-    wrong = trouble_with_own_file(path) if os.path.lexists(path) else "is missing"
-    if wrong:
-        yield Difference(LEDGER_NAME, WHOLE, wrong)
-        return
-    _require_readable(path)
+    path, name = folder / LEDGER_NAME, LEDGER_NAME
+    place = ledger_url_to_verify(folder)
+    if place.is_known:
+        name = LEDGER_ELSEWHERE
+    else:
+        wrong = trouble_with_own_file(path) if os.path.lexists(path) else "is missing"
+        if wrong:
+            yield Difference(LEDGER_NAME, WHOLE, wrong)
+            return
+        _require_readable(path)
     try:
-        ledger = Ledger(ledger_url(folder), clock, read_only=True, apart=True)
-    except Exception as trouble:  # noqa: BLE001 - whatever a damaged header makes SQLite say.
-        yield Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
+        ledger = Ledger(place, clock, read_only=True, apart=True)
+    except Exception as trouble:
+        if place.is_known and isinstance(trouble, _OUT_OF_REACH):
+            raise
+        # Whatever a damaged header makes SQLite say.
+        yield Difference(name, WHOLE, _opening_trouble(trouble))
         return
     try:
         with ledger.look(sparingly=True) as look:
-            yield _examined(look, expect_head)
+            yield _examined(look, expect_head, name)
     finally:
         ledger.close()
 
@@ -118,17 +131,20 @@ def _opening_trouble(trouble: Exception) -> str:
     return f"cannot be opened ({type(trouble).__name__})"
 
 
-def _examined(look: Snapshot, expect_head: str | None) -> SoundLedger | Difference:
+def _examined(look: Snapshot, expect_head: str | None, name: str) -> SoundLedger | Difference:
     try:
         if not look.is_sound():
-            return Difference(LEDGER_NAME, "database structure", "the database is damaged")
+            return Difference(name, "database structure", "the database is damaged")
         broken, reached = _follow_chain(look, expect_head)
         if broken:
             problem = "does not follow from the event before it"
-            return Difference(LEDGER_NAME, f"event {broken}", problem)
+            return Difference(name, f"event {broken}", problem)
         return SoundLedger(look, look.account(), reached)
-    except Exception as trouble:  # noqa: BLE001 - whatever a damaged database makes SQLite say.
-        return Difference(LEDGER_NAME, WHOLE, _opening_trouble(trouble))
+    except Exception as trouble:
+        if name == LEDGER_ELSEWHERE and isinstance(trouble, _OUT_OF_REACH):
+            raise
+        # Whatever a damaged database makes SQLite say.
+        return Difference(name, WHOLE, _opening_trouble(trouble))
 
 
 def _follow_chain(look: Snapshot, expect_head: str | None) -> tuple[int | None, bool]:

@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "pipeline"
 DATABASES = {"sqlalchemy", "sqlite3", "psycopg"}
-INSIDE = {"asking", "checks", "digests", "duplicates", "epoch", "schema", "sqlite"}
+INSIDE = {
+    *("asking", "checks", "digests", "duplicates", "elsewhere", "epoch", "postgres", "schema"),
+    "sqlite",
+}
 """Modules of the ledger that are nobody else's business."""
 OUTSIDERS = [
     path
@@ -38,7 +41,7 @@ def test_nobody_outside_the_ledger_knows_a_database():
 
 
 def test_nobody_outside_the_ledger_imports_its_inner_parts():
-    """Tables, checks and the SQLite folder are reached through `Ledger` and its snapshot only."""
+    """Tables, checks and the folders of databases are reached through `Ledger` and its snapshot only."""
     found = [
         (str(path.relative_to(ROOT)), name)
         for path in OUTSIDERS

@@ -5,20 +5,23 @@ rows take no time and a million are possible. The same arguments give the same l
 """
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
+from pipeline.config.addresses import SecretSource
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.place import ledger_url, ledger_url_of_run
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import Settlement
 from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind, Rejection, RowState, Token
 
+URL_NAME = "CARDFERRY_LEDGER_URL"
 BATCH_ROWS = 5_000
 DIGITS = ("4242", "4444", "1111", "0005", "0000")
 BRANDS = ("Visa", "Visa", "Visa", "MasterCard", "MasterCard", "JCB", "American Express")
@@ -254,11 +257,19 @@ def card(row, legacy_id, number, changed, carry):
     )
 
 
+def place_of(folder):
+    """Give the URL of a ledger in a folder, or in PostgreSQL where the environment names one."""
+    url = os.environ.get(URL_NAME)
+    if url is None:
+        return ledger_url(folder)
+    return ledger_url_of_run(folder, SecretSource(env=URL_NAME), url)
+
+
 def new_builder(folder, *, names=(), prefix="cus_"):
     """Open an empty ledger in a folder and give its builder."""
     folder.mkdir(mode=0o700, exist_ok=True)
     clock = StepClock()
-    ledger = Ledger(ledger_url(folder), clock)
+    ledger = Ledger(place_of(folder), clock)
     return Builder(ledger, clock, list(names), prefix)
 
 

@@ -21,6 +21,8 @@ from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind, Rejection
 from tests.support.ledgers import new_builder, tokenized
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 DAY = date(2026, 11, 20)
 
 

@@ -3,12 +3,13 @@
 from datetime import date
 
 import pytest
-from sqlalchemy import event
 
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.model import Rejection
 from tests.support.ledgers import new_builder
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 DAY = date(2026, 11, 20)
 PROVED = ProvedFacts("sequoia", None, None, 5, "00" * 32)
@@ -127,29 +128,3 @@ def test_the_same_id_in_two_exports_is_no_duplicate(ledger):
     plan(ledger, "b", [card(1, "a"), card(2, "b")])
 
     assert {"planned": 3} == states(ledger)
-
-
-def test_a_top_up_is_compared_by_index_however_large_the_ledger(tmp_path):
-    """No statement of planning looks through a table: each row costs a few look-ups by legacy id."""
-    builder = new_builder(tmp_path)
-    builder.begin("run-1")
-    builder.settle(builder.plan("cards.csv", 20))
-    seen = []
-
-    def note(_connection, _cursor, statement, parameters, *_):
-        seen.append((statement, parameters))
-
-    event.listen(builder.ledger.engine, "before_cursor_execute", note)
-    builder.plan("top-up.csv", 10, changed_every=4)
-    event.remove(builder.ledger.engine, "before_cursor_execute", note)
-    changes = [one for one in seen if one[0].startswith(("UPDATE rows", "SELECT rows."))]
-    with builder.ledger.reading() as connection:
-        plans = [
-            step[3]
-            for statement, parameters in changes
-            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        ]
-    builder.ledger.close()
-
-    assert len(changes) == 4
-    assert [] == [step for step in plans if step.startswith("SCAN")]

@@ -6,6 +6,8 @@ from pipeline.ledger.recovery import NO_ANSWER, plan_again, settle_open_intents
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import new_builder
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 
 @pytest.fixture
 def builder(tmp_path):

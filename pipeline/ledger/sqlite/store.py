@@ -33,6 +33,10 @@ class SqliteStore:
     """SQLite, as `store.Store` asks for it."""
 
     errors: tuple[type[Exception], ...] = opened.DATABASE_ERRORS
+    put_back = (
+        "Put ledger.sqlite back together with its ledger.sqlite-journal, or restore both from a "
+        "backup"
+    )
 
     def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
         """Make what opens the file, once its names are known to be nobody else's."""
@@ -42,7 +46,8 @@ class SqliteStore:
 
     def reserve(self, url: LedgerUrl) -> Reserve:
         """Give the room beside the file."""
-        return Reserve(_path_of(url))
+        path = _path_of(url)
+        return Reserve(None if path is None else path.parent)
 
     def watched_file(self, url: LedgerUrl) -> Path | None:
         """Give the file; None for a temporary ledger."""

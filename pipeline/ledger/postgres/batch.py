@@ -1,0 +1,227 @@
+"""Writes a batch of intents and settlements as one call of a function, in one round trip.
+
+The function belongs to the session and is no part of the ledger: whichever program opens one brings
+its own. It takes columns as arrays, locks the row of its own run, and undoes everything where a
+later run has begun, a row is not where this run left it, or a token id was known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.epoch import overtaken
+from pipeline.ledger.store import MOVED, ROWS_AT_ONCE, TokenDoubled
+from pipeline.model import CLAIMABLE_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.ledger.records import Intent, Settlement
+    from pipeline.ledger.store import Writing
+
+_OVERTAKEN, _MOVED, _DOUBLED = "CF001", "CF002", "CF003"
+_NAME: Final = "pg_temp.cardferry_batch"
+_ARGUMENTS: Final = {
+    "run": "bigint",
+    "moment": "bigint",
+    # Of every settlement.
+    "s_attempt": "bigint[]",
+    "s_row": "bigint[]",
+    "s_kind": "text[]",
+    "s_evidence": "text[]",
+    "s_vault_code": "text[]",
+    "s_request": "text[]",
+    "s_latency": "bigint[]",
+    "s_state": "text[]",
+    "s_code": "text[]",
+    "s_unknowns": "integer[]",
+    "s_has_token": "boolean[]",
+    # Of those with a token.
+    "t_row": "bigint[]",
+    "t_token": "text[]",
+    "t_card": "text[]",
+    "t_brand": "text[]",
+    "t_fingerprint": "text[]",
+    "t_country": "text[]",
+    "t_livemode": "integer[]",
+    "t_created": "bigint[]",
+    # Of every intent.
+    "i_attempt": "bigint[]",
+    "i_row": "bigint[]",
+    "i_number": "integer[]",
+}
+_CALL: Final = f"SELECT {_NAME}({', '.join(f'%b::{kind}' for kind in _ARGUMENTS.values())})"
+_CLAIMABLE: Final = ", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)
+# Plans are made once, maybe while a table is empty: each row is looked up by its key all the same.
+_FUNCTION: Final = f"""
+CREATE OR REPLACE FUNCTION {_NAME}({", ".join(f"{n} {kind}" for n, kind in _ARGUMENTS.items())})
+RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $batch$
+DECLARE changed bigint;
+BEGIN
+    PERFORM 1 FROM runs WHERE epoch = run FOR SHARE;
+    IF (SELECT coalesce(max(epoch), 0) FROM runs) <> run THEN
+        RAISE EXCEPTION 'overtaken' USING ERRCODE = '{_OVERTAKEN}';
+    END IF;
+    IF cardinality(s_row) > 0 THEN
+        INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
+        SELECT *, moment
+        FROM unnest(s_attempt, s_kind, s_evidence, s_vault_code, s_request, s_latency);
+        -- The old row of a changed card makes way first, as each id has one token in force.
+        IF cardinality(t_row) > 0 THEN
+            UPDATE rows SET superseded_by = newer.id FROM rows newer
+            WHERE newer.id = ANY (t_row) AND rows.id = newer.supersedes;
+        END IF;
+        UPDATE rows SET
+            state = s.state,
+            code = CASE WHEN s.has_token THEN rows.code ELSE s.code END,
+            unknowns = rows.unknowns + CASE WHEN s.has_token THEN 0 ELSE s.unknowns END,
+            vault_code = CASE WHEN s.has_token THEN rows.vault_code ELSE s.vault_code END,
+            request_id = CASE WHEN s.has_token THEN rows.request_id ELSE s.request END
+        FROM unnest(s_row, s_state, s_code, s_unknowns, s_vault_code, s_request, s_has_token)
+            AS s(id, state, code, unknowns, vault_code, request, has_token)
+        WHERE rows.id = s.id AND rows.state = 'sent';
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        IF changed <> cardinality(s_row) THEN
+            RAISE EXCEPTION 'moved' USING ERRCODE = '{_MOVED}';
+        END IF;
+        INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
+                            created_s, epoch)
+        SELECT *, run FROM unnest(t_row, t_token, t_card, t_brand, t_fingerprint, t_country,
+                                  t_livemode, t_created)
+        ON CONFLICT (token_id) DO NOTHING;
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        IF changed <> cardinality(t_row)
+           OR EXISTS (SELECT FROM retired_tokens WHERE token_id = ANY (t_token)) THEN
+            RAISE EXCEPTION 'doubled' USING ERRCODE = '{_DOUBLED}';
+        END IF;
+    END IF;
+    IF cardinality(i_row) > 0 THEN
+        UPDATE rows SET state = 'sent', attempts = attempts + 1
+        WHERE id = ANY (i_row) AND state IN ({_CLAIMABLE});
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        IF changed <> cardinality(i_row) THEN
+            RAISE EXCEPTION 'moved' USING ERRCODE = '{_MOVED}';
+        END IF;
+        INSERT INTO attempts (id, row_id, number, epoch, at_ms)
+        SELECT *, run, moment FROM unnest(i_attempt, i_row, i_number);
+    END IF;
+END $batch$
+"""  # noqa: S608 - our own names.
+
+
+class Batches:
+    """Writes what happened to many rows.
+
+    Args:
+        writing: Gives the driver's connection for as long as a statement takes.
+        epoch: The run's epoch; it stands beside everything that is written.
+    """
+
+    def __init__(self, writing: Writing, epoch: int) -> None:
+        self._writing = writing
+        self._epoch = epoch
+        with writing() as driver:
+            driver.execute(_FUNCTION)
+
+    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        Raises:
+            AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
+        """
+        with self._writing() as driver:
+            is_open = driver.info.transaction_status is TransactionStatus.INTRANS
+            if is_open or len(settled) + len(intents) > ROWS_AT_ONCE:
+                raise AssertionError("this batch would not be a transaction of its own")
+            self._call(driver, settled, intents, at_ms)
+
+    def write(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
+
+        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
+
+        Raises:
+            LocalStorageFailed: The server is gone; whether it has the batch the next run finds out.
+            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
+            VerificationFailed: A row is not where this run left it, or a later run took over;
+                nothing of the batch happened.
+        """
+        with self._writing() as driver:
+            self._call(driver, settled, intents, at_ms)
+
+    def _call(
+        self,
+        driver: psycopg.Connection[Any],
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+    ) -> None:
+        arguments = (
+            self._epoch,
+            at_ms,
+            *_columns([_settlement(item) for item in settled], 11),
+            *_columns([_token(item) for item in settled if item.token is not None], 8),
+            *_columns(intents, 3),
+        )
+        try:
+            driver.execute(_CALL, arguments, prepare=True)
+        except psycopg.DatabaseError as refusal:
+            raise _translated(refusal) from None
+
+
+def _columns(items: Sequence[tuple[Any, ...]], width: int) -> Sequence[list[Any]]:
+    """Give the columns of some tuples; as many empty ones where there are none."""
+    if not items:
+        return [[]] * width
+    return [list(column) for column in zip(*items, strict=True)]
+
+
+def _settlement(item: Settlement) -> tuple[Any, ...]:
+    return (
+        item.attempt_id,
+        item.row_id,
+        item.kind.value,
+        item.evidence,
+        item.vault_code,
+        item.request_id,
+        item.latency_us,
+        item.state.value,
+        item.code,
+        item.unknowns,
+        item.token is not None,
+    )
+
+
+def _token(item: Settlement) -> tuple[Any, ...]:
+    token = item.token
+    assert token is not None  # noqa: S101 - only settlements with a token come here.
+    return (
+        item.row_id,
+        token.token_id,
+        token.card_id,
+        token.brand,
+        token.fingerprint,
+        token.country,
+        int(token.livemode),
+        int(token.created_at.timestamp()),
+    )
+
+
+def _translated(refusal: psycopg.DatabaseError) -> Exception:
+    """Give our own error for a refusal of the function; any other is the store's to tell."""
+    match refusal.sqlstate:
+        case "CF001":
+            return overtaken()
+        case "CF002":
+            return VerificationFailed(
+                MOVED, next_step="Look for a second program that writes to this ledger."
+            )
+        case "CF003":
+            return TokenDoubled()
+        case _:
+            return refusal

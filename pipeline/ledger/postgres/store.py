@@ -1,0 +1,171 @@
+"""Keeps a ledger in a schema of PostgreSQL: what that does in its own way, behind the seam of `store`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import BigInteger, Integer, LargeBinary, inspect, select
+
+from pipeline.ledger.elsewhere import write_pointer
+from pipeline.ledger.epoch import require_epoch
+from pipeline.ledger.postgres import connection as opened
+from pipeline.ledger.postgres import lock, tables, troubles
+from pipeline.ledger.postgres.batch import Batches
+from pipeline.ledger.reserve import Reserve
+from pipeline.ledger.schema import runs
+from pipeline.ledger.sqlite import tables as sqlite_tables
+from pipeline.ledger.store import FETCHED_AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    import psycopg
+    from sqlalchemy import Connection, Engine, Select, Table
+
+    from pipeline.errors import CardferryError
+    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.store import Blocks, Parts, Store, Writing
+
+_cursors: Final = itertools.count(1)
+
+
+class PostgresStore:
+    """PostgreSQL, as `store.Store` asks for it."""
+
+    errors: tuple[type[Exception], ...] = troubles.DATABASE_ERRORS
+    put_back = "Restore the database from a backup"
+
+    def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
+        """Make what opens the one connection; nobody waits for who looks, so none looks apart."""
+        del apart
+        return opened.open_engine(url, read_only=read_only)
+
+    def reserve(self, url: LedgerUrl) -> Reserve:
+        """Give room in the folder of the outputs; the ledger's own is the server's affair."""
+        return Reserve(url.folder, holds_ledger=False)
+
+    def watched_file(self, url: LedgerUrl) -> None:
+        """Give no file: the server keeps its readers out of a writer's way."""
+
+    def driver_of(self, connection: Connection) -> psycopg.Connection[Any]:
+        """Give the driver's own connection."""
+        return opened.driver_of(connection)
+
+    def hold(self, connection: Connection, wait_s: float) -> None:
+        """Take the ledger's advisory lock for as long as the session lasts."""
+        lock.hold(opened.driver_of(connection), _schema(connection), wait_s)
+
+    def is_held(self, connection: Connection) -> bool:
+        """Tell whether a session has the lock, on whatever machine."""
+        return lock.is_held(opened.driver_of(connection), _schema(connection))
+
+    def settle(self, url: LedgerUrl) -> None:
+        """Say in the folder where the ledger is; the server has synced what it acknowledged."""
+        if url.folder is not None and url.source is not None:
+            write_pointer(url.folder, url.source, url.schema)
+
+    def steady(self, connection: Connection) -> None:
+        """Let all that is asked in this transaction see one state."""
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    def in_our_words(self, error: Exception) -> CardferryError:
+        """Give our own error for one of `errors`."""
+        return troubles.in_our_words(error)
+
+    def trouble(self) -> AbstractContextManager[None]:
+        """Turn `errors` into ours."""
+        return troubles.trouble()
+
+    def begins_empty(self, connection: Connection) -> bool:
+        """Tell whether no table was made here yet."""
+        return not inspect(connection).get_table_names()
+
+    def create_tables(self, connection: Connection) -> None:
+        """Make the schema, its tables and rules."""
+        tables.create_tables(connection, _schema(connection))
+
+    def create_rules(self, connection: Connection) -> None:
+        """Make the rules in place of those that are there."""
+        tables.create_rules(connection, _schema(connection))
+
+    def parts_of(self, connection: Connection) -> Parts:
+        """Give every part of the schema that is there."""
+        return tables.parts_of(connection, _schema(connection))
+
+    def own_parts(self, connection: Connection) -> Parts:
+        """Give every part of the schema that this program makes."""
+        del connection
+        return tables.own_parts()
+
+    def portable_parts(self, connection: Connection) -> Parts:
+        """Give the parts as SQLite tells them, and with them whatever is not this program's."""
+        return sqlite_tables.own_parts() | (tables.own_parts() ^ self.parts_of(connection))
+
+    def is_sound(self, connection: Connection, *, thorough: bool) -> bool:
+        """Leave its pages and indexes to the server, which mends what a crash left by itself."""
+        del connection, thorough
+        return True
+
+    def changes_seen(self, connection: Connection) -> None:
+        """Give no number: how the ledger was left is not noted where there is no file of it."""
+
+    def fence(self, connection: Connection, epoch: int) -> None:
+        """Lock the run's own row, which a later run has to have first, and refuse if one began."""
+        own = select(runs.c.epoch).where(runs.c.epoch == epoch)
+        connection.execute(own.with_for_update(read=True))
+        require_epoch(connection, epoch)
+
+    def selected(self, connection: Connection, statement: Select[Any]) -> Blocks:
+        """Run a statement through a cursor of the server, and give its rows in blocks."""
+        compiled = statement.compile(
+            dialect=connection.dialect, compile_kwargs={"literal_binds": True}
+        )
+        name = f"cardferry_{next(_cursors)}"
+        with opened.driver_of(connection).cursor(name) as cursor:
+            # Without parameters the driver would not read the doubled per cent signs as one.
+            cursor.execute(str(compiled), {}, binary=True)
+            while block := cursor.fetchmany(FETCHED_AT_ONCE):
+                yield block
+
+    def read_sparingly(self, connection: Connection) -> None:
+        """Do nothing: a cursor keeps one block."""
+
+    def fill(
+        self,
+        connection: Connection,
+        table: Table,
+        names: Sequence[str],
+        values: Sequence[tuple[object, ...]],
+    ) -> None:
+        """Insert many rows by a binary COPY."""
+        if not values:
+            return
+        columns = ", ".join(f'"{name}"' for name in names)
+        statement = f'COPY "{table.name}" ({columns}) FROM STDIN (FORMAT BINARY)'
+        cursor = opened.driver_of(connection).cursor()
+        with cursor, cursor.copy(statement) as copy:
+            copy.set_types([_type(table, name) for name in names])
+            for row in values:
+                copy.write_row(row)
+
+    def batches(self, writing: Writing, epoch: int) -> Batches:
+        """Make what writes the batches of a run."""
+        return Batches(writing, epoch)
+
+
+def _schema(connection: Connection) -> str:
+    return str(connection.info[opened.SCHEMA])
+
+
+def _type(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    if isinstance(kind, BigInteger):
+        return "int8"
+    if isinstance(kind, Integer):
+        return "int4"
+    return "bytea" if isinstance(kind, LargeBinary) else "text"
+
+
+STORE: Final[Store] = PostgresStore()

@@ -1,0 +1,47 @@
+"""Opens the ledger that a run goes on with, or begins: where the settings say, as the folder says."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.config.addresses import SecretSource
+from pipeline.disk import private_folder
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.place import ledger_url_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
+    from pipeline.migration.job import Job
+    from pipeline.signals import DeferredSignals
+
+
+@contextmanager
+def held_ledger(
+    job: Job, given: tuple[Settings, Credentials], clock: Clock, signals: DeferredSignals
+) -> Iterator[Ledger]:
+    """Hold the folder, which is made if it is not there, and open its ledger for writing.
+
+    Raises:
+        SettingsRefused: The folder's ledger is elsewhere than the settings say, or its server
+            does not let us in.
+        LocalStorageFailed: The disk refused, or the server does not answer.
+        MigrationLocked: Another run holds it, here or on another machine, and did not end in time.
+        VerificationFailed: It is no ledger, damaged, or gone.
+    """
+    settings, credentials = given
+    source, secret = settings.ledger.url, credentials.ledger_url
+    private_folder(job.folder)
+    with migration_lock(job.folder, wait_s=job.wait_s):
+        place = ledger_url_of_run(
+            job.folder,
+            source if isinstance(source, SecretSource) else None,
+            None if secret is None else secret.get_secret_value(),
+        )
+        with closing(Ledger(place, clock, signals=signals, wait_s=job.wait_s)) as ledger:
+            yield ledger

@@ -1,0 +1,56 @@
+"""A run whose ledger's server stops in the middle: nobody sends, nothing is lost, the next one goes on."""
+
+import time
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support import postgres
+from tests.support.commands import cardferry, rows_csv, sealed, settings, started
+from tests.support.ledgers import URL_NAME
+from tests.support.sandbox import running
+
+ROWS, IN_FLIGHT = 200, 8
+SECRET = "hidden-in-the-url"
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """A database of the test's own, its URL with a password in it, which the socket does not ask for."""
+    url = postgres.server().database("gone").replace("postgres@", f"postgres:{SECRET}@")
+    monkeypatch.setenv(URL_NAME, url)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_server_that_stops_and_comes_back_costs_no_row_and_no_second_token_beyond_c(tmp_path):
+    """Exit code 5, then 0 with every row; the password is in no file and in nothing that was said."""
+    server, out = postgres.server(), tmp_path / "out"
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        config = settings(tmp_path, vault.base_url)
+        words = ("run", sealed(tmp_path, rows_csv(ROWS)), "-c", config, "-o", out)
+        run = started(*words, "-vv", "--log-file", tmp_path / "log")
+        while len(vault.entries()) < ROWS // 4:
+            assert run.poll() is None
+            time.sleep(0.01)
+        server.stop()
+        try:
+            assert run.wait(60) == 5
+            sent = len(vault.entries())
+            said = [cardferry(*words, code=5), cardferry("status", out, code=5)]
+            assert sent == len(vault.entries())
+        finally:
+            server.start()
+        said.append(cardferry(*words, "-vv", code=0))
+        said.append(cardferry("verify", out))
+        said.append(cardferry("readback", out, "-c", config))
+        made = Counter(entry["name_sha256"] for entry in vault.entries())
+    tokens = [row["token_id"] for row in pq.read_table(out / "mapping.parquet").to_pylist()]
+
+    assert len(set(tokens)) == len(made) == ROWS
+    assert ROWS <= made.total() <= ROWS + IN_FLIGHT
+    assert sent < ROWS
+    for text in (*(one.out + one.err for one in said), (tmp_path / "log").read_text("utf-8")):
+        assert SECRET not in text
+    for path in out.iterdir():
+        assert SECRET.encode() not in path.read_bytes(), path.name
