@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import process_guards
-from pipeline.cli.durations import DURATION
 from pipeline.cli.live_progress import Lines
-from pipeline.cli.options import json_option, settings_options
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
@@ -29,40 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli.advice import Given
-    from pipeline.cli.options import Command
     from pipeline.cli.terminal import Terminal
     from pipeline.config.credentials import Credentials
     from pipeline.config.loading import ReadSettings
     from pipeline.config.models import Settings
     from pipeline.migration.job import Ending, Plan
-
-_limit_option = click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="ROWS",
-    help="Send at most this many rows now; default: all of them.",
-)
-_wait_lock_option = click.option(
-    "--wait-lock",
-    "wait_s",
-    type=DURATION,
-    default="0s",
-    metavar="DURATION",
-    help="Wait so long (90s, 15m) for another run of this migration to end.",
-)
-_yes_option = click.option(
-    "-y",
-    "--yes",
-    is_flag=True,
-    help="Do not ask before sending; without a terminal nothing ever asks.",
-)
-
-
-def carrying_options(command: Command) -> Command:
-    """Give a command `-c`, `--set`, `--limit`, `--wait-lock`, `-y` and `--json`."""
-    for option in (json_option, _yes_option, _wait_lock_option, _limit_option, settings_options):
-        command = option(command)
-    return command
 
 
 def watch_command(

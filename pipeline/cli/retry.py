@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying import carry_and_show, carrying_options
+from pipeline.cli.carrying_options import carrying_options
 from pipeline.cli.options import exports_argument, folder_argument, pass_terminal
 from pipeline.failure_codes import FAILURE_CODES, Code
-from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +60,10 @@ def retry(
 
     The card numbers are read again from the encrypted exports, never from a report.
     """
+    # As for `run`.
+    from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.migration.job import Job  # noqa: PLC0415
+
     del as_json
     given = Given(folder, exports, config_file, overrides)
     return carry_and_show(

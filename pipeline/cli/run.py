@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying import carry_and_show, carrying_options
+from pipeline.cli.carrying_options import carrying_options
 from pipeline.cli.options import exports_argument, pass_terminal
-from pipeline.migration.cohort_file import read_cohort
-from pipeline.migration.job import Job
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -71,6 +69,11 @@ def run(
     once to send what was planned. Stop it or lose it at any moment: the same command goes on,
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
+    # Only who runs it waits for what carries it out, not who asks for help.
+    from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
+    from pipeline.migration.job import Job  # noqa: PLC0415
+
     del as_json
     only = None if cohort_file is None else read_cohort(cohort_file)
     given = Given(folder, exports, config_file, overrides)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import shutil
 import sys
 import textwrap
 from contextlib import contextmanager
@@ -154,7 +153,9 @@ class Terminal:
 
     def _columns(self) -> int | None:
         """Give how wide standard error is; None where nobody reads it on a screen."""
-        return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+        from shutil import get_terminal_size  # noqa: PLC0415 - it loads every kind of compression.
+
+        return get_terminal_size().columns if sys.stderr.isatty() else None
 
     def print_json(self, answer: dict[str, Any]) -> None:
         """Print the one JSON object of a `--json` command."""

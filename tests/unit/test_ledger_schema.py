@@ -9,15 +9,15 @@ from itertools import groupby
 
 import pytest
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pipeline.ledger.place import LEDGER_NAME
 from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import ROW_SPAN
-from pipeline.ledger.schema import metadata
+from pipeline.ledger.schema import metadata, tell_conditions
 from pipeline.model import RowState
-from tests.support.independent_check import canonical
+from tests.support.independent_check import CANONICAL
 from tests.support.ledgers import new_builder, settled_builder
 
 ALLOWED = {
@@ -215,6 +215,20 @@ def test_more_attempts_than_two_bytes_hold_fit_every_store():
     assert {types[name] for name in wide} == {"BIGINT"}
 
 
+def test_an_index_of_some_rows_is_one_in_postgresql_too():
+    """Its condition is told where tables are made, word by word the one that SQLite has."""
+    tell_conditions("postgresql")
+    partial = {
+        index.name: str(CreateIndex(index).compile(dialect=postgresql.dialect()))
+        for table in metadata.sorted_tables
+        for index in table.indexes
+        if index.dialect_options["sqlite"]["where"] is not None
+    }
+
+    assert "attempts_about_cards" in partial
+    assert all(" WHERE " in statement for statement in partial.values())
+
+
 def test_tables_can_be_written_for_postgresql_too():
     """The schema uses nothing that only SQLite knows, triggers aside."""
     for table in metadata.sorted_tables:
@@ -250,4 +264,4 @@ def test_a_tables_digest_is_over_bytes_that_any_store_can_write(tmp_path):
 
 
 def digest_of(found):
-    return hashlib.sha256(canonical(found).encode()).hexdigest()
+    return hashlib.sha256(CANONICAL.encode(found).encode()).hexdigest()

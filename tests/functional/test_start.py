@@ -1,0 +1,40 @@
+"""What a command loads before it works: nobody waits for what only another command needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("numpy", "pandas", "pyarrow", "sqlalchemy", "pydantic", "httpx", "rich", "jinja2")
+LOADED = """
+import sys
+from contextlib import suppress
+from pipeline.__main__ import main
+with suppress(SystemExit):
+    main()
+print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def loaded_by(*words):
+    command = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("loaded:")[2].split())
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["run", "-h"], ["retry", "-h"]])
+def test_help_loads_nothing_that_takes_long(words):
+    """Neither a database, nor a data frame, nor settings, nor a client: half a second and more."""
+    loaded = loaded_by(*words)
+
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_ledger_in_a_file_loads_no_driver_of_another_database():
+    """Which rows an index is for is told to another database when that one is used."""
+    names = "[name for name in sys.modules if 'postgresql' in name]"
+    program = f"import sys, pipeline.ledger.sqlite.store; print({names})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout == b"[]\n"
