@@ -10,8 +10,8 @@ import click
 from rich.text import Text
 
 from pipeline import process_guards
+from pipeline.cli.folding import folded
 from pipeline.cli.options import json_option, pass_terminal, settings_options
-from pipeline.cli.terminal import folded
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_failures
 from pipeline.outputs.wording import TOKENS_PERISH
 
@@ -121,4 +122,4 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _line(out: Console, text: str) -> None:
-    out.print(text, markup=False)
+    print_line(out, text)

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
+from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.clock import SystemClock
 from pipeline.errors import VaultUnavailable
@@ -97,7 +98,7 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
     for export in tree["waiting_exports"]:
         rows = "row waits" if export["rows"] == 1 else "rows wait"
-        out.print(f"{export['rows']:,} {rows} of {export['name']}: give it again", markup=False)
+        print_line(out, f"{export['rows']:,} {rows} of {export['name']}: give it again")
     show_failures(out, tree["failures"])
     if tree["last_success"] is not None:
         out.print(f"last success: {tree['last_success']}", markup=False)

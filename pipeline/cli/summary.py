@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.flow_words import codes_named, duration, troubles_named
+from pipeline.cli.results_console import print_line
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
 from pipeline.outputs.wording import TOKENS_PERISH
@@ -106,8 +107,8 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
         terminal.say("")
         show_balance(out, ending.figures, ending.this_run)
         _show_what_else(out, ending)
-        out.print(f"files in {given.folder}", markup=False)
-        out.print(f"chain head {ending.chain_head}", markup=False)
+        print_line(out, f"files in {given.folder}")
+        print_line(out, f"chain head {ending.chain_head}")
     if ending.trouble is not None:
         # What stopped the run comes last, where the eye rests.
         terminal.tell_stop(ending.trouble)
@@ -130,11 +131,11 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
 def _show_what_else(out: Console, ending: Ending) -> None:
     """Show what is new among the failures, and what this run could not touch."""
     if ending.this_run.failures:
-        out.print(f"new failures: {codes_named(ending.this_run.failures)}", markup=False)
+        print_line(out, f"new failures: {codes_named(ending.this_run.failures)}")
     if troubles := ending.this_run.figures.get("troubles"):
-        out.print(f"requests met: {troubles_named(troubles)}", markup=False)
+        print_line(out, f"requests met: {troubles_named(troubles)}")
     for export in ending.waiting:
-        out.print(f"waiting: {rows(export.rows)} of {export.name}", markup=False)
+        print_line(out, f"waiting: {rows(export.rows)} of {export.name}")
 
 
 def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import io
 import logging
 import os
 import sys
-import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pipeline import logs
+from pipeline.cli.folding import folded
 from pipeline.cli.streams import forget_results
 from pipeline.errors import CardferryError, SettingsRefused, exit_status
 from pipeline.logs import Word, wants_colour
@@ -26,34 +26,6 @@ if TYPE_CHECKING:
 ENVELOPE_VERSION: Final = 1
 PIPE_COLUMNS: Final = 160
 _LEAK_EXIT_CODE: Final = 9
-
-
-def folded(
-    text: str, columns: int | None, first: str = "", others: str = "  ", spare: int = 0
-) -> list[str]:
-    """Fold lines at blanks so that no terminal breaks a word; None folds nothing.
-
-    Args:
-        text: One line or several.
-        columns: The width.
-        first: What stands before a line.
-        others: What stands before the rest of a folded line.
-        spare: Columns left free at the right.
-    """
-    if columns is None:
-        return [f"{first}{line}" for line in text.split("\n")]
-    lines: list[str] = []
-    for line in text.split("\n"):
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(
-            line.strip(),
-            max(columns - spare, len(others) + 1),
-            initial_indent=first + indent,
-            subsequent_indent=others + indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [""]
-    return lines
 
 
 class Terminal:

@@ -157,6 +157,8 @@ def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[st
 
 
 def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> None:
+    from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
+
     out = terminal.out()
     manifest = found.manifest
     if manifest is None:
@@ -169,4 +171,4 @@ def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> N
         *_not_covered(found),
         *(f"{visible(path.name)}: every row compared with the export" for path in exports),
     ):
-        out.print(line, markup=False)
+        print_line(out, line)

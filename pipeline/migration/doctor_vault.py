@@ -6,12 +6,13 @@ Only harmless requests are sent: one for a token that nobody has, one for the ac
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from ssl import cert_time_to_seconds
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.vault.probe import Probe
+from pipeline.vault.probe import Probe
 
 PATIENCE_S: Final = 10.0
+_API: Final = "API"
+_ID: Final = re.compile(r"[a-z0-9_]{1,80}").fullmatch
 _APART_MAX_S: Final = 60.0
 _EXPIRES_SOON_DAYS: Final = 30
 _DAY_S: Final = 86_400
@@ -54,7 +57,7 @@ def vault_findings(settings: Settings, credentials: Credentials, clock: Clock) -
             update={"vault": settings.vault.model_copy(update={"url": settings.attach.url})}
         )
         key = ("attach.secret_key", credentials.secret_key)
-        yield from _host("API", at_api, clock, "/account", key)
+        yield from _host(_API, at_api, clock, "/account", key)
 
 
 def _host(
@@ -85,7 +88,10 @@ def _host(
         yield ok(name, f"{found.address} answers{_over(found)}")
         yield from _certificate(name, found, clock)
         yield _clock(name, found, clock)
-        yield _key(key[0], found, settings)
+        accepted = _key(key[0], found, settings)
+        yield accepted
+        if name == _API and accepted.health is Health.OK:
+            yield _account(found)
 
 
 async def _ask(settings: Settings, path: str, key: SecretStr) -> Probe:
@@ -157,11 +163,32 @@ def _key(place: str, found: Probe, settings: Settings) -> Finding:
     return Finding(place, Health.OK, "is accepted")
 
 
+def _account(found: Probe) -> Finding:
+    """Name the account that the secret key opens.
+
+    No harmless request shows the public key's account, so what is not known is said: a run finds it
+    out with its first card, and stops there if the accounts are two.
+    """
+    told = _object(found.body).get("id")
+    if not isinstance(told, str) or _ID(told) is None:
+        return warning(
+            "account",
+            "the API's answer names none",
+            "Compare both keys with the vault's dashboard yourself.",
+        )
+    words = f"attach.secret_key opens {told}; a run's first card shows whether both keys do"
+    return ok("account", words)
+
+
 def _livemode(body: bytes) -> bool | None:
     """Give which world an answer is of; None where it does not say."""
+    found = _object(body).get("livemode")
+    return found if isinstance(found, bool) else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         told = orjson.loads(body)
     except ValueError:
-        return None
-    found = told.get("livemode") if isinstance(told, dict) else None
-    return found if isinstance(found, bool) else None
+        return {}
+    return told if isinstance(told, dict) else {}

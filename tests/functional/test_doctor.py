@@ -41,7 +41,7 @@ def test_a_machine_that_is_ready_is_told_so(tmp_path):
 
     verdicts = _verdicts(told)
     wanted = {"settings", "export.key", "folder", "room", "descriptors", "vault", "API"}
-    wanted |= {"vault.public_key", "attach.secret_key", "clock against the vault's"}
+    wanted |= {"vault.public_key", "attach.secret_key", "clock against the vault's", "account"}
     assert {"ok"} == {verdicts[check] for check in wanted}
     assert before == sorted(tmp_path.iterdir())
 

@@ -1,14 +1,18 @@
 """The end of a run in words: what was counted, and the commands that go on from there."""
 
+import io
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pipeline.cli.advice import Given
+from pipeline.cli.folding import folded
+from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import say_next, show_failures, show_plan
-from pipeline.cli.terminal import Terminal, folded
+from pipeline.cli.terminal import Terminal
 from pipeline.ledger.attach_needs import AttachNeeds
 from pipeline.migration.job import Ending, Plan
 from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
@@ -162,3 +166,15 @@ def test_a_narrow_terminal_folds_meanings_beside_their_codes(monkeypatch, capsys
     folded = lines[4]
     assert " " * column == folded[:column]
     assert folded[column] != " "
+
+
+def test_a_digest_stays_whole_at_forty_columns():
+    """Prose is folded at its blanks; what is to be pasted is longer than the line and one piece."""
+    told, digest = io.StringIO(), "ab01" * 16
+    out = Console(file=told, force_terminal=True, width=40, color_system=None)
+
+    print_line(out, f"plan {digest}")
+    print_line(out, "waiting: 1,100 rows of topup-2026-11-27.csv.age")
+
+    assert ["plan", f"  {digest}"] == told.getvalue().splitlines()[:2]
+    assert max(map(len, told.getvalue().splitlines()[2:])) <= 40
