@@ -67,6 +67,8 @@ def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str], 
     if request.home is None:
         return options, frozenset(), passphrase
     private = ["--homedir", request.home, "--no-options"]
+    # Before gpg starts the agent, which it may do for a certificate, too.
+    (Path(request.home) / "gpg-agent.conf").write_text(_AGENT_FORGETS)
     signers = [
         print_ for signer in request.signers for print_, _ in _imported(private, signer) if print_
     ]
@@ -76,13 +78,11 @@ def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str], 
     if request.gpg_fingerprint:
         return [*options, "--keyring", f"{request.home}/pubring.kbx"], allowed, passphrase
     if not request.by_password:
-        passphrase = _with_secret_key(Path(request.home), private, key, passphrase)
+        passphrase = _with_secret_key(private, key, passphrase)
     return [*private, *options], allowed, passphrase
 
 
-def _with_secret_key(
-    home: Path, private: list[str], key: bytes, passphrase: str | None
-) -> str | None:
+def _with_secret_key(private: list[str], key: bytes, passphrase: str | None) -> str | None:
     """Import the secret key, under a passphrase in any case; give the one that opens it.
 
     A key that has none gets a random one: what a kill leaves of the folder opens nothing then.
@@ -90,7 +90,6 @@ def _with_secret_key(
     if is_age_identity(key):
         raise Refused(Verdict.KEY_OF_OTHER_KIND)
     own = passphrase or secrets.token_urlsafe(_RANDOM_BYTES)
-    (home / "gpg-agent.conf").write_text(_AGENT_FORGETS)
     ready = locked(key, own)
     imported = _imported(private, ready.octets if ready else key)
     if not any(is_secret for _, is_secret in imported):
