@@ -45,7 +45,7 @@ def test_status_after_a_death_in_the_middle_of_a_commit_tells_of_it(tmp_path):
         migration.add(new_rows(40))
         # The journal is complete and the database half written when the run dies.
         ended, _ = migration.traced(
-            inject=["pwrite64:signal=SIGKILL:when=40"], only=[migration.out / "ledger.sqlite"]
+            inject=["pwrite64:signal=SIGKILL:when=80"], only=[migration.out / "ledger.sqlite"]
         )
         assert ended.killed
         assert (migration.out / "ledger.sqlite-journal").stat().st_size > 0

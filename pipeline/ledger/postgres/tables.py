@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql
 
 from pipeline.ledger.postgres.connection import driver_of
 from pipeline.ledger.postgres.rules import IN_FORCE, IN_FORCE_WHERE, rules, statements
-from pipeline.ledger.schema import STATE_TABLES, metadata
+from pipeline.ledger.schema import STATE_TABLES, metadata, tell_conditions
 from pipeline.ledger.states import LIVES, steps_of
 
 if TYPE_CHECKING:
@@ -102,6 +102,10 @@ WHERE f.pronamespace = here.space
 _FIRES: Final = {"UPDATE OR DELETE": 1 + 2 + 8 + 16, "UPDATE": 1 + 2 + 16, "DELETE": 1 + 2 + 8}
 """Bits of `pg_trigger.tgtype`: each row, before, delete, update."""
 _TRUNCATES: Final = 2 + 32
+
+
+# Loading the tables alone names no database but SQLite, and loads no other's driver.
+tell_conditions("postgresql")
 
 
 def create_tables(connection: Connection, schema: str) -> None:
