@@ -22,12 +22,8 @@ from pipeline.exports.columns import (
     refuse_mapped_security_codes,
     suspect_places,
 )
-from pipeline.exports.csv_records import (
-    Dialect,
-    csv_records,
-    decoded,
-    read_fields,
-)
+from pipeline.exports.csv_dialect import Dialect, read_fields
+from pipeline.exports.csv_records import csv_records, decoded
 from pipeline.exports.head.text import encoding_of
 from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_paths import EACH, FieldPath

@@ -32,6 +32,9 @@ MISQUOTED: Final = Unread(
     Code.MALFORMED_ROW, "a quote in it is not closed, or stands inside a field"
 )
 SWALLOWED: Final = Unread(Code.MALFORMED_ROW, "stray quotes would join it with other rows")
+IN_DOUBT: Final = Unread(
+    Code.MALFORMED_ROW, "it has a quote inside a field and follows a row that could not be read"
+)
 CR_ENDS: Final = Unread(Code.MALFORMED_ROW, "it ends in CR where the rows before it ended in LF")
 NO_OBJECT: Final = Unread(Code.MALFORMED_ROW, "it is no JSON object")
 KEY_TWICE: Final = Unread(Code.MALFORMED_ROW, "a key stands twice in it, or it is nested too deep")

@@ -13,7 +13,8 @@ from unittest.mock import patch
 from pipeline.errors import ExportRefused
 from pipeline.exports import text_lines as steps
 from pipeline.exports.columns import ReaderOptions, column_places
-from pipeline.exports.csv_records import Dialect, csv_records
+from pipeline.exports.csv_dialect import Dialect
+from pipeline.exports.csv_records import csv_records
 from pipeline.exports.json_records import JsonFields, json_records
 from pipeline.exports.reader import _header, read
 from pipeline.exports.security_code_values import CodeColumns

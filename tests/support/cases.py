@@ -118,6 +118,7 @@ DIALECTS = [
     Case("a ditto mark swallows rows", "id,note,name,number,month,year\n" + f'A1,",Ann,{VISA},1,2031\nA2,x,Ann,{MASTER},1,2031\nA3,",Ann,{AMEX},1,2031\n', malformed("stray quotes would join it with other rows", 3, 3)),
     Case("a row too short", GOOD + "A9,Ann\n", malformed("columns found: 2 of 5")),
     Case("a row too long", GOOD + f"A9,Ann,{JCB},1,2031,more,and more\n", malformed("columns found: 7 of 5")),
+    Case("a delimiter too many in one row, where the fields before it are shifted", "number,month,year,name,id,note\n" + "".join(f"{number},12,2031,Ann,A{n},\n" for n, number in enumerate((VISA, MASTER))) + f"{AMEX},12,2031,Lee, Ann,A9,\n", malformed("columns found: 7 of 6", 3)),
     Case("two delimiters too many", GOOD.replace("2031", "2031,,"), malformed("columns found: 7 of 5", 3, 3)),
     Case("a quote that is not closed", GOOD.replace("A1,Ann", 'A1,"Ann'), malformed("a quote in it is not closed, or stands inside a field", 3)),
     Case("a row of an old Mac", GOOD + ROWS[0].replace("A0", "A8") + "\r" + ROWS[1].replace("A1", "A9") + "\n", malformed("it ends in CR where the rows before it ended in LF", 5, 2)),

@@ -24,12 +24,60 @@ def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = 
     lines = raw.split(b"\n")
     if not lines[-1]:
         lines.pop()
-    records, place = [], 0
+    records, place, in_doubt = [], 0, False
     while place < len(lines):
         found, taken = _slow_record(lines[place:], width, record_bytes_max, encoding)
+        # After a row that could not be read, one counts only if no quote stands inside its fields.
+        text = b"\n".join(lines[place : place + taken]).decode(encoding, "replace")
+        if in_doubt and found and isinstance(found[0], list) and not _is_clean(text):
+            found, taken = _bad_rows(lines[place], encoding)
+        if found and isinstance(found[0], list):
+            in_doubt = False
+        elif found and not _is_of_another_width(lines[place], found, width):
+            in_doubt = True
         records += found
         place += taken
-    return records
+    widths = [len(found) for found in records if isinstance(found, list)]
+    # One empty field more at the end counts where the first two rows have it, and then in all.
+    wanted = width + (widths != [] and min(widths[:2]) > width)
+    return [
+        found
+        if isinstance(found, str)
+        else found[:width]
+        if len(found) == wanted
+        else "malformed_row"
+        for found in records
+    ]
+
+
+def _is_of_another_width(line, found, width):
+    """Say whether a row of one line is malformed only for the number of its fields."""
+    if found != ["malformed_row"] or _line_code(line, len(line), "utf-8") is not None:
+        return False
+    try:
+        (row,) = _csv([line.decode() + "\n"])
+    except (csv.Error, UnicodeDecodeError):
+        return False
+    return len(row) != width
+
+
+def _is_clean(text):
+    """Say whether fields are plain or quoted from end to end, by looking at each sign."""
+    state = "start"
+    for sign in text.rstrip("\r\n"):
+        if state == "start":
+            state = {'"': "quoted", ",": "start", " ": "start"}.get(sign, "plain")
+        elif state == "plain":
+            if sign == '"':
+                return False
+            state = "start" if sign == "," else "plain"
+        elif state == "quoted":
+            state = "closing" if sign == '"' else "quoted"
+        elif state == "closing":
+            if sign not in '",':
+                return False
+            state = "quoted" if sign == '"' else "start"
+    return state != "quoted"
 
 
 def _slow_record(lines, width, bytes_max, encoding):
@@ -57,11 +105,9 @@ def _slow_record(lines, width, bytes_max, encoding):
 
 def _judged_record(row, texts, width):
     """Give what a whole record counts for; None for lines that are none together."""
-    if len(row) == width + 1 and not row[-1].strip():
-        row.pop()
     if len(texts) == 1 and not any(field.strip() for field in row):
         return [], 1
-    if len(row) != width:
+    if len(row) != width and not (len(row) == width + 1 and not row[-1].strip()):
         return (["malformed_row"], 1) if len(texts) == 1 else None
     if len(texts) > 1 and _joined_by_stray_quotes(row, texts, width):
         return ["malformed_row" for text in texts if text.strip()], len(texts)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import Quoting
 from pipeline.exports.columns import BLANKS
-from pipeline.exports.csv_records import read_fields
+from pipeline.exports.csv_dialect import read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
