@@ -7,6 +7,7 @@ import pytest
 from tests.support import leftovers
 from tests.support.compiled import share_compiled_statements
 
+RUN_FOLDER = pytest.StashKey()
 share_compiled_statements()
 
 LEDGER = "CARDFERRY_LEDGER_URL"
@@ -31,6 +32,27 @@ def each_store(request, monkeypatch):
         monkeypatch.setenv(LEDGER, postgres.server().url())
 
 
+def pytest_configure(config):
+    """Let the whole run, with its workers and all of their children, use one temporary folder."""
+    if not hasattr(config, "workerinput"):
+        config.stash[RUN_FOLDER] = leftovers.begin_run()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail a run that left something in its temporary folder; the workers have ended by now."""
+    folder = session.config.stash.get(RUN_FOLDER, None)
+    if folder is None:
+        return
+    leftovers.remove_all()
+    left = leftovers.left_in(folder)
+    if left:
+        session.config.get_terminal_writer().line(
+            f"\nleft in the temporary folder: {left}", red=True
+        )
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure():
-    """Leave nothing in the machine's temporary folder, whichever process ran the tests."""
+    """Remove what a worker made for all of its tests."""
     leftovers.remove_all()

@@ -55,7 +55,7 @@ def _steady(line):
     return line
 
 
-def test_the_readme_shows_what_the_demo_prints():
+def test_the_readme_shows_what_the_demo_prints(tmp_path):
     """Line by line, but for ports, folders and speeds; a line of dots stands for some lines."""
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "demo"],
@@ -65,7 +65,7 @@ def test_the_readme_shows_what_the_demo_prints():
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100"},
+        env={**os.environ, "COLUMNS": "100", "TMPDIR": str(tmp_path)},
     )
     shown = README.split("<!-- demo -->\n```\n", 1)[1].split("```", 1)[0].splitlines()
     pattern = "\n".join(

@@ -1,7 +1,6 @@
 """Sealed exports for tests: plain bytes in, the bytes of an export out, by every usual sealer.
 
-Keys are made once a process, in folders of their own under /tmp (an agent's socket path has to
-stay short), and go with the process. Everything here is real: gpg, age, Sequoia and pyrage.
+Keys are made once a process, in a folder of their own, and go with the process. Everything here is real: gpg, age, Sequoia and pyrage.
 """
 
 import base64
@@ -33,8 +32,7 @@ class Keyring:
     """Every key that the tests seal to, sign with or open with, as files of one folder."""
 
     def __init__(self):
-        # Close to the root: the path of an agent's socket may have a hundred bytes or so.
-        self.folder = folder_until_the_end("cfk-", parent="/tmp")  # noqa: S108 - made private.
+        self.folder = folder_until_the_end("cfk-")
         self.gpg_home = self.folder / "g"
         self.gpg_home.mkdir(mode=0o700)
         self._in_gpg = False

@@ -35,7 +35,7 @@ class OddKeys:
 
     def __init__(self):
         require("gpg")
-        self.home = folder_until_the_end("cfo-", parent="/tmp")  # noqa: S108 - made private.
+        self.home = folder_until_the_end("cfo-")
         self.home.chmod(0o700)
         at_the_end(self.end_agent)
 
