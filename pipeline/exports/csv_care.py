@@ -12,8 +12,9 @@ the id. So a row counts again only where it is written without a quote inside a 
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import Multiline
@@ -50,6 +51,10 @@ def fitted(fields: list[str], width: int) -> Record:
 def is_blank(fields: list[str]) -> bool:
     """Tell a line of nothing: blanks, or delimiters with nothing between them."""
     return not any(field.strip() for field in fields)
+
+
+_MANY_DIGITS: Final = re.compile(r"\d(?:[ -]?\d){11}")
+"""A card number, whether or not its sum and its length are right."""
 
 
 class _Unreadable(Exception):
@@ -158,7 +163,7 @@ def _bad(line: Line) -> list[Record]:
     """Give what one bad line counts for: an old Mac's rows may stand in it, each ended by a CR."""
     if line.unread is not None:
         return [line.unread]
-    if "\r" not in line.text:
+    if "\r" not in line.text.rstrip("\r"):
         return [MISQUOTED]
     rows = [row for row in line.text.split("\r") if row.strip()]
     return [CR_ENDS] * max(len(rows), 1)
@@ -168,12 +173,14 @@ def _is_suspect(fields: list[str], lines: list[str], dialect: Dialect) -> bool:
     """Tell a record that looks like several rows which stray quotes have joined.
 
     Quotes aside, a line in the middle then is as wide as the header, or the first and the last
-    are; or a field over several lines holds a card number, which no honest note does.
+    are, one of which may have lost a delimiter; or a field over several lines holds a card number,
+    or as many digits as one has, which no honest note does.
     """
     widths = [line.count(dialect.delimiter) + 1 for line in lines]
-    if dialect.width in widths[1:-1] or min(widths[0], widths[-1]) >= dialect.width:
+    if dialect.width in widths[1:-1] or widths[0] + widths[-1] >= 2 * dialect.width - 1:
         return True
     alone = (next(dialect.fields([line], strict=False), []) for line in lines[1:-1])
     if any(len(inner) == dialect.width for inner in alone):
         return True
-    return any(texts_containing_pan([field for field in fields if "\n" in field]))
+    over_lines = [field for field in fields if "\n" in field]
+    return any(map(_MANY_DIGITS.search, over_lines)) or any(texts_containing_pan(over_lines))

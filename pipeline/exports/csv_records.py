@@ -90,13 +90,18 @@ def _of_one_width(records: list[Record], width: int, *, is_longer: bool) -> list
     wanted = width + is_longer
     if not is_longer and all(len(record) == width for record in records):
         return records
-    return [_cut(record, width, wanted) for record in records]
+    return [one for record in records for one in _cut(record, width, wanted)]
 
 
-def _cut(record: Record, width: int, wanted: int) -> Record:
+def _cut(record: Record, width: int, wanted: int) -> list[Record]:
+    """Give a record of the wanted width as the header has it; of another, each line is malformed."""
     if isinstance(record, str):
-        return record
-    return record[:width] if len(record) == wanted else of_width(len(record), wanted)
+        return [record]
+    if len(record) == wanted:
+        return [record[:width]]
+    lines = "".join(record).split("\n")
+    blank = sum(not line.strip() for line in lines[1:-1])
+    return [of_width(len(record), wanted)] * (len(lines) - blank)
 
 
 def _records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[list[Record]]:

@@ -40,14 +40,15 @@ def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = 
     widths = [len(found) for found in records if isinstance(found, list)]
     # One empty field more at the end counts where the first two rows have it, and then in all.
     wanted = width + (widths != [] and min(widths[:2]) > width)
-    return [
-        found
-        if isinstance(found, str)
-        else found[:width]
-        if len(found) == wanted
-        else "malformed_row"
-        for found in records
-    ]
+    rows = []
+    for found in records:
+        if isinstance(found, str) or len(found) == wanted:
+            rows.append(found if isinstance(found, str) else found[:width])
+        else:
+            first, *inner = "".join(found).split("\n")
+            rows += ["malformed_row" for line in [first, *inner[-1:]]]
+            rows += ["malformed_row" for line in inner[:-1] if line.strip()]
+    return rows
 
 
 def _is_of_another_width(line, found, width):
@@ -125,10 +126,12 @@ def _bad_rows(line: bytes, encoding: str):
 
 def _joined_by_stray_quotes(row, texts, width):
     widths = [text.count(",") + 1 for text in texts]
-    if width in widths[1:-1] or (widths[0] >= width and widths[-1] >= width):
+    if width in widths[1:-1] or widths[0] + widths[-1] >= 2 * width - 1:
         return True
     inner = any(len(next(_csv([text], strict=False), [])) == width for text in texts[1:-1])
-    return inner or any("\n" in field and slow_contains_pan(field) for field in row)
+    notes = [field for field in row if "\n" in field]
+    digits = any(re.search("[0-9]{12}", re.sub("(?<=\\d)[ -](?=\\d)", "", note)) for note in notes)
+    return inner or digits or any(map(slow_contains_pan, notes))
 
 
 def _line_code(line: bytes, bytes_max: int, encoding: str) -> str | None:
