@@ -48,6 +48,8 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
     if counts["done"]:
         stands.insert(0, f"{counts['done']:,} done before")
     terminal.say(f"{rows(counts['rows'])}: {', '.join(stands)}")
+    if counts["other_details"]:
+        terminal.say(other_details(counts["other_details"]))
     if plan.codes:
         terminal.say(f"not sent: {codes_named(plan.codes)}")
     if plan.chosen is not None:
@@ -86,6 +88,15 @@ def _show_attach_plan(
         )
     if attach.has_webhook:
         terminal.say(f"the account names a webhook: expect about {needs.requests:,} calls of it")
+
+
+def other_details(count: int) -> str:
+    """Say how many rows brought a known card with something else changed."""
+    name, are = ("names", "is") if count == 1 else ("name", "are")
+    return (
+        f"{rows(count)} {name} a known card with other carried columns or another customer: "
+        f"{are} not taken over"
+    )
 
 
 def _cohort(chosen: Chosen) -> str:
@@ -132,6 +143,8 @@ def _show_what_else(out: Console, ending: Ending) -> None:
     """Show what is new among the failures, and what this run could not touch."""
     if ending.this_run.failures:
         print_line(out, f"new failures: {codes_named(ending.this_run.failures)}")
+    if changed := ending.this_run.figures.get("other_details"):
+        print_line(out, other_details(changed))
     if troubles := ending.this_run.figures.get("troubles"):
         print_line(out, f"requests met: {troubles_named(troubles)}")
     for export in ending.waiting:

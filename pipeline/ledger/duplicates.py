@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import ROW_SPAN
-from pipeline.ledger.schema import exports, rows
+from pipeline.ledger.schema import OTHER_DETAILS, exports, rows
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     AreAlike: TypeAlias = Callable[[Sequence[int]], bool]
+
+
+_DETAILS: Final = ("carry", "customer", "is_default")
+"""What the ledger keeps of a row beside its card."""
 
 
 def settle_duplicates(
@@ -83,7 +87,8 @@ def resolve_known(
     The same card (last four, our brand of it, and expiration) is `already_tokenized`, and so is a row of an older
     export than the one that told the card in force; another card supersedes the old one once it
     is tokenized itself; an id that is held elsewhere is held here too, since its token may
-    exist unseen.
+    exist unseen. Of a card that is known it is noted where what else the ledger keeps (carried
+    columns, customer, default) is not as in the row in force; nothing else of a row is kept.
 
     Args:
         connection: In a transaction.
@@ -110,6 +115,17 @@ def resolve_known(
         other.c.expiration_month == rows.c.expiration_month,
         other.c.expiration_year == rows.c.expiration_year,
     ]
+    told_otherwise = select(other.c.id).where(
+        *mapped,
+        *same_card,
+        or_(
+            *(
+                # A row without the column says nothing about it.
+                and_(rows.c[name].is_not(None), other.c[name].is_distinct_from(rows.c[name]))
+                for name in _DETAILS
+            )
+        ),
+    )
     if rivals_may_settle:
         # Sums, because the index on ids would lead through every row between the two.
         rival_id = rival.c.id + 0
@@ -136,7 +152,10 @@ def resolve_known(
     known = connection.execute(
         update(rows)
         .where(*here, or_(overtaken, select(other.c.id).where(*mapped, *same_card).exists()))
-        .values(state=RowState.ALREADY_TOKENIZED)
+        .values(
+            state=RowState.ALREADY_TOKENIZED,
+            hint=case((told_otherwise.exists(), OTHER_DETAILS)),
+        )
     ).rowcount
     connection.execute(
         update(rows)

@@ -190,6 +190,11 @@ rows = Table(
     sqlite_strict=True,
 )
 Index("rows_by_legacy_id", rows.c.legacy_id)
+OTHER_DETAILS: Final = "other details"
+"""The hint of a row whose card is known, and whose carried columns or customer differ from then."""
+WITH_OTHER_DETAILS: Final = text(f"rows.hint = '{OTHER_DETAILS}'")
+"""What the index below is for, word by word."""
+_index("rows_with_other_details", rows.c.id, f"hint = '{OTHER_DETAILS}'")
 _index("flagged_rows_by_customer", rows.c.customer, "is_default = 1")
 
 attempts = Table(

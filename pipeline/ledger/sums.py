@@ -10,7 +10,15 @@ from sqlalchemy import case, false, func, or_, select
 from pipeline.ledger.asking import Asking
 from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
-from pipeline.ledger.schema import attachments, attempts, exports, outcomes, rows, tokens
+from pipeline.ledger.schema import (
+    WITH_OTHER_DETAILS,
+    attachments,
+    attempts,
+    exports,
+    outcomes,
+    rows,
+    tokens,
+)
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -110,6 +118,15 @@ class Sums(Asking):
     def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
         """Count the rows of these exports by state."""
         return self._states(_of_exports(export_ids))
+
+    def with_other_details(self, export_ids: Collection[int] | None = None) -> int:
+        """Count the rows that name a known card with other details than the row in force had then.
+
+        Args:
+            export_ids: Count rows of these exports only; default: of all.
+        """
+        counted = select(func.count()).select_from(rows)
+        return self._number(counted.where(WITH_OTHER_DETAILS, _of_exports(export_ids)))
 
     def unseen_tokens_max(self) -> int:
         """Give U: how many tokens may exist that nobody saw, open intents included."""

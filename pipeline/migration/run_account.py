@@ -77,7 +77,8 @@ class ThisRun:
         failures: The failed, rejected and held ones among them, by code.
         waiting: Rows of the given exports that still wait.
         figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
-            requests met that neither made nor rejected anything (`status 503`), with how many.
+            requests met that neither made nor rejected anything (`status 503`), with how many;
+            other_details: rows of known cards whose carried columns or customer are not as then.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class RunAccount:
         self._given: list[int] = []
         self._states: Counter[RowState] = Counter()
         self._codes: Counter[str] = Counter()
+        self._other_details = 0
 
     def begin(self, exports: Sequence[KnownExport]) -> None:
         """Take down how the exports stand once everything is planned and nothing is sent.
@@ -136,6 +138,7 @@ class RunAccount:
                 self._states = Counter(look.states_of(before))
                 self._codes = Counter(look.by_code(before))
                 self._cards = Counter(look.attach_balance(before))
+                self._other_details = look.with_other_details(before)
 
     def close(self, flow: Flow, seconds: float) -> ThisRun:
         """Give what the run has changed by now.
@@ -157,11 +160,14 @@ class RunAccount:
         codes: dict[str, int] = {}
         cards: dict[str, int] = {}
         unattached = 0
+        figures["other_details"] = 0
         if self._given:
             with self._ledger.look() as look:
                 states, codes = look.states_of(self._given), look.by_code(self._given)
                 cards = look.attach_balance(self._given)
                 unattached = self._unattached(look)
+                other_details = look.with_other_details(self._given)
+                figures["other_details"] = max(other_details - self._other_details, 0)
         changed = {
             state.value: max(states.get(state, 0) - self._states[state], 0)
             for state in RowState
@@ -185,6 +191,7 @@ class RunAccount:
         with self._ledger.look() as look:
             states = look.states_of(self._given)
             unattached = self._unattached(look)
+            other_details = look.with_other_details(self._given)
         return {
             "rows": sum(states.values()),
             "to_send": pending(states),
@@ -194,6 +201,7 @@ class RunAccount:
             "failed": states[RowState.FAILED],
             "held": states[RowState.HELD],
             "already_tokenized": states[RowState.ALREADY_TOKENIZED],
+            "other_details": other_details,
             "failures": sum(states[state] for state in FAILURE_STATES),
         }
 

@@ -232,7 +232,11 @@ def _exports(look: Snapshot, exports: list[ExportRecord]) -> list[dict[str, Any]
 def _changes(look: Snapshot) -> dict[str, Any]:
     count, found = look.superseded_rows(CHANGES_SHOWN)
     names = ("legacy_id", "old_file", "old_row", "new_file", "new_row")
-    return {"rows": count, "examples": [dict(zip(names, row, strict=True)) for row in found]}
+    return {
+        "rows": count,
+        "examples": [dict(zip(names, row, strict=True)) for row in found],
+        "other_details": look.with_other_details(),
+    }
 
 
 def _run(run: RunRecord) -> dict[str, Any]:

@@ -110,7 +110,14 @@ def test_no_word_is_broken_by_a_narrow_terminal(columns):
 def test_the_plan_names_the_commonest_codes_and_counts_the_others(capsys):
     """Two dozen codes are no line to read before a question."""
     codes = {"name_missing": 1, "number_length": 9, "card_expired": 4, "country_invalid": 2}
-    counts = {"rows": 30, "to_send": 14, "done": 0, "rejected": 16, "already_tokenized": 0}
+    counts = {
+        "rows": 30,
+        "to_send": 14,
+        "done": 0,
+        "rejected": 16,
+        "already_tokenized": 0,
+        "other_details": 0,
+    }
     waiting = [WaitingExport("old.pgp", "ab", 3)]
 
     plan = Plan(counts, codes, waiting, "ff", 2.0)
@@ -129,7 +136,14 @@ def test_the_plan_names_the_commonest_codes_and_counts_the_others(capsys):
 
 def test_the_plan_tells_whom_cards_come_to_and_what_that_takes(capsys):
     """Customers to make and given, requests, the slower of both rates, and who will be called."""
-    counts = {"rows": 30, "to_send": 30, "done": 0, "rejected": 0, "already_tokenized": 0}
+    counts = {
+        "rows": 30,
+        "to_send": 30,
+        "done": 0,
+        "rejected": 0,
+        "already_tokenized": 0,
+        "other_details": 0,
+    }
     attach = AttachPlan(AttachNeeds(30, 2, 3, 15, 4), 0.5, has_webhook=True)
 
     show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0, attach=attach), None, "here")
@@ -145,7 +159,14 @@ def test_the_plan_tells_whom_cards_come_to_and_what_that_takes(capsys):
 
 def test_what_was_done_before_is_told_when_a_run_goes_on(capsys):
     """A resumed run does not speak of rows that it sent before as if they were gone."""
-    counts = {"rows": 30, "to_send": 4, "done": 20, "rejected": 6, "already_tokenized": 0}
+    counts = {
+        "rows": 30,
+        "to_send": 4,
+        "done": 20,
+        "rejected": 6,
+        "already_tokenized": 0,
+        "other_details": 0,
+    }
 
     show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0), None, "here")
 
