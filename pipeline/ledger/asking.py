@@ -22,9 +22,11 @@ class Asking:
 
     Args:
         connection: A reading connection; all its answers are of one state.
+        kept: Go by what is kept of sections; else every answer is worked out of the rows.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, kept: bool = False) -> None:
+        self._kept = kept
         self._connection = connection
         self._store = store_of(connection)
 

@@ -28,7 +28,7 @@ from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import account
 from pipeline.ledger.published_files import require_published_files
 from pipeline.ledger.schema import runs
-from pipeline.ledger.sections import forget_sections, renew_sections
+from pipeline.ledger.section_figures import renew_sections
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -149,9 +149,7 @@ class Ledger(Access):
         if self.file is None:
             return
         with self.transaction() as connection:
-            if not self.goes_by_sections:
-                forget_sections(connection)
-            renew_sections(connection)
+            renew_sections(connection, kept=self.goes_by_sections)
         self.goes_by_sections = True
 
     def begin_run(

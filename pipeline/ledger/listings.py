@@ -29,7 +29,9 @@ from pipeline.ledger.records import (
     row_id,
 )
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
-from pipeline.ledger.schema import attachments, customers, exports, outcomes, rows, runs, tokens
+from pipeline.ledger.running_sums import UNATTACHED
+from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
+from pipeline.ledger.section_figures import SUPERSEDED
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -106,10 +108,6 @@ _FAILED_ON_THE_WAY: Final[dict[str, ColumnElement[Any]]] = {
 FAILED: Final = tuple(_FAILED)
 """What `failed_rows` gives of a row, in order."""
 
-SUPERSEDED: Final = "superseded"
-"""The ending of a row whose card a newer one replaced."""
-UNATTACHED: Final = "unattached"
-"""The ending of a row that has a token, where only cards on customers are in the mapping."""
 RESOLVED: Final = "resolved"
 """The ending of a row that failed, and whose legacy id a later row moved."""
 
@@ -247,18 +245,6 @@ class Listings(Asking):
             select(ending, rows.c.legacy_id).where(
                 rows.c.legacy_id.is_not(None), (rows.c.id // ROW_SPAN).not_in(proving)
             )
-        )
-
-    def answers(self) -> Iterator[Sequence[tuple[int, str, int]]]:
-        """Give (moment in ms, kind, latency in µs) of every outcome, in no order."""
-        return self._blocks(select(outcomes.c.at_ms, outcomes.c.kind, outcomes.c.latency_us))
-
-    def mapped_fingerprints(self) -> Iterator[Sequence[tuple[str | None]]]:
-        """Give the vault's card fingerprints of the mapping, in no order."""
-        return self._blocks(
-            select(tokens.c.fingerprint)
-            .join(rows, rows.c.id == tokens.c.row_id)
-            .where(*_IS_IN_FORCE, *self._in_mapping())
         )
 
     def superseded_rows(self, at_most: int) -> tuple[int, list[tuple[str, str, int, str, int]]]:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, Integer, LargeBinary, Table, delete, select, text
+from sqlalchemy import Column, Integer, LargeBinary, Table, select, text
 
 from pipeline.ledger.schema import (
     BIG,
@@ -137,13 +137,14 @@ def digest_sections(
     if wanted is not None:
         asked = [statement.where(in_stretch(key, *ends)) for ends in stretches(wanted)]
     for part in asked:
-        for number, found in _by_section(store.selected(connection, part)):
+        for number, found in by_section(store.selected(connection, part)):
             yield Digested(number, len(found), hashlib.sha256(orjson.dumps(found)).hexdigest())
 
 
-def _by_section(
+def by_section(
     blocks: Iterable[Sequence[tuple[Any, ...]]],
 ) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """Give rows that come by their id, which is the first of each, as sections: number and rows."""
     waiting: list[tuple[Any, ...]] = []
     number = 0
     for block in blocks:
@@ -155,26 +156,6 @@ def _by_section(
             waiting.extend(found)
     if waiting:
         yield number, waiting
-
-
-def forget_sections(connection: Connection) -> None:
-    """Throw away all that is kept of sections, where nobody knows whether it still holds."""
-    connection.execute(delete(sections))
-
-
-def renew_sections(connection: Connection) -> None:
-    """Work out what is to be kept of each section of which it is not, in the caller's transaction."""
-    fill = store_of(connection).fill
-    for table in SECTIONED:
-        known = digests_known(connection, table)
-        missing = [number for number in numbers(connection, table) if number not in known]
-        found = digest_sections(connection, table, missing)
-        fill(
-            connection,
-            sections,
-            ("number", "of", "rows", "sha256"),
-            [(part.number, table.name, part.rows, part.sha256) for part in found],
-        )
 
 
 def digest_of(parts: Sequence[Digested]) -> dict[str, int | str]:

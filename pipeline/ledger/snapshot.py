@@ -11,6 +11,7 @@ from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.readback_questions import ReadbackQuestions
+from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
 from pipeline.ledger.sums import Sums
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.publications import Account
 
 
-class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions):
+class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions):
     """One look at a ledger; every answer is of the same state.
 
     Args:
@@ -38,8 +39,7 @@ class Snapshot(Sums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
     def __init__(
         self, connection: Connection, *, sparingly: bool = False, kept: bool = False
     ) -> None:
-        super().__init__(connection)
-        self._kept = kept
+        super().__init__(connection, kept=kept)
         if sparingly:
             self._store.read_sparingly(connection)
 

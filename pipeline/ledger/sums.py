@@ -17,7 +17,6 @@ from pipeline.ledger.schema import (
     exports,
     outcomes,
     rows,
-    tokens,
 )
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
@@ -142,24 +141,6 @@ class Sums(Asking):
             )
         )[0]
         return int(count), first_ms
-
-    def mix(self, column: str) -> dict[str, int]:
-        """Count the mapping by `brand`, `country` or `expiration_year`; the counts add up to it."""
-        chosen = rows.c[column] if column == "expiration_year" else tokens.c[column]
-        counted: Counter[Any] = Counter()
-        statement = (
-            select(chosen)
-            .join_from(tokens, rows, rows.c.id == tokens.c.row_id)
-            .where(
-                rows.c.state == RowState.TOKENIZED,
-                rows.c.superseded_by.is_(None),
-                *self._in_mapping(),
-            )
-        )
-        for block in self._blocks(statement):
-            counted.update(value for (value,) in block)
-        known = {value: counted[value] for value in sorted(counted, key=lambda v: (v is None, v))}
-        return {"unknown" if value is None else str(value): n for value, n in known.items()}
 
     def planned_mix(self, column: str) -> dict[str, int]:
         """Count the rows that a run would send by `brand` or `expiration_year`."""

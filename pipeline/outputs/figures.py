@@ -6,7 +6,6 @@ gives the same figures.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,9 @@ import numpy as np
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.listings import RESOLVED, SUPERSEDED, UNATTACHED
+from pipeline.ledger.listings import RESOLVED
+from pipeline.ledger.running_sums import UNATTACHED
+from pipeline.ledger.section_figures import SUPERSEDED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.failure_figures import open_failures
@@ -151,17 +152,18 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
     sum of all others, or an id was lost, added or changed on its way.
     """
     totals: defaultdict[str, int] = defaultdict(int)
-    for block in look.legacy_ids_by_ending():
-        waiting: defaultdict[str, list[str]] = defaultdict(list)
-        for ending, legacy_id in block:
-            waiting[ending].append(legacy_id)
-        for ending, legacy_ids in waiting.items():
-            totals[_ENDINGS[ending]] = hash_total(totals[_ENDINGS[ending]], legacy_ids)
+    for ending, total in look.ids_by_ending().items():
+        totals[_ENDINGS[ending]] += total
+    # What failed and came through later is told apart: which rows are, other rows say.
+    for state, legacy_id in look.resolved_ids():
+        total = hash_total(0, [legacy_id])
+        totals[_ENDINGS[state]] -= total
+        totals[RESOLVED] += total
     read = sum(int(export.legacy_id_sum, 16) for export in look.exports())
     return {
         "read": shown(read % (1 << 256)),
         "ledger": shown(sum(totals.values()) % (1 << 256)),
-        **{ending: shown(totals[ending]) for ending in _ENDINGS.values()},
+        **{ending: shown(totals[ending] % (1 << 256)) for ending in _ENDINGS.values()},
     }
 
 
@@ -188,15 +190,8 @@ def cards(look: Snapshot) -> dict[str, int]:
 
     `on_shared_cards` counts the legacy ids whose card some other legacy id has as well.
     """
-    mapped, known = 0, []
-    for block in look.mapped_fingerprints():
-        mapped += len(block)
-        # Sixteen bytes tell fingerprints apart and keep a million of them small.
-        short = [
-            hashlib.sha256(text.encode()).digest()[:16] for (text,) in block if text is not None
-        ]
-        known.append(np.frombuffer(b"".join(short), dtype="S16"))
-    fingerprints = np.concatenate(known) if known else np.empty(0, "S16")
+    mapped = look.mapped_tokens()
+    fingerprints = np.frombuffer(look.mapped_fingerprints(), dtype="S16")
     _, times = np.unique(fingerprints, return_counts=True)
     return {
         "mapped": mapped,

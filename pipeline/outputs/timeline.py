@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipeline.clock import timestamp
-from pipeline.model import OutcomeKind
+from pipeline.ledger.section_figures import KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 STEPS_MAX: Final = 240
 _STEP_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 43_200, 86_400, 604_800)
-_KINDS: Final = tuple(OutcomeKind)
-_PLACES: Final = {kind.value: place for place, kind in enumerate(_KINDS)}
-_LONGEST_US: Final = 2**32 - 1
-"""An hour and more; no attempt may take that long."""
+_SECONDS_BYTES: Final = 4
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
@@ -58,21 +55,21 @@ def timeline(look: Snapshot) -> dict[str, Any]:
 
 
 def _tally(kinds: NDArray[np.int8]) -> dict[str, int]:
-    counted = np.bincount(kinds, minlength=len(_KINDS)).tolist()
-    return {kind.value: n for kind, n in zip(_KINDS, counted, strict=True) if n}
+    counted = np.bincount(kinds, minlength=len(KINDS)).tolist()
+    return {kind: n for kind, n in zip(KINDS, counted, strict=True) if n}
 
 
 def _columns(
     look: Snapshot,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int8], NDArray[np.uint32]]:
     # Small types: ten million answers take ninety megabytes.
-    at_s, kinds, latency_us = [np.empty(0, np.uint32)], [np.empty(0, np.int8)], []
-    for block in look.answers():
-        moments, words, times = zip(*block, strict=True)
-        at_s.append((np.array(moments, np.int64) // 1000).astype(np.uint32))
-        kinds.append(np.array([_PLACES[word] for word in words], np.int8))
-        latency_us.append(np.array(times, np.int64).clip(0, _LONGEST_US).astype(np.uint32))
-    return np.concatenate(at_s), np.concatenate(kinds), np.concatenate([*latency_us, at_s[0]])
+    at_s, kinds, latency_us = [np.empty(0, np.uint32)], [np.empty(0, np.int8)], [np.empty(0, "<u4")]
+    for one in look.answers():
+        at_s.append(np.frombuffer(one.packed, "<u4", one.rows))
+        kinds.append(np.frombuffer(one.packed, np.int8, one.rows, _SECONDS_BYTES * one.rows))
+        times_at = (_SECONDS_BYTES + 1) * one.rows
+        latency_us.append(np.frombuffer(one.packed, "<u4", one.rows, times_at))
+    return np.concatenate(at_s), np.concatenate(kinds), np.concatenate(latency_us)
 
 
 def _step_s(at_s: NDArray[np.uint32]) -> int:

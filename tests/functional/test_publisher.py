@@ -80,7 +80,7 @@ def test_a_night_without_new_rows_costs_no_look_at_them(tmp_path, monkeypatch):
         raise AssertionError("rows were looked at")
 
     with monkeypatch.context() as patched:
-        for name in ("mapped_rows", "failed_rows", "legacy_ids_by_ending", "mix", "by_export"):
+        for name in ("mapped_rows", "failed_rows", "ids_by_ending", "mix", "by_export"):
             patched.setattr(f"pipeline.ledger.snapshot.Snapshot.{name}", refuse)
         a_night(builder, folder, 3)
     made = bytes_of(folder)

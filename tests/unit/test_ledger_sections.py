@@ -13,9 +13,10 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.left_behind import NOTE_NAME, note_how_left
 from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.sections import SECTIONED, digests_known, numbers, stretches
+from pipeline.outputs.figures import gather
 from pipeline.outputs.publisher import publish
 from tests.support.folders import found_in
-from tests.support.ledgers import FACTS, StepClock, settled_builder
+from tests.support.ledgers import FACTS, Builder, StepClock, settled_builder
 
 CHANGES = (
     "UPDATE rows SET hint = 'x' WHERE id = (SELECT min(id) FROM rows)",
@@ -173,3 +174,29 @@ def test_numbers_are_given_as_unbroken_stretches():
     """First and last of each."""
     assert list(stretches([1, 2, 3, 7, 9, 10])) == [(1, 3), (7, 7), (9, 10)]
     assert list(stretches([])) == []
+
+
+def figures_of(folder, *, apart):
+    """Give the report's figures: by what is kept of sections, or `apart` by all rows."""
+    with (
+        closing(Ledger(ledger_url(folder), StepClock(), read_only=True, apart=apart)) as ledger,
+        ledger.look() as look,
+    ):
+        return gather(look, __version__, [], None)
+
+
+def test_figures_by_sections_are_those_of_all_rows(folder):
+    """After one publication, after more rows and changed cards, and with a row of another state."""
+    assert figures_of(folder, apart=False) == figures_of(folder, apart=True)
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        builder = Builder(ledger, ledger.clock, tokens_made=9_000_000)
+        builder.begin("run-3")
+        builder.settle(builder.plan("more.csv", 150, first=1, changed_every=3, reject_every=7))
+        assert ledger.goes_by_sections
+        with ledger.look() as look:
+            by_sections = gather(look, __version__, [], None)
+        builder.end(0)
+    whole = figures_of(folder, apart=True)
+
+    assert by_sections["changes"]["rows"] > 0
+    assert {**whole, "runs": 0, "trail": 0} == {**by_sections, "runs": 0, "trail": 0}

@@ -1,0 +1,119 @@
+"""Answers what sections add up to: totals, mixes and answers of all rows without reading them all."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import select
+
+from pipeline.ledger.asking import Asking
+from pipeline.ledger.records import ROW_SPAN, ExportState
+from pipeline.ledger.resolution import is_resolved
+from pipeline.ledger.schema import exports, rows
+from pipeline.ledger.section_figures import (
+    FINGERPRINT_BYTES,
+    MIXED,
+    ON_CUSTOMER,
+    Counted,
+    counted,
+)
+from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTION_ROWS
+from pipeline.model import RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SPACE: Final = 1 << 256
+_SECTIONS_AN_EXPORT: Final = ROW_SPAN // SECTION_ROWS
+UNATTACHED: Final = "unattached"
+"""The ending of a row that has a token, where only cards on customers are in the mapping."""
+
+
+class _Added(NamedTuple):
+    """What all sections of rows come to."""
+
+    sums: dict[str, int]
+    mixes: dict[str, Counter[Any]]
+    mapped: int
+    fingerprints: list[bytes]
+
+
+class RunningSums(Asking):
+    """Questions whose answers sections add up to; each is answered once a look."""
+
+    def ids_by_ending(self) -> dict[str, int]:
+        """Give the hash totals of legacy ids by ending: a state, `superseded`, or `unattached`.
+
+        Rows of an export that is still being proved, and rows without an id, are in none of them.
+        """
+        return self._added.sums
+
+    def resolved_ids(self) -> Iterator[tuple[str, str]]:
+        """Give (state, legacy id) of each failure whose id a later row moved."""
+        proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+        statement = select(rows.c.state, rows.c.legacy_id).where(
+            rows.c.legacy_id.is_not(None),
+            (rows.c.id // ROW_SPAN).not_in(proving),
+            is_resolved(),
+        )
+        for block in self._blocks(statement):
+            yield from block
+
+    def mix(self, column: str) -> dict[str, int]:
+        """Count the mapping by `brand`, `country` or `expiration_year`; the counts add up to it."""
+        found = self._added.mixes[column]
+        known = {value: found[value] for value in sorted(found, key=lambda v: (v is None, v))}
+        return {"unknown" if value is None else str(value): n for value, n in known.items()}
+
+    def mapped_tokens(self) -> int:
+        """Count the tokens of the mapping."""
+        return self._added.mapped
+
+    def mapped_fingerprints(self) -> bytes:
+        """Give what tells the vault's card fingerprints of the mapping apart, 16 bytes each."""
+        return b"".join(self._added.fingerprints)
+
+    def answers(self) -> Iterator[Counted]:
+        """Give every outcome, packed by sections (`section_figures.count_answers`)."""
+        with self._store.trouble():
+            yield from counted(self._connection, ANSWER_FIGURES, kept=self._kept)
+
+    @cached_property
+    def _added(self) -> _Added:
+        attaching = self.is_attaching()
+        proving = set(
+            self._connection.execute(
+                select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+            ).scalars()
+        )
+        sums: defaultdict[str, int] = defaultdict(int)
+        mixes = {name: Counter[Any]() for name in MIXED}
+        mapped, prints = 0, []
+        with self._store.trouble():
+            for one in counted(self._connection, ROW_FIGURES, kept=self._kept):
+                figures = orjson.loads(one.figures)
+                if one.number // _SECTIONS_AN_EXPORT not in proving:
+                    for ending, total in figures["sums"].items():
+                        sums[_named(ending, attaching=attaching)] += int(total, 16)
+                for is_on in (True,) if attaching else (False, True):
+                    mapped += figures["mapped"][is_on]
+                    prints.append(_prints(one.packed, figures["fingerprints"], is_on=is_on))
+                    for name, pairs in figures["mixes"][is_on].items():
+                        for value, count in pairs:
+                            mixes[name][value] += count
+        return _Added({e: total % _SPACE for e, total in sums.items()}, mixes, mapped, prints)
+
+
+def _named(ending: str, *, attaching: bool) -> str:
+    """Give the ending under which a report has it."""
+    if ending == ON_CUSTOMER:
+        return RowState.TOKENIZED.value
+    return UNATTACHED if attaching and ending == RowState.TOKENIZED else ending
+
+
+def _prints(packed: bytes, counts: list[int], *, is_on: bool) -> bytes:
+    border = counts[0] * FINGERPRINT_BYTES
+    return packed[border:] if is_on else packed[:border]

@@ -1,0 +1,216 @@
+"""Counts what the rows and the answers of each section come to, for whoever adds them up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import and_, case, delete, func, select
+
+from pipeline.hashing import hash_total, shown
+from pipeline.ledger.records import AttachState
+from pipeline.ledger.schema import attachments, outcomes, rows, tokens
+from pipeline.ledger.sections import (
+    ANSWER_FIGURES,
+    ROW_FIGURES,
+    SECTIONED,
+    by_section,
+    digest_sections,
+    in_stretch,
+    numbers,
+    sections,
+    stretches,
+)
+from pipeline.ledger.store import store_of
+from pipeline.model import OutcomeKind, RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Table
+
+    from pipeline.ledger.sections import Digested
+    from pipeline.ledger.store import Blocks
+
+MIXED: Final = ("brand", "country", "expiration_year")
+"""What the tokens in force are counted by."""
+SUPERSEDED: Final = "superseded"
+"""The ending of a row whose card a newer one replaced."""
+ON_CUSTOMER: Final = "tokenized, on a customer"
+"""The ending of a row whose token is in force, and whose card is on a customer."""
+
+KINDS: Final = tuple(kind.value for kind in OutcomeKind)
+_PLACES: Final = {kind: place for place, kind in enumerate(KINDS)}
+LONGEST_US: Final = 2**32 - 1
+"""An hour and more; no attempt may take that long."""
+FINGERPRINT_BYTES: Final = 16
+"""Enough to tell fingerprints apart, and to keep a million of them small."""
+
+_IS_ON: Final = and_(
+    attachments.c.state.in_([AttachState.ATTACHED, AttachState.REUSED]),
+    attachments.c.deleted_ms.is_(None),
+)
+_ROWS: Final = (
+    select(
+        rows.c.id,
+        rows.c.legacy_id,
+        rows.c.state,
+        rows.c.superseded_by,
+        rows.c.unknowns,
+        func.coalesce(case((_IS_ON, 1)), 0),
+        tokens.c.brand,
+        tokens.c.country,
+        rows.c.expiration_year,
+        tokens.c.fingerprint,
+        tokens.c.row_id,
+    )
+    .outerjoin(tokens, tokens.c.row_id == rows.c.id)
+    .outerjoin(attachments, attachments.c.row_id == rows.c.id)
+    .order_by(rows.c.id)
+)
+_ANSWERS: Final = select(
+    outcomes.c.attempt_id, outcomes.c.at_ms, outcomes.c.kind, outcomes.c.latency_us
+).order_by(outcomes.c.attempt_id)
+
+
+class Counted(NamedTuple):
+    """What is counted of a section: its number, its rows, JSON of sums, and numbers of each row."""
+
+    number: int
+    rows: int
+    figures: str
+    packed: bytes
+
+
+def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
+    """Count sections of rows: states, hash totals by ending, the mix of tokens, fingerprints.
+
+    Args:
+        connection: A reading connection.
+        wanted: The sections, in order; default: every row that there is.
+    """
+    for number, found in by_section(_asked(connection, _ROWS, rows.c.id, wanted)):
+        yield _counted_rows(number, found)
+
+
+def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
+    """Pack sections of outcomes: seconds, kinds and latencies, a column after the other."""
+    import numpy as np  # noqa: PLC0415 - a look at a ledger does without.
+
+    for number, found in by_section(_asked(connection, _ANSWERS, outcomes.c.attempt_id, wanted)):
+        _, moments, words, times = zip(*found, strict=True)
+        packed = (
+            (np.array(moments, np.int64) // 1000).astype("<u4").tobytes()
+            + bytes([_PLACES[word] for word in words])
+            + np.array(times, np.int64).clip(0, LONGEST_US).astype("<u4").tobytes()
+        )
+        yield Counted(number, len(found), "{}", packed)
+
+
+COUNTED: Final = {
+    ROW_FIGURES: (rows, count_rows),
+    ANSWER_FIGURES: (outcomes, count_answers),
+}
+"""What is counted, of which table's sections, and by what."""
+
+
+def renew_sections(connection: Connection, *, kept: bool) -> None:
+    """Work out what is to be kept of each section, in the caller's transaction.
+
+    Args:
+        connection: In a transaction.
+        kept: What is kept is right; else all is worked out, and what differs is written anew.
+    """
+    for table in SECTIONED:
+        digests = partial(digest_sections, connection, table)
+        _renew(connection, table.name, table, digests, kept=kept)
+    for kind, (table, count) in COUNTED.items():
+        _renew(connection, kind, table, partial(count, connection), kept=kept)
+
+
+def _renew(
+    connection: Connection,
+    kind: str,
+    table: Table,
+    work_out: Callable[[list[int] | None], Iterable[Digested | Counted]],
+    *,
+    kept: bool,
+) -> None:
+    here = sections.c.of == kind
+    if kept:
+        known = set(connection.execute(select(sections.c.number).where(here)).scalars())
+        found = list(work_out([n for n in numbers(connection, table) if n not in known]))
+    else:
+        found = list(work_out(None))
+    names = found[0]._fields if found else ("number",)
+    if not kept:
+        order = select(*(sections.c[name] for name in names)).where(here).order_by("number")
+        if [tuple(one) for one in connection.execute(order)] == found:
+            return
+        connection.execute(delete(sections).where(here))
+    number, *others = names
+    values = [(one.number, kind, *one[1:]) for one in found]
+    store_of(connection).fill(connection, sections, (number, "of", *others), values)
+
+
+def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
+    """Give what a kind of section comes to, in no order; `kept`: read only what nothing is kept of."""
+    table, count = COUNTED[kind]
+    if not kept:
+        yield from count(connection, None)
+        return
+    names = (sections.c.number, sections.c.rows, sections.c.figures, sections.c.packed)
+    there = set(numbers(connection, table))
+    for found in connection.execute(select(*names).where(sections.c.of == kind)):
+        there.discard(found.number)
+        yield Counted(*found)
+    yield from count(connection, sorted(there))
+
+
+def _asked(
+    connection: Connection, statement: Any, key: ColumnElement[int], wanted: Iterable[int] | None
+) -> Blocks:
+    selected = store_of(connection).selected
+    if wanted is None:
+        yield from selected(connection, statement)
+        return
+    for ends in stretches(wanted):
+        yield from selected(connection, statement.where(in_stretch(key, *ends)))
+
+
+def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
+    states: Counter[str] = Counter()
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    mixes = [{name: Counter[Any]() for name in MIXED} for _ in range(2)]
+    prints: list[list[bytes]] = [[], []]
+    mapped = [0, 0]
+    unknowns = 0
+    for _, legacy_id, state, newer, unseen, is_on, *mixed, fingerprint, token in found:
+        states[state] += 1
+        unknowns += unseen
+        in_force = state == RowState.TOKENIZED and newer is None
+        ending = SUPERSEDED if newer is not None else state
+        if in_force and is_on:
+            ending = ON_CUSTOMER
+        if legacy_id is not None:
+            ids[ending].append(legacy_id)
+        if in_force and token is not None:
+            mapped[is_on] += 1
+            for name, value in zip(MIXED, mixed, strict=True):
+                mixes[is_on][name][value] += 1
+            if fingerprint is not None:
+                digest = hashlib.sha256(fingerprint.encode()).digest()
+                prints[is_on].append(digest[:FINGERPRINT_BYTES])
+    figures = {
+        "states": states,
+        "unknowns": unknowns,
+        "sums": {ending: shown(hash_total(0, them)) for ending, them in ids.items()},
+        "mapped": mapped,
+        "fingerprints": [len(them) for them in prints],
+        "mixes": [{name: list(one.items()) for name, one in mix.items()} for mix in mixes],
+    }
+    packed = b"".join(prints[0]) + b"".join(prints[1])
+    return Counted(number, len(found), orjson.dumps(figures).decode(), packed)
