@@ -187,7 +187,9 @@ def traced(*arguments, inject=(), calls=(), only=(), whole=False, begins=None, *
     if begins is not None:
         options["hook"] = f"tests.support.hooks:{begins}"
     started = zygote().start(*arguments, stopped=begins is None, **options)
-    wait_until(lambda: _status_of(started.pid, "State").startswith("T"))
+    wait_until(lambda: _status_of(started.pid, "State")[:1] in {"T", "Z", ""})
+    if not _status_of(started.pid, "State").startswith("T"):
+        pytest.fail(f"the command ended before it was traced: {started.wait()}")
     with tempfile.NamedTemporaryFile(prefix="cf-trace-") as trace:
         names = sorted({rule.partition(":")[0] for rule in inject} | set(calls))
         words = ["strace", "-f", "-qq", "-y", "-o", trace.name]

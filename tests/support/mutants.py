@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from sqlalchemy import event
 
 from pipeline.exports.sealed_file import BlockDigest
-from pipeline.ledger import access, ledger, planning, recovery, settling
+from pipeline.ledger import ledger, planning, recovery, settling
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.schema import rows
-from pipeline.ledger.sqlite import batch
+from pipeline.ledger.sqlite import batch, connection
 from pipeline.migration import run, send
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.omise.tokens import VaultClient
@@ -79,14 +79,14 @@ def timeout_taken_as_not_sent():
 
 def sync_dropped():
     """Commits are not synced."""
-    open_engine = access.open_engine
+    open_engine = connection.open_engine
 
     def unsynced(path, **options):
         engine = open_engine(path, **options)
         event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
         return engine
 
-    access.open_engine = unsynced
+    connection.open_engine = unsynced
 
 
 def sync_tried_again():
