@@ -17,6 +17,7 @@ from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 from pipeline.migration.doctor import machine_findings
 from pipeline.migration.doctor_keys import export_keys, signing_key
+from pipeline.migration.doctor_ledger import ledger_findings
 from pipeline.migration.findings import Health, failed, ok
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _findings(
         yield ok("settings", "every one is known and fits the others")
         yield from export_keys(found.settings, found.credentials)
         yield from signing_key(found.settings, found.credentials)
+        yield from ledger_findings(found.settings, found.credentials, folder)
     yield from machine_findings(found.settings, folder, guards)
     if not found.problems:
         # With wrong settings it would not be known whom the key is shown to.

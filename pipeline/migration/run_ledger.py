@@ -13,12 +13,29 @@ from pipeline.ledger.place import ledger_url_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.ledger.place import LedgerUrl
     from pipeline.migration.job import Job
     from pipeline.signals import DeferredSignals
+
+
+def ledger_place(settings: Settings, credentials: Credentials, folder: Path) -> LedgerUrl:
+    """Give where the ledger of a migration's folder is, or is to be begun.
+
+    Raises:
+        SettingsRefused: The folder's ledger is elsewhere than the settings say.
+        VerificationFailed: What names it is not what Cardferry wrote.
+    """
+    source, secret = settings.ledger.url, credentials.ledger_url
+    return ledger_url_of_run(
+        folder,
+        source if isinstance(source, SecretSource) else None,
+        None if secret is None else secret.get_secret_value(),
+    )
 
 
 @contextmanager
@@ -34,14 +51,8 @@ def held_ledger(
         MigrationLocked: Another run holds it, here or on another machine, and did not end in time.
         VerificationFailed: It is no ledger, damaged, or gone.
     """
-    settings, credentials = given
-    source, secret = settings.ledger.url, credentials.ledger_url
     private_folder(job.folder)
     with migration_lock(job.folder, wait_s=job.wait_s):
-        place = ledger_url_of_run(
-            job.folder,
-            source if isinstance(source, SecretSource) else None,
-            None if secret is None else secret.get_secret_value(),
-        )
+        place = ledger_place(*given, job.folder)
         with closing(Ledger(place, clock, signals=signals, wait_s=job.wait_s)) as ledger:
             yield ledger

@@ -62,7 +62,8 @@ def main(rows):
         builder.ledger.close()
         for word, seconds in (("plan", planning), ("claim", claiming), ("settle", settled)):
             print(f"{word:>14} {seconds / rows * 1e6:8.2f} us a row")
-        print(f"{'size':>14} {(folder / LEDGER_NAME).stat().st_size / rows:8.1f} bytes a row")
+        if (folder / LEDGER_NAME).exists():
+            print(f"{'size':>14} {(folder / LEDGER_NAME).stat().st_size / rows:8.1f} bytes a row")
         for word, seconds in questions(folder):
             print(f"{word:>14} {seconds:8.3f} s for {rows:,} rows")
 

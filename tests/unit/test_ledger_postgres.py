@@ -6,9 +6,13 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from pipeline.config.addresses import SecretSource
+from pipeline.config.credentials import Credentials
+from pipeline.config.ledger import LedgerSettings
 from pipeline.config.loading import read_settings
+from pipeline.config.models import Settings
 from pipeline.errors import (
     LocalStorageFailed,
     MigrationLocked,
@@ -22,6 +26,7 @@ from pipeline.ledger.place import LEDGER_NAME, LedgerUrl, ledger_url, ledger_url
 from pipeline.ledger.postgres.address import parameters_of
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling
+from pipeline.migration.doctor_ledger import ledger_findings
 from pipeline.migration.export_ledger import export_ledger
 from pipeline.migration.status import status_of
 from pipeline.outputs.publisher import publish
@@ -384,6 +389,30 @@ def test_a_server_that_is_not_there_and_one_that_refuses_are_told_apart(tmp_path
     assert "hidden" not in f"{refused.value} {refused.value.next_step}"
     assert refused.value.__cause__ is None
     assert "hidden" not in repr(LedgerUrl(text))
+
+
+def test_a_user_without_the_rights_is_told_which_to_grant(tmp_path, url):
+    """The doctor says so the day before; a run makes nothing, not even a part."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS rights WITH (FORCE)")
+        connection.execute("CREATE DATABASE rights")
+        connection.execute("REVOKE ALL ON DATABASE rights FROM PUBLIC")
+        connection.execute("DROP ROLE IF EXISTS clerk")
+        connection.execute("CREATE ROLE clerk LOGIN")
+        connection.execute("GRANT CONNECT ON DATABASE rights TO clerk")
+        text = postgres.server().url("rights", "clerk")
+        place = ledger_url_of_run(tmp_path, SecretSource(env=URL_NAME), text)
+        settings = Settings(ledger=LedgerSettings(url=SecretSource(env=URL_NAME)))
+        secrets = Credentials(SecretStr(""), ledger_url=SecretStr(text))
+        with pytest.raises(SettingsRefused, match="CREATE and TEMPORARY"):
+            Ledger(place, StepClock())
+        (before,) = ledger_findings(settings, secrets, tmp_path)
+        connection.execute("GRANT CREATE, TEMPORARY ON DATABASE rights TO clerk")
+        (after,) = ledger_findings(settings, secrets, tmp_path)
+        Ledger(place, StepClock()).close()
+
+    assert (7, 0) == (before.exit_code, after.exit_code)
+    assert "TEMPORARY" in before.remedy
 
 
 def test_a_server_that_may_lose_what_it_acknowledged_is_refused(tmp_path, url):

@@ -43,7 +43,9 @@ _ASKED: Final = """
     SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
            current_setting('fsync'), current_setting('full_page_writes'),
            current_setting('synchronous_commit'),
-           to_regclass(quote_ident(%(schema)s::text) || '.meta') IS NOT NULL
+           to_regclass(quote_ident(%(schema)s::text) || '.meta') IS NOT NULL,
+           has_database_privilege(current_database(), 'CREATE'),
+           has_database_privilege(current_database(), 'TEMPORARY')
 """
 
 
@@ -59,7 +61,7 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
         SettingsRefused: It does not let us in, or may lose what it has acknowledged.
         VerificationFailed: The ledger that the folder names is not there.
     """
-    driver = _connected(url)
+    driver = _connected(url, read_only=read_only)
     given = iter((driver,))
 
     def creator() -> psycopg.Connection[Any]:
@@ -91,6 +93,11 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
             else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
         )
 
+    @event.listens_for(engine, "engine_disposed")
+    def _close(_: Engine) -> None:
+        # The pool closes only what it was asked for.
+        driver.close()
+
     return engine
 
 
@@ -100,7 +107,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def _connected(url: LedgerUrl) -> psycopg.Connection[Any]:
+def _connected(url: LedgerUrl, *, read_only: bool) -> psycopg.Connection[Any]:
     parameters = parameters_of(url.text)
     try:
         # Each statement is a transaction of its own, unless one is begun by a statement.
@@ -108,7 +115,7 @@ def _connected(url: LedgerUrl) -> psycopg.Connection[Any]:
     except psycopg.Error as error:
         raise not_connected(error) from None
     try:
-        _prepare(driver, url)
+        _prepare(driver, url, read_only=read_only)
     except DATABASE_ERRORS as error:
         driver.close()
         raise in_our_words(error) from None
@@ -118,11 +125,11 @@ def _connected(url: LedgerUrl) -> psycopg.Connection[Any]:
     return driver
 
 
-def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl) -> None:
+def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl, *, read_only: bool) -> None:
     """Make sure of the server, and of the session's own settings, whatever its role's are."""
     found = driver.execute(_ASKED, {"schema": url.schema}).fetchone()
     assert found is not None  # noqa: S101 - a statement without a table gives a row.
-    version, encoding, fsync, whole_pages, commit, is_there = found
+    version, encoding, fsync, whole_pages, commit, is_there, may_create, may_temporary = found
     problems = []
     if version < _OLDEST:
         problems.append("ledger.url: needs PostgreSQL 14 or newer")
@@ -135,6 +142,8 @@ def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl) -> None:
         )
     if problems:
         raise SettingsRefused(problems, next_step="Name a server that keeps what it acknowledges.")
+    if not read_only:
+        _require_rights(CREATE=may_create or url.is_known, TEMPORARY=may_temporary)
     if url.is_known and not is_there:
         raise VerificationFailed(
             "the ledger that ledger.json names is not in this database",
@@ -148,3 +157,12 @@ def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl) -> None:
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
         (list(session), list(session.values())),
     )
+
+
+def _require_rights(**rights: bool) -> None:
+    missing = [name for name, is_given in rights.items() if not is_given]
+    if missing:
+        raise SettingsRefused(
+            [f"ledger.url: the user lacks {' and '.join(missing)} on the database"],
+            next_step=f"GRANT {', '.join(missing)} ON DATABASE ... TO the user, then run again.",
+        )
