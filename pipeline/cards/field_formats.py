@@ -54,7 +54,7 @@ def without_fractions(texts: Sequence[str]) -> list[str]:
     Programs write them so where a column has gaps. Up to 2^53 no digit of them was lost; beyond
     that the text is left as it is.
     """
-    if not any(text.endswith(".0") for text in texts):
+    if ".0" not in "\n".join(texts):
         return list(texts)
     found = [_WHOLE_FLOAT.fullmatch(text) for text in texts]
     return [

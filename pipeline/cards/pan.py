@@ -57,6 +57,7 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
 _MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{DIGITS_MIN}}}")
+_DIGIT: Final = re.compile(r"\d")
 _TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that multiplying by it takes no two numbers to one; its bits are those of no pattern."""
@@ -162,6 +163,8 @@ class PanColumn:
         signs between its digits, and backwards.
         """
         found = np.zeros(len(texts), dtype=np.bool_)
+        if not _DIGIT.search("".join(texts)):
+            return found
         known = self._known()
         for index, text in enumerate(texts):
             if len(text) >= DIGITS_MIN and known[index] and _MANY_DIGITS.search(text):

@@ -76,6 +76,8 @@ class RecordPath:
         A list that is empty or not there is an object without cards: one `no_card`, so that no
         customer is lost without a word.
         """
+        if not self._steps and isinstance(value, dict):
+            return iter(((value,),))
         self._was_followed = True
         return self._records(value, self._steps, ())
 
