@@ -20,14 +20,13 @@ from pipeline.ledger.section_figures import (
     Counted,
     counted,
 )
-from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTION_ROWS
+from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EXPORT
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SPACE: Final = 1 << 256
-_SECTIONS_AN_EXPORT: Final = ROW_SPAN // SECTION_ROWS
 UNATTACHED: Final = "unattached"
 """The ending of a row that has a token, where only cards on customers are in the mapping."""
 
@@ -95,7 +94,7 @@ class RunningSums(Asking):
         with self._store.trouble():
             for one in counted(self._connection, ROW_FIGURES, kept=self._kept):
                 figures = orjson.loads(one.figures)
-                if one.number // _SECTIONS_AN_EXPORT not in proving:
+                if one.number // SECTIONS_AN_EXPORT not in proving:
                     for ending, total in figures["sums"].items():
                         sums[_named(ending, attaching=attaching)] += int(total, 16)
                 for is_on in (True,) if attaching else (False, True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import Column, Integer, LargeBinary, Table, select, text
 
+from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import (
     BIG,
     Text,
@@ -49,6 +50,9 @@ sections = Table(
 
 SECTION_ROWS: Final = 1_000
 """Ids in a section; a row's number and its export are read off the section's number as well."""
+
+SECTIONS_AN_EXPORT: Final = ROW_SPAN // SECTION_ROWS
+"""Sections that the rows of one export may have."""
 
 SECTIONED: Final = (rows, tokens, attachments, attempts, outcomes, customers)
 """The tables that are cut, each by the number that is its key."""

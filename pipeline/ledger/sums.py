@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import case, false, func, or_, select
 
 from pipeline.ledger.asking import Asking
@@ -17,6 +18,14 @@ from pipeline.ledger.schema import (
     exports,
     outcomes,
     rows,
+)
+from pipeline.ledger.sections import (
+    ROW_FIGURES,
+    SECTIONS_AN_EXPORT,
+    in_stretch,
+    numbers,
+    sections,
+    stretches,
 )
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
@@ -32,15 +41,36 @@ class Sums(Asking):
 
         Rows of an export that is still being proved do not count: they may be thrown away.
         """
-        return self._states(_planned_exports())
+        if not self._kept:
+            return self._states(_planned_exports())
+        planned = self._all(select(exports.c.id).where(exports.c.state != ExportState.PROVING))
+        counted, total = self._states_by_export(), Counter[RowState]()
+        for (export_id,) in planned:
+            total.update(counted.get(export_id, {}))
+        return {state: total[state] for state in RowState}
 
     def by_export(self) -> dict[int, dict[str, int]]:
         """Count rows by export and state; states without a row are left out."""
         counted: dict[int, dict[str, int]] = {}
+        known = self._states_by_export() if self._kept else {}
         for (export_id,) in self._all(select(exports.c.id)):
             here = rows.c.id.between(export_id * ROW_SPAN, (export_id + 1) * ROW_SPAN - 1)
-            states = self._states(here)
-            counted[int(export_id)] = {state.value: n for state, n in states.items() if n}
+            states = known.get(export_id, {}) if self._kept else self._states(here)
+            counted[int(export_id)] = {s.value: states[s] for s in RowState if states.get(s)}
+        return counted
+
+    def _states_by_export(self) -> dict[int, Counter[RowState]]:
+        """Count rows by export and state, by what is kept of sections; the others are asked for."""
+        counted: defaultdict[int, Counter[RowState]] = defaultdict(Counter)
+        known = select(sections.c.number, sections.c.figures).where(sections.c.of == ROW_FIGURES)
+        missing = set(numbers(self._connection, rows))
+        for number, figures in self._all(known):
+            missing.discard(number)
+            for state, count in orjson.loads(figures)["states"].items():
+                counted[number // SECTIONS_AN_EXPORT][RowState(state)] += count
+        for first, last in stretches(sorted(missing)):
+            states = self._states(in_stretch(rows.c.id, first, last))
+            counted[first // SECTIONS_AN_EXPORT].update(states)
         return counted
 
     def _states(self, condition: Any) -> dict[RowState, int]:

@@ -43,7 +43,9 @@ def nothing_new(folder):
 
 
 def new_rows(builder, folder):
-    """Settle 100 rows and publish; give the seconds of publishing."""
+    """Open the ledger, settle 100 rows and publish, as the next night does; give the seconds of publishing."""
+    builder.ledger.close()
+    builder.ledger = Ledger(ledger_url(folder), builder.clock)
     builder.begin("top-up")
     builder.settle(builder.plan("top-up.csv", NEW_ROWS, first=100_000_000))
     builder.end(0)
