@@ -76,6 +76,7 @@ class Access:
                     with self._signals.held(), self.engine.begin() as connection:
                         create_if_empty(connection, url.folder)
                         self._upgraded = bring_up_to_date(connection)
+                        self.store.take_stock(connection)
                 with self.engine.connect() as connection:
                     require_own_schema(connection)
                     self._driver = self.store.driver_of(connection)

@@ -146,11 +146,11 @@ class Ledger(Access):
 
     def renew_sections(self) -> None:
         """Work out what is to be kept of every section that changed, or of all where none holds."""
-        if self.file is None:
-            return
         with self.transaction() as connection:
-            renew_sections(connection, kept=self.goes_by_sections)
-        self.goes_by_sections = True
+            self.store.take_stock(connection)
+            if self.file is not None:
+                renew_sections(connection, kept=self.goes_by_sections)
+        self.goes_by_sections = self.file is not None
 
     def begin_run(
         self,

@@ -147,6 +147,12 @@ class Store(Protocol):
     def is_sound(self, connection: Connection, *, thorough: bool) -> bool:
         """Tell whether the database's own structure holds; `thorough` compares every index."""
 
+    def take_stock(self, connection: Connection) -> None:
+        """Let the database learn what its tables hold by now, before all of it is asked for.
+
+        One that plans by what it knew when they were empty would compare each row with every other.
+        """
+
     def changes_seen(self, connection: Connection) -> int | None:
         """Give a number that another one takes the place of when another connection has committed.
 

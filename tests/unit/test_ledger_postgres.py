@@ -303,6 +303,21 @@ def test_a_lost_connection_stops_all_writing_and_nothing_is_lost(builder, tmp_pa
         assert {"planned": 7, "sent": 2, "tokenized": 1} == states(after)
 
 
+def test_what_tables_hold_is_known_before_all_of_it_is_read(builder, tmp_path, url):
+    """Else the server would plan as for empty tables, and compare each row with every other."""
+    builder.settle(builder.plan("cards.csv", 60))
+    builder.ledger.renew_sections()
+    schema = pointer_of(tmp_path / "out").schema
+    asked = """
+        SELECT reltuples, most_common_vals::text FROM pg_class
+        JOIN pg_stats ON tablename = relname AND schemaname = relnamespace::regnamespace::text
+        WHERE relname = 'rows' AND attname = 'state' AND schemaname = %s"""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(asked, (schema,)).fetchone()
+
+    assert found == (60, "{tokenized}")
+
+
 @pytest.mark.usefixtures("url")
 def test_the_ledger_that_a_folder_names_is_never_made_anew(tmp_path):
     """In another database, or once its schema is gone, a new one would send every card again."""

@@ -13,7 +13,7 @@ from pipeline.ledger.postgres import connection as opened
 from pipeline.ledger.postgres import lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
 from pipeline.ledger.reserve import Reserve
-from pipeline.ledger.schema import runs
+from pipeline.ledger.schema import metadata, runs
 from pipeline.ledger.sqlite import tables as sqlite_tables
 from pipeline.ledger.store import FETCHED_AT_ONCE
 
@@ -107,6 +107,11 @@ class PostgresStore:
         """Leave its pages and indexes to the server, which mends what a crash left by itself."""
         del connection, thorough
         return True
+
+    def take_stock(self, connection: Connection) -> None:
+        """Sample every table; the server's own turn may come minutes after many rows."""
+        names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        connection.exec_driver_sql(f"ANALYZE {names}")
 
     def changes_seen(self, connection: Connection) -> None:
         """Give no number: how the ledger was left is not noted where there is no file of it."""

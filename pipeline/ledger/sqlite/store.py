@@ -112,6 +112,9 @@ class SqliteStore:
         check = "integrity_check" if thorough else "quick_check"
         return bool(connection.exec_driver_sql(f"PRAGMA {check}(1)").scalar_one() == "ok")
 
+    def take_stock(self, connection: Connection) -> None:
+        """Do nothing: SQLite plans by its indexes alone."""
+
     def changes_seen(self, connection: Connection) -> int | None:
         """Give SQLite's own count of what others committed."""
         return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
