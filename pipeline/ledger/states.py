@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.ledger.records import AttachState, AttemptStep, CustomerState, ExportState
+from pipeline.ledger.records import AttachState, CustomerState, ExportState
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
@@ -107,8 +107,6 @@ LIVES: Final = (
     Life("customer", "customers", _CUSTOMER),
     Life("attachment", "attachments", _ATTACHMENT),
 )
-
-ATTEMPT_STEPS: Final = tuple(AttemptStep)
 
 
 def steps_of(life: Life) -> list[tuple[str, str]]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pipeline.outputs.verify_ledger import SoundLedger
 
 _SPACE: Final = 1 << 256
-_NOT_PUBLISHED: Final = "is not what was published"
 
 
 def content_differences(
