@@ -8,11 +8,18 @@ and only grow; `attachments` and `customers` say where each stands.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import insert, update
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.attach_statements import (
+    ATTACHING,
+    MAKING,
+    NO_OTHER_DEFAULT,
+    finding,
+    settling,
+)
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachIntent,
@@ -20,22 +27,21 @@ from pipeline.ledger.records import (
     AttachState,
     AttemptStep,
     CustomerFound,
-    CustomerState,
     Retirement,
     RowRefusal,
 )
 from pipeline.ledger.retiring import retire_tokens
-from pipeline.ledger.schema import NOT_FOR_TOKENS, attachments, attempts, customers, outcomes, rows
-from pipeline.model import OutcomeKind, RowState
+from pipeline.ledger.schema import attachments, attempts, outcomes, rows
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Executable, Exists
+    from sqlalchemy import Connection, Executable
+
+    _Said = AttachSettlement | CustomerFound | Retirement | RowRefusal
 
 AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
-
-_MAKEABLE: Final = (CustomerState.WANTED.value, CustomerState.MAKING.value)
 
 
 def net_open(entries: Sequence[AttachEntry]) -> int:
@@ -59,108 +65,117 @@ def write_attaching(
     Raises:
         VerificationFailed: Something was not where this run had left it.
     """
-    for entry in entries:
-        if not isinstance(entry, AttachIntent):
-            _write(connection, entry, epoch, at_ms)
-    for entry in entries:
-        if isinstance(entry, AttachIntent):
-            _intend(connection, entry, epoch, at_ms)
+    said = [entry for entry in entries if not isinstance(entry, AttachIntent)]
+    for part in _independent(said):
+        _write(connection, part, epoch, at_ms)
+    intents = [entry for entry in entries if isinstance(entry, AttachIntent)]
+    if intents:
+        _intend(connection, intents, epoch, at_ms)
 
 
-def _write(
-    connection: Connection,
-    entry: AttachSettlement | CustomerFound | Retirement | RowRefusal,
-    epoch: int,
-    at_ms: int,
-) -> None:
-    match entry:
-        case AttachSettlement():
-            _settle(connection, entry, epoch, at_ms)
-        case CustomerFound():
-            _find(connection, entry, epoch)
-        case Retirement():
+def _independent(entries: Iterable[_Said]) -> Iterator[list[_Said]]:
+    """Part entries, in order, so that no part speaks twice of one row or customer."""
+    part: list[_Said] = []
+    spoken_of: set[int] = set()
+    for entry in entries:
+        if isinstance(entry, AttachSettlement):
+            # Rows have positive numbers, and here customers have negative ones.
+            about = {entry.row_id, -entry.customer}
+        else:
+            about = {-entry.id if isinstance(entry, CustomerFound) else entry.row_id}
+        if not spoken_of.isdisjoint(about):
+            yield part
+            part, spoken_of = [], set()
+        part.append(entry)
+        spoken_of |= about
+    if part:
+        yield part
+
+
+def _write(connection: Connection, part: Sequence[_Said], epoch: int, at_ms: int) -> None:
+    settled = [entry for entry in part if isinstance(entry, AttachSettlement)]
+    if settled:
+        _settle(connection, settled, at_ms)
+    found = [entry for entry in part if isinstance(entry, CustomerFound)]
+    found += [entry.found for entry in settled if entry.found is not None]
+    if found:
+        _find(connection, found, epoch)
+    for entry in part:
+        if isinstance(entry, Retirement):
             _retire(connection, entry, at_ms)
-        case RowRefusal():
+        elif isinstance(entry, RowRefusal):
             _refuse_row(connection, entry)
 
 
-def _intend(connection: Connection, intent: AttachIntent, epoch: int, at_ms: int) -> None:
-    values = {"row_id": intent.row_id, "customer": intent.customer}
-    if intent.step is AttemptStep.ATTACH:
-        _enter(connection, values, AttachState.ATTACHING)
-        if intent.makes_customer:
-            here = (customers.c.id == intent.customer, customers.c.state.in_(_MAKEABLE))
-            making = update(customers).where(*here, ~_made_unseen_by_another(intent))
-            making = making.values(state=CustomerState.MAKING)
-            _once(connection, making)
+def _intend(
+    connection: Connection, intents: Sequence[AttachIntent], epoch: int, at_ms: int
+) -> None:
+    begun = [intent for intent in intents if intent.step is AttemptStep.ATTACH]
+    if begun:
+        _enter(connection, begun)
+        _each(connection, ATTACHING, [{"of_row": intent.row_id} for intent in begun])
+    making = [
+        {"of_customer": intent.customer, "of_row": intent.row_id}
+        for intent in begun
+        if intent.makes_customer
+    ]
+    if making:
+        _each(connection, MAKING, making)
+    begun_at = {"epoch": epoch, "at_ms": at_ms}
     connection.execute(
-        insert(attempts).values(
-            id=intent.attempt_id,
-            row_id=intent.row_id,
-            step=intent.step.value,
-            number=intent.number,
-            epoch=epoch,
-            at_ms=at_ms,
-        )
+        insert(attempts),
+        [
+            {
+                "id": intent.attempt_id,
+                "row_id": intent.row_id,
+                "step": intent.step.value,
+                "number": intent.number,
+                **begun_at,
+            }
+            for intent in intents
+        ],
     )
 
 
-def _made_unseen_by_another(intent: AttachIntent) -> Exists:
-    """Give whether another row's request may have made this customer, and nobody knows yet."""
-    return (
-        select(attachments.c.row_id)
-        .where(
-            attachments.c.customer == intent.customer,
-            attachments.c.row_id != intent.row_id,
-            attachments.c.state.in_(NOT_ATTACHED_YET),
-            or_(attachments.c.unknowns > 0, attachments.c.state == AttachState.ATTACHING),
-        )
-        .exists()
-    )
-
-
-def _enter(connection: Connection, values: dict[str, Any], state: AttachState) -> None:
-    """Move an attachment to `attaching`, or enter it there."""
-    here = attachments.c.row_id == values["row_id"]
-    moved = connection.execute(
-        update(attachments)
-        .where(here, attachments.c.state.in_([AttachState.UNATTACHED, AttachState.DOUBTED]))
-        .values(state=state, code=None, attempts=attachments.c.attempts + 1)
-    )
-    if moved.rowcount == 0:
-        add = _insert_unless_there(connection).values(**values, state=state.value, attempts=1)
-        _once(connection, add)
-
-
-def _insert_unless_there(connection: Connection) -> Any:
+def _enter(
+    connection: Connection, entries: Sequence[AttachIntent] | Sequence[AttachSettlement]
+) -> None:
+    """Enter the attachments that are not there yet."""
     # By name, as loading PostgreSQL's loads all of its drivers.
     dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    return dialect.insert(attachments).on_conflict_do_nothing()
-
-
-def _settle(connection: Connection, item: AttachSettlement, epoch: int, at_ms: int) -> None:
-    if item.attempt_id is not None:
-        _add_outcome(connection, item, item.attempt_id, at_ms)
-    changed = _changed(item, at_ms)
-    here = attachments.c.row_id == item.row_id
-    moved = connection.execute(
-        update(attachments)
-        .where(here)
-        .values(**changed, unknowns=attachments.c.unknowns + item.unknowns)
+    connection.execute(
+        dialect.insert(attachments).on_conflict_do_nothing(),
+        [
+            {
+                "row_id": entry.row_id,
+                "customer": entry.customer,
+                "state": AttachState.UNATTACHED.value,
+            }
+            for entry in entries
+        ],
     )
-    if moved.rowcount == 0:
-        if item.attempt_id is not None:
-            raise _moved()
-        connection.execute(
-            insert(attachments).values(row_id=item.row_id, customer=item.customer, **changed)
-        )
-    if item.is_default:
-        others = (attachments.c.customer == item.customer, attachments.c.row_id != item.row_id)
-        connection.execute(
-            update(attachments).where(*others, attachments.c.is_default == 1).values(is_default=0)
-        )
-    if item.found is not None:
-        _find(connection, item.found, epoch)
+
+
+def _settle(connection: Connection, items: Sequence[AttachSettlement], at_ms: int) -> None:
+    ended = [item for item in items if item.attempt_id is not None]
+    if ended:
+        connection.execute(insert(outcomes), [_outcome(item, at_ms) for item in ended])
+    without_request = [item for item in items if item.attempt_id is None]
+    if without_request:
+        _enter(connection, without_request)
+    changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in items:
+        changed = _changed(item, at_ms)
+        row = {"of_row": item.row_id, "doubts": item.unknowns}
+        row.update((f"new_{name}", value) for name, value in changed.items())
+        changes.setdefault(tuple(changed), []).append(row)
+    for names, rows_changed in changes.items():
+        _each(connection, settling(names), rows_changed)
+    defaults = [
+        {"of_customer": item.customer, "of_row": item.row_id} for item in items if item.is_default
+    ]
+    if defaults:
+        connection.execute(NO_OTHER_DEFAULT, defaults)
 
 
 def _changed(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
@@ -181,37 +196,39 @@ def _changed(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
     return changed
 
 
-def _add_outcome(
-    connection: Connection, item: AttachSettlement, attempt_id: int, at_ms: int
-) -> None:
-    connection.execute(
-        insert(outcomes).values(
-            attempt_id=attempt_id,
-            kind=item.kind.value,
-            evidence=item.evidence,
-            vault_code=item.vault_code,
-            request_id=item.request_id,
-            latency_us=item.latency_us,
-            at_ms=at_ms,
-        )
-    )
+def _outcome(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
+    return {
+        "attempt_id": item.attempt_id,
+        "kind": item.kind.value,
+        "evidence": item.evidence,
+        "vault_code": item.vault_code,
+        "request_id": item.request_id,
+        "latency_us": item.latency_us,
+        "at_ms": at_ms,
+    }
 
 
-def _find(connection: Connection, found: CustomerFound, epoch: int) -> None:
-    known: dict[str, Any] = {"state": found.state.value, "code": found.code, "epoch": epoch}
-    if found.customer_id is not None:
-        known["customer_id"] = found.customer_id
-    if found.livemode is not None:
-        known["livemode"] = int(found.livemode)
-    if found.created_s is not None:
-        known["created_s"] = found.created_s
-    _once(connection, update(customers).where(customers.c.id == found.id).values(**known))
+def _find(connection: Connection, found: Sequence[CustomerFound], epoch: int) -> None:
+    changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in found:
+        known: dict[str, Any] = {"state": item.state.value, "code": item.code, "epoch": epoch}
+        if item.customer_id is not None:
+            known["customer_id"] = item.customer_id
+        if item.livemode is not None:
+            known["livemode"] = int(item.livemode)
+        if item.created_s is not None:
+            known["created_s"] = item.created_s
+        row = {f"new_{name}": value for name, value in known.items()}
+        changes.setdefault(tuple(known), []).append({"of_customer": item.id, **row})
+    for names, customers_changed in changes.items():
+        _each(connection, finding(names), customers_changed)
 
 
 def _refuse_row(connection: Connection, item: RowRefusal) -> None:
     waits = (rows.c.id == item.row_id, rows.c.state.in_([RowState.PLANNED, RowState.AMBIGUOUS]))
     refused = {"state": item.state.value, "code": item.code, "field": "customer"}
-    _once(connection, update(rows).where(*waits).values(**refused))
+    if connection.execute(update(rows).where(*waits).values(**refused)).rowcount != 1:
+        raise _moved()
 
 
 def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
@@ -224,45 +241,13 @@ def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
     )
 
 
-def doubt_open_attachments(connection: Connection, now_ms: int, evidence: str) -> int:
-    """Give every request about a card that has no outcome the only honest one.
-
-    The card may be on the customer or not: the same request, with the same token, goes out again.
-
-    Returns:
-        How many cards are in doubt.
-    """
-    unanswered = (
-        select(attempts.c.id)
-        .outerjoin(outcomes, outcomes.c.attempt_id == attempts.c.id)
-        .where(NOT_FOR_TOKENS, outcomes.c.attempt_id.is_(None))
-    )
-    open_ids = list(connection.execute(unanswered).scalars())
-    if open_ids:
-        add = insert(outcomes).values(
-            attempt_id=bindparam("attempt_id"),
-            kind=OutcomeKind.AMBIGUOUS.value,
-            evidence=evidence,
-            latency_us=0,
-            at_ms=now_ms,
-        )
-        connection.execute(add, [{"attempt_id": number} for number in open_ids])
-    return connection.execute(
-        update(attachments)
-        .where(attachments.c.state == AttachState.ATTACHING)
-        .values(state=AttachState.DOUBTED, unknowns=attachments.c.unknowns + 1)
-    ).rowcount
-
-
-def _once(connection: Connection, statement: Executable) -> None:
-    """Run a statement that has to change exactly one row.
+def _each(connection: Connection, statement: Executable, of: list[dict[str, Any]]) -> None:
+    """Run a statement that has to change exactly one row for each of these.
 
     Raises:
         VerificationFailed: It did not.
     """
-    # SQLAlchemy keeps the count of inserted rows only where it is asked to.
-    kept = {"preserve_rowcount": True}
-    if connection.execute(statement, execution_options=kept).rowcount != 1:
+    if connection.execute(statement, of).rowcount != len(of):
         raise _moved()
 
 

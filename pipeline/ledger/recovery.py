@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, literal, or_, select, update
 
 from pipeline.failure_codes import Code
-from pipeline.ledger.attaching import doubt_open_attachments
-from pipeline.ledger.records import ROW_SPAN, AttemptStep
-from pipeline.ledger.schema import attempts, outcomes, rows, tokens
+from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep
+from pipeline.ledger.schema import NOT_FOR_TOKENS, attachments, attempts, outcomes, rows, tokens
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Connection
 
     from pipeline.ledger.ledger import Ledger
 
@@ -70,7 +71,7 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
             .where(rows.c.state == RowState.SENT)
             .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
         ).rowcount
-        cards_in_doubt = doubt_open_attachments(connection, ledger.now_ms(), NO_ANSWER)
+        cards_in_doubt = _doubt_open_attachments(connection, ledger.now_ms(), NO_ANSWER)
         worn_out = rows.c.unknowns > retries_of_unknown
         held = connection.execute(
             update(rows)
@@ -129,3 +130,33 @@ def plan_again(
             held=held,
         )
     return int(planned)
+
+
+def _doubt_open_attachments(connection: Connection, now_ms: int, evidence: str) -> int:
+    """Give every request about a card that has no outcome the only honest one.
+
+    The card may be on the customer or not: the same request, with the same token, goes out again.
+
+    Returns:
+        How many cards are in doubt.
+    """
+    unanswered = (
+        select(attempts.c.id)
+        .outerjoin(outcomes, outcomes.c.attempt_id == attempts.c.id)
+        .where(NOT_FOR_TOKENS, outcomes.c.attempt_id.is_(None))
+    )
+    open_ids = list(connection.execute(unanswered).scalars())
+    if open_ids:
+        add = insert(outcomes).values(
+            attempt_id=bindparam("attempt_id"),
+            kind=OutcomeKind.AMBIGUOUS.value,
+            evidence=evidence,
+            latency_us=0,
+            at_ms=now_ms,
+        )
+        connection.execute(add, [{"attempt_id": number} for number in open_ids])
+    return connection.execute(
+        update(attachments)
+        .where(attachments.c.state == AttachState.ATTACHING)
+        .values(state=AttachState.DOUBTED, unknowns=attachments.c.unknowns + 1)
+    ).rowcount

@@ -40,7 +40,7 @@ def retire_tokens(connection: Connection, row_ids: Sequence[int], reason: str, a
             [*kept, "reason", "retired_ms"], copied.where(here)
         )
         is_tokenized = (rows.c.id.in_(part), rows.c.state == RowState.TOKENIZED)
-        _each(connection, retired, len(part))
+        connection.execute(retired)
         _each(connection, delete(tokens).where(here), len(part))
         again = update(rows).where(*is_tokenized).values(state=RowState.PLANNED)
         _each(connection, again, len(part))

@@ -56,7 +56,7 @@ def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):
     with attaching(tmp_path) as work:
         unknown, live = "cust_test_0000000000000000000", "cust_0000000000000000000"
         given = [("", "", ""), ("ann", "x", ""), ("bob", live, ""), ("cy", unknown, "")]
-        conflict = [("dee", unknown, ""), ("dee", unknown.replace("0", "1"), "")]
+        conflict = [("dee", unknown.replace("0", digit), "") for digit in "12"]
         work.export(cards(*given, *conflict, "eve"))
         ending = work.run()
         tokens = [line for line in work.sandbox.entries() if "name_sha256" in line]

@@ -152,6 +152,53 @@ def test_the_tokens_outcome_and_the_first_attach_intent_share_a_commit(journey):
     assert {"tokenized": 1, "unattached": 1} == journey.balance()
 
 
+def test_cards_of_several_customers_are_written_in_one_commit(builder):
+    """Each goes its own way there: attached, in doubt, said of twice in one batch."""
+    journey = Journey(builder, [card(n, f"c{n}") for n in (1, 2, 3)])
+    before = journey.tokenize(1, 2, 3)
+    claims = journey.claims()
+    intents = [
+        journey.settling.attach_intent(claims[n].row_id, claims[n].customer, 1, makes_customer=True)
+        for n in (1, 2, 3)
+    ]
+    journey.settling.apply([*before, *intents])
+    lost = attach_settlement(intents[1], AttachState.DOUBTED, OutcomeKind.AMBIGUOUS, unknowns=1)
+    twice = attach_settlement(intents[2], AttachState.DOUBTED, OutcomeKind.AMBIGUOUS, unknowns=1)
+    seen = attach_settlement(intents[2], AttachState.ATTACHED, OutcomeKind.OK, unknowns=-1)
+    journey.settling.apply(
+        [
+            attach_settlement(intents[0], AttachState.ATTACHED, OutcomeKind.OK, made(intents[0])),
+            *(lost, twice),
+            seen._replace(attempt_id=None, found=made(intents[2], "cust_test_3")),
+        ]
+    )
+    found = {c.row_id % 1000: (c.state, c.unknowns) for c in journey.claims().values()}
+
+    assert found == {2: (AttachState.DOUBTED, 1)}
+    assert journey.unseen() == 1
+    assert [journey.customer(i.customer).state for i in intents] == ["made", "making", "made"]
+
+
+def attach_settlement(intent, state, kind, found=None, unknowns=0):
+    attached = state is AttachState.ATTACHED
+    return AttachSettlement(
+        attempt_id=intent.attempt_id,
+        row_id=intent.row_id,
+        customer=intent.customer,
+        kind=kind,
+        evidence="as told",
+        state=state,
+        code=None,
+        unknowns=unknowns,
+        vault_code=None,
+        request_id=None,
+        latency_us=1,
+        card_id=f"card_test_{intent.row_id}" if attached else None,
+        is_default=True if attached else None,
+        found=found,
+    )
+
+
 def test_an_attached_card_is_in_the_mapping_with_its_customer(journey):
     """Origin, default and the vault's customer stand beside the token."""
     intent = journey.intend(1, makes=True, before=journey.tokenize(1))
