@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.left_behind import Seal
     from pipeline.ledger.place import LedgerUrl
 
 
@@ -66,6 +67,8 @@ class Access:
         self._waiting = Waiting(self.file)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
+        self.seal: Seal | None = None
+        """Signs the note of how the ledger was left, where its manifests are signed."""
         self.proved_at: int | None = None
         """The changes of others that the store had seen when the whole ledger was proved."""
         with self.store.trouble():
@@ -94,11 +97,11 @@ class Access:
         self.engine.dispose()
         self.reserve.free()
         if self.file is not None and is_proved:
-            note_how_left(self.file)
+            note_how_left(self.file, self.seal)
 
     def is_as_left(self) -> bool:
         """Tell whether nobody has written to the ledger since a proof of all of it."""
-        return self.file is not None and is_as_left(self.file)
+        return self.file is not None and is_as_left(self.file, self.seal)
 
     def _is_proved(self) -> bool:
         if self.proved_at is None or self._failure is not None:

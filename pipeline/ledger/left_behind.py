@@ -5,24 +5,32 @@ system's own word, the one that the last run left after its proof, nobody has wr
 inode, size, and the moments of the last write and of the last change of the inode are compared, the
 last of which no program can set. A file that was copied, restored, or written to by whomever is
 proved anew. The note beside it is trusted for no more than that: what it spares is done by `verify`
-every time, and what is published next stands on digests that were worked out before.
+every time, and what is published next stands on digests that were worked out before. Whoever may
+write to the folder may write a note, too; so where manifests are signed the note has to be, as a run
+that believed a forged one would sign what the forger made of the rows.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
 
 from pipeline.folder_files import read_in_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    Seal: TypeAlias = Callable[[bytes], bytes]
+
 NOTE_NAME: Final = ".proved"
+_MEANING: Final = b"cardferry: a ledger's file as it was left: "
+"""Before what is signed, so that the signature is good for nothing else."""
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTE_BYTES_MAX: Final = 4096
 _TRIES: Final = 10
@@ -30,19 +38,20 @@ _BETWEEN_TRIES_S: Final = 0.004
 """The file system's clock moves in steps of that; a later write must get a later moment."""
 
 
-def note_how_left(ledger: Path) -> None:
+def note_how_left(ledger: Path, seal: Seal | None = None) -> None:
     """Note how a ledger's file stands; the caller has proved it and everything since is its own.
 
     Where that cannot be noted there is no note, and the next opening takes longer.
 
     Args:
         ledger: The file; nothing of it is waiting to be written.
+        seal: Signs the note.
     """
     note = ledger.with_name(NOTE_NAME)
     try:
         facts = ledger.stat()
         if _is_later(note, facts.st_ctime_ns):
-            _write(note, orjson.dumps(_words(facts)))
+            _write(note, _note(facts, seal))
             return
     except OSError:
         pass
@@ -50,12 +59,19 @@ def note_how_left(ledger: Path) -> None:
         note.unlink()
 
 
-def is_as_left(ledger: Path) -> bool:
-    """Tell whether a ledger's file is the very one that was noted, by the file system's facts."""
+def is_as_left(ledger: Path, seal: Seal | None = None) -> bool:
+    """Tell whether a ledger's file is the very one that was noted, by the file system's facts.
+
+    Args:
+        ledger: The file.
+        seal: Signs notes, the same one always in the same way; a note without it is none then.
+    """
     try:
-        noted = orjson.loads(read_in_folder(ledger.with_name(NOTE_NAME), _NOTE_BYTES_MAX))
-        return bool(noted == _words(ledger.stat()))
-    except (OSError, ValueError):
+        noted = read_in_folder(ledger.with_name(NOTE_NAME), _NOTE_BYTES_MAX)
+        if seal is not None:
+            return hmac.compare_digest(noted, _note(ledger.stat(), seal))
+        return bool(orjson.loads(noted)[0] == _words(ledger.stat()))
+    except (OSError, ValueError, LookupError, TypeError):
         return False
 
 
@@ -75,6 +91,12 @@ def _write(note: Path, content: bytes) -> None:
         os.write(descriptor, content)
     finally:
         os.close(descriptor)
+
+
+def _note(facts: os.stat_result, seal: Seal | None) -> bytes:
+    words = _words(facts)
+    signature = None if seal is None else seal(_MEANING + orjson.dumps(words)).hex()
+    return orjson.dumps([words, signature])
 
 
 def _words(facts: os.stat_result) -> list[int]:

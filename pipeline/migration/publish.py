@@ -53,6 +53,7 @@ def publish_again(
             next_step="Name the folder that `cardferry run -o` made.",
         )
     with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+        ledger.seal = signer.sign if signer else None
         ledger.attend(*who, files=not restore)
         if restore:
             _note_restored(ledger, folder)

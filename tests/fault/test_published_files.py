@@ -10,6 +10,7 @@ import pytest
 from pipeline import disk
 from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.ledger.place import ledger_url
 from pipeline.ledger.published_files import trouble_with_files
 from pipeline.outputs.publisher import publish
@@ -168,3 +169,19 @@ def test_after_a_publication_that_was_cut_short_only_its_files_or_those_before_m
         assert set(trouble_with_files(known, folder)) == expected
         (folder / name).write_bytes(kept)
     ledger.close()
+
+
+def test_a_forged_note_of_how_the_ledger_was_left_makes_no_signing_run_believe_it(tmp_path):
+    """Whoever changes rows by hand may say that nobody did; the next signature is not put over it."""
+    folder = published(tmp_path / "migration")
+    for seal in (None, signer().sign):
+        with contextlib.closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+            ledger.seal = seal
+            ledger.attend("somchai", "here:1")
+        assert is_as_left(folder / "ledger.sqlite", seal)
+    changed_by_hand(folder)
+    note_how_left(folder / "ledger.sqlite")
+    with contextlib.closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.seal = signer().sign
+        with pytest.raises(VerificationFailed, match="changed by another program"):
+            ledger.begin_run("run-3", {}, "5e" * 32)
