@@ -1,4 +1,4 @@
-"""Prepares the process before anything else is loaded, which is what takes a command's first moment.
+"""Prepares the process before the libraries are loaded, which takes most of a short command.
 
 Imports nothing but what the interpreter has loaded already, or nearly so: until this has run, an
 interrupt would show a traceback.

@@ -1,4 +1,4 @@
-"""Defines what is handed on: rows as read, and cards as validated."""
+"""Defines the tables that rooms hand on: rows as read, and cards as validated."""
 
 from __future__ import annotations
 

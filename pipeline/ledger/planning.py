@@ -1,4 +1,4 @@
-"""Writes the verdicts of pass 1 down: what will be sent stands in the ledger before any send.
+"""Writes down what pass 1 found of each row: what will be sent stands in the ledger before any send.
 
 An export is `proving` while it is read for the first time. Only when every byte of it was
 proved does it become `planned`; until then its rows can be thrown away, afterwards never.

@@ -1,4 +1,4 @@
-"""Proves that the ledger's tables tell one story: each row's state, attempts, outcomes and token.
+"""Proves that the ledger's tables agree on each row: its state, attempts, outcomes and token.
 
 A commit changes several pages of the file. Where the process died inside one and the journal that
 would undo it was lost, some pages are of before and some of after, and no check of the database's

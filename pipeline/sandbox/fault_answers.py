@@ -1,4 +1,4 @@
-"""Makes the bytes of faults that need no socket, by a letter and the honest answer."""
+"""Makes the wrong answers that a fault script asks for, out of the right one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens the one careful SQLite connection that a ledger is read and written through.
+"""Opens the SQLite connection that a ledger is read and written through, with full sync.
 
 Rollback journal and full sync: WAL has a corruption bug up to SQLite 3.51.2 with two
 connections, and the Python here may link an older one (SAFETY.md, section 0, item 8). Every
