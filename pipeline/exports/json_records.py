@@ -29,7 +29,7 @@ from pipeline.exports.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.exports.json_paths import Chain
     from pipeline.exports.security_code_values import CodeColumns
@@ -53,12 +53,18 @@ class JsonFields:
         mapped: Those of them that the settings map to a field, not only carry.
         steps: The path from a line, or from the document, to the records.
         codes: Checks the keys that are named like security codes, unless they are dropped.
+        on_first: Told the paths of the first record's fields; gives more sources to be read.
     """
 
     sources: tuple[str, ...]
     mapped: tuple[str, ...]
     steps: tuple[str, ...]
     codes: CodeColumns | None
+    on_first: Callable[[list[str]], Sequence[str]] = lambda _names: ()
+
+    def paths_with(self, first: dict[str, Any]) -> list[FieldPath]:
+        """Give the paths of all sources, once the first record is there."""
+        return [FieldPath.parse(s) for s in (*self.sources, *self.on_first(_names_in(first)))]
 
 
 def json_records(
@@ -70,7 +76,7 @@ def json_records(
         ExportRefused: An object names a security code, track or PIN and they are refused, or no
             object has records where the settings look for them.
     """
-    paths = [FieldPath.parse(source) for source in wanted.sources]
+    paths: list[FieldPath] = []
     allowed = _allowed(wanted)
     path = RecordPath(wanted.steps)
     for batch in batches:
@@ -83,7 +89,9 @@ def json_records(
             if isinstance(found, dict):
                 if wanted.codes is not None:
                     _look_for_codes(found, allowed, wanted.codes)
-                records += _records(found, text, path, paths)
+                chains = list(path.records_in(found))
+                paths = paths or _paths(chains, wanted)
+                records += _records(chains, text, path, paths)
             elif found is not None:
                 records.append(found)
         yield records
@@ -98,7 +106,7 @@ def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iter
     Raises:
         ExportRefused: An object names a security code, track or PIN and they are refused.
     """
-    paths = [FieldPath.parse(source) for source in wanted.sources]
+    paths: list[FieldPath] = []
     allowed = _allowed(wanted)
     outermost: dict[str, Any] | None = None
     while some := list(islice(found, _RECORDS_AT_ONCE)):
@@ -110,6 +118,7 @@ def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iter
             if wanted.codes is not None and chain[-1] is not outermost:
                 outermost = chain[-1]
                 _look_for_codes(outermost, allowed, wanted.codes)
+            paths = paths or wanted.paths_with(chain[0])
             records.append(_without_controls(_fields(chain, paths) or NOT_PLAIN))
         yield records
     if wanted.codes is not None:
@@ -123,14 +132,28 @@ def _allowed(wanted: JsonFields) -> frozenset[str]:
     )
 
 
+def _paths(chains: Sequence[Chain | Unread], wanted: JsonFields) -> list[FieldPath]:
+    first = next((chain for chain in chains if not isinstance(chain, str)), None)
+    return wanted.paths_with(first[0]) if first else []
+
+
+def _names_in(found: dict[str, Any], around: str = "") -> list[str]:
+    """Give the paths of an object's fields, those of the objects in it with dots."""
+    names: list[str] = []
+    for key, value in found.items():
+        if isinstance(value, dict) and around.count(".") < _DEPTH_MAX:
+            names += _names_in(value, f"{around}{key}.")
+        else:
+            names.append(around + key)
+    return names
+
+
 def _records(
-    found: dict[str, Any], text: str, path: RecordPath, paths: Sequence[FieldPath]
+    chains: Sequence[Chain | Unread], text: str, path: RecordPath, paths: Sequence[FieldPath]
 ) -> list[Record]:
-    chains = path.records_in(found)
     records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
     if None in records:
-        exact = json.loads(text, parse_float=str)
-        chains = path.records_in(exact)
+        chains = list(path.records_in(json.loads(text, parse_float=str)))
         records = [chain if isinstance(chain, str) else _fields(chain, paths) for chain in chains]
     whole = [record or NOT_PLAIN for record in records]
     # Controls can only come in by an escape.

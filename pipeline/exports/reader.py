@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import OnSecurityCode
 from pipeline.errors import ExportRefused
 from pipeline.exports.chunks import chunks_of
@@ -117,12 +119,23 @@ def _json(
         tuple(source for source in wanted.values() if source not in options.carry),
         tuple(path.split(".")) if path else (),
         codes if options.security_code_column == OnSecurityCode.REFUSE else None,
+        partial(_noted, places=places, options=options),
     )
     if form == "jsonl":
         return json_records(lines.batches, fields, lines.encoding), places
     element_bytes_max = options.row_bytes_max * _ROWS_AN_ELEMENT_MAX
     found = document_records(in_utf8(lines), fields.steps, element_bytes_max)
     return document_fields(found, fields), places
+
+
+def _noted(names: list[str], places: dict[str, int], options: ReaderOptions) -> list[str]:
+    """Tell the profile which fields the first record has, and give those to be read besides."""
+    if options.on_header is None or any(texts_containing_pan(names)):
+        return []
+    found = options.on_header(names, set(options.wanted().values()))
+    sources = [names[place] for place in found.values()]
+    places |= {name: place for place, name in enumerate(found, len(places))}
+    return sources
 
 
 def _refuse_climbing_too_far(sources: Iterable[str], options: ReaderOptions, form: str) -> None:

@@ -166,3 +166,21 @@ def test_another_encoding_is_named_once(tmp_path):
     checked = command(tmp_path, "check", export, "-c", config)
 
     assert (checked.out + checked.err).count("export.encoding") == 1, checked.err
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_is_profiled_as_csv_is(tmp_path, indent):
+    """Network transaction ids are counted and fields that nothing is made of named, at any depth."""
+    rows = [dict(zip(HEADER.split(","), row.split(","), strict=True)) for row in ROWS[:2]]
+    network = "Network Transaction Id"
+    rows = [{"scheme": {network: row.pop(network)}, **row} for row in map(dict, rows)]
+    text = json.dumps(rows, indent=1) if indent else "\n".join(map(json.dumps, rows))
+    export = sealed(tmp_path, text.encode())
+    config = settings(tmp_path, "http://127.0.0.1:9")
+    text = config.read_text().replace('carry = ["legacy_customer_id"]', "")
+    config.write_text(text.replace('city = "city"\n', COLUMNS))
+    answer = command(tmp_path, "check", export, "-c", config, "--json").answer
+
+    assert answer["unmapped_columns"] == ["scheme.Network Transaction Id", "notes"]
+    assert answer["network_transaction_ids"]["MasterCard"] == {"cards": 1, "missing": 1}
+    assert answer["network_transaction_ids"]["Visa"]["missing"] == 0
