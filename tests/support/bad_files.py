@@ -193,9 +193,9 @@ HARMLESS_HEADERS = (
 )  # fmt: skip
 
 
-def with_column(name: str) -> bytes:
-    """Give a good export with one more column of that name, three digits in each row."""
+def with_columns(*names: str) -> bytes:
+    """Give a good export with one more column of each name, three digits in each row."""
     header, *rows = good().splitlines()
-    return "".join(
-        f"{line}\n" for line in [f"{header},{name}", *(f"{row},987" for row in rows)]
-    ).encode()
+    digits = ",987" * len(names)
+    lines = [",".join([header, *names]), *(f"{row}{digits}" for row in rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
