@@ -32,6 +32,25 @@ def each_store(request, monkeypatch):
         monkeypatch.setenv(LEDGER, postgres.server().url())
 
 
+LONG_FILES = ("test_images.py", "test_bombs.py", "test_quality.py", "test_migration_machine.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the longest tests, so that no process ends with one while the others are idle."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Let a process that has nothing left to do take over what waits for another one."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415 - only with `-n`.
+
+    return WorkStealingScheduling(config, log)
+
+
 def pytest_configure(config):
     """Let the whole run, with its workers and all of their children, use one temporary folder."""
     if not hasattr(config, "workerinput"):
