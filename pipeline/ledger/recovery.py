@@ -44,40 +44,13 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
         How many questions the earlier run had left (rows in doubt, cards under way), and how many
         rows are held for it.
     """
+    are_settled = _are_settled(ledger)
     with ledger.transaction() as connection:
-        last = (
-            select(attempts.c.row_id, func.max(attempts.c.id).label("attempt_id"))
-            .where(
-                attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)),
-                attempts.c.step == AttemptStep.TOKENIZE,
-            )
-            .group_by(attempts.c.row_id)
-            .subquery()
-        )
-        connection.execute(
-            insert(outcomes).from_select(
-                ["attempt_id", "kind", "evidence", "latency_us", "at_ms"],
-                select(
-                    last.c.attempt_id,
-                    literal(OutcomeKind.AMBIGUOUS.value),
-                    literal(NO_ANSWER),
-                    literal(0),
-                    literal(ledger.now_ms()),
-                ),
-            )
-        )
-        in_doubt = connection.execute(
-            update(rows)
-            .where(rows.c.state == RowState.SENT)
-            .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
-        ).rowcount
+        in_doubt = held = 0
+        if not are_settled:
+            in_doubt = _settle_open_intents(connection, ledger.now_ms())
+            held = _hold_worn_out(connection, retries_of_unknown)
         cards_in_doubt = _doubt_open_attachments(connection, ledger.now_ms(), NO_ANSWER)
-        worn_out = rows.c.unknowns > retries_of_unknown
-        held = connection.execute(
-            update(rows)
-            .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
-            .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
-        ).rowcount
         if in_doubt or held or cards_in_doubt:
             ledger.record(
                 connection,
@@ -87,7 +60,58 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
                 held=held,
                 cards_in_doubt=cards_in_doubt,
             )
-    return Recovered(int(in_doubt) + cards_in_doubt, int(held))
+    return Recovered(in_doubt + cards_in_doubt, held)
+
+
+def _are_settled(ledger: Ledger) -> bool:
+    """Tell whether what is kept of sections says that no row is in doubt; else all are looked at."""
+    if not ledger.goes_by_sections:
+        return False
+    with ledger.look() as look:
+        states = look.by_state()
+    return not states[RowState.SENT] and not states[RowState.AMBIGUOUS]
+
+
+def _settle_open_intents(connection: Connection, now_ms: int) -> int:
+    """Give every row that is under way the outcome of a lost answer; give how many there were."""
+    last = (
+        select(attempts.c.row_id, func.max(attempts.c.id).label("attempt_id"))
+        .where(
+            attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)),
+            attempts.c.step == AttemptStep.TOKENIZE,
+        )
+        .group_by(attempts.c.row_id)
+        .subquery()
+    )
+    connection.execute(
+        insert(outcomes).from_select(
+            ["attempt_id", "kind", "evidence", "latency_us", "at_ms"],
+            select(
+                last.c.attempt_id,
+                literal(OutcomeKind.AMBIGUOUS.value),
+                literal(NO_ANSWER),
+                literal(0),
+                literal(now_ms),
+            ),
+        )
+    )
+    in_doubt = connection.execute(
+        update(rows)
+        .where(rows.c.state == RowState.SENT)
+        .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
+    ).rowcount
+    return int(in_doubt)
+
+
+def _hold_worn_out(connection: Connection, retries_of_unknown: int) -> int:
+    """Hold the rows whose outcome was unknown too often; give how many there are."""
+    worn_out = rows.c.unknowns > retries_of_unknown
+    held = connection.execute(
+        update(rows)
+        .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
+        .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
+    ).rowcount
+    return int(held)
 
 
 def plan_again(
