@@ -183,6 +183,7 @@ class Planning:
             are_alike: Says of row numbers whether their rows are the same, card number and all.
         """
         with self._ledger.transaction() as connection:
+            self._ledger.store.take_stock(connection)
             settle_duplicates(connection, export.first_id, export.last_id, are_alike)
             reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
             # Rows of exports that came before may be sent first, in this very run.
