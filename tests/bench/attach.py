@@ -35,14 +35,17 @@ def stub(latency_ms):
             process.terminate()
 
 
-def written(folder, rows):
-    """Write an export of so many rows."""
-    dice, lines = Random(1), [HEADER]
-    for n in range(rows):
-        owner = f"c{n % max(1, rows * 7 // 10)}"
-        lines.append(f"id-{n},{owner},,,Holder {n},{card_number(dice)},{n % 12 + 1},2031,")
+def written(folder, rows, customers=None):
+    """Write an export of so many rows, for so many customers."""
+    customers = customers or max(1, rows * 7 // 10)
+    dice = Random(1)
+    numbers = [card_number(dice) for _ in range(rows)]
+    lines = [
+        f"id-{n},c{n % customers},,,Holder {n},{number},{n % 12 + 1},2031,"
+        for n, number in enumerate(numbers)
+    ]
     path = folder / "cards.csv"
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    path.write_text("\n".join([HEADER, *lines]) + "\n", "utf-8")
     return path
 
 
