@@ -121,7 +121,7 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
         print_line(out, f"files in {given.folder}")
         print_line(out, f"chain head {ending.chain_head}")
     if ending.trouble is not None:
-        # What stopped the run comes last, where the eye rests.
+        # What stopped the run comes last, where it is read first.
         terminal.tell_stop(ending.trouble)
 
 

@@ -51,7 +51,7 @@ class Terminal:
         levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
         level = levels.get(max(self.verbosity, -1), logging.DEBUG)
         if self.logs_json:
-            # Whoever asks for JSON alone wants the story, not only its troubles.
+            # Whoever asks for JSON alone wants all events, not only troubles.
             level = logging.INFO if self.verbosity == 0 else level
             logs.configure(level, "json", self.log_file)
         else:
