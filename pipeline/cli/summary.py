@@ -35,6 +35,9 @@ _STATES: Final = (
 _ALWAYS: Final = frozenset({"tokenized", "pending"})
 """States that are told even where no row is in them."""
 
+_MEANINGS_BESIDE: Final = 60
+"""From so many columns on, meanings stand beside the codes; in fewer their words would be cut."""
+
 
 def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> None:
     """Tell what would be sent where and how long it takes, on standard error."""
@@ -249,12 +252,16 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
     """Show failures by code with what each means, between two blank lines."""
     if not failures:
         return
-    table = _table("failure", "rows")
-    table.add_column("meaning", overflow="fold")
-    for code, count in failures.items():
-        table.add_row(code, f"{count:,}", FAILURE_CODES[code].meaning)
     out.print()
-    _print_table(out, table)
+    if out.width < _MEANINGS_BESIDE:
+        for code, count in failures.items():
+            print_line(out, f"{count:,} {code}: {FAILURE_CODES[code].meaning}")
+    else:
+        table = _table("failure", "rows")
+        table.add_column("meaning", overflow="fold")
+        for code, count in failures.items():
+            table.add_row(code, f"{count:,}", FAILURE_CODES[code].meaning)
+        _print_table(out, table)
     out.print()
 
 

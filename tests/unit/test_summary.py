@@ -13,6 +13,7 @@ from pipeline.cli.folding import folded
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import say_next, show_failures, show_plan
 from pipeline.cli.terminal import Terminal
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.attach_needs import AttachNeeds
 from pipeline.migration.job import Ending, Plan
 from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
@@ -199,3 +200,16 @@ def test_a_digest_stays_whole_at_forty_columns():
 
     assert ["plan", f"  {digest}"] == told.getvalue().splitlines()[:2]
     assert max(map(len, told.getvalue().splitlines()[2:])) <= 40
+
+
+def test_no_word_of_a_failure_is_cut_at_forty_columns():
+    """On a narrow terminal each code is a line of its own, folded at blanks, meaning and all."""
+    told = io.StringIO()
+    out = Console(file=told, force_terminal=True, width=40, color_system=None)
+
+    show_failures(out, {"field_contains_card_number": 3, "value_damaged": 1})
+
+    lines = told.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    for code in ("field_contains_card_number", "value_damaged"):
+        assert set(FAILURE_CODES[code].meaning.split()) <= set(told.getvalue().split())
