@@ -153,7 +153,7 @@ def duration(seconds: float) -> str:
 
 
 def _counts(flow: Flow, rate: float) -> list[str]:
-    return [f"{flow.settled:,}/{flow.total:,} rows", f"{rate:,.1f}/s"]
+    return [f"{flow.settled:,}/{flow.total:,} row{'s' * (flow.total != 1)}", f"{rate:,.1f}/s"]
 
 
 def _failures(flow: Flow) -> str:

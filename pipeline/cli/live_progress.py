@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.advice import rows
 from pipeline.cli.flow_words import (
     BETWEEN,
     Pace,
@@ -72,8 +73,8 @@ class Lines:
             counter = _Shown()
             yield counter
             # An export that was planned before is only hashed.
-            rows = f"{counter.rows:,} rows" if counter.rows else "no new rows"
-            self._console.print(f"read {name}: {rows}", markup=False, soft_wrap=True)
+            told = rows(counter.rows) if counter.rows else "no new rows"
+            self._console.print(f"read {name}: {told}", markup=False, soft_wrap=True)
             return
         words = TextColumn("reading {task.description}: {task.completed:,.0f} rows", markup=False)
         with Progress(SpinnerColumn(), words, console=self._console, transient=True) as show:

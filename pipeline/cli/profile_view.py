@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.cli.advice import rows
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_failures
 from pipeline.outputs.wording import TOKENS_PERISH
@@ -67,13 +68,13 @@ def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
     for remedy in figures["remedies"]:
         _line(
             out,
-            f"{remedy['rows']:,} rows would be read with "
+            f"{rows(remedy['rows'])} would be read with "
             f'`{remedy["setting"]} = "{remedy["value"]}"`',
         )
     for item in figures["hints"]:
-        _line(out, f"{item['rows']:,} rows are {item['code']}: {item['hint']}")
+        _line(out, f"{rows(item['rows'])} {item['code']}: {item['hint']}")
     for item in figures["suspicious_values"]:
-        _line(out, f"odd: {item['rows']:,} rows whose {item['field']} {item['what']}")
+        _line(out, f"odd: {rows(item['rows'])} whose {item['field']} {item['what']}")
     network = figures["network_transaction_ids"]
     if network:
         told = _listed(
@@ -87,7 +88,7 @@ def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
 def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
     same, other = figures["duplicates"].values()
     if same or other:
-        _line(out, f"ids that come again: {same:,} rows with the same card, {other:,} with others")
+        _line(out, f"ids that come again: {rows(same)} with the same card, {other:,} with others")
     if figures["expiring_within_3_months"]:
         _line(out, f"{figures['expiring_within_3_months']:,} cards expire within 3 months")
     if figures["customers"]:
@@ -95,7 +96,7 @@ def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
     skipped = sum(figures["skipped"].values())
     _line(
         out,
-        f"{figures['rows']:,} rows: {figures['to_send']:,} would be sent, "
+        f"{rows(figures['rows'])}: {figures['to_send']:,} would be sent, "
         f"{figures['rejected']:,} rejected" + (f", {skipped:,} skipped" if skipped else ""),
     )
     _line(
