@@ -7,7 +7,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.commands import ROOT, rows_csv, sealed, settings
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.sandbox import running
 
 
@@ -59,9 +59,9 @@ def test_a_result_that_cannot_be_written_hides_no_other_ending(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["status {}", "config --example", "--help", "status {} --json"])
-def test_every_result_onto_a_full_disk_ends_with_a_code_and_a_word(tmp_path, command):
+def test_every_result_onto_a_full_disk_ends_with_a_code_and_a_word(finished, command):
     """Nothing that is printed by any command ends in a traceback when the disk is full."""
-    done = _shell(f"{command.format(_finished(tmp_path))} >/dev/full")
+    done = _shell(f"{command.format(finished)} >/dev/full")
 
     assert 5 == done.returncode
     assert "ENOSPC" in done.stderr
@@ -95,12 +95,14 @@ def test_a_command_without_memory_ends_with_local_trouble(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def _finished(tmp_path):
-    export = sealed(tmp_path, rows_csv(3))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder whose run has ended; nobody changes it."""
+    folder = tmp_path_factory.mktemp("finished")
     with running() as vault:
-        config = settings(tmp_path, vault.base_url)
-        _shell(f"run {export} -c {config} -o {tmp_path / 'out'} -q")
-    return tmp_path / "out"
+        config = settings(folder, vault.base_url)
+        cardferry("run", sealed(folder, rows_csv(3)), "-c", config, "-o", folder / "out", "-q")
+    return folder / "out"
 
 
 def _shell(words, *, before="", **environment):
