@@ -99,10 +99,11 @@ def require_untouched(connection: Connection, known: Account, *, kept: bool) -> 
     Raises:
         VerificationFailed: A table no longer holds what was published.
     """
-    if known.latest is None:
+    binding = known.binding
+    if binding is None:
         return
     held = {name: told["sha256"] for name, told in table_digests(connection, kept=kept).items()}
-    if held != known.latest.tables:
+    if held != binding.tables:
         raise VerificationFailed(
             "the ledger was changed by another program since its outputs were published",
             next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",

@@ -25,7 +25,7 @@ from pipeline.ledger.checks import (
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.facts import put
 from pipeline.ledger.proof import require_one_story
-from pipeline.ledger.publications import account
+from pipeline.ledger.publications import RUN_STARTED, account
 from pipeline.ledger.published_files import require_published_files
 from pipeline.ledger.schema import runs
 from pipeline.ledger.section_figures import renew_sections
@@ -187,7 +187,7 @@ class Ledger(Access):
                 self.record(
                     connection, "ledger_upgraded", resource=run_id, before=before, after=after
                 )
-            self.record(connection, "run_started", resource=run_id, settings=settings_digest)
+            self.record(connection, RUN_STARTED, resource=run_id, settings=settings_digest)
             if behind_ms > 0:
                 log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)

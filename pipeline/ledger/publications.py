@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from pipeline import hashing
 from pipeline.errors import VerificationFailed
@@ -30,6 +30,8 @@ IN_PLACE: Final = "outputs_in_place"
 """The event after the last file took its name: from here on each that was named must be there."""
 RESTORATION: Final = "outputs_restored"
 """The event of somebody who lets files that were changed or taken away be written again."""
+RUN_STARTED: Final = "run_started"
+"""The event with which a run begins."""
 _LOOKS: Final = (PUBLICATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION)
 
 
@@ -74,12 +76,14 @@ class Account:
         head: The hash of the last of them.
         publications: Every publication, in order.
         in_place: How many of those are known to have come to their end.
+        last_run: The number of the event with which the last run began; 0 before the first.
     """
 
     length: int
     head: str
     publications: tuple[Publication, ...]
     in_place: int = 0
+    last_run: int = 0
 
     @property
     def latest(self) -> Publication | None:
@@ -92,6 +96,15 @@ class Account:
         """The manifest's digest of the last publication before the ledger changed."""
         earlier = [known for known in self.publications if known.seq < self.length]
         return earlier[-1].manifest if earlier else None
+
+    @property
+    def binding(self) -> Publication | None:
+        """The publication whose tables must still be the ledger's: no run has begun since it.
+
+        Only runs write rows. An event of any other kind after it, whoever wrote that, is no licence.
+        """
+        last = self.publications[-1] if self.publications else None
+        return last if last is not None and last.seq > self.last_run else None
 
     @property
     def is_latest_in_place(self) -> bool:
@@ -128,7 +141,10 @@ def account(connection: Connection) -> Account:
         .limit(1)
     ).first()
     length, head = (0, hashing.GENESIS) if last is None else (int(last.seq), str(last.hash))
-    return Account(length, head, tuple(publications), in_place)
+    began = select(func.max(events.c.seq)).where(_is(RUN_STARTED))
+    return Account(
+        length, head, tuple(publications), in_place, connection.execute(began).scalar() or 0
+    )
 
 
 def _is(kind: str) -> ColumnElement[bool]:

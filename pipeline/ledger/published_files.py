@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from pipeline.errors import VerificationFailed
-from pipeline.folder_files import open_in_folder, why_not
+from pipeline.folder_files import open_in_folder, read_in_folder, why_not
+from pipeline.ledger.publications import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +38,18 @@ def require_published_files(known: Account, folder: Path) -> None:
             f"DIR` names every difference. Once that is cleared up, `{RESTORE}` writes the files "
             "again from the ledger.",
         )
+    if known.is_latest_in_place and _tables_of(folder) != known.publications[-1].tables:
+        raise VerificationFailed(
+            f"{MANIFEST_NAME} and the ledger's trail name other digests of the ledger's tables",
+            next_step="Keep the folder as it is and ask who touched it; restore the ledger from a "
+            "backup.",
+        )
+
+
+def _tables_of(folder: Path) -> dict[str, str]:
+    """Give SHA-256 of each table as a manifest names it, whose own digest is right."""
+    manifest = orjson.loads(read_in_folder(folder / MANIFEST_NAME))
+    return {name: told["sha256"] for name, told in manifest["ledger"].items()}
 
 
 def trouble_with_files(known: Account, folder: Path) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
+import sqlite3
 
 import pytest
 
-from pipeline import disk
+from pipeline import disk, hashing
 from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.left_behind import is_as_left, note_how_left
@@ -21,6 +23,7 @@ from tests.support.folders import (
     changed_by_hand,
     found_in,
     migrations,
+    past_the_rules,
     public_pem,
     published,
     signer,
@@ -185,3 +188,56 @@ def test_a_forged_note_of_how_the_ledger_was_left_makes_no_signing_run_believe_i
         ledger.seal = signer().sign
         with pytest.raises(VerificationFailed, match="changed by another program"):
             ledger.begin_run("run-3", {}, "5e" * 32)
+
+
+def hash_anew(folder, change):
+    """Let a function change the list of events, and hash the whole chain anew."""
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        bodies = ledger.execute("SELECT body FROM events ORDER BY seq").fetchall()
+    told = [json.loads(body) for (body,) in bodies]
+    change(told)
+    head = hashing.GENESIS
+    for seq, event in enumerate(told, 1):
+        body = hashing.canonical(event | {"seq": seq})
+        head = hashing.link_bytes(head, body)
+        text = body.decode().replace("'", "''")
+        past_the_rules(
+            folder,
+            f"INSERT OR REPLACE INTO events VALUES ({seq}, '{text}', '{head}')",  # noqa: S608 - a test's own.
+        )
+
+
+def event_that_no_run_wrote(told):
+    told.append(told[-1] | {"event": "export_known", "detail": {}})
+
+
+def test_an_event_that_was_put_behind_the_publication_hides_no_change(tmp_path):
+    """Rows changed by hand, and a chain that goes on: only a run may have written rows since."""
+    folder = published(tmp_path / "migration")
+    changed_by_hand(folder)
+    hash_anew(folder, event_that_no_run_wrote)
+
+    for told in refused_by_run_and_publish(folder):
+        assert "changed by another program" in told
+
+
+def test_a_trail_that_names_the_forged_tables_is_held_against_the_manifest(tmp_path):
+    """The digests in the event were made to fit the change; the signed manifest has the others."""
+    folder = published(tmp_path / "migration")
+    changed_by_hand(folder)
+    with (
+        contextlib.closing(
+            Ledger(ledger_url(folder), StepClock(), read_only=True, apart=True)
+        ) as ledger,
+        ledger.look() as look,
+    ):
+        forged = {name: told["sha256"] for name, told in look.table_digests().items()}
+
+    def name_them(told):
+        last = [event for event in told if event["event"] == "outputs_published"][-1]
+        last["detail"]["tables"] = forged
+
+    hash_anew(folder, name_them)
+
+    for told in refused_by_run_and_publish(folder):
+        assert "other digests of the ledger's tables" in told
