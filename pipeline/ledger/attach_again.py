@@ -78,7 +78,6 @@ def attach_again(
             )
             planned += connection.execute(
                 insert(attachments).from_select(["row_id", "customer", "state"], new),
-                execution_options={"preserve_rowcount": True},
             ).rowcount
         retire_tokens(connection, lost, Code.ATTACH_TOKEN_USED, ledger.now_ms())
         if planned:

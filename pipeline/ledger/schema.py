@@ -27,9 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy import (
-    Text as AnyText,
-)
+from sqlalchemy import Text as AnyText
 
 from pipeline.ledger.states import LIVES
 
@@ -40,12 +38,10 @@ SCHEMA_VERSION: Final = 2
 """Version 1 was never released; a ledger of it is refused in words."""
 
 metadata = MetaData()
-_CONDITION: Final = "condition"
-"""Under this name an index's `info` holds which rows it is for."""
+_CONDITION: Final = "condition"  # In an index's `info`: which rows it is for.
 
 BIG: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer, "sqlite")
 """Ids and moments: eight bytes in every store; SQLite's strict tables know one integer only."""
-
 
 Text: Final[TypeEngine[Any]] = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 """Text in the order of its bytes, in every store; else outputs would depend on the server."""
@@ -67,10 +63,9 @@ def _index(name: str, column: Column[Any], condition: str) -> None:
 
 def tell_conditions(dialect: str) -> None:
     """Tell another database than SQLite which rows the indexes are for, before tables are made."""
-    for table in metadata.tables.values():
-        for index in table.indexes:
-            if _CONDITION in index.info:
-                index.dialect_options[dialect]["where"] = text(index.info[_CONDITION])
+    for index in (index for table in metadata.tables.values() for index in table.indexes):
+        if _CONDITION in index.info:
+            index.dialect_options[dialect]["where"] = text(index.info[_CONDITION])
 
 
 def _states_of(life: str) -> tuple[Table, Table]:

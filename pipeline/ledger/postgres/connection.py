@@ -79,6 +79,8 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
         poolclass=StaticPool,
         hide_parameters=True,
         use_native_hstore=False,
+        # Else the count of inserted rows, which says whether a step happened, is not kept.
+        execution_options={"preserve_rowcount": True},
     )
 
     @event.listens_for(engine, "connect")
