@@ -208,6 +208,7 @@ def test_a_folder_that_somebody_changed_is_found(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_thousand_folders_that_somebody_changed_are_found(tmp_path):
     """A thousand, by SQL, file tools and our own writer."""
     assert missed_of(MANY, tmp_path / "migration") == (MANY, [])
