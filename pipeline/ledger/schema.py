@@ -166,13 +166,8 @@ rows = Table(
     Column("expiration_month", Integer),
     Column("expiration_year", Integer),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column(
-        "unknowns",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="attempts whose token may exist unseen; their sum is U",
-    ),
+    # Attempts whose token may exist unseen.
+    Column("unknowns", Integer, nullable=False, server_default=text("0"), comment="sums to U"),
     Column("vault_code", Text),
     Column("request_id", Text),
     Column("hint", Text, comment="what is known of a failure beyond its code"),
@@ -266,13 +261,8 @@ attachments = Table(
     _state("attachment"),
     Column("code", Text),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column(
-        "unknowns",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="attempts whose card may exist unseen; their sum is V",
-    ),
+    # Attempts whose card may exist unseen.
+    Column("unknowns", Integer, nullable=False, server_default=text("0"), comment="sums to V"),
     Column("card_id", Text, comment="the card on the customer, once it was seen there"),
     Column("is_default", Integer, comment="whether it is the customer's default card"),
     Column("vault_code", Text),

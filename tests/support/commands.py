@@ -37,7 +37,9 @@ def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120, afres
     it is started from nothing, as it is where a variable speaks to Python itself.
     """
     everything = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
-    to_python = any(name.startswith(("PYTHON", "LANG", "LC_", "TZ")) for name in environment or {})
+    to_python = any(
+        name.startswith(("PYTHON", "LANG", "LC_", "TZ", "TMP")) for name in environment or {}
+    )
     # The zygote tells one thread how its commands end.
     aside = threading.current_thread() is not threading.main_thread()
     run = _started if afresh or to_python or aside else _forked
