@@ -28,7 +28,7 @@ from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import RUN_STARTED, account
 from pipeline.ledger.published_files import require_published_files
 from pipeline.ledger.schema import runs
-from pipeline.ledger.section_figures import renew_sections
+from pipeline.ledger.section_figures import renew_sections, require_own_figures
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Ledger(Access):
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
             chain = follow_trail(connection)
+            require_own_figures(connection)
             require_one_story(connection, of_rows=not self.goes_by_sections)
             if self._url.folder is not None:
                 require_newest(connection, self._url.folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import and_, case, delete, func, select
 
+from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.records import AttachState
 from pipeline.ledger.schema import attachments, outcomes, rows, tokens
@@ -77,10 +78,14 @@ _ANSWERS: Final = select(
 
 
 class Counted(NamedTuple):
-    """What is counted of a section: its number, its rows, JSON of sums, and numbers of each row."""
+    """What is counted of a section: its number, its rows, JSON of sums, and numbers of each row.
+
+    `sha256` is over both of them: no rule of a database sees a page whose content was damaged.
+    """
 
     number: int
     rows: int
+    sha256: str
     figures: str
     packed: bytes
 
@@ -107,7 +112,7 @@ def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Itera
             + bytes([_PLACES[word] for word in words])
             + np.array(times, np.int64).clip(0, LONGEST_US).astype("<u4").tobytes()
         )
-        yield Counted(number, len(found), "{}", packed)
+        yield Counted(number, len(found), _digest("{}", packed), "{}", packed)
 
 
 COUNTED: Final = {
@@ -156,13 +161,32 @@ def _renew(
     store_of(connection).fill(connection, sections, (number, "of", *others), values)
 
 
+def require_own_figures(connection: Connection) -> None:
+    """Make sure that what is kept of sections is what was counted.
+
+    Raises:
+        VerificationFailed: It is damaged, and with it perhaps more of the file.
+    """
+    figures = select(sections.c.sha256, sections.c.figures, sections.c.packed)
+    for sha256, told, packed in connection.execute(figures.where(sections.c.of.in_(COUNTED))):
+        if (
+            not isinstance(told, str)
+            or not isinstance(packed, bytes)
+            or sha256 != _digest(told, packed)
+        ):
+            raise VerificationFailed(
+                "what the ledger keeps of its rows is damaged",
+                next_step="Keep the folder as it is; restore the ledger from a backup.",
+            )
+
+
 def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
     """Give what a kind of section comes to, in no order; `kept`: read only what nothing is kept of."""
     table, count = COUNTED[kind]
     if not kept:
         yield from count(connection, None)
         return
-    names = (sections.c.number, sections.c.rows, sections.c.figures, sections.c.packed)
+    names = (sections.c[name] for name in Counted._fields)
     there = set(numbers(connection, table))
     for found in connection.execute(select(*names).where(sections.c.of == kind)):
         there.discard(found.number)
@@ -213,4 +237,9 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
         "mixes": [{name: list(one.items()) for name, one in mix.items()} for mix in mixes],
     }
     packed = b"".join(prints[0]) + b"".join(prints[1])
-    return Counted(number, len(found), orjson.dumps(figures).decode(), packed)
+    told = orjson.dumps(figures).decode()
+    return Counted(number, len(found), _digest(told, packed), told, packed)
+
+
+def _digest(figures: str, packed: bytes) -> str:
+    return hashlib.sha256(figures.encode() + packed).hexdigest()

@@ -12,7 +12,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.left_behind import NOTE_NAME, note_how_left
 from pipeline.ledger.place import LEDGER_NAME, ledger_url
-from pipeline.ledger.sections import SECTIONED, digests_known, numbers, stretches
+from pipeline.ledger.sections import MARKED, SECTIONED, digests_known, numbers, stretches
 from pipeline.outputs.figures import gather
 from pipeline.outputs.publisher import publish
 from tests.support.folders import found_in
@@ -96,7 +96,7 @@ def test_what_is_kept_of_sections_is_what_their_rows_give(folder):
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_kept_of_a_section_goes_when_one_of_its_rows_is_written(folder, change):
     """Whatever program writes, the database itself forgets that section, and no other of the table."""
-    count = "SELECT of, count(*) FROM sections WHERE sha256 IS NOT NULL GROUP BY of"
+    count = "SELECT of, count(*) FROM sections GROUP BY of"
     with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
         refusals = "SELECT name FROM sqlite_schema WHERE name GLOB 'refuse*'"
         for (name,) in other.execute(refusals).fetchall():
@@ -106,7 +106,9 @@ def test_what_is_kept_of_a_section_goes_when_one_of_its_rows_is_written(folder, 
         after = dict(other.execute(count))
     gone = {name for name in before if before[name] != after.get(name, 0)}
 
-    assert gone == {change.split()[1 if change.startswith("UPDATE") else 2]} & before.keys()
+    table = change.split()[1 if change.startswith("UPDATE") else 2]
+
+    assert gone == set(MARKED[table]) & before.keys()
     assert all(before[name] - after.get(name, 0) == 1 for name in gone)
 
 
@@ -200,3 +202,13 @@ def test_figures_by_sections_are_those_of_all_rows(folder):
 
     assert by_sections["changes"]["rows"] > 0
     assert {**whole, "runs": 0, "trail": 0} == {**by_sections, "runs": 0, "trail": 0}
+
+
+@pytest.mark.parametrize("change", ["packed = zeroblob(length(packed))", "figures = '{}'"])
+def test_damage_to_what_is_kept_of_sections_is_refused(folder, change):
+    """A number of a row that was packed, and a sum: the database itself looks at neither."""
+    with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
+        other.execute(f"UPDATE sections SET {change} WHERE of = 'row figures'")  # noqa: S608
+
+    with pytest.raises(VerificationFailed, match="keeps of its rows is damaged"):
+        opened(folder)
