@@ -1,5 +1,6 @@
 """Whatever a stray sign does to a table, no line of it is lost and no id gets another row's card."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -46,6 +47,9 @@ class Account:
         # A quote inside an id is a letter of it, as long as it is the only thing that is odd.
         bare = legacy_id.replace('"', "")[1:]
         row = int(bare) if bare.isdecimal() else -1
+        named = re.search(r"@(\d+)\.0@", name)
+        if row < 0 and named and int(named[1]) in self.made.shifted:
+            row = int(named[1])
         if self.made.last_digits.get(row) != digits or f"@{row}.0@" not in name:
             self.wrong.append((legacy_id, name, digits))
 

@@ -52,6 +52,8 @@ class Table:
     header: tuple[str, ...] = ()
     last_digits: dict[int, str] = field(default_factory=dict)
     """Row to the last digits of its number, where that is one."""
+    shifted: set[int] = field(default_factory=set)
+    """Rows that got or lost a delimiter, which a quote may make up for: their id may be any field."""
     lines: list[frozenset[str]] = field(default_factory=list)
     """The marks on each line; a line has none where nothing stands in it."""
     is_damaged: bool = False
@@ -116,7 +118,7 @@ class _Maker:
         }
         return [self.written(known[n] if n in known else self.note(row)) for n in self.header]
 
-    def damaged(self, fields: list[str]) -> list[str]:
+    def damaged(self, row: int, fields: list[str]) -> list[str]:
         """Take a sign from a row or give it one; marks stay whole.
 
         No row both loses a delimiter and gets one: that is another row, and nobody can know.
@@ -132,8 +134,10 @@ class _Maker:
         elif kind == "middle" and field and "@" not in field[:1]:
             fields[place] = f'{field[:1]}"{field[1:]}'
         elif kind == "lost delimiter" and place and len(fields) == len(self.header):
+            self.table.shifted.add(row)
             fields[place - 1 : place + 1] = [fields[place - 1] + field]
         elif kind == "delimiter" and len(fields) == len(self.header):
+            self.table.shifted.add(row)
             fields.insert(place, random.choice(("", "x")))
         elif kind in {"bare", "blank"}:
             empty = self.delimiter * random.randint(1, len(fields)) if kind == "bare" else " "
@@ -146,7 +150,7 @@ class _Maker:
         for row in range(self.first_row, self.first_row + rows):
             fields = self.fields(row)
             while self.random.random() < self.damage:
-                fields = self.damaged(fields)
+                fields = self.damaged(row, fields)
             lines.append(self.delimiter.join(fields))
         text = self.end.join(lines)
         self.table.lines = [frozenset(MARK.findall(line)) for line in text.split("\n")[1:]]
