@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -185,8 +186,15 @@ KINDS = (
 
 
 def missed_of(count, folder):
-    """Manipulate a folder again and again, and give what verification with the key missed."""
+    """Manipulate a folder again and again, and give what verification with the key missed.
+
+    The events of the last publication itself no manifest covers: who changed one of them is found
+    by whoever kept the hash that the run printed, and by nobody else.
+    """
     missed, made = [], 0
+    published(folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        (head,) = ledger.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
     for number in range(count * 2):
         chance = random.Random(f"manipulation {number}")
         kind = KINDS[number % len(KINDS)]
@@ -195,7 +203,8 @@ def missed_of(count, folder):
         if not kind(folder, chance):
             continue
         made += 1
-        if not found_in(folder, key=public_pem()):
+        is_found = found_in(folder, key=public_pem()) or found_in(folder, head=head)
+        if not is_found:
             missed.append((number, kind.__name__))
         if made == count:
             break
