@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import postgres
 from tests.support.commands import cardferry, rows_csv, sealed, settings, started
+from tests.support.crash import zygote
 from tests.support.ledgers import URL_NAME
 from tests.support.sandbox import running
 
@@ -19,6 +20,8 @@ SECRET = "hidden-in-the-url"
 def place(monkeypatch):
     """A database of the test's own, its URL with a password in it, which the socket does not ask for."""
     url = postgres.server().database("gone").replace("postgres@", f"postgres:{SECRET}@")
+    # What commands are forked from publishes a ledger of its own as it starts, in its folder.
+    zygote()
     monkeypatch.setenv(URL_NAME, url)
 
 
