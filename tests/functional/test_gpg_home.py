@@ -146,21 +146,24 @@ def test_sweeping_takes_no_living_runs_folder_follows_no_link_and_touches_nothin
     target = tmp_path / "target"
     target.mkdir(mode=0o700)
     (target / "kept").touch()
-    place = Path(tempfile.gettempdir())
-    names = {
-        kind: place / f"{HOME_PREFIX}{os.getpid()}-{kind}" for kind in ("link", "file", "open")
-    }
-    names["link"].symlink_to(target)
-    names["file"].touch(mode=0o600)
-    names["open"].mkdir()
-    names["open"].chmod(0o755)
-    try:
-        with private_home() as living:
+    with private_home() as living:
+        place = Path(living).parent
+        names = {
+            kind: place / f"{HOME_PREFIX}{os.getpid()}-{kind}"
+            for kind in ("link", "file", "open", "stale")
+        }
+        names["link"].symlink_to(target)
+        names["file"].touch(mode=0o600)
+        names["open"].mkdir()
+        names["open"].chmod(0o755)
+        names["stale"].mkdir(mode=0o700)
+        try:
             sweep_again()
+            left = {kind for kind, path in names.items() if os.path.lexists(path)}
+            assert left == {"link", "file", "open"}
             assert Path(living).is_dir()
-        assert all(os.path.lexists(path) for path in names.values())
-        assert (target / "kept").exists()
-    finally:
-        names["link"].unlink()
-        names["file"].unlink()
-        names["open"].rmdir()
+            assert (target / "kept").exists()
+        finally:
+            names["link"].unlink()
+            names["file"].unlink()
+            names["open"].rmdir()

@@ -29,7 +29,7 @@ _FOR_OTHERS: Final = 0o077
 @contextmanager
 def private_home() -> Iterator[str]:
     """Give a new folder, in memory where that can be, that is gone at the end of the block."""
-    parent = _MEMORY_FOLDER if os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK) else None
+    parent = _parent_of_homes()
     while True:
         home = tempfile.mkdtemp(prefix=HOME_PREFIX, dir=parent)
         lock = os.open(home, _FOLDER)
@@ -48,12 +48,22 @@ def private_home() -> Iterator[str]:
 @cache
 def sweep_homes() -> None:
     """Remove the folders that killed runs of this user left, once a process."""
-    for parent in {_MEMORY_FOLDER, Path(tempfile.gettempdir())}:
-        with suppress(OSError), os.scandir(parent) as entries:
-            for entry in entries:
-                if entry.name.startswith(HOME_PREFIX):
-                    with suppress(OSError):
-                        _remove_if_left(entry.path)
+    with suppress(OSError), os.scandir(_parent_of_homes()) as entries:
+        for entry in entries:
+            if entry.name.startswith(HOME_PREFIX):
+                with suppress(OSError):
+                    _remove_if_left(entry.path)
+
+
+def _parent_of_homes() -> Path:
+    """Give the folder of all homes; the temporary one, which is tried by a file, only at need.
+
+    Raises:
+        FileNotFoundError: There is no temporary folder that can be written to.
+    """
+    if os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK):
+        return _MEMORY_FOLDER
+    return Path(tempfile.gettempdir())
 
 
 def clear_home(home: str) -> None:

@@ -68,7 +68,7 @@ def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = Fal
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA temp_store = MEMORY")
         cursor.execute("PRAGMA mmap_size = 0")
-        cursor.execute("PRAGMA cache_size = -32000")
+        cursor.execute("PRAGMA cache_size = -8000")
         cursor.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
