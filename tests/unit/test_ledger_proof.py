@@ -193,9 +193,16 @@ def attach(builder, settling, commits):
         settling.attach_intent(c.id, owners[c.id], 1, makes_customer=c.id % 2 == 0) for c in claims
     ]
     commits.take("owned sent")
-    settling.apply([*tokens, *requests])
+    # A customer has one owner at a time: its second card waits until the first is settled.
+    firsts = [request for request in requests if request.makes_customer]
+    others = [request for request in requests if not request.makes_customer]
+    settling.apply([*tokens, *firsts])
     commits.take("tokens and requests")
-    settling.apply([attached(request) for request in requests])
+    settling.apply([attached(request) for request in firsts])
+    commits.take("first cards attached")
+    settling.apply(others)
+    commits.take("requests of the others")
+    settling.apply([attached(request) for request in others])
     commits.take("attached")
     with builder.ledger.look() as look:
         left = look.attachable(export.first_id, export.last_id)
