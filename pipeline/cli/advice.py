@@ -56,6 +56,11 @@ class Given:
         return [*named, *(word for text in self.overrides for word in ("--set", text))]
 
 
+def give_again(name: str, waiting: int) -> str:
+    """Say that rows of an export wait, which a command that was not given it cannot send."""
+    return f"{rows(waiting)} of {name} {'wait' if waiting > 1 else 'waits'}: give that file again"
+
+
 def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     """Give what can be done with a folder as a run left it, the most urgent first."""
     this_run, failures = ending.this_run, ending.this_run.rows
@@ -67,8 +72,7 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
         )
     for export in ending.waiting:
         yield Step(
-            f"{rows(export.rows)} of {export.name} {'wait' if export.rows > 1 else 'waits'}:"
-            " give that file again",
+            give_again(export.name, export.rows),
             command("run", export.name, "-o", folder, *given.settings),
         )
     for state, why, option in _OPEN:

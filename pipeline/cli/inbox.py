@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cli.advice import give_again
 from pipeline.cli.carrying import watch_command
 from pipeline.cli.child_runs import ChildRuns
 from pipeline.cli.durations import DURATION
@@ -19,7 +20,7 @@ from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
 from pipeline.errors import MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
-from pipeline.migration.inbox import Inbox, InboxRules, Pass
+from pipeline.migration.inbox import Entry, Inbox, InboxRules, Pass
 from pipeline.migration.inbox_files import REFUSED_FOLDER
 
 if TYPE_CHECKING:
@@ -148,19 +149,36 @@ def _command(
 def _tell(terminal: Terminal, made: Pass, folder: Path, out: Path) -> None:
     """Say in a line what became of each export, even with -q where somebody has to look."""
     for entry in made.entries:
-        if entry.outcome == "refused":
-            words = f"refused and put aside: {entry.reason} (see {folder / REFUSED_FOLDER})"
-        elif entry.outcome == "stopped":
-            words = f"waits for the next look: {entry.reason}"
-        elif entry.exit_code:
-            run = entry.answer.get("this_run", {})
-            words = f"carried, with new failures ({codes_named(run.get('failures', {}))}): look at "
-            words += str(out / "failures.csv")
-            if troubles := run.get("troubles"):
-                words += f"; requests met {troubles_named(troubles)}"
-        else:
-            words = "carried"
-        terminal.say(f"{entry.name}: {words}", always=entry.exit_code != 0)
+        terminal.say(f"{entry.name}: {_ending(entry, folder, out)}", always=entry.exit_code != 0)
+        for step in entry.answer.get("next", []) if entry.exit_code else []:
+            how = f": {step['command']}" if step["command"] else ""
+            terminal.say(f"  {step['why']}{how}", always=True)
+    for name in made.untried:
+        terminal.say(f"{name}: not tried; the next look takes it", always=True)
+    last = made.entries[-1].answer if made.entries else {}
+    for export in last.get("waiting_exports", []):
+        if export["name"] not in {entry.name for entry in made.entries}:
+            terminal.say(give_again(export["name"], export["rows"]))
+
+
+def _ending(entry: Entry, folder: Path, out: Path) -> str:
+    """Say what became of one export, with the rows of this night."""
+    if entry.outcome == "refused":
+        return f"refused and put aside: {entry.reason} (see {folder / REFUSED_FOLDER})"
+    run = entry.answer.get("this_run", {})
+    counts = [f"{n:,} {state.replace('_', ' ')}" for state, n in run.get("rows", {}).items() if n]
+    if run.get("waiting"):
+        counts.append(f"{run['waiting']:,} waiting")
+    told = f" ({', '.join(counts)})" if counts else ""
+    if entry.outcome == "stopped":
+        return f"stopped, the next look goes on with it: {entry.reason}{told}"
+    if not entry.exit_code:
+        return f"carried{told}"
+    failed = codes_named(run.get("failures", {}))
+    words = f"carried, with new failures ({failed}): look at {out / 'failures.csv'}{told}"
+    if troubles := run.get("troubles"):
+        words += f"; requests met {troubles_named(troubles)}"
+    return words
 
 
 def _tell_monitors(watch: Watch, made: Pass) -> None:
@@ -199,4 +217,5 @@ def _tree(passes: Sequence[Pass], code: int) -> dict[str, Any]:
             for entry in made.entries
         ],
         "unfinished": list(passes[-1].unfinished) if passes else [],
+        "untried": list(passes[-1].untried) if passes else [],
     }

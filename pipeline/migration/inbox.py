@@ -84,10 +84,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one look into the inbox led to; `unfinished` names what is still being written."""
+    """What one look into the inbox led to.
+
+    Attributes:
+        entries: What became of each export that was tried.
+        unfinished: The files that are still being written.
+        untried: The finished exports behind the one that stopped the pass.
+    """
 
     entries: tuple[Entry, ...]
     unfinished: tuple[str, ...]
+    untried: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
@@ -148,15 +155,14 @@ class Inbox:
         """
         entries: list[Entry] = []
         found = [file for file in self._look() if not self._is_settled(file)]
-        for file in found:
-            if not file.finished:
-                continue
-            entry = self._one(file)
-            entries.append(entry)
-            if entry.outcome == "stopped":
+        finished = [file for file in found if file.finished]
+        for file in finished:
+            entries.append(self._one(file))
+            if entries[-1].outcome == "stopped":
                 break
         unfinished = tuple(file.path.name for file in found if not file.finished)
-        made = Pass(tuple(entries), unfinished)
+        untried = tuple(file.path.name for file in finished[len(entries) :])
+        made = Pass(tuple(entries), unfinished, untried)
         if made.exit_code in SUCCESSES:
             with write_atomically(self._out / SUCCESS_NAME) as written:
                 written.write(timestamp(self._clock.now()).encode())

@@ -35,7 +35,7 @@ WEIGHTS = {KILLED: 5, TERMINATED: 3, DOWN: 5, UNDISTURBED: 87}
 CODES = {KILLED: 5, TERMINATED: 143, DOWN: 4}
 TOLD = {
     KILLED: "its process was killed (SIGKILL)",
-    TERMINATED: "waits for the next look",
+    TERMINATED: "the next look goes on with it",
     DOWN: "it refuses connections",
 }
 """What the log of such an hour says of its cause."""

@@ -180,6 +180,19 @@ def test_carried_exports_can_be_removed(place):
     assert ["id-1", "id-2"] == place.mapped()
 
 
+def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
+    """Its rows wait until it is given again: a night of other files says so by name."""
+    left = place.drop("a.csv.pgp", rows_csv(3))
+    cardferry("run", left, "-c", place.config, "-o", place.out, "--limit", "1", code=4)
+    left.unlink()
+    place.drop("b.csv.pgp", rows_csv(2, first=11))
+
+    done = place.empty()
+
+    assert "b.csv.pgp: carried (2 tokenized)" in done.err
+    assert "2 rows of a.csv.pgp wait: give that file again" in done.err
+
+
 def test_new_failures_are_told_and_the_file_is_done(place):
     """An export with bad rows is carried; the code says 3, and only this once."""
     place.drop("a.csv.pgp", rows_csv(2) + b"x,Ann,12,1,2031,Bangkok,c\n")
@@ -188,6 +201,8 @@ def test_new_failures_are_told_and_the_file_is_done(place):
     after = place.empty()
 
     assert "a.csv.pgp: carried, with new failures" in done.err
+    assert "(2 tokenized, 1 rejected)" in done.err
+    assert "have them corrected" in done.err
     assert "" == after.err
 
 
@@ -197,8 +212,12 @@ def test_a_vault_that_is_down_stops_the_night_and_keeps_the_files(tmp_path):
     place.drop("a.csv.pgp", rows_csv(2), age_s=100)
     place.drop("b.csv.pgp", rows_csv(2, first=11))
 
-    done = place.empty("--json", code=4).json
+    night = place.empty("--json", code=4)
+    done = night.json
 
+    assert ["b.csv.pgp"] == done["untried"]
+    assert "b.csv.pgp: not tried; the next look takes it" in night.err
+    assert "a.csv.pgp: stopped, the next look goes on with it" in night.err
     assert [("a.csv.pgp", "stopped", 4)] == [
         (entry["name"], entry["outcome"], entry["exit_code"]) for entry in done["exports"]
     ]
