@@ -15,6 +15,7 @@ import pytest
 from pipeline.ledger import holder
 from pipeline.ledger.holder import Waiting, holders_of
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
 from tests.support.ledgers import StepClock, new_builder, settled_builder
@@ -90,7 +91,8 @@ def test_whoever_looks_apart_holds_nothing(tmp_path):
             assert look.account().length == before
             assert look.contradiction() is None
             assert look.is_sound()
-        assert {path.name for path in tmp_path.iterdir()} <= {LEDGER_NAME, f"{LEDGER_NAME}-journal"}
+        named = {LEDGER_NAME, f"{LEDGER_NAME}-journal", NOTE_NAME}
+        assert {path.name for path in tmp_path.iterdir()} <= named
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -61,13 +62,16 @@ def main():
 
 def _publish_once():
     """Publish a small migration: templates and statements are compiled once for all commands."""
-    from pipeline.outputs.publisher import publish  # noqa: PLC0415 - imported once for all.
+    from pipeline import disk  # noqa: PLC0415 - imported once for all.
+    from pipeline.outputs.publisher import publish  # noqa: PLC0415
     from tests.support.ledgers import settled_builder  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="cf-zygote-") as name:
         builder = settled_builder(Path(name), 20)
         publish(builder.ledger, Path(name), "0")
         builder.ledger.close()
+    # A command numbers its temporary files from 1; tests of a failing disk go by these names.
+    disk._serial = itertools.count(1)
 
 
 def _tell(answer):
