@@ -27,28 +27,38 @@ from pipeline.ledger.sections import (
 from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
 
-def table_digests(connection: Connection, *, kept: bool) -> dict[str, dict[str, int | str]]:
+def table_digests(
+    connection: Connection, *, kept: bool, parts: Mapping[str, Sequence[Digested]] | None = None
+) -> dict[str, dict[str, int | str]]:
     """Digest what every table holds, and the schema with its rules.
 
     Args:
         connection: A reading connection.
         kept: Go by what is kept of sections, and read only those of which nothing is.
+        parts: What `digested_tables` gave, where it was asked before.
 
     Returns:
         Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions.
     """
+    if parts is None:
+        parts = digested_tables(connection, kept=kept)
     digests = {
-        str(table.name): digest_of(digested(connection, table, kept=kept))
+        str(table.name): digest_of(parts[table.name])
         if table in SECTIONED
         else _digest(_rows_of(connection, table))
         for table in DIGESTED
     }
     return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
+
+
+def digested_tables(connection: Connection, *, kept: bool) -> dict[str, list[Digested]]:
+    """Digest the sections of every table that is cut, by its name; `kept` as above."""
+    return {table.name: digested(connection, table, kept=kept) for table in SECTIONED}
 
 
 def digested(connection: Connection, table: Table, *, kept: bool) -> list[Digested]:

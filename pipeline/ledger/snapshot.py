@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from pipeline.ledger.listings import Listings
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
+from pipeline.ledger.section_proof import differing_section
 from pipeline.ledger.sums import Sums
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pipeline.ledger.publications import Account
+    from pipeline.ledger.sections import Digested
 
 
 class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions):
@@ -61,7 +64,12 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
     def table_digests(self) -> dict[str, dict[str, int | str]]:
         """Give `rows` and `sha256` of every table, and of the schema with its rules."""
         with self._store.trouble():
-            return digests.table_digests(self._connection, kept=self._kept)
+            return digests.table_digests(self._connection, kept=self._kept, parts=self._parts)
+
+    def differing_section(self) -> str | None:
+        """Give the first section of which something else is kept than its rows give, or None."""
+        with self._store.trouble():
+            return differing_section(self._connection, self._parts)
 
     def digest_of_earlier_runs(self) -> str:
         """Give the digest that the table of runs had before the last run was begun."""
@@ -77,3 +85,7 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         """Tell whether the database's own structure holds, every page and index of it."""
         with self._store.trouble():
             return self._store.is_sound(self._connection, thorough=True)
+
+    @cached_property
+    def _parts(self) -> dict[str, list[Digested]]:
+        return digests.digested_tables(self._connection, kept=self._kept)

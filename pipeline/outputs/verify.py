@@ -140,6 +140,9 @@ def verify(
             found.differences += _differences(
                 LEDGER_NAME, lambda: content_differences(folder, ledger, manifest, changed)
             )
+        if ledger is not None and not any(d.file == LEDGER_NAME for d in found.differences):
+            # Where rows were changed, what is kept of them says no more than that.
+            found.differences += _differences(LEDGER_NAME, partial(_kept_otherwise, ledger))
     return found
 
 
@@ -158,6 +161,13 @@ def _contradictions(ledger: SoundLedger) -> Iterator[Difference]:
     told = ledger.look.contradiction()
     if told is not None:
         yield Difference(LEDGER_NAME, "tables", told)
+
+
+def _kept_otherwise(ledger: SoundLedger) -> Iterator[Difference]:
+    """Name the first section of which something else is kept than its rows give."""
+    told = ledger.look.differing_section()
+    if told is not None:
+        yield Difference(LEDGER_NAME, "table sections", told)
 
 
 def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:

@@ -172,6 +172,37 @@ def test_a_change_beside_the_rules_with_a_forged_note_is_never_published_as_ours
     assert {d.file for d in found_in(folder)} >= {"ledger.sqlite"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sha256 = replace(sha256, substr(sha256, 1, 1), 'x') WHERE of = 'tokens'",
+        "rows = rows + 1 WHERE of = 'attempts'",
+        "rows = rows + 1 WHERE of = 'row figures'",
+        "figures = '{}' WHERE of = 'outcomes'",
+        "figures = replace(figures, '2030', '2020') WHERE of = 'row figures'",
+        "packed = zeroblob(length(packed)) WHERE of = 'answer figures'",
+        "packed = NULL, sha256 = NULL WHERE of = 'answer figures'",
+        "number = number + 90000000000 WHERE of = 'rows'",
+        "of = 'rowt' WHERE of = 'rows'",
+    ],
+)
+def test_verify_finds_a_section_of_which_something_else_is_kept(folder, change):
+    """Any column of it, also a number or a kind of which there are no rows."""
+    with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
+        changed = other.execute(f"UPDATE sections SET {change}").rowcount  # noqa: S608
+
+    assert changed
+    assert [(d.file, d.place) for d in found_in(folder)] == [(LEDGER_NAME, "table sections")]
+
+
+def test_verify_misses_no_section_of_which_nothing_is_kept(folder):
+    """What is not there is worked out when it is asked for, so it is no difference."""
+    with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
+        other.execute("DELETE FROM sections WHERE number % 2 = 0")
+
+    assert found_in(folder) == []
+
+
 def test_numbers_are_given_as_unbroken_stretches():
     """First and last of each."""
     assert list(stretches([1, 2, 3, 7, 9, 10])) == [(1, 3), (7, 7), (9, 10)]

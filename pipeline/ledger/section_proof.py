@@ -1,0 +1,69 @@
+"""Compares what is kept of sections with what their rows give: runs publish from it, unread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from pipeline.ledger.section_figures import COUNTED, Counted
+from pipeline.ledger.sections import SECTION_ROWS, numbers, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sqlalchemy import Connection
+
+    from pipeline.ledger.sections import Digested
+
+_KEPT: Final = (
+    sections.c.number,
+    sections.c.rows,
+    sections.c.sha256,
+    sections.c.figures,
+    sections.c.packed,
+)
+
+
+def differing_section(
+    connection: Connection, digested: Mapping[str, Iterable[Digested]]
+) -> str | None:
+    """Give the first section of which something else is kept than its rows give, in words.
+
+    Args:
+        connection: A reading connection.
+        digested: Every section of each table, by the table's name, worked out of the rows.
+    """
+    kept = defaultdict[str, set[int]](set)
+    for kind, number in connection.execute(select(sections.c.of, sections.c.number)):
+        kept[kind].add(number)
+    for kind, worked_out in _worked_out(connection, digested, kept):
+        for one in worked_out:
+            if one.number not in kept[kind]:
+                continue
+            kept[kind].remove(one.number)
+            if not _is_kept(connection, kind, one):
+                first = one.number * SECTION_ROWS
+                ids = f"ids {first} to {first + SECTION_ROWS - 1}"
+                return f"what is kept of {ids} ({kind}) is not what they give"
+    return "something is kept of ids that are not there" if any(kept.values()) else None
+
+
+def _worked_out(
+    connection: Connection,
+    digested: Mapping[str, Iterable[Digested]],
+    kept: Mapping[str, set[int]],
+) -> Iterator[tuple[str, Iterable[Digested | Counted]]]:
+    yield from digested.items()
+    for kind, (table, count) in COUNTED.items():
+        there = kept[kind].intersection(numbers(connection, table))
+        yield kind, count(connection, sorted(there))
+
+
+def _is_kept(connection: Connection, kind: str, one: Digested | Counted) -> bool:
+    # One at a time: what is packed of all rows would be much to have in memory twice.
+    here = select(*_KEPT).where(sections.c.of == kind, sections.c.number == one.number)
+    found = connection.execute(here).first()
+    wanted = one if isinstance(one, Counted) else (*one, None, None)
+    return found is not None and tuple(found) == tuple(wanted)
