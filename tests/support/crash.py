@@ -58,6 +58,11 @@ class Started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def stops(self):
+        """Wait until the command has stopped; tell whether it did, or False where it ended."""
+        wait_until(lambda: _status_of(self.pid, "State")[:1] in {"T", "Z", ""})
+        return _status_of(self.pid, "State").startswith("T")
+
     def wait(self, timeout=PATIENCE_S):
         code = self._zygote.code_of(self.pid, timeout)
         return Ended(code, self._said.read_text("utf-8", "replace"))
@@ -187,8 +192,7 @@ def traced(*arguments, inject=(), calls=(), only=(), whole=False, begins=None, *
     if begins is not None:
         options["hook"] = f"tests.support.hooks:{begins}"
     started = zygote().start(*arguments, stopped=begins is None, **options)
-    wait_until(lambda: _status_of(started.pid, "State")[:1] in {"T", "Z", ""})
-    if not _status_of(started.pid, "State").startswith("T"):
+    if not started.stops():
         pytest.fail(f"the command ended before it was traced: {started.wait()}")
     with tempfile.NamedTemporaryFile(prefix="cf-trace-") as trace:
         names = sorted({rule.partition(":")[0] for rule in inject} | set(calls))

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from sqlalchemy import event
 
 from pipeline.exports.sealed_file import BlockDigest
-from pipeline.ledger import ledger, planning, recovery, settling
+from pipeline.ledger import planning, recovery, settling
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.schema import rows
-from pipeline.ledger.sqlite import batch, connection
-from pipeline.migration import run, send
+from pipeline.ledger.sqlite import batch, connection, store
+from pipeline.migration import run, run_ledger, send
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.omise.tokens import VaultClient
+from tests.support import hooks
 
 
 def intent_not_awaited():
@@ -116,12 +117,12 @@ def outcome_not_recorded():
 
 def duplicates_not_found():
     """Rows with one legacy id in one export are all planned."""
-    planning.reject_duplicates = lambda *_: None
+    planning.settle_duplicates = lambda *_: None
 
 
 def known_cards_not_found():
     """A legacy id met again is sent again."""
-    planning.resolve_known = settling.resolve_known = lambda *_, **__: None
+    planning.resolve_known = settling.resolve_known = lambda *_, **__: 0
 
 
 def rivals_not_awaited():
@@ -177,19 +178,25 @@ def unknowns_not_counted():
 
 def fence_not_checked():
     """A run that was overtaken writes on."""
-    ledger.require_epoch = lambda *_: None
+    store.require_epoch = lambda *_: None
     batch.REFUSE_OVERTAKEN = "SELECT 1;"
+    stop_unlocked_before_sending()
+
+
+def stop_unlocked_before_sending():
+    """No bug of ours: a file system that keeps no locks, and a run that sleeps with its plan made."""
     lock_not_taken()
+    hooks.stop_before_sending()
 
 
 def lock_not_taken():
     """Two runs enter one folder."""
 
     @contextmanager
-    def unlocked(_folder):
+    def unlocked(*_, **__):
         yield
 
-    run.migration_lock = unlocked
+    run_ledger.migration_lock = unlocked
 
 
 def _count_open_intents_no_more():
