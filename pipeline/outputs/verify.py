@@ -133,7 +133,9 @@ def verify(
         found.differences += files
         manifest = verdict.manifest
         if ledger is not None:
-            found.differences += _differences(LEDGER_NAME, partial(_contradictions, ledger))
+            found.differences += _differences(
+                LEDGER_NAME, partial(_told, "tables", ledger.look.contradiction)
+            )
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
             found.not_covered = _not_covered(ledger, manifest)
@@ -142,7 +144,9 @@ def verify(
             )
         if ledger is not None and not any(d.file == LEDGER_NAME for d in found.differences):
             # Where rows were changed, what is kept of them says no more than that.
-            found.differences += _differences(LEDGER_NAME, partial(_kept_otherwise, ledger))
+            found.differences += _differences(
+                LEDGER_NAME, partial(_told, "table sections", ledger.look.differing_section)
+            )
     return found
 
 
@@ -156,18 +160,11 @@ def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[D
         return [Difference(name, WHOLE, f"cannot be judged ({type(trouble).__name__})")]
 
 
-def _contradictions(ledger: SoundLedger) -> Iterator[Difference]:
-    """Name the first thing that two of the ledger's tables tell differently."""
-    told = ledger.look.contradiction()
+def _told(place: str, ask: Callable[[], str | None]) -> Iterator[Difference]:
+    """Name the first thing that the ledger tells against itself."""
+    told = ask()
     if told is not None:
-        yield Difference(LEDGER_NAME, "tables", told)
-
-
-def _kept_otherwise(ledger: SoundLedger) -> Iterator[Difference]:
-    """Name the first section of which something else is kept than its rows give."""
-    told = ledger.look.differing_section()
-    if told is not None:
-        yield Difference(LEDGER_NAME, "table sections", told)
+        yield Difference(LEDGER_NAME, place, told)
 
 
 def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:
