@@ -60,7 +60,6 @@ _ROWS: Final = (
         rows.c.legacy_id,
         rows.c.state,
         rows.c.superseded_by,
-        rows.c.unknowns,
         func.coalesce(case((_IS_ON, 1)), 0),
         tokens.c.brand,
         tokens.c.country,
@@ -211,10 +210,8 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
     mixes = [{name: Counter[Any]() for name in MIXED} for _ in range(2)]
     prints: list[list[bytes]] = [[], []]
     mapped = [0, 0]
-    unknowns = 0
-    for _, legacy_id, state, newer, unseen, is_on, *mixed, fingerprint, token in found:
+    for _, legacy_id, state, newer, is_on, *mixed, fingerprint, token in found:
         states[state] += 1
-        unknowns += unseen
         in_force = state == RowState.TOKENIZED and newer is None
         ending = SUPERSEDED if newer is not None else state
         if in_force and is_on:
@@ -230,7 +227,6 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
                 prints[is_on].append(digest[:FINGERPRINT_BYTES])
     figures = {
         "states": states,
-        "unknowns": unknowns,
         "sums": {ending: shown(hash_total(0, them)) for ending, them in ids.items()},
         "mapped": mapped,
         "fingerprints": [len(them) for them in prints],

@@ -8,7 +8,7 @@ no database by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -124,7 +124,7 @@ class Store(Protocol):
         """Give our own error for one of `errors`; what is ours already stays as it is."""
 
     def trouble(self) -> AbstractContextManager[None]:
-        """Turn `errors` into ours; none of their texts goes on."""
+        """Turn `errors` into ours, as `translated` does."""
 
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""
@@ -188,6 +188,21 @@ class Store(Protocol):
 
     def batches(self, writing: Writing, epoch: int) -> Batches:
         """Make what writes the batches of a run; its epoch stands beside all that is written."""
+
+
+@contextmanager
+def translated(store: Store) -> Iterator[None]:
+    """Turn what a store's database raises into our own errors; none of its texts goes on.
+
+    Raises:
+        LocalStorageFailed: The disk or the server refused, or is gone; what was committed is safe.
+        SettingsRefused: The server does not let us in.
+        VerificationFailed: The ledger is damaged, or refused a step that its rules forbid.
+    """
+    try:
+        yield
+    except store.errors as error:
+        raise store.in_our_words(error) from None
 
 
 def store_of(place: Connection | Engine) -> Store:

@@ -22,6 +22,7 @@ PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
 
 _PATIENCE_S: Final = 5.0
+_NOT_REACHED_NEXT: Final = "Check `vault.url` and the network, then run the same command again."
 _OUT_OF_ORDER: Final = frozenset({502, 503, 504})
 """With these a gateway says that what stands behind it is away; every card would meet the same."""
 
@@ -83,7 +84,7 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
 
 async def _reach(settings: Settings, clock: Clock) -> Probe | None:
     url = settings.vault.url
-    cause = ""
+    cause, next_step = "", ""
     for pause_s in PAUSES_S:
         await clock.sleep(pause_s)
         try:
@@ -95,7 +96,7 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
                 next_step="Correct it, or have the vault's certificate mended.",
             ) from None
         except NotReached as failure:
-            cause = str(failure)
+            cause, next_step = f"cannot be reached: {failure}", _NOT_REACHED_NEXT
         except NoAnswer:
             log.warning("the vault gave no answer to a harmless request")
             return None
@@ -103,8 +104,8 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
             log.info("the vault answers", status=found.status, tls=found.peer is not None)
             if found.status not in _OUT_OF_ORDER:
                 return found
-            cause = f"it answers a harmless request with status {found.status}"
+            cause = f"is out of order: it answers a harmless request with status {found.status}"
+            next_step = "Run the same command again when the vault is well."
     raise VaultUnavailable(
-        f"the vault at {address_of(url)} cannot be reached: {cause}; no card was sent",
-        next_step="Check `vault.url` and the network, then run the same command again.",
+        f"the vault at {address_of(url)} {cause}; no card was sent", next_step=next_step
     )

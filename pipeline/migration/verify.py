@@ -21,10 +21,9 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.place import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.publications import VERIFICATION
+from pipeline.ledger.publications import MANIFEST_NAME, VERIFICATION
 from pipeline.migration import parts
 from pipeline.migration.judging import judged_chunks
-from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.verify import Trusted, Verification, verify
 from pipeline.outputs.verify_export import compare_export
 from pipeline.outputs.verify_ledger import LEDGER_ELSEWHERE

@@ -13,10 +13,11 @@ import orjson
 import pyarrow as pa
 
 from pipeline.clock import timestamp
+from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 from pipeline.outputs.csv_text import csv_block, csv_lines
 from pipeline.outputs.figures import gather
-from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME, manifest_bytes
+from pipeline.outputs.manifest import manifest_bytes
 from pipeline.outputs.parquet import write_parquet
 from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
 from pipeline.outputs.trail import TRAIL_NAME, trail_lines

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Typ
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["MANIFEST_NAME", "SIGNATURE_NAME", "Manifest", "manifest_bytes", "parse_manifest"]
 
 MANIFEST_VERSION: Final = 1
 

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.disk import write_together
 from pipeline.folder_files import read_in_folder
-from pipeline.ledger.publications import IN_PLACE, PUBLICATION, Publication
+from pipeline.ledger.publications import (
+    IN_PLACE,
+    MANIFEST_NAME,
+    PUBLICATION,
+    SIGNATURE_NAME,
+    Publication,
+)
 from pipeline.outputs.files import Outputs
-from pipeline.outputs.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.sinks import MeasuredFile
 from pipeline.outputs.unchanged import find_unchanged, held
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pipeline.folder_files import open_in_folder
+from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.outputs.files import Outputs
-from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.sinks import ComparedFile, MeasuredFile
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from pipeline.errors import CardferryError
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.place import LEDGER_NAME
+from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.model import FAILURE_STATES
 from pipeline.outputs.files import (
     FAILURES_NAME,
@@ -27,7 +28,6 @@ from pipeline.outputs.files import (
     REPORT_NAME,
     Outputs,
 )
-from pipeline.outputs.manifest import MANIFEST_NAME
 from pipeline.outputs.parquet import row_groups
 from pipeline.outputs.verify_ledger import WHOLE, WRITTEN_BY_NOBODY, Difference
 

@@ -26,7 +26,8 @@ from pipeline.folder_files import (
 )
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.place import LEDGER_NAME, ledger_url_to_verify
-from pipeline.outputs.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from pipeline.ledger.publications import MANIFEST_NAME
+from pipeline.outputs.manifest import Manifest, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sqlite3
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.support.folders import (
     changed_by_hand,
     found_in,
     migrations,
+    past_the_rules,
     public_pem,
     published,
 )
@@ -159,14 +159,8 @@ def test_an_odd_manifest_is_a_difference_and_never_a_traceback(tmp_path, content
 def test_a_ledger_full_of_what_nobody_writes_is_a_difference(tmp_path):
     """Values of other kinds in the ledger's own tables end in a difference, too."""
     folder = published(tmp_path / "migration")
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    for (name,) in connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall():
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("UPDATE runs SET facts = '[' WHERE epoch = 1")
-    connection.execute("UPDATE exports SET legacy_id_sum = 'no hex' WHERE id = 1")
-    connection.close()
+    past_the_rules(folder, "UPDATE runs SET facts = '[' WHERE epoch = 1")
+    past_the_rules(folder, "UPDATE exports SET legacy_id_sum = 'no hex' WHERE id = 1")
 
     assert {difference.file for difference in found_in(folder)} == {"ledger.sqlite"}
 

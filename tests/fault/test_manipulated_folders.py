@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.support.folders import (
     publish_as_forger,
     published,
     signer_of,
+    without_rules,
 )
 
 FEW, MANY = 40, 1_000
@@ -25,27 +26,16 @@ HISTORY = ("events", "outcomes", "attempts", "tokens", "rows", "exports", "runs"
 VALUES = ("0", "1", "-1", "'x'", "''", "NULL", "'4242'", "x'00'", "9223372036854775807")
 
 
-def past_the_rules(folder, statements):
-    """Run SQL on a ledger with its triggers away, and put them back; False if nothing changed."""
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    before = "\n".join(connection.iterdump())
-    triggers = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall()
-    connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute("PRAGMA ignore_check_constraints = ON")
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement in statements:
-        try:
-            connection.execute(statement)
-        except sqlite3.Error:
-            continue
-    for _, text in triggers:
-        connection.execute(text)
-    changed = before != "\n".join(connection.iterdump())
-    connection.close()
-    return changed
+def changed_by(folder, statements):
+    """Run SQL on a ledger with its triggers away; False if no row was changed by it."""
+    with without_rules(folder) as connection:
+        before = "\n".join(connection.iterdump())
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            with suppress(sqlite3.Error):
+                connection.execute(statement)
+        return before != "\n".join(connection.iterdump())
 
 
 def a_cell(folder, chance):
@@ -58,7 +48,7 @@ def a_cell(folder, chance):
     column, rowid = chance.choice(columns), chance.choice(rowids)
     value = chance.choice(VALUES)
     statement = f"UPDATE {table} SET {column} = {value} WHERE rowid = {rowid}"  # noqa: S608
-    return past_the_rules(folder, [statement])
+    return changed_by(folder, [statement])
 
 
 def two_tokens(folder, chance):
@@ -68,7 +58,7 @@ def two_tokens(folder, chance):
     connection.close()
     (one, token_1, card_1), (other, token_2, card_2) = chance.sample(rows, 2)
     swap = "UPDATE tokens SET token_id = '{}', card_id = '{}' WHERE row_id = {}"
-    return past_the_rules(
+    return changed_by(
         folder,
         [
             swap.format("for a moment", card_1, one),
@@ -85,7 +75,7 @@ def a_row_away(folder, chance):
     rowids = [r for (r,) in connection.execute(f"SELECT rowid FROM {table}")]  # noqa: S608
     connection.close()
     statement = f"DELETE FROM {table} WHERE rowid = {chance.choice(rowids)}"  # noqa: S608
-    return past_the_rules(folder, [statement])
+    return changed_by(folder, [statement])
 
 
 def a_rule(folder, chance):
@@ -105,26 +95,19 @@ def a_rule(folder, chance):
 
 def an_event(folder, chance):
     """Change who did something, and hash the whole chain anew after it."""
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    triggers = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    events = [json.loads(b) for (b,) in connection.execute("SELECT body FROM events ORDER BY seq")]
-    last = len(events) - 1
-    events[chance.randrange(last)]["actor"] = "mallory"
-    head = hashing.GENESIS
-    for event in events:
-        body = hashing.canonical(event)
-        head = hashing.link_bytes(head, body)
-        connection.execute(
-            "UPDATE events SET body = ?, hash = ? WHERE seq = ?",
-            (body.decode(), head, event["seq"]),
-        )
-    for _, text in triggers:
-        connection.execute(text)
-    connection.close()
+    with without_rules(folder) as connection:
+        bodies = connection.execute("SELECT body FROM events ORDER BY seq")
+        events = [json.loads(body) for (body,) in bodies]
+        last = len(events) - 1
+        events[chance.randrange(last)]["actor"] = "mallory"
+        head = hashing.GENESIS
+        for event in events:
+            body = hashing.canonical(event)
+            head = hashing.link_bytes(head, body)
+            connection.execute(
+                "UPDATE events SET body = ?, hash = ? WHERE seq = ?",
+                (body.decode(), head, event["seq"]),
+            )
     return True
 
 

@@ -101,7 +101,10 @@ def test_a_vault_behind_a_gateway_that_says_503_gets_no_card(tmp_path):
     with RawServer(behave) as server:
         done = _told(tmp_path, server.url, code=4)
 
-    assert "it answers a harmless request with status 503; no card was sent" in done.err
+    assert "is out of order: it answers a harmless request with status 503" in done.err
+    assert "no card was sent" in done.err
+    assert "cannot be reached" not in done.err
+    assert "again when the vault is well" in done.err
     assert {b"GET / HTTP/1.1"} == {request.splitlines()[0] for request in server.requests}
 
 

@@ -18,6 +18,7 @@ from tests.support.folders import (
     public_pem,
     publish_as_forger,
     published,
+    without_rules,
 )
 from tests.support.sandbox import running
 
@@ -54,15 +55,9 @@ def copied(carried, tmp_path):
 
 def change(folder, *statements):
     """Change the ledger past its triggers, and leave them as they were."""
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    triggers = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement in (*statements, *(text for _, text in triggers)):
-        connection.execute(statement)
-    connection.close()
+    with without_rules(folder) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 def test_a_real_run_verifies_with_the_public_key(carried):

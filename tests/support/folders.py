@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,18 +152,24 @@ def found_in(folder, *, key=None, head=None):
     return verify(folder, StepClock(), VERSION, Trusted(key, head)).differences
 
 
+@contextmanager
+def without_rules(folder):
+    """Give a connection to a ledger whose triggers are away; at the end of the block they are back."""
+    with closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as connection:
+        triggers = connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        yield connection
+        for _, text in triggers:
+            connection.execute(text)
+
+
 def past_the_rules(folder, statement):
-    """Run a statement on a ledger with its triggers away, and put them back."""
-    connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
-    triggers = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    assert connection.execute(statement).rowcount
-    for _, text in triggers:
-        connection.execute(text)
-    connection.close()
+    """Change rows of a ledger that its rules would protect."""
+    with without_rules(folder) as connection:
+        assert connection.execute(statement).rowcount
 
 
 def changed_by_hand(folder):

@@ -15,7 +15,7 @@ from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.sections import MARKED, SECTIONED, digests_known, numbers, stretches
 from pipeline.outputs.figures import gather
 from pipeline.outputs.publisher import publish
-from tests.support.folders import found_in
+from tests.support.folders import found_in, past_the_rules
 from tests.support.ledgers import FACTS, Builder, StepClock, settled_builder
 
 CHANGES = (
@@ -60,18 +60,6 @@ def opened(folder):
 def went_by_sections(folder):
     with closing(opened(folder)) as ledger:
         return ledger.goes_by_sections
-
-
-def past_the_rules(folder, statement):
-    """Change a ledger with its triggers away, and put them back."""
-    with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
-        kept = other.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-        triggers = kept.fetchall()
-        for name, _ in triggers:
-            other.execute(f"DROP TRIGGER {name}")
-        other.execute(statement)
-        for _, text in triggers:
-            other.execute(text)
 
 
 def forge_note(folder):

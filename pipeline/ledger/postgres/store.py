@@ -15,7 +15,7 @@ from pipeline.ledger.postgres.batch import Batches
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
 from pipeline.ledger.sqlite import tables as sqlite_tables
-from pipeline.ledger.store import FETCHED_AT_ONCE
+from pipeline.ledger.store import FETCHED_AT_ONCE, translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class PostgresStore:
 
     def trouble(self) -> AbstractContextManager[None]:
         """Turn `errors` into ours."""
-        return troubles.trouble()
+        return translated(self)
 
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""

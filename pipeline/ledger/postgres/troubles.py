@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -14,9 +13,6 @@ from pipeline.errors import (
     SettingsRefused,
     VerificationFailed,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DATABASE_ERRORS: Final = (psycopg.Error, SQLAlchemyError)
 
@@ -35,21 +31,6 @@ _REFUSALS: Final = (
 _GONE_NEXT: Final = (
     "Look after the PostgreSQL server, then run the same command again; nothing is lost."
 )
-
-
-@contextmanager
-def trouble() -> Iterator[None]:
-    """Turn the database's errors into ours.
-
-    Raises:
-        LocalStorageFailed: The server is gone or has no room; what was committed before is safe.
-        SettingsRefused: The server does not let us in.
-        VerificationFailed: The ledger is damaged or refused a step that its rules forbid.
-    """
-    try:
-        yield
-    except DATABASE_ERRORS as error:
-        raise in_our_words(error) from None
 
 
 def in_our_words(error: Exception) -> CardferryError:

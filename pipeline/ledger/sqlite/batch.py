@@ -171,7 +171,7 @@ class Batches:
 
 
 def _translated(refusal: sqlite3.IntegrityError) -> Exception:
-    """Give our own error for a trigger's refusal; any other rule's is `ledger_trouble`'s to tell."""
+    """Give our own error for a trigger's refusal; any other rule's is `Store.trouble`'s to tell."""
     words = str(refusal)
     if words == DOUBLED:
         return TokenDoubled()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
@@ -20,7 +19,7 @@ from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFail
 from pipeline.ledger.reserve import DiskFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Executable
@@ -127,20 +126,6 @@ def sync_folder(folder: Path) -> None:
 
 def _uri_path(path: Path) -> str:
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-@contextmanager
-def ledger_trouble() -> Iterator[None]:
-    """Turn the database's errors into ours; none of their texts goes on.
-
-    Raises:
-        LocalStorageFailed: The disk refused; what was committed before is safe.
-        VerificationFailed: The database is damaged or refused a step that its rules forbid.
-    """
-    try:
-        yield
-    except DATABASE_ERRORS as error:
-        raise in_our_words(error) from None
 
 
 def in_our_words(error: Exception) -> CardferryError:

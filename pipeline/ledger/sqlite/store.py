@@ -16,6 +16,7 @@ from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.sqlite import connection as opened
 from pipeline.ledger.sqlite import streaming, tables
 from pipeline.ledger.sqlite.batch import Batches
+from pipeline.ledger.store import translated
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,7 +81,7 @@ class SqliteStore:
 
     def trouble(self) -> AbstractContextManager[None]:
         """Turn `errors` into ours."""
-        return opened.ledger_trouble()
+        return translated(self)
 
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""

@@ -26,7 +26,7 @@ def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, .
 
     Raises:
         VerificationFailed: The database holds text that is no text.
-        sqlite3.Error: The disk or the database failed; `ledger_trouble` tells which.
+        sqlite3.Error: The disk or the database failed; `Store.trouble` tells which.
     """
     cursor = connection.connection.cursor()
     try:
@@ -35,7 +35,7 @@ def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, .
             yield block
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", None) is not None:
-            # The database's own words for a disk or for damage; `ledger_trouble` knows them.
+            # The database's own words for a disk or for damage; `Store.trouble` knows them.
             raise
         # The driver's text quotes what it could not read.
         raise VerificationFailed(
