@@ -19,7 +19,7 @@ from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
-from pipeline.migration import parts
+from pipeline.migration import export_factory
 from pipeline.migration.check import Asked as AskedProfile
 from pipeline.migration.check import profile
 from pipeline.migration.facts import facts_of
@@ -116,7 +116,7 @@ def _show_read_back(terminal: Terminal, found: ReadBack | None) -> None:
 
 def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials) -> None:
     """Show the two codes that no vault on this machine can show: nothing is sent for them."""
-    reading, out = parts.reading(settings), terminal.out()
+    reading, out = export_factory.reading(settings), terminal.out()
     out.print(f"\n{MODES_NAME}, a second sample, only checked:", markup=False)
     for vault, changed in (
         ("against a live vault", replace(reading, livemode=True)),

@@ -18,7 +18,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.place import TEMPORARY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.sums import pending
-from pipeline.migration import parts
+from pipeline.migration import export_factory
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import prove_and_plan
 from pipeline.migration.plan_digest import plan_digest
@@ -85,13 +85,13 @@ def profile(
         LocalStorageFailed: A file cannot be written.
     """
     seen = ExportProfile()
-    reading = (asked.reading or parts.reading(settings)).profiled(seen)
+    reading = (asked.reading or export_factory.reading(settings)).profiled(seen)
     reading.expects.require_one(asked.exports)
     with closing(Ledger(TEMPORARY, clock)) as ledger:
         ledger.begin_run("check", {}, meaning_digest(settings))
         planning = Planning(ledger)
-        keys = parts.envelope_keys(settings, credentials)
-        limits = parts.envelope_limits(settings)
+        keys = export_factory.envelope_keys(settings, credentials)
+        limits = export_factory.envelope_limits(settings)
         today = settings.rules.as_of or clock.now().date()
         opened: list[Opened] = []
         for path in asked.exports:

@@ -12,7 +12,7 @@ from pipeline.exports.keys import signer_certificates
 from pipeline.exports.public_part import public_part
 from pipeline.exports.seal import seal_file
 from pipeline.exports.sealed_export import SealedExport
-from pipeline.migration import parts
+from pipeline.migration import export_factory
 from pipeline.migration.findings import Finding, Health, failed, ok, warning
 from pipeline.outputs.signature import Signer
 
@@ -29,7 +29,7 @@ _PLAIN: Final = b"legacy_id\nnobody\n"
 
 def export_keys(settings: Settings, credentials: Credentials) -> Iterator[Finding]:
     """Seal a few bytes to each key and open them with it."""
-    keys = parts.envelope_keys(settings, credentials)
+    keys = export_factory.envelope_keys(settings, credentials)
     if not keys.places and keys.passphrase is None and not settings.export.allow_plaintext:
         yield failed(
             "export.key",
@@ -65,7 +65,7 @@ def _opened(
             "Try it with `cardferry check EXPORT`.",
         )
     try:
-        with SealedExport(sealed, keys, parts.envelope_limits(settings)) as export:
+        with SealedExport(sealed, keys, export_factory.envelope_limits(settings)) as export:
             export.digest()
             with export.prove() as blocks:
                 content = b"".join(blocks)

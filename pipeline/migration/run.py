@@ -25,7 +25,7 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
-from pipeline.migration import parts
+from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
@@ -176,9 +176,9 @@ class Run:
     def _prove_and_plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
         """Prove every export, plan those that are new, and hold them open; each of them once."""
         settings = self._settings
-        planning, reading = Planning(ledger), parts.reading(settings)
-        keys = parts.envelope_keys(settings, self._credentials)
-        limits = parts.envelope_limits(settings)
+        planning, reading = Planning(ledger), export_factory.reading(settings)
+        keys = export_factory.envelope_keys(settings, self._credentials)
+        limits = export_factory.envelope_limits(settings)
         today = settings.rules.as_of or self._tools.clock.now().date()
         reading.expects.require_one(self._job.exports)
         given: dict[str, PlannedExport] = {}

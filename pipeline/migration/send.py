@@ -16,7 +16,7 @@ from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
-from pipeline.migration import parts, vault_parts
+from pipeline.migration import export_factory, vault_parts
 from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.replaced_cards import ReplacedCards
@@ -239,7 +239,7 @@ class Sending:
         self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming
     ) -> Generator[list[WaitingCard]]:
         """Give the waiting cards of all exports: those in doubt first, their customers may wait."""
-        reading = parts.reading(self.settings)
+        reading = export_factory.reading(self.settings)
         for sealed, file, known in work:
             left = claiming.in_doubt(known.first_id, known.last_id)
             if left:

@@ -22,7 +22,7 @@ from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.place import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import MANIFEST_NAME, VERIFICATION
-from pipeline.migration import parts
+from pipeline.migration import export_factory
 from pipeline.migration.judging import judged_chunks
 from pipeline.outputs.verify import Trusted, Verification, verify
 from pipeline.outputs.verify_export import compare_export
@@ -123,8 +123,11 @@ def _compare_exports(
     credentials: Credentials,
     clock: Clock,
 ) -> list[Difference]:
-    keys, limits = parts.envelope_keys(settings, credentials), parts.envelope_limits(settings)
-    reading = parts.reading(settings)
+    keys, limits = (
+        export_factory.envelope_keys(settings, credentials),
+        export_factory.envelope_limits(settings),
+    )
+    reading = export_factory.reading(settings)
     with closing(Ledger(ledger_url_to_verify(folder), clock, read_only=True, apart=True)) as ledger:
         if ledger.recall("settings_digest") != meaning_digest(settings):
             raise SettingsRefused(

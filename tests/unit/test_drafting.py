@@ -11,7 +11,7 @@ from pipeline.cards.validator import validate
 from pipeline.config.loading import load_settings
 from pipeline.exports.reader import read
 from pipeline.migration.drafting import drafted, rendered
-from pipeline.migration.parts import reading
+from pipeline.migration.export_factory import reading
 from tests.support.chunks import rules
 from tests.support.drafts import OWN, ROWS, of_presets
 

@@ -12,7 +12,7 @@ from pipeline.config.loading import load_settings
 from pipeline.config.presets import preset_names, read_preset
 from pipeline.errors import ExportRefused, SettingsRefused
 from pipeline.exports.reader import read
-from pipeline.migration.parts import reading
+from pipeline.migration.export_factory import reading
 
 NUMBER = "4242424242424242"
 VALUES = {"MM/YY": "12/30", "MMYY": "1230", "YYMM": "3012", "MMYYYY": "122030", "YYYYMM": "203012"}
