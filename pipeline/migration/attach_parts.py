@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.metrics import Flow
-from pipeline.migration import vault_parts
+from pipeline.migration import vault_factory
 from pipeline.migration.attach_step import AttachStep
 from pipeline.migration.attacher import Attacher
 from pipeline.migration.customer_owners import Owners
@@ -72,11 +72,11 @@ def attach_parts(
     """
     settings, flow = given.settings, given.flow
     flow.is_attaching, flow.api = True, Flow()
-    line = vault_parts.transport(settings, url=attach.url)
-    vault = vault_parts.customer_client(settings, given.credentials, line, given.clock)
+    line = vault_factory.transport(settings, url=attach.url)
+    vault = vault_factory.customer_client(settings, given.credentials, line, given.clock)
     last_good = given.ledger.recall(LAST_GOOD_API_RATE)
     flow_control = FlowControl(
-        vault_parts.adaptive_rate(attach.rate_per_s, last_good),
+        vault_factory.adaptive_rate(attach.rate_per_s, last_good),
         limit,
         given.clock,
         given.random,

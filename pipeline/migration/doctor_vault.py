@@ -18,7 +18,7 @@ import orjson
 
 from pipeline.config.policies import Mode
 from pipeline.errors import LocalStorageFailed, SettingsRefused
-from pipeline.migration import vault_parts
+from pipeline.migration import vault_factory
 from pipeline.migration.findings import Finding, Health, failed, ok, warning
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
@@ -95,7 +95,7 @@ def _host(
 
 
 async def _ask(settings: Settings, path: str, key: SecretStr) -> Probe:
-    async with vault_parts.transport(settings, patience_s=PATIENCE_S) as line:
+    async with vault_factory.transport(settings, patience_s=PATIENCE_S) as line:
         return await probe(line, settings.vault.url, path=path.encode(), key=key)
 
 

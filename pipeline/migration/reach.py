@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VaultRefusedSettings, VaultUnavailable
 from pipeline.logs import EventLog
-from pipeline.migration import vault_parts
+from pipeline.migration import vault_factory
 from pipeline.model import OutcomeKind
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
@@ -61,8 +61,10 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
     outcome = None
     for pause_s in PAUSES_S:
         await clock.sleep(pause_s)
-        async with vault_parts.transport(settings, _PATIENCE_S, url) as line:
-            answer = await vault_parts.customer_client(settings, credentials, line, clock).account()
+        async with vault_factory.transport(settings, _PATIENCE_S, url) as line:
+            answer = await vault_factory.customer_client(
+                settings, credentials, line, clock
+            ).account()
         outcome = answer.outcome
         if answer.account is not None:
             log.info("the api host answers")
@@ -88,7 +90,7 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
     for pause_s in PAUSES_S:
         await clock.sleep(pause_s)
         try:
-            async with vault_parts.transport(settings, patience_s=_PATIENCE_S) as line:
+            async with vault_factory.transport(settings, patience_s=_PATIENCE_S) as line:
                 found = await probe(line, url)
         except NotTrusted as refused:
             raise VaultRefusedSettings(

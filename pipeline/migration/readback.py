@@ -14,7 +14,7 @@ from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.place import LEDGER_NAME, is_begun, ledger_url
 from pipeline.ledger.publications import READING_BACK
 from pipeline.metrics import Flow
-from pipeline.migration import vault_parts
+from pipeline.migration import vault_factory
 from pipeline.migration.readback_customers import CustomersReadBack
 from pipeline.migration.readback_findings import Checked, Finding, compare_token
 from pipeline.migration.readback_progress import Progress
@@ -185,9 +185,9 @@ class _Reading:
         rate = settings.flow.rate_per_s
         if not self._is_of_tokens and attach is not None:
             rate = attach.rate_per_s
-        limit = vault_parts.slots(settings)
+        limit = vault_factory.slots(settings)
         flow_control = FlowControl(
-            vault_parts.adaptive_rate(rate, None),
+            vault_factory.adaptive_rate(rate, None),
             limit,
             self._clock,
             self._random,
@@ -195,13 +195,13 @@ class _Reading:
             asyncio.Event(),
         )
         self._reader = VaultReader(flow_control, self._clock, settings.flow.attempts_max)
-        async with vault_parts.transport(settings, url=url) as line:
+        async with vault_factory.transport(settings, url=url) as line:
             if self._is_of_tokens:
-                vault = vault_parts.client(settings, self._credentials, line, self._clock)
+                vault = vault_factory.client(settings, self._credentials, line, self._clock)
                 return await self._rows(partial(self._token, vault))
             customers = CustomersReadBack(
                 self._look,
-                vault_parts.customer_client(settings, self._credentials, line, self._clock),
+                vault_factory.customer_client(settings, self._credentials, line, self._clock),
                 self._ask,
                 self.progress,
                 settings.flow.in_flight_max,

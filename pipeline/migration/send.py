@@ -16,7 +16,7 @@ from pipeline.errors import CardferryError, Interrupted
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
-from pipeline.migration import export_factory, vault_parts
+from pipeline.migration import export_factory, vault_factory
 from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.replaced_cards import ReplacedCards
@@ -103,10 +103,10 @@ class Sending:
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         settings, flow = self.settings.flow, self.flow
         stopping = asyncio.Event()
-        limit = vault_parts.slots(self.settings)
+        limit = vault_factory.slots(self.settings)
         last_good = self.ledger.recall(LAST_GOOD_RATE)
         flow_control = FlowControl(
-            vault_parts.adaptive_rate(settings.rate_per_s, last_good),
+            vault_factory.adaptive_rate(settings.rate_per_s, last_good),
             limit,
             self.clock,
             self.random,
@@ -119,7 +119,7 @@ class Sending:
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
-            line = vault_parts.transport(self.settings)
+            line = vault_factory.transport(self.settings)
             commit = GroupCommit(
                 settling,
                 ledger_thread,
@@ -127,7 +127,7 @@ class Sending:
                 lambda failure: tokenizer.stop(_trouble(failure)),
                 settings.in_flight_max,
             )
-            vault = vault_parts.client(self.settings, self.credentials, line, self.clock)
+            vault = vault_factory.client(self.settings, self.credentials, line, self.clock)
             tokenizer = Tokenizer(
                 vault=vault,
                 commit=commit,

@@ -61,7 +61,7 @@ def test_a_secret_is_revealed_only_where_it_is_used():
 
     assert callers <= {
         "pipeline/migration/messages.py",
-        "pipeline/migration/vault_parts.py",
+        "pipeline/migration/vault_factory.py",
         "pipeline/migration/run_ledger.py",
         "pipeline/config/credentials.py",
         "pipeline/exports/decryptor/protocol.py",
