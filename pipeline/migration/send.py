@@ -17,7 +17,7 @@ from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import export_factory, vault_factory
-from pipeline.migration.attach_parts import LAST_GOOD_API_RATE, Given, attach_parts
+from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given, attach_parts
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.replaced_cards import ReplacedCards
 from pipeline.migration.same_cards import SameCards
