@@ -192,7 +192,7 @@ class Run:
 
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
-        from pipeline.migration.reach import (  # noqa: PLC0415 - most nights send nothing.
+        from pipeline.migration.vault_reachability import (  # noqa: PLC0415 - most nights send nothing.
             reach_api,
             reach_vault,
         )

@@ -25,7 +25,13 @@ from tests.support.compiled import share_compiled_statements
 
 PR_SET_CHILD_SUBREAPER = 36
 LOADED_ON_DEMAND = (
-    *("jinja2", "orjson", "pandas", "pipeline.cli.results_console", "pipeline.migration.reach"),
+    *(
+        "jinja2",
+        "orjson",
+        "pandas",
+        "pipeline.cli.results_console",
+        "pipeline.migration.vault_reachability",
+    ),
     *("pyarrow.pandas_compat", "rich._emoji_codes", "pipeline.ledger.sqlite.store"),
     *("pipeline.migration.send", "pipeline.sandbox.serve"),
 )
