@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pipeline.config.credentials import read_secret
 from pipeline.errors import SettingsRefused
-from pipeline.ledger.elsewhere import POINTER_NAME, SCHEMA_PREFIX, pointer_of
+from pipeline.ledger.pointer_file import POINTER_NAME, SCHEMA_PREFIX, pointer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import demo
-from pipeline.ledger.elsewhere import POINTER_NAME
+from pipeline.ledger.pointer_file import POINTER_NAME
 from pipeline.shipped import beside
 from tests.support import postgres
 from tests.support.commands import cardferry
