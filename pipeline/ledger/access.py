@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.left_behind import Seal
-    from pipeline.ledger.place import LedgerUrl
 
 
 class Access:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
-    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.signals import DeferredSignals
 
 log = EventLog("ledger")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
-    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.reserve import Reserve
 

@@ -15,7 +15,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.failure_codes import Code
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import TEMPORARY
+from pipeline.ledger.ledger_url import TEMPORARY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.sums import pending
 from pipeline.migration import export_factory

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
 from pipeline.ledger.copying import copy_into_file
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import is_begun, ledger_url
+from pipeline.ledger.ledger_url import is_begun, ledger_url
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pipeline.clock import timestamp
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.listings import RESOLVED
 from pipeline.ledger.lock import is_locked
-from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
 from pipeline.outputs.mapping_formats import write_mapping
 

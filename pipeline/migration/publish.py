@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.ledger.publications import RESTORATION
 from pipeline.ledger.published_files import trouble_with_files
 from pipeline.outputs.publisher import publish

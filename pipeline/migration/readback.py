@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import LEDGER_NAME, is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import LEDGER_NAME, is_begun, ledger_url
 from pipeline.ledger.publications import READING_BACK
 from pipeline.metrics import Flow
 from pipeline.migration import vault_factory

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import ledger_url_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.migration.job import Job
     from pipeline.signals import DeferredSignals
 

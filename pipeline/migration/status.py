@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.clock import timestamp_of_ms
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
-from pipeline.ledger.place import is_begun, ledger_url
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.outputs.figures import attached

@@ -18,8 +18,8 @@ from pipeline.errors import CardferryError, SettingsRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.folder_files import read_in_folder
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.place import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import MANIFEST_NAME, VERIFICATION
 from pipeline.migration import export_factory

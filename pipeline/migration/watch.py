@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from pipeline.clock import SystemClock, beside
 from pipeline.errors import SUCCESSES, CardferryError, MigrationLocked
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import is_begun, ledger_url
+from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.logs import EventLog
 from pipeline.metrics import Counter
 from pipeline.outputs.metrics_file import (

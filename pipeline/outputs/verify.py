@@ -18,7 +18,7 @@ import orjson
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
-from pipeline.ledger.place import LEDGER_NAME
+from pipeline.ledger.ledger_url import LEDGER_NAME
 from pipeline.ledger.publications import IN_PLACE, MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
 from pipeline.outputs.rebuild import Rebuilding

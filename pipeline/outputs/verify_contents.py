@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import CardferryError
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.place import LEDGER_NAME
+from pipeline.ledger.ledger_url import LEDGER_NAME
 from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.model import FAILURE_STATES
 from pipeline.outputs.files import (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.failure_codes import FAILURE_CODES, Code, Stage
 from pipeline.hashing import hash_total, shown
+from pipeline.ledger.ledger_url import LEDGER_NAME
 from pipeline.ledger.listings import JUDGED
-from pipeline.ledger.place import LEDGER_NAME
 from pipeline.ledger.plan_records import STATES_UNSENT
 from pipeline.outputs.verify_ledger import WHOLE, Difference
 

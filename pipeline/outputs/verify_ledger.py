@@ -25,7 +25,7 @@ from pipeline.folder_files import (
     why_not,
 )
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url_to_verify
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url_to_verify
 from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.outputs.manifest import Manifest, parse_manifest
 from pipeline.outputs.trail import TRAIL_NAME

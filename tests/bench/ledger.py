@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.settling import Settling
 from tests.support.ledgers import StepClock, batched, new_builder
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.ledger_url import ledger_url
 from pipeline.migration.status import status_of
 from pipeline.outputs.publisher import publish
 from tests.support.ledgers import StepClock, settled_builder

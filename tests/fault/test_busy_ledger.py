@@ -15,8 +15,8 @@ import pytest
 from pipeline.ledger import holder
 from pipeline.ledger.holder import Waiting, holders_of
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.left_behind import NOTE_NAME
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
 from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 from tests.support.migrations import Migration, new_rows

@@ -10,7 +10,7 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.ledger_url import ledger_url
 from tests.support.crash import zygote
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.ledger_url import ledger_url
 from pipeline.outputs.publisher import publish
 from tests.support.commands import cardferry
 from tests.support.folders import (

@@ -11,8 +11,8 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.errors import MigrationLocked, VerificationFailed
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.lock import LOCK_NAME, is_locked, migration_lock
-from pipeline.ledger.place import ledger_url
 from pipeline.ledger.plan_records import SealedFacts
 from pipeline.ledger.planning import Planning
 from tests.support.crash import wait_until

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.settling import Settling
 from pipeline.model import Token
 from tests.support.cards import card_number

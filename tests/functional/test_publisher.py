@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.migration.publish import publish_again as publish_from_ledger
 from pipeline.outputs.columns import MAPPING
 from pipeline.outputs.files import OUTPUT_NAMES, PUBLISHED_NAMES

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url
+from pipeline.ledger.ledger_url import ledger_url
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer

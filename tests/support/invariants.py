@@ -18,7 +18,7 @@ from pipeline.cards.scan import scan
 from pipeline.clock import SystemClock
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 
 ROW_SPAN = 10_000_000_000
 FINAL = {"tokenized", "rejected", "failed", "held", "already_tokenized"}

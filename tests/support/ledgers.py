@@ -14,7 +14,7 @@ from pipeline.config.addresses import SecretSource
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import ledger_url, ledger_url_of_run
+from pipeline.ledger.ledger_url import ledger_url, ledger_url_of_run
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import Settlement

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
 from tests.support.ledgers import StepClock, new_builder

@@ -15,7 +15,7 @@ import pytest
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.facts import ATTACH_KEY
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard
 from pipeline.ledger.records import (
     AttachSettlement,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from pipeline.ledger.place import LEDGER_NAME
+from pipeline.ledger.ledger_url import LEDGER_NAME
 from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import ROW_SPAN

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import CardferryError, VerificationFailed
 from pipeline.ledger import access, upgrades
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.place import LEDGER_NAME, ledger_url
+from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.sqlite import tables
 from tests.support.ledgers import StepClock, settled_builder
 

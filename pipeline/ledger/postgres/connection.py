@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.ledger_url import LedgerUrl
 
 SCHEMA: Final = "schema"
 """Under this name a connection's `info` holds the name of the ledger's schema."""

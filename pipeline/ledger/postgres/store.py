@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
-    from pipeline.ledger.place import LedgerUrl
+    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.store import Blocks, Parts, Store, Writing
 
 _cursors: Final = itertools.count(1)
