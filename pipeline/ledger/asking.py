@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from pipeline.ledger.facts import ATTACH_KEY
+from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.records import AttachState
 from pipeline.ledger.schema import attachments, meta, rows
 from pipeline.ledger.store import store_of

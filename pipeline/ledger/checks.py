@@ -10,7 +10,7 @@ from sqlalchemy import select
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.folder_files import read_in_folder, trouble_with_own_file
 from pipeline.ledger.digests import table_digests
-from pipeline.ledger.facts import put
+from pipeline.ledger.key_values import put
 from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.ledger.records import NOT_ATTACHED_YET, ROW_SPAN, ExportState
 from pipeline.ledger.schema import SCHEMA_VERSION, attachments, events, exports, meta, rows, tokens

@@ -23,7 +23,7 @@ from pipeline.ledger.checks import (
     require_untouched,
 )
 from pipeline.ledger.epoch import latest_ms, take_over
-from pipeline.ledger.facts import put
+from pipeline.ledger.key_values import put
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import RUN_STARTED, account
 from pipeline.ledger.published_files import require_published_files

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pipeline.ledger.facts import put
+from pipeline.ledger.key_values import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import or_, select
 
-from pipeline.ledger.facts import SETTINGS_KEY, known
+from pipeline.ledger.key_values import SETTINGS_KEY, known
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import events, exports, runs
 

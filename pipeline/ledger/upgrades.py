@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import inspect
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.facts import known, put
+from pipeline.ledger.key_values import known, put
 from pipeline.ledger.schema import SCHEMA_VERSION
 from pipeline.ledger.store import store_of
 

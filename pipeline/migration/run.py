@@ -20,7 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.attach_again import attach_again
-from pipeline.ledger.facts import ATTACH_KEY
+from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.logs import EventLog, Word, bind_run

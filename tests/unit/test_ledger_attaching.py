@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.facts import ATTACH_KEY
+from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import (

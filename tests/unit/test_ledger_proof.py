@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.facts import ATTACH_KEY
+from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.plan_records import PlannedCard
