@@ -15,11 +15,11 @@ from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.metrics import Listeners
-from pipeline.migration.facts import facts_of
 from pipeline.migration.flow_log import FlowLog
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.messages import Messenger
 from pipeline.migration.run import Run
+from pipeline.migration.run_environment import facts_of
 from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:

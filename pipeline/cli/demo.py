@@ -22,9 +22,9 @@ from pipeline.metrics import Listeners
 from pipeline.migration import export_factory
 from pipeline.migration.check import Asked as AskedProfile
 from pipeline.migration.check import profile
-from pipeline.migration.facts import facts_of
 from pipeline.migration.job import Job
 from pipeline.migration.readback import Asked, read_back
+from pipeline.migration.run_environment import facts_of
 from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
