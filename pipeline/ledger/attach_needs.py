@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, case, false, func, or_, select, true
 
-from pipeline.ledger.asking import Asking
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT, flagged
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachClaim,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, select
 
-from pipeline.ledger.asking import Asking
 from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,

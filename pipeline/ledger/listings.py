@@ -18,7 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from pipeline.ledger.asking import Asking
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,

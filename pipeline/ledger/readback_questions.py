@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Select, or_, select
 
-from pipeline.ledger.asking import Asking
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import ROW_SPAN, AttachState, CustomerState
 from pipeline.ledger.schema import attachments, customers, exports, rows, tokens
 from pipeline.model import RowState

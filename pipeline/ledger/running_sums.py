@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import select
 
-from pipeline.ledger.asking import Asking
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.resolution import is_resolved
 from pipeline.ledger.schema import exports, rows

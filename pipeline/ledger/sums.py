@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import case, false, func, or_, select
 
-from pipeline.ledger.asking import Asking
+from pipeline.ledger.query_base import Asking
 from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
 from pipeline.ledger.schema import (
