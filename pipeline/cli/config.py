@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import tomli_w
 
+from pipeline.bundled_files import beside
 from pipeline.cli.options import json_option, pass_terminal, settings_options
 from pipeline.config.loading import load_settings, masked, meaning_digest
-from pipeline.shipped import beside
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal

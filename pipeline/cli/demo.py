@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pipeline import process_guards
+from pipeline.bundled_files import beside
 from pipeline.cli.advice import Given, command, shown_path
 from pipeline.cli.carrying import carry
 from pipeline.cli.options import json_option, pass_terminal
@@ -28,7 +29,6 @@ from pipeline.migration.run_environment import facts_of
 from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
-from pipeline.shipped import beside
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal

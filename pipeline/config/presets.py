@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.shipped import beside
+from pipeline.bundled_files import beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

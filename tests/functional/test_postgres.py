@@ -5,9 +5,9 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.bundled_files import beside
 from pipeline.cli import demo
 from pipeline.ledger.pointer_file import POINTER_NAME
-from pipeline.shipped import beside
 from tests.support import postgres
 from tests.support.commands import cardferry
 from tests.support.ledgers import URL_NAME
