@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.descriptors import require_descriptors
+from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.reserve import LEDGER_BYTES_A_ROW, OUTPUT_BYTES_A_ROW
 from pipeline.migration.findings import failed, ok, warning

@@ -12,7 +12,7 @@ from pipeline import __version__
 from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
 from pipeline.config.policies import Mode
-from pipeline.descriptors import require_descriptors
+from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import (
     CardferryError,
     Interrupted,

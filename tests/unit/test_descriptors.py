@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from pipeline.descriptors import RESERVED
+from pipeline.descriptor_limit import RESERVED
 
 CODE = """
 import resource, sys
-from pipeline.descriptors import require_descriptors
+from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import SettingsRefused
 try:
     require_descriptors(int(sys.argv[1]))
