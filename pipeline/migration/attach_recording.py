@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import AttachIntent, Settlement
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
 
 _NOT_YET: Final = Outcome(OutcomeKind.NOT_SENT, "not asked for yet")
 _BEGUN: Final = AttachTransition(AttachState.UNATTACHED, Then.SAME_AGAIN)

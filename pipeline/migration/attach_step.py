@@ -10,7 +10,7 @@ from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState, CustomerState, RowRefusal
 from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.attacher import AttachEnd
-from pipeline.migration.attaching_cards import card_of, sight_of
+from pipeline.migration.card_to_attach import card_of, sight_of
 from pipeline.migration.troubles import homeless, mixed_up, refused
 from pipeline.model import OutcomeKind, RowState
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.records import CustomerRecord, Settlement
     from pipeline.metrics import Flow
     from pipeline.migration.attacher import Attacher
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
     from pipeline.migration.customer_owners import Owners
     from pipeline.migration.same_cards import SameCards
     from pipeline.migration.transitions import ToAttach, WaitingCard

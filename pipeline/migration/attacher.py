@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import AttachIntent, CustomerRecord, RowRefusal, Settlement
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerCard, CustomerVault
 

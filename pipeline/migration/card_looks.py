@@ -17,7 +17,7 @@ from pipeline.migration.customer_reader import CustomerReader, found
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerAnswer, CustomerVault
 

@@ -9,7 +9,7 @@ from pipeline.config.attach import MARK
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.migration.attach_transitions import Sight
-from pipeline.migration.attaching_cards import sight_of, sight_on
+from pipeline.migration.card_to_attach import sight_of, sight_on
 from pipeline.migration.vault_reader import VaultReader
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.ledger.records import CustomerRecord
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import Customer, CustomerVault
 

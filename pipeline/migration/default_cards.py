@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import CustomerRecord
     from pipeline.migration.attach_recording import AttachRecording
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerVault
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.ledger.records import AttemptStep
 from pipeline.migration.attach_transitions import Sight
-from pipeline.migration.attaching_cards import card_of, sight_of
+from pipeline.migration.card_to_attach import card_of, sight_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import AttachClaim, CustomerRecord
     from pipeline.migration.attacher import Attacher
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
 
 CARD_DELETED: Final = "card_deleted"
 

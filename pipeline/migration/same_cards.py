@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.migration.attaching_cards import AttachingCard
+    from pipeline.migration.card_to_attach import AttachingCard
 
 _RECENT: Final = 10_000
 """So many cards are remembered at least: more than could wait for a commit."""

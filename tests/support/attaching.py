@@ -18,7 +18,7 @@ from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling
 from pipeline.metrics import Flow
 from pipeline.migration.attacher import Attacher
-from pipeline.migration.attaching_cards import card_of
+from pipeline.migration.card_to_attach import card_of
 from pipeline.migration.default_cards import AttachPolicy
 from pipeline.model import Token
 from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
