@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState
 from pipeline.model import OutcomeKind
-from pipeline.vault.interface import Finding
+from pipeline.vault.interface import RefusalCause
 
 if TYPE_CHECKING:
     from pipeline.model import Outcome
@@ -97,20 +97,24 @@ _IN_DOUBT: Final = AttachTransition(AttachState.DOUBTED, Then.LOCATE)
 
 
 def after_request(
-    outcome: Outcome, finding: Finding | None, sight: Sight | None, asked: Asked, attempts_max: int
+    outcome: Outcome,
+    cause: RefusalCause | None,
+    sight: Sight | None,
+    asked: Asked,
+    attempts_max: int,
 ) -> AttachTransition:
     """Give what follows from the answer to a request that puts a card on a customer.
 
     Args:
         outcome: Its class.
-        finding: What a refusal says beyond its class.
+        cause: What a refusal says beyond its class.
         sight: What a 200 shows of the card; None for everything else.
         asked: What is known of the card.
         attempts_max: So many counted attempts are made in one run.
     """
-    if finding is Finding.USED:
+    if cause is RefusalCause.USED:
         return _IN_DOUBT
-    if finding is Finding.NOT_FOUND:
+    if cause is RefusalCause.NOT_FOUND:
         return _after_not_found(asked)
     if outcome.kind is OutcomeKind.OK:
         return _after_sight(sight, asked)
@@ -121,7 +125,7 @@ def after_request(
 
 
 def after_locating(
-    sight: Sight, cause: Finding | None, looks: int, asked: Asked
+    sight: Sight, cause: RefusalCause | None, looks: int, asked: Asked
 ) -> AttachTransition:
     """Judge what a look for the card's id showed.
 
@@ -204,10 +208,10 @@ def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> AttachT
     return _open(asked, Then.SAME_AGAIN)
 
 
-def _nowhere(cause: Finding | None, asked: Asked) -> AttachTransition:
-    if cause is Finding.NOT_FOUND:
+def _nowhere(cause: RefusalCause | None, asked: Asked) -> AttachTransition:
+    if cause is RefusalCause.NOT_FOUND:
         return _gone(asked)
-    if cause is Finding.USED:
+    if cause is RefusalCause.USED:
         code = Code.CUSTOMER_UNLOCATED if asked.makes_customer else Code.ATTACH_TOKEN_USED
         return AttachTransition(AttachState.HELD, Then.END, code)
     return AttachTransition(AttachState.FAILED, Then.END, Code.ATTACH_ATTEMPTS_EXHAUSTED)

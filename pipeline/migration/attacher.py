@@ -31,7 +31,7 @@ from pipeline.migration.card_looks import CardLooks
 from pipeline.migration.customer_reader import CustomerReader, found
 from pipeline.migration.default_cards import STOPPED, AttachPolicy, DefaultCards
 from pipeline.migration.troubles import mixed_up, refused
-from pipeline.vault.interface import CustomerAnswer, Finding
+from pipeline.vault.interface import CustomerAnswer, RefusalCause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -239,7 +239,7 @@ class Attacher:
         sight = None if shown is None else self._reader.sight(shown, card)
         asked = card.asked(self._clock.monotonic())
         transition = after_request(
-            answer.outcome, answer.finding, sight, asked, self._policy.attempts_max
+            answer.outcome, answer.cause, sight, asked, self._policy.attempts_max
         )
         seen = None
         if transition.state is AttachState.ATTACHED and shown is not None:
@@ -272,7 +272,7 @@ class Attacher:
             raise refused(answer.outcome.setting or answer.outcome.evidence)
         if transition.state is AttachState.ATTACHED:
             self._any_attached = True
-        is_strange = answer.finding is Finding.NOT_FOUND and transition.then is Then.SAME_AGAIN
+        is_strange = answer.cause is RefusalCause.NOT_FOUND and transition.then is Then.SAME_AGAIN
         is_strange = is_strange and card.made_here and card.unknowns == 0
         self._strange = self._strange + 1 if is_strange else 0
         if self._strange >= STRANGE_TOKENS_MAX and not self._any_attached:

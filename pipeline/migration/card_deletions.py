@@ -8,7 +8,7 @@ from pipeline.ledger.records import AttachSettlement, AttachState, AttemptStep
 from pipeline.migration.default_cards import STOPPED
 from pipeline.migration.troubles import refused
 from pipeline.model import OutcomeKind
-from pipeline.vault.interface import Finding
+from pipeline.vault.interface import RefusalCause
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
@@ -115,6 +115,6 @@ class CardDeletions:
 
 
 def _is_gone(answer: CustomerAnswer) -> bool:
-    if answer.finding is Finding.NOT_FOUND:
+    if answer.cause is RefusalCause.NOT_FOUND:
         return True
     return answer.card is not None and answer.card.is_deleted

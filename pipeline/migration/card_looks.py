@@ -86,7 +86,7 @@ class CardLooks:
             looks += 1
             sight, customer = seen
             transition = after_locating(
-                sight, answer.finding, looks, card.asked(self._clock.monotonic())
+                sight, answer.cause, looks, card.asked(self._clock.monotonic())
             )
             if transition.then is not Then.LOOK_AGAIN:
                 break

@@ -8,7 +8,7 @@ from pipeline.migration.attach_transitions import FREE
 from pipeline.migration.troubles import refused
 from pipeline.model import OutcomeKind
 from pipeline.vault.flow.row_refusals import Refusal
-from pipeline.vault.interface import Finding
+from pipeline.vault.interface import RefusalCause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ class VaultReader:
                 return None
             answer = self.reported(await call(), row, sent_at, self._clock.monotonic())
             kind = answer.outcome.kind
-            if kind is OutcomeKind.OK or answer.finding is Finding.NOT_FOUND:
+            if kind is OutcomeKind.OK or answer.cause is RefusalCause.NOT_FOUND:
                 return answer
             if kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
                 raise refused(answer.outcome.setting or answer.outcome.evidence)

@@ -71,7 +71,7 @@ class Vault(Protocol):
         ...
 
 
-class Finding(StrEnum):
+class RefusalCause(StrEnum):
     """What a refusal of the API host says beyond its class; both have the kind REJECTED."""
 
     NOT_FOUND = "not_found"
@@ -124,7 +124,7 @@ class CustomerAnswer(NamedTuple):
 
     Attributes:
         outcome: Its class, evidence, code and waits; for `FlowControl.report` and `Backoff.wait`.
-        finding: What a refusal says beyond its class.
+        cause: What a refusal says beyond its class.
         customer: The customer that the answer shows.
         card: The card that it shows.
         customers: The page of a list.
@@ -134,7 +134,7 @@ class CustomerAnswer(NamedTuple):
     """
 
     outcome: Outcome
-    finding: Finding | None = None
+    cause: RefusalCause | None = None
     customer: Customer | None = None
     card: CustomerCard | None = None
     customers: tuple[Customer, ...] = ()

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.model import OutcomeKind
-from pipeline.vault.interface import Finding
+from pipeline.vault.interface import RefusalCause
 from pipeline.vault.omise.customers import CustomerClient
 from pipeline.vault.transport.answer_reader import Answer
 from pipeline.vault.transport.transport import VaultTransport
@@ -91,7 +91,9 @@ def test_a_used_token_and_what_is_not_there_are_findings(vault):
 
     answers = asked(vault, ask)
 
-    assert [Finding.USED, *[Finding.NOT_FOUND] * 3] == [answer.finding for answer in answers]
+    assert [RefusalCause.USED, *[RefusalCause.NOT_FOUND] * 3] == [
+        answer.cause for answer in answers
+    ]
     assert {OutcomeKind.REJECTED} == {answer.outcome.kind for answer in answers}
 
 

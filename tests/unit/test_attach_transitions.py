@@ -15,14 +15,14 @@ from pipeline.migration.attach_transitions import (
     after_request,
 )
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.interface import Finding
+from pipeline.vault.interface import RefusalCause
 
 FIRST = Asked(makes_customer=True, unknowns=0, counted=1, token_age_s=1.0)
 ADDS = FIRST._replace(makes_customer=False)
 
 
-def judged(kind, asked=FIRST, finding=None, sight=None):
-    return after_request(Outcome(kind, "an answer"), finding, sight, asked, attempts_max=5)
+def judged(kind, asked=FIRST, cause=None, sight=None):
+    return after_request(Outcome(kind, "an answer"), cause, sight, asked, attempts_max=5)
 
 
 @pytest.mark.parametrize("unknowns", [0, 2])
@@ -61,14 +61,14 @@ def test_a_lost_answer_is_asked_for_by_the_same_request():
 @pytest.mark.parametrize("asked", [FIRST, ADDS, FIRST._replace(unknowns=1)])
 def test_a_used_token_is_always_looked_for(asked):
     """Done before, or somebody else's: only finding our card tells."""
-    assert judged(OutcomeKind.REJECTED, asked, Finding.USED).then is Then.LOCATE
+    assert judged(OutcomeKind.REJECTED, asked, RefusalCause.USED).then is Then.LOCATE
 
 
 def test_a_missing_token_is_believed_gone_only_when_it_is_old_and_no_answer_was_lost():
     """A storm of 404s makes no second token of a young one."""
     old = FIRST._replace(token_age_s=61.0)
     transitions = [
-        judged(OutcomeKind.REJECTED, asked, Finding.NOT_FOUND).then
+        judged(OutcomeKind.REJECTED, asked, RefusalCause.NOT_FOUND).then
         for asked in (FIRST, old, old._replace(unknowns=1))
     ]
 
@@ -77,7 +77,7 @@ def test_a_missing_token_is_believed_gone_only_when_it_is_old_and_no_answer_was_
 
 def test_a_404_on_a_known_customer_asks_first_which_of_the_two_is_missing():
     """The customer, or the token."""
-    assert judged(OutcomeKind.REJECTED, ADDS, Finding.NOT_FOUND).then is Then.ASK_FOR_CUSTOMER
+    assert judged(OutcomeKind.REJECTED, ADDS, RefusalCause.NOT_FOUND).then is Then.ASK_FOR_CUSTOMER
     missing = Outcome(OutcomeKind.REJECTED, "status 404")
     there = Outcome(OutcomeKind.OK, "as asked for")
     lost = Outcome(OutcomeKind.AMBIGUOUS, "read timeout")
@@ -126,8 +126,8 @@ def test_a_refusal_of_everybody_stops_the_run_and_blames_no_card(kind):
 @pytest.mark.parametrize(
     ("cause", "asked", "code"),
     [
-        (Finding.USED, FIRST, Code.CUSTOMER_UNLOCATED),
-        (Finding.USED, ADDS, Code.ATTACH_TOKEN_USED),
+        (RefusalCause.USED, FIRST, Code.CUSTOMER_UNLOCATED),
+        (RefusalCause.USED, ADDS, Code.ATTACH_TOKEN_USED),
         (None, FIRST._replace(unknowns=1), Code.ATTACH_ATTEMPTS_EXHAUSTED),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_token_that_is_nowhere_after_two_looks_is_gone():
     """That is the proof which a 404 after a lost answer needs; the questions are cleared up."""
     asked = FIRST._replace(unknowns=1, token_age_s=90.0)
 
-    assert after_locating(Sight.MISSING, Finding.NOT_FOUND, 2, asked) == (
+    assert after_locating(Sight.MISSING, RefusalCause.NOT_FOUND, 2, asked) == (
         AttachState.UNATTACHED,
         Then.NEW_TOKEN,
         Code.ATTACH_TOKEN_GONE,
@@ -151,7 +151,7 @@ def test_a_token_that_is_nowhere_after_two_looks_is_gone():
 
 def test_a_card_on_a_strangers_customer_is_held():
     """Somebody else used the token; no new one is made without an operator."""
-    transition = after_locating(Sight.ELSEWHERE, Finding.USED, 1, FIRST._replace(unknowns=1))
+    transition = after_locating(Sight.ELSEWHERE, RefusalCause.USED, 1, FIRST._replace(unknowns=1))
 
     assert transition == (AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -1)
 
@@ -161,10 +161,10 @@ def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
     facts = itertools.product((True, False), (0, 1), (1, 5), (1.0, 90.0))
     for makes, unknowns, counted, age in facts:
         asked = Asked(makes, unknowns, counted, age)
-        for kind, finding in itertools.product(OutcomeKind, (None, *Finding)):
-            transition = judged(kind, asked, finding, Sight.OURS)
+        for kind, cause in itertools.product(OutcomeKind, (None, *RefusalCause)):
+            transition = judged(kind, asked, cause, Sight.OURS)
             if transition.then is Then.NEW_TOKEN:
-                assert (finding, unknowns) == (Finding.NOT_FOUND, 0)
+                assert (cause, unknowns) == (RefusalCause.NOT_FOUND, 0)
                 assert age > 60
             if unknowns and transition.then is not Then.END:
                 assert transition.unknowns >= 0

@@ -1,6 +1,6 @@
 """Reads the API host's answers: customers, cards, lists and accounts, each field with its shape.
 
-| answer | outcome | finding |
+| answer | outcome | cause |
 |---|---|---|
 | 200, JSON, the object that was asked for, every field of its shape | OK | |
 | 200, the object of the other mode | FATAL | |
@@ -27,7 +27,7 @@ from pipeline.vault.interface import (
     Customer,
     CustomerAnswer,
     CustomerCard,
-    Finding,
+    RefusalCause,
     ShownToken,
 )
 from pipeline.vault.omise.answers import (
@@ -103,10 +103,10 @@ def _with_request_id(read: CustomerAnswer, answer: Answer) -> CustomerAnswer:
 def _refused(answer: Answer, now: Callable[[], datetime]) -> CustomerAnswer:
     outcome = classify_error(answer, now)
     if outcome.vault_code == "used_token":
-        return CustomerAnswer(outcome._replace(kind=OutcomeKind.REJECTED), Finding.USED)
+        return CustomerAnswer(outcome._replace(kind=OutcomeKind.REJECTED), RefusalCause.USED)
     if answer.status == HTTPStatus.NOT_FOUND:
         rejected = outcome._replace(kind=OutcomeKind.REJECTED, setting=None)
-        return CustomerAnswer(rejected, Finding.NOT_FOUND)
+        return CustomerAnswer(rejected, RefusalCause.NOT_FOUND)
     if outcome.setting is not None:
         words = f"attach.url or attach.secret_key: refused with {outcome.evidence}"
         outcome = outcome._replace(setting=words)
