@@ -16,16 +16,16 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 from pipeline.migration.doctor import machine_findings
+from pipeline.migration.doctor_findings import Health, failed, ok
 from pipeline.migration.doctor_keys import export_keys, signing_key
 from pipeline.migration.doctor_ledger import ledger_findings
-from pipeline.migration.findings import Health, failed, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.cli.terminal import Terminal
     from pipeline.config.loading import ReadSettings
-    from pipeline.migration.findings import Finding
+    from pipeline.migration.doctor_findings import DoctorFinding
 
 _STYLES: Final = {Health.OK: "green", Health.WARNING: "yellow", Health.FAILED: "bold red"}
 _FIRST: Final = (7, 6, 5)
@@ -59,7 +59,7 @@ def doctor(
     """
     guards = process_guards.harden()
     found = read_settings(config_file, os.environ, overrides)
-    findings: list[Finding] = []
+    findings: list[DoctorFinding] = []
     for finding in _findings(found, folder, guards):
         findings.append(finding)
         if not as_json:
@@ -73,7 +73,7 @@ def doctor(
 
 def _findings(
     found: ReadSettings, folder: Path, guards: process_guards.GuardReport
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     for problem in found.problems:
         yield failed("settings", SettingsRefused([problem]))
     if not found.problems:
@@ -89,7 +89,7 @@ def _findings(
         yield from vault_findings(found.settings, found.credentials, SystemClock())
 
 
-def _show(terminal: Terminal, finding: Finding) -> None:
+def _show(terminal: Terminal, finding: DoctorFinding) -> None:
     """Show a line, and the remedy below it."""
     out = terminal.out()
     width = out.width if out.is_terminal else None
@@ -102,7 +102,7 @@ def _show(terminal: Terminal, finding: Finding) -> None:
             out.print(Text(line))
 
 
-def _tree(finding: Finding) -> dict[str, Any]:
+def _tree(finding: DoctorFinding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "verdict": finding.health.value,

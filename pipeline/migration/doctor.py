@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.reserve import LEDGER_BYTES_A_ROW, OUTPUT_BYTES_A_ROW
-from pipeline.migration.findings import failed, ok, warning
+from pipeline.migration.doctor_findings import failed, ok, warning
 from pipeline.process_guards import MemoryLock, leaky_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.config.models import Settings
-    from pipeline.migration.findings import Finding
+    from pipeline.migration.doctor_findings import DoctorFinding
     from pipeline.process_guards import GuardReport
 
 _FAR: Final = frozenset(
@@ -29,7 +29,9 @@ _FAR: Final = frozenset(
 """File systems whose locks and syncs a ledger cannot rely on."""
 
 
-def machine_findings(settings: Settings, folder: Path, guards: GuardReport) -> Iterator[Finding]:
+def machine_findings(
+    settings: Settings, folder: Path, guards: GuardReport
+) -> Iterator[DoctorFinding]:
     """Try what needs no network: folder, room, descriptors, guards.
 
     Args:
@@ -46,7 +48,7 @@ def machine_findings(settings: Settings, folder: Path, guards: GuardReport) -> I
     yield _guards(guards)
 
 
-def _folder(folder: Path) -> Iterator[Finding]:
+def _folder(folder: Path) -> Iterator[DoctorFinding]:
     place = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".cardferry-") as file:
@@ -102,7 +104,7 @@ def _read_mounts() -> str:
         return ""
 
 
-def _guards(guards: GuardReport) -> Finding:
+def _guards(guards: GuardReport) -> DoctorFinding:
     lacks = {
         "memory is not locked, and there is swap": guards.memory_lock is not MemoryLock.LOCKED
         and guards.swap_present is not False,

@@ -13,7 +13,7 @@ from pipeline.exports.public_part import public_part
 from pipeline.exports.seal import seal_file
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.migration import export_factory
-from pipeline.migration.findings import Finding, Health, failed, ok, warning
+from pipeline.migration.doctor_findings import DoctorFinding, Health, failed, ok, warning
 from pipeline.outputs.signature import Signer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PLAIN: Final = b"legacy_id\nnobody\n"
 
 
-def export_keys(settings: Settings, credentials: Credentials) -> Iterator[Finding]:
+def export_keys(settings: Settings, credentials: Credentials) -> Iterator[DoctorFinding]:
     """Seal a few bytes to each key and open them with it."""
     keys = export_factory.envelope_keys(settings, credentials)
     if not keys.places and keys.passphrase is None and not settings.export.allow_plaintext:
@@ -53,7 +53,7 @@ def export_keys(settings: Settings, credentials: Credentials) -> Iterator[Findin
 
 def _opened(
     check: str, folder: Path, place: KeyPlace, keys: EnvelopeKeys, settings: Settings
-) -> Finding:
+) -> DoctorFinding:
     plain, sealed = folder / "probe.csv", folder / "probe.csv.sealed"
     plain.write_bytes(_PLAIN)
     try:
@@ -70,7 +70,7 @@ def _opened(
             with export.prove() as blocks:
                 content = b"".join(blocks)
     except (ExportRefused, SettingsRefused, LocalStorageFailed) as trouble:
-        return Finding(check, Health.FAILED, _of_the_key(trouble), trouble.next_step, 6)
+        return DoctorFinding(check, Health.FAILED, _of_the_key(trouble), trouble.next_step, 6)
     if content != _PLAIN:
         return failed(check, ExportRefused("opens to other bytes", next_step="Report this."))
     return ok(check, "opens what is sealed to it")
@@ -83,7 +83,7 @@ def _of_the_key(trouble: CardferryError) -> str:
     )
 
 
-def signing_key(settings: Settings, credentials: Credentials) -> Iterator[Finding]:
+def signing_key(settings: Settings, credentials: Credentials) -> Iterator[DoctorFinding]:
     """Read the key that signs manifests, where one is named."""
     if settings.audit.signing_key is None:
         yield warning(

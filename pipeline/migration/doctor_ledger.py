@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
 from pipeline.ledger.store import require_reachable
-from pipeline.migration.findings import failed, ok
+from pipeline.migration.doctor_findings import failed, ok
 from pipeline.migration.run_ledger import ledger_place
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.migration.findings import Finding
+    from pipeline.migration.doctor_findings import DoctorFinding
 
 
 def ledger_findings(
     settings: Settings, credentials: Credentials, folder: Path
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Try the server of a ledger in PostgreSQL; of one in the folder the folder's lines tell."""
     try:
         place = ledger_place(settings, credentials, folder)

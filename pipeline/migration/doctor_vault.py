@@ -19,7 +19,7 @@ import orjson
 from pipeline.config.policies import Mode
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.migration import vault_factory
-from pipeline.migration.findings import Finding, Health, failed, ok, warning
+from pipeline.migration.doctor_findings import DoctorFinding, Health, failed, ok, warning
 from pipeline.vault.probe import NoAnswer, NotReached, NotTrusted, address_of, probe
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ _DAY_S: Final = 86_400
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-def vault_findings(settings: Settings, credentials: Credentials, clock: Clock) -> Iterator[Finding]:
+def vault_findings(
+    settings: Settings, credentials: Credentials, clock: Clock
+) -> Iterator[DoctorFinding]:
     """Try the vault with the public key and, where cards are attached, the API with the secret one.
 
     Args:
@@ -62,7 +64,7 @@ def vault_findings(settings: Settings, credentials: Credentials, clock: Clock) -
 
 def _host(
     name: str, settings: Settings, clock: Clock, path: str, key: tuple[str, SecretStr]
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Try one host: reach it, look at its certificate and clock, and at what it makes of a key."""
     url = settings.vault.url
     try:
@@ -103,7 +105,7 @@ def _over(found: Probe) -> str:
     return f" over {found.peer.tls_version}, {found.peer.cipher}" if found.peer else ""
 
 
-def _certificate(name: str, found: Probe, clock: Clock) -> Iterator[Finding]:
+def _certificate(name: str, found: Probe, clock: Clock) -> Iterator[DoctorFinding]:
     if found.peer is None or not found.peer.not_after:
         return
     left_s = cert_time_to_seconds(found.peer.not_after) - clock.now().timestamp()
@@ -116,7 +118,7 @@ def _certificate(name: str, found: Probe, clock: Clock) -> Iterator[Finding]:
         yield ok(f"{name} certificate", f"valid for {days} days more")
 
 
-def _clock(name: str, found: Probe, clock: Clock) -> Finding:
+def _clock(name: str, found: Probe, clock: Clock) -> DoctorFinding:
     check = f"clock against the {name}'s"
     theirs: datetime | None = None
     with suppress(ValueError, TypeError):
@@ -135,7 +137,7 @@ def _clock(name: str, found: Probe, clock: Clock) -> Finding:
     return ok(check, "less than a minute apart")
 
 
-def _key(place: str, found: Probe, settings: Settings) -> Finding:
+def _key(place: str, found: Probe, settings: Settings) -> DoctorFinding:
     """Judge what the host made of the key."""
     if found.status in _REFUSED:
         return failed(
@@ -160,10 +162,10 @@ def _key(place: str, found: Probe, settings: Settings) -> Finding:
                 next_step="Correct `vault.mode` or the key.",
             ),
         )
-    return Finding(place, Health.OK, "is accepted")
+    return DoctorFinding(place, Health.OK, "is accepted")
 
 
-def _account(found: Probe) -> Finding:
+def _account(found: Probe) -> DoctorFinding:
     """Name the account that the secret key opens.
 
     No harmless request shows the public key's account, so what is not known is said: a run finds it

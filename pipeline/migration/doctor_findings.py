@@ -20,7 +20,7 @@ class Health(StrEnum):
     FAILED = "failed"
 
 
-class Finding(NamedTuple):
+class DoctorFinding(NamedTuple):
     """One check: what was tried, what was found, and what to do about it.
 
     Attributes:
@@ -38,18 +38,18 @@ class Finding(NamedTuple):
     exit_code: int = 0
 
 
-def ok(check: str, found: str) -> Finding:
+def ok(check: str, found: str) -> DoctorFinding:
     """Give a check that went well."""
-    return Finding(check, Health.OK, found)
+    return DoctorFinding(check, Health.OK, found)
 
 
-def warning(check: str, found: str, remedy: str) -> Finding:
+def warning(check: str, found: str, remedy: str) -> DoctorFinding:
     """Give a check that somebody should know of."""
-    return Finding(check, Health.WARNING, found, remedy)
+    return DoctorFinding(check, Health.WARNING, found, remedy)
 
 
-def failed(check: str, trouble: CardferryError) -> Finding:
+def failed(check: str, trouble: CardferryError) -> DoctorFinding:
     """Give a check that went as a trouble says."""
     several = trouble.problems if isinstance(trouble, SettingsRefused) else [trouble.message]
     found = "; ".join(several)
-    return Finding(check, Health.FAILED, found, trouble.next_step, trouble.exit_code)
+    return DoctorFinding(check, Health.FAILED, found, trouble.next_step, trouble.exit_code)
