@@ -16,7 +16,7 @@ from pipeline.ledger.publications import READING_BACK
 from pipeline.metrics import Flow
 from pipeline.migration import vault_factory
 from pipeline.migration.readback_customers import CustomersReadBack
-from pipeline.migration.readback_findings import Checked, Finding, compare_token
+from pipeline.migration.readback_findings import Checked, ReadbackFinding, compare_token
 from pipeline.migration.readback_progress import Progress
 from pipeline.migration.vault_reader import VaultReader
 from pipeline.outputs.readback import READBACK_NAME, write_readback
@@ -44,7 +44,7 @@ class ReadBack:
     """What reading back found.
 
     Attributes:
-        findings: How many cards, or tokens, by `Finding`.
+        findings: How many cards, or tokens, by `ReadbackFinding`.
         held: How many the vault should hold.
         is_sample: Whether only some were read.
         is_of_tokens: Whether tokens were read, as no card is on a customer.
@@ -60,7 +60,9 @@ class ReadBack:
     @property
     def read(self) -> int:
         """How many were read back."""
-        return sum(count for name, count in self.findings.items() if name != Finding.STRANGER)
+        return sum(
+            count for name, count in self.findings.items() if name != ReadbackFinding.STRANGER
+        )
 
     @property
     def differs_at_most(self) -> float | None:
@@ -72,7 +74,7 @@ class ReadBack:
     @property
     def is_good(self) -> bool:
         """Whether the vault holds what the ledger says, and nothing else of ours."""
-        return not any(count for name, count in self.findings.items() if name != Finding.OK)
+        return not any(count for name, count in self.findings.items() if name != ReadbackFinding.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class _Reading:
         except BaseException:
             self.progress.close()
             raise
-        findings = {finding.value: self.progress.findings[finding] for finding in Finding}
+        findings = {finding.value: self.progress.findings[finding] for finding in ReadbackFinding}
         return ReadBack(findings, held, self._size is not None, self._is_of_tokens, self._requests)
 
     async def _read(self) -> int:

@@ -11,7 +11,7 @@ from pipeline.config.attach import MARK
 from pipeline.ledger.readback_questions import HeldCustomer
 from pipeline.migration.readback_findings import (
     Checked,
-    Finding,
+    ReadbackFinding,
     checked,
     compare_card,
     stranger,
@@ -117,7 +117,7 @@ class CustomersReadBack:
         for one, answer in zip(waiting, answers, strict=True):
             ours = held.get(one.customer_id, [])
             if answer.customer is None or answer.customer.is_deleted:
-                rows += [checked(card, Finding.MISSING) for card in ours]
+                rows += [checked(card, ReadbackFinding.MISSING) for card in ours]
             else:
                 rows += await self._customer(answer.customer, ours, is_given=one.is_given)
         if waiting:

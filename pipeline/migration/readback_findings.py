@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipeline.vault.interface import CustomerCard, ShownToken
 
 
-class Finding(StrEnum):
+class ReadbackFinding(StrEnum):
     """What reading a card back came to."""
 
     OK = "ok"
@@ -35,7 +35,7 @@ class Checked(NamedTuple):
     fields: str
 
 
-def checked(card: HeldCard, finding: Finding, fields: str = "") -> Checked:
+def checked(card: HeldCard, finding: ReadbackFinding, fields: str = "") -> Checked:
     """Give what was found of a card of the ledger's."""
     return Checked(
         card.legacy_id,
@@ -51,7 +51,9 @@ def checked(card: HeldCard, finding: Finding, fields: str = "") -> Checked:
 
 def stranger(customer_id: str, card_id: str | None, legacy_id: str | None = None) -> Checked:
     """Give a customer, or a card on one of ours, that the ledger does not know to be there."""
-    return Checked(legacy_id, None, None, customer_id, card_id, None, Finding.STRANGER.value, "")
+    return Checked(
+        legacy_id, None, None, customer_id, card_id, None, ReadbackFinding.STRANGER.value, ""
+    )
 
 
 def compare_card(
@@ -66,7 +68,7 @@ def compare_card(
         knows_default: Whether that was seen.
     """
     if shown is None or shown.is_deleted:
-        return checked(card, Finding.MISSING)
+        return checked(card, ReadbackFinding.MISSING)
     pairs = {
         "last_digits": (card.last_digits, shown.last_digits),
         "expiration_month": (card.expiration_month, shown.expiration_month),
@@ -82,9 +84,9 @@ def compare_card(
 def compare_token(card: HeldCard, shown: ShownToken | None) -> Checked:
     """Compare a token that is to be used some day: it is there, and nobody used it."""
     if shown is None:
-        return checked(card, Finding.MISSING)
+        return checked(card, ReadbackFinding.MISSING)
     if shown.is_used or shown.card is None:
-        return checked(card, Finding.CHANGED, "used")
+        return checked(card, ReadbackFinding.CHANGED, "used")
     return _compared(
         card,
         {
@@ -98,4 +100,4 @@ def compare_token(card: HeldCard, shown: ShownToken | None) -> Checked:
 
 def _compared(card: HeldCard, pairs: dict[str, tuple[object, object]]) -> Checked:
     fields = " ".join(name for name, (ours, theirs) in pairs.items() if ours != theirs)
-    return checked(card, Finding.CHANGED if fields else Finding.OK, fields)
+    return checked(card, ReadbackFinding.CHANGED if fields else ReadbackFinding.OK, fields)
