@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import and_, case, false, func, or_, select, true
 
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT, flagged
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachClaim,
@@ -71,7 +71,7 @@ _CLAIM: Final = (
 )
 
 
-class AttachQuestions(Asking):
+class AttachQuestions(QueryBase):
     """Questions about cards that are on no customer yet."""
 
     def unattached(self, export_ids: Collection[int] | None = None) -> int:

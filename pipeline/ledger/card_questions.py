@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,
@@ -52,7 +52,7 @@ ATTACHED: Final = (
 """What `attached_cards` gives of a card, in order; `created_s` is its customer's."""
 
 
-class CardQuestions(Asking):
+class CardQuestions(QueryBase):
     """Questions about customers and the cards on them."""
 
     def attach_balance(self, export_ids: Collection[int] | None = None) -> dict[str, int]:

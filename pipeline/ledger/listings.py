@@ -18,7 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,
@@ -138,7 +138,7 @@ def _named(columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
     return [column.label(name) for name, column in columns.items()]
 
 
-class Listings(Asking):
+class Listings(QueryBase):
     """Questions whose answers are rows."""
 
     def exports(self) -> list[ExportRecord]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
 
 
-class Asking:
+class QueryBase:
     """What the groups of named questions have in common.
 
     Args:

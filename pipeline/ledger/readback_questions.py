@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Select, or_, select
 
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, AttachState, CustomerState
 from pipeline.ledger.schema import attachments, customers, exports, rows, tokens
 from pipeline.model import RowState
@@ -82,7 +82,7 @@ def _card(found: Sequence[Any]) -> HeldCard:
     return card._replace(is_given=found[5] == CustomerState.GIVEN, is_default=bool(card.is_default))
 
 
-class ReadbackQuestions(Asking):
+class ReadbackQuestions(QueryBase):
     """Questions about what the vault should hold."""
 
     def held_customers(self) -> Iterator[Sequence[tuple[Any, ...]]]:

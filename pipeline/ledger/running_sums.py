@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import select
 
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.resolution import is_resolved
 from pipeline.ledger.schema import exports, rows
@@ -40,7 +40,7 @@ class _Added(NamedTuple):
     fingerprints: list[bytes]
 
 
-class RunningSums(Asking):
+class RunningSums(QueryBase):
     """Questions whose answers sections add up to; each is answered once a look."""
 
     def ids_by_ending(self) -> dict[str, int]:

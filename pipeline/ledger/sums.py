@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import case, false, func, or_, select
 
-from pipeline.ledger.query_base import Asking
+from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
 from pipeline.ledger.schema import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-class Sums(Asking):
+class Sums(QueryBase):
     """Questions whose answers are numbers."""
 
     def by_state(self) -> dict[RowState, int]:
