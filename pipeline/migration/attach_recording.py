@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import AttachIntent, Settlement
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
 
 _NOT_YET: Final = Outcome(OutcomeKind.NOT_SENT, "not asked for yet")
 _BEGUN: Final = AttachTransition(AttachState.UNATTACHED, Then.SAME_AGAIN)
@@ -30,17 +30,17 @@ class AttachRecording:
     def __init__(self, commit: GroupCommit) -> None:
         self._commit = commit
 
-    def begin(self, card: AttachingCard, after: Sequence[Settlement]) -> None:
+    def begin(self, card: CardToAttach, after: Sequence[Settlement]) -> None:
         """Queue the outcome of a card's token, and that the card is to be attached."""
         if after:
             self._commit.settle(*after, self._settlement(card, _NOT_YET, _BEGUN))
 
-    def reuse(self, card: AttachingCard, known: str) -> None:
+    def reuse(self, card: CardToAttach, known: str) -> None:
         """Queue that the customer has the card already, under another id."""
         reused = self._settlement(card, _NOT_YET, AttachTransition(AttachState.REUSED, Then.END))
         self._commit.settle(reused._replace(card_id=known, evidence="the customer has it already"))
 
-    def end(self, card: AttachingCard, state: AttachState, code: str) -> None:
+    def end(self, card: CardToAttach, state: AttachState, code: str) -> None:
         """Queue that a card comes on no customer, for a reason that is not its own."""
         evidence = Outcome(OutcomeKind.NOT_SENT, "its customer takes no card")
         self._commit.settle(
@@ -49,7 +49,7 @@ class AttachRecording:
 
     def settle(
         self,
-        card: AttachingCard,
+        card: CardToAttach,
         intent: AttachIntent | None,
         outcome: Outcome,
         transition: AttachTransition,
@@ -74,7 +74,7 @@ class AttachRecording:
             card.customer = card.customer._replace(state=seen.state, customer_id=known)
 
     def _settlement(
-        self, card: AttachingCard, outcome: Outcome, transition: AttachTransition
+        self, card: CardToAttach, outcome: Outcome, transition: AttachTransition
     ) -> AttachSettlement:
         is_attached = transition.state is AttachState.ATTACHED
         return AttachSettlement(
@@ -94,7 +94,7 @@ class AttachRecording:
         )
 
 
-def _customer_after(card: AttachingCard, transition: AttachTransition) -> CustomerFound | None:
+def _customer_after(card: CardToAttach, transition: AttachTransition) -> CustomerFound | None:
     """Give what becomes of a customer whose card came to nothing.
 
     One that may have been made unseen takes no other card until an operator has looked.

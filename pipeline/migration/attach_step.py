@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.records import CustomerRecord, Settlement
     from pipeline.metrics import Flow
     from pipeline.migration.attacher import Attacher
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
     from pipeline.migration.customer_owners import Owners
     from pipeline.migration.same_cards import SameCards
     from pipeline.migration.transitions import ToAttach, WaitingCard
@@ -152,7 +152,7 @@ class AttachStep:
         if end is AttachEnd.SETTLED and card.is_attached and not self._proved.is_set():
             await self._prove(card)
 
-    def _count(self, card: AttachingCard, end: AttachEnd) -> None:
+    def _count(self, card: CardToAttach, end: AttachEnd) -> None:
         flow = self._flow
         if end is AttachEnd.NEW_TOKEN:
             self.retired += 1
@@ -213,7 +213,7 @@ class AttachStep:
         if outcome.kind is OutcomeKind.FATAL:
             raise refused(outcome.setting or outcome.evidence)
 
-    async def _prove(self, card: AttachingCard) -> None:
+    async def _prove(self, card: CardToAttach) -> None:
         """Read the first card back; only when it is there do the others follow."""
         shown = await self._attacher.read_back(card)
         if shown is None:

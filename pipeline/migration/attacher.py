@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import AttachIntent, CustomerRecord, RowRefusal, Settlement
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerCard, CustomerVault
 
@@ -128,7 +128,7 @@ class Attacher:
         self._commit.settle(seen)
         return customer._replace(state=seen.state, customer_id=seen.customer_id, code=seen.code)
 
-    async def attach(self, card: AttachingCard, after: Sequence[Settlement] = ()) -> AttachEnd:
+    async def attach(self, card: CardToAttach, after: Sequence[Settlement] = ()) -> AttachEnd:
         """Put a card on its customer, asking again and looking for it where answers are lost.
 
         Args:
@@ -148,7 +148,7 @@ class Attacher:
             self._in_doubt.pop(card.customer.id, None)
         return end
 
-    async def _attach(self, card: AttachingCard, after: Sequence[Settlement]) -> AttachEnd:
+    async def _attach(self, card: CardToAttach, after: Sequence[Settlement]) -> AttachEnd:
         backoff = self._flow_control.backoff()
         while True:
             asked = await self._ask(card, after)
@@ -172,7 +172,7 @@ class Attacher:
         """Ask the API host something harmless, once."""
         return await self._vault.account()
 
-    async def read_back(self, card: AttachingCard) -> CustomerCard | None:
+    async def read_back(self, card: CardToAttach) -> CustomerCard | None:
         """Give a card as the vault shows it on its customer; None when it told us nothing.
 
         Raises:
@@ -187,7 +187,7 @@ class Attacher:
         return None if answer is None else answer.card
 
     async def _ask(
-        self, card: AttachingCard, after: Sequence[Settlement]
+        self, card: CardToAttach, after: Sequence[Settlement]
     ) -> tuple[CustomerAnswer, AttachTransition] | None:
         """Send the request once and settle its outcome; None when the run is to stop."""
         turn = self._flow_control.turn_at_once()
@@ -222,7 +222,7 @@ class Attacher:
         answer = self._reader.reported(answer, card.row_id, sent_at, self._clock.monotonic())
         return answer, self._settle_answer(card, intent, answer, self._took_s(sent_at))
 
-    async def _send(self, card: AttachingCard) -> CustomerAnswer:
+    async def _send(self, card: CardToAttach) -> CustomerAnswer:
         customer_id = card.customer.customer_id
         if customer_id is not None:
             return await self._vault.add_card(customer_id, card.token_id)
@@ -231,7 +231,7 @@ class Attacher:
         return await self._vault.make_customer(card.token_id, {**card.fields, "metadata": metadata})
 
     def _settle_answer(
-        self, card: AttachingCard, intent: AttachIntent, answer: CustomerAnswer, took_s: float
+        self, card: CardToAttach, intent: AttachIntent, answer: CustomerAnswer, took_s: float
     ) -> AttachTransition:
         """Settle what the request came to, and give what is done next."""
         card.counted += answer.outcome.kind not in FREE
@@ -250,7 +250,7 @@ class Attacher:
         return transition
 
     async def _look_into(
-        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
+        self, card: CardToAttach, answer: CustomerAnswer, transition: AttachTransition
     ) -> AttachTransition:
         """Find out what the answer left open, and settle that without a request of its own."""
         transition, seen = await self._looks.look_into(card, answer, transition)
@@ -259,7 +259,7 @@ class Attacher:
         return transition
 
     def _stop_where_told(
-        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
+        self, card: CardToAttach, answer: CustomerAnswer, transition: AttachTransition
     ) -> None:
         """Stop the run where an answer says that going on would be wrong.
 
@@ -278,7 +278,7 @@ class Attacher:
         if self._strange >= STRANGE_TOKENS_MAX and not self._any_attached:
             raise refused(_TWO_ACCOUNTS)
 
-    async def _ended(self, card: AttachingCard, transition: AttachTransition) -> AttachEnd:
+    async def _ended(self, card: CardToAttach, transition: AttachTransition) -> AttachEnd:
         if transition.state is AttachState.ATTACHED:
             if card.wants_default and not card.is_default:
                 await self.defaults.move(card)

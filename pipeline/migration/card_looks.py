@@ -17,7 +17,7 @@ from pipeline.migration.customer_reader import CustomerReader, found
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerAnswer, CustomerVault
 
@@ -45,7 +45,7 @@ class CardLooks:
         self._clock = clock
 
     async def look_into(
-        self, card: AttachingCard, answer: CustomerAnswer, transition: AttachTransition
+        self, card: CardToAttach, answer: CustomerAnswer, transition: AttachTransition
     ) -> tuple[AttachTransition, CustomerFound | None]:
         """Give what follows once the vault was looked at, and the customer that was found.
 
@@ -64,7 +64,7 @@ class CardLooks:
             transition, seen = await self._locate(card, answer)
         return transition, seen
 
-    async def _ask_for_customer(self, card: AttachingCard) -> AttachTransition:
+    async def _ask_for_customer(self, card: CardToAttach) -> AttachTransition:
         customer_id = card.customer.customer_id or ""
         answer = await self._reader.read(card.row_id, lambda: self._vault.customer(customer_id))
         if answer is None:
@@ -74,7 +74,7 @@ class CardLooks:
         return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
 
     async def _locate(
-        self, card: AttachingCard, answer: CustomerAnswer
+        self, card: CardToAttach, answer: CustomerAnswer
     ) -> tuple[AttachTransition, CustomerFound | None]:
         """Look for the card's id, once more where the vault may still be at work on it."""
         looks = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class AttachingCard:
+class CardToAttach:
     """A row whose token is durable and whose card is to be on a customer; it holds no number.
 
     Args:
@@ -78,7 +78,7 @@ class AttachingCard:
         return Asked(self.makes_customer, self.unknowns, self.counted, now - self.known_at)
 
 
-def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> AttachingCard:
+def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> CardToAttach:
     """Give the card of a row that has its token.
 
     Args:
@@ -91,7 +91,7 @@ def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> Attachi
     """
     if claim.token_id is None or claim.card_id is None or claim.token_created_s is None:
         raise ValueError("the row has no token yet")
-    return AttachingCard(
+    return CardToAttach(
         row_id=claim.row_id,
         customer=customer,
         token_id=claim.token_id,
@@ -105,13 +105,13 @@ def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> Attachi
     )
 
 
-def sight_of(shown: CustomerCard, card: AttachingCard) -> Sight:
+def sight_of(shown: CustomerCard, card: CardToAttach) -> Sight:
     """Give whether a card that bears our card's id is our card."""
     found = SentCard(shown.last_digits, shown.expiration_month, shown.expiration_year)
     return Sight.OURS if found == card.sent else Sight.OTHER
 
 
-def sight_on(customer: Customer, card: AttachingCard) -> Sight:
+def sight_on(customer: Customer, card: CardToAttach) -> Sight:
     """Give what an answer that shows a customer shows of our card."""
     expected = card.customer.customer_id
     if expected is not None and customer.customer_id != expected:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.ledger.records import CustomerRecord
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import Customer, CustomerVault
 
@@ -67,7 +67,7 @@ class CustomerReader(VaultReader):
             return CustomerFound(customer.id, CustomerState.REFUSED, code=Code.CUSTOMER_UNKNOWN)
         return found(customer.id, CustomerState.GIVEN, shown)
 
-    def sight(self, customer: Customer, card: AttachingCard) -> Sight:
+    def sight(self, customer: Customer, card: CardToAttach) -> Sight:
         """See our card, on a customer that belongs to nobody else whose card was just seen.
 
         Of those seen long ago the ledger knows whose they are, and takes none for another.
@@ -78,7 +78,7 @@ class CustomerReader(VaultReader):
         return Sight.OTHER if owner != card.customer.id else sight_on(customer, card)
 
     async def locate(
-        self, card: AttachingCard, shown: Customer | None
+        self, card: CardToAttach, shown: Customer | None
     ) -> tuple[Sight, Customer | None] | None:
         """Look for our card's id: on its customer, or through all that were made since its token.
 
@@ -107,7 +107,7 @@ class CustomerReader(VaultReader):
         whose = await self.read(card.row_id, lambda: self._vault.customer(customer_id))
         return None if whose is None else (sight_of(answer.card, card), whose.customer)
 
-    async def _locate_customer(self, card: AttachingCard) -> tuple[Sight, Customer | None] | None:
+    async def _locate_customer(self, card: CardToAttach) -> tuple[Sight, Customer | None] | None:
         """Look through the customers made since the token was, by the vault's clock."""
         offset, total = 0, 0
         while True:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.records import CustomerRecord
     from pipeline.migration.attach_recording import AttachRecording
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
     from pipeline.vault.flow.flow_control import FlowControl
     from pipeline.vault.interface import CustomerVault
 
@@ -67,7 +67,7 @@ class DefaultCards:
         self._clock = clock
         self._policy = policy
 
-    async def move(self, card: AttachingCard, asked: int = 0) -> None:
+    async def move(self, card: CardToAttach, asked: int = 0) -> None:
         """Make an attached card its customer's default, unless that is not ours to change.
 
         Args:
@@ -85,7 +85,7 @@ class DefaultCards:
             if outcome is None or card.is_default or not await backoff.wait(outcome):
                 return
 
-    async def _ask(self, card: AttachingCard, number: int) -> Outcome | None:
+    async def _ask(self, card: CardToAttach, number: int) -> Outcome | None:
         """Ask once; None when the run is to stop."""
         turn = await self._flow_control.reserve_turn()
         if turn is None:

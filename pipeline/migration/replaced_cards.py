@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import AttachClaim, CustomerRecord
     from pipeline.migration.attacher import Attacher
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
 
 CARD_DELETED: Final = "card_deleted"
 
@@ -77,7 +77,7 @@ class ReplacedCards:
         if await self._attacher.deletions.delete(pair.row_id, pair.card_id, newer.customer, asked):
             self._thread.submit(self._note, pair, newer).result()
 
-    def _note(self, pair: Replaced, newer: AttachingCard) -> None:
+    def _note(self, pair: Replaced, newer: CardToAttach) -> None:
         self._ledger.note(
             CARD_DELETED,
             resource=pair.card_id,
@@ -86,10 +86,10 @@ class ReplacedCards:
             customer=newer.customer.customer_id,
         )
 
-    async def _move(self, card: AttachingCard) -> None:
+    async def _move(self, card: CardToAttach) -> None:
         await self._attacher.defaults.move(card, self._asked(card.row_id, AttemptStep.MOVE_DEFAULT))
 
-    def _card(self, claim: AttachClaim) -> AttachingCard:
+    def _card(self, claim: AttachClaim) -> CardToAttach:
         def ask() -> CustomerRecord:
             with self._ledger.look() as look:
                 return look.customers_of([claim.customer])[claim.customer]

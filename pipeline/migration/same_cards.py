@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.migration.card_to_attach import AttachingCard
+    from pipeline.migration.card_to_attach import CardToAttach
 
 _RECENT: Final = 10_000
 """So many cards are remembered at least: more than could wait for a commit."""
@@ -29,7 +29,7 @@ class SameCards:
         self._thread = thread
         self._recent: OrderedDict[tuple[object, ...], str] = OrderedDict()
 
-    async def find(self, card: AttachingCard, fingerprint: str | None) -> str | None:
+    async def find(self, card: CardToAttach, fingerprint: str | None) -> str | None:
         """Give the card on this customer that is the same, or None.
 
         Args:
@@ -50,7 +50,7 @@ class SameCards:
             card.fingerprint = fingerprint
         return known
 
-    def attached(self, card: AttachingCard) -> None:
+    def attached(self, card: CardToAttach) -> None:
         """Take in that a card is on its customer now."""
         if card.fingerprint is not None:
             self._recent[_key(card, card.fingerprint)] = card.card_id
@@ -66,5 +66,5 @@ class SameCards:
             return look.same_card_on(row, customer, fingerprint)
 
 
-def _key(card: AttachingCard, fingerprint: str) -> tuple[object, ...]:
+def _key(card: CardToAttach, fingerprint: str) -> tuple[object, ...]:
     return (card.customer.id, fingerprint, card.sent.expiration_month, card.sent.expiration_year)
