@@ -19,7 +19,7 @@ from pipeline.migration.flow_log import FlowLog
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.messages import Messenger
 from pipeline.migration.run import Run
-from pipeline.migration.run_environment import facts_of
+from pipeline.migration.run_environment import run_environment
 from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def carry_and_show(
     found = read_settings(given.config_file, os.environ, given.overrides)
     watch = watch_command(terminal, found, given.folder, tells=tells)
     found.refuse()
-    asked = job(facts_of(held_guards, found.settings.audit.operator))
+    asked = job(run_environment(held_guards, found.settings.audit.operator))
     ending = carry(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)

@@ -25,7 +25,7 @@ from pipeline.migration.check import Asked as AskedProfile
 from pipeline.migration.check import profile
 from pipeline.migration.job import Job
 from pipeline.migration.readback import Asked, read_back
-from pipeline.migration.run_environment import facts_of
+from pipeline.migration.run_environment import run_environment
 from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
@@ -76,7 +76,7 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         terminal.say(f"sandbox vault at {url}")
         overrides = [f'vault.url="{url}"', f'attach.url="{url}"', *_ATTACHING]
         settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
-        facts = facts_of(held_guards, settings.audit.operator)
+        facts = run_environment(held_guards, settings.audit.operator)
         samples = [beside("sample_data") / name for name in (SAMPLE_NAME, TOPUP_NAME)]
         ending = carry(terminal, Job(samples, folder, facts), settings, credentials, ask=False)
         found = None

@@ -8,7 +8,7 @@ from pipeline.logs import EventLog
 log = EventLog("run")
 
 
-def facts_of(held: process_guards.GuardReport, operator: str | None) -> dict[str, object]:
+def run_environment(held: process_guards.GuardReport, operator: str | None) -> dict[str, object]:
     """Give who runs this, where, and which memory guards held."""
     system = process_guards.system_facts()
     leaky = process_guards.leaky_environment()
