@@ -1,8 +1,11 @@
 """A month of hours, in real processes: exports come half-written, runs are killed, the vault is down.
 
 An oracle that knows only what was dropped and what was done to each hour says how every hour and
-every day must end, and what its log must tell. `CARDFERRY_REHEARSAL_DAYS` sets the month's length;
-commands are forked from a process that has loaded the program, so that an hour takes a second.
+every day must end, and what its log must tell. Commands are forked from a process that has loaded
+the program, so that an hour takes a second.
+
+`CARDFERRY_REHEARSAL_DAYS` sets the month's length. With `CARDFERRY_REHEARSAL_FOLDER` the month is
+kept in that folder, and every call adds so many days to it: a month can be lived in parts.
 """
 
 import json
@@ -28,6 +31,7 @@ from tests.support.nursery import NOTES
 from tests.support.sandbox import read_journal, spawned
 
 DAYS = int(os.environ.get("CARDFERRY_REHEARSAL_DAYS", "30"))
+KEPT = os.environ.get("CARDFERRY_REHEARSAL_FOLDER")
 HOURS = 24
 GOOD_ROWS = 6
 KILLED, TERMINATED, DOWN, UNDISTURBED = "killed", "terminated", "vault down", "undisturbed"
@@ -76,7 +80,7 @@ class Oracle:
         first = self.queue[0].path.name
         if event != UNDISTURBED:
             self._plan(self.queue[0])
-            return CODES[event], [f"{first}: waits", TOLD[event]]
+            return CODES[event], [f"{first}: stopped", TOLD[event]]
         new = [self._plan(export) for export in self.queue]
         told = ["run started", "outputs published"]
         for export, fails in zip(self.queue, new, strict=True):
@@ -103,14 +107,18 @@ class Month:
     """The inbox, the vault, and the hours that pass over them."""
 
     def __init__(self, root):
-        self.root, self.random, self.oracle = root, Random(14), Oracle()
+        self.root, self.oracle = root, Oracle()
         self.inbox, self.out = root / "inbox", root / "out"
-        self.inbox.mkdir()
-        self.journal = root / "journal"
-        self.serial = 0
+        self.inbox.mkdir(exist_ok=True)
+        self.journal, self.kept = root / "journal", root / "month.json"
+        before = json.loads(self.kept.read_text()) if self.kept.exists() else {}
+        self.oracle.ids, self.oracle.open = set(before.get("ids", [])), set(before.get("open", []))
+        self.events = Counter(before.get("events", {}))
+        self.days, self.serial = before.get("days", 0), before.get("serial", 0)
+        # The vault's address is part of what a result means: it stays.
+        self.port = before.get("port") or free_port()
+        self.random = Random(14 + self.days)
         self.half_written = None
-        self.events = Counter()
-        self.port = free_port()
         self.vault = None
         self._up = ExitStack()
 
@@ -131,6 +139,12 @@ class Month:
         """End the vault: its address refuses connections."""
         self.vault.stop(signal.SIGKILL)
         self._up.close()
+
+    def keep(self):
+        """Write down what the next part has to know; every file that came is finished by now."""
+        oracle = {"ids": sorted(self.oracle.ids), "open": sorted(self.oracle.open)}
+        passed = {"days": self.days, "serial": self.serial, "events": self.events}
+        self.kept.write_text(json.dumps({**oracle, **passed, "port": self.port}))
 
     def drop(self):
         """Drop an export: finished, or half of it to be finished an hour later."""
@@ -166,11 +180,29 @@ class Month:
         self.oracle.queue.append(export)
         self.oracle.queue.sort(key=lambda each: each.path.name)
 
+    def _finish_half(self):
+        """Let whoever was still writing an export finish it."""
+        half, self.half_written = self.half_written, None
+        if half is not None:
+            self._finish(half)
+
+    def day(self, config):
+        """Let a day pass, and ask at its end how things are."""
+        for _ in range(HOURS):
+            self.hour(config)
+        if (self.out / "ledger.sqlite").exists():
+            cardferry("status", self.out, "--check", code=self.oracle.day())
+        self.days += 1
+
+    def end(self, config):
+        """Carry what still lies in the inbox."""
+        self._finish_half()
+        expected, _ = self.oracle.hour(UNDISTURBED)
+        cardferry("inbox", self.inbox, "-c", config, "-o", self.out, code=expected)
+
     def hour(self, config):
         """Let an hour pass: something may come, something may happen, and the inbox is looked at."""
-        if self.half_written is not None:
-            half, self.half_written = self.half_written, None
-            self._finish(half)
+        self._finish_half()
         if self.random.random() < 0.35:
             self.drop()
         event = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
@@ -234,16 +266,15 @@ def flat(month, name, more):
 @pytest.mark.timeout(7200)
 def test_every_hour_of_a_month_ends_as_it_must(tmp_path):
     """Exit codes are the oracle's, every row of every file is settled once, nothing is left over."""
-    with Month(tmp_path) as month:
-        config = settings(tmp_path, month.vault.base_url, "in_flight_max = 1")
-        cardferry("inbox", month.inbox, "-c", config, "-o", month.out, code=0)
+    root = Path(KEPT) if KEPT else tmp_path
+    root.mkdir(exist_ok=True)
+    with Month(root) as month:
+        config = settings(root, month.vault.base_url, "in_flight_max = 1")
+        if not month.days:
+            cardferry("inbox", month.inbox, "-c", config, "-o", month.out, code=0)
         for _ in range(DAYS):
-            for _ in range(HOURS):
-                month.hour(config)
-            if (month.out / "ledger.sqlite").exists():
-                cardferry("status", month.out, "--check", code=month.oracle.day())
-        expected, _ = month.oracle.hour(UNDISTURBED)
-        cardferry("inbox", month.inbox, "-c", config, "-o", month.out, code=expected)
+            month.day(config)
+        month.end(config)
 
     mapped = pq.read_table(month.out / "mapping.parquet").column("legacy_id").to_pylist()
     assert sorted(mapped) == sorted(month.oracle.ids)
@@ -260,3 +291,4 @@ def test_every_hour_of_a_month_ends_as_it_must(tmp_path):
     flat(month, "descriptors", 0)
     flat(month, "memory_kb", 0.1)
     cardferry("verify", month.out)
+    month.keep()
