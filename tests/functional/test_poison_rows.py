@@ -123,6 +123,21 @@ def test_an_answer_that_repeats_the_number_is_held_and_stops_with_nine(tmp_path)
     assert number.encode() not in written
 
 
+def test_the_run_after_an_answer_that_repeats_the_number_carries_the_rest(tmp_path):
+    """That row stays held, is named and not asked for again; no other row is lost or sent twice."""
+    names = [f"row {number}" for number in range(60)]
+    names[30] += " poison-echo"
+    run = Carried(tmp_path, names)
+    with hostile_vault() as vault:
+        stopped, named = run.run(vault), run.failures()
+        resumed = run.run(vault)
+
+    assert (9, 0) == (stopped, resumed), run.ended.said
+    assert {("id-31", "answer_mismatch", "held")} == named == run.failures()
+    assert {"tokenized": 59, "held": 1} == run.states()
+    assert {"good": 59, "echo": 1} == vault.requests
+
+
 def test_another_brand_in_an_answer_is_a_counted_warning(tmp_path):
     """Vaults name brands their own way; the token is the card's by its digits, and kept."""
     run = Carried(tmp_path, [f"row {n} poison-brand" for n in range(3)] + ["row"])
