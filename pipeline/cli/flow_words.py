@@ -54,13 +54,14 @@ def progress_words(flow: Flow, rate: float) -> list[str]:
     return [
         *_counts(flow, rate),
         "time left unknown" if left is None else f"{duration(left)} left",
+        *_cards(flow),
         _failures(flow),
     ]
 
 
 def ended_words(flow: Flow, rate: float, seconds: float) -> list[str]:
     """Give how far a run came, how fast, how long it took, and what failed."""
-    return [*_counts(flow, rate), f"in {duration(seconds)}", _failures(flow)]
+    return [*_counts(flow, rate), f"in {duration(seconds)}", *_cards(flow), _failures(flow)]
 
 
 def flow_words(flow: Flow) -> list[str]:
@@ -154,6 +155,13 @@ def duration(seconds: float) -> str:
 
 def _counts(flow: Flow, rate: float) -> list[str]:
     return [f"{flow.settled:,}/{flow.total:,} row{'s' * (flow.total != 1)}", f"{rate:,.1f}/s"]
+
+
+def _cards(flow: Flow) -> list[str]:
+    """Give how many tokens were made and how many cards came on customers, where they are to."""
+    if not flow.is_attaching:
+        return []
+    return [f"tokens {flow.tokenized:,}", f"on customers {flow.attached:,}"]
 
 
 def _failures(flow: Flow) -> str:

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import case, false, func, or_, select
 
 from pipeline.ledger.query_base import QueryBase
-from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
+from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState, row_id
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
 from pipeline.ledger.schema import (
     WITH_OTHER_DETAILS,
@@ -163,14 +163,24 @@ class Sums(QueryBase):
         return self._number(select(func.coalesce(func.sum(rows.c.unknowns), 0) + sent))
 
     def answered_since(self, since_ms: int) -> tuple[int, int | None]:
-        """Count what the vault answered since a moment, and say when the first of it came."""
+        """Count the rows that the vault answered about since a moment.
+
+        A row whose card is attached is answered about twice: the step that fewer rows have behind
+        them counts, unless nothing was asked for it.
+
+        Returns:
+            How many, and when the first answer came, in milliseconds; None before any.
+        """
         answered = outcomes.c.kind.not_in([OutcomeKind.NOT_SENT.value, OutcomeKind.THROTTLED.value])
-        count, first_ms = self._all(
-            select(func.count(), func.min(outcomes.c.at_ms)).where(
-                outcomes.c.at_ms >= since_ms, answered
-            )
-        )[0]
-        return int(count), first_ms
+        steps = (AttemptStep.TOKENIZE, AttemptStep.ATTACH)
+        found = self._all(
+            select(func.count(), func.min(outcomes.c.at_ms))
+            .join(attempts, attempts.c.id == outcomes.c.attempt_id)
+            .where(outcomes.c.at_ms >= since_ms, answered, attempts.c.step.in_(steps))
+            .group_by(attempts.c.step)
+        )
+        counts, moments = [int(row[0]) for row in found], [int(row[1]) for row in found]
+        return min(counts, default=0), min(moments, default=None)
 
     def planned_mix(self, column: str) -> dict[str, int]:
         """Count the rows that a run would send by `brand` or `expiration_year`."""

@@ -52,12 +52,14 @@ def test_the_plan_counts_customers_and_the_requests_that_are_made(tmp_path):
 
 
 def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):
-    """No customer, an id that is none, one of the other mode, two for one, one that is unknown."""
+    """No customer, an id that is none, of the other mode, two for one, unknown, deleted."""
     with attaching(tmp_path) as work:
+        deleted = work.sandbox.request("POST", "/customers", json={}).json()["id"]
+        work.sandbox.request("DELETE", f"/customers/{deleted}")
         unknown, live = "cust_test_0000000000000000000", "cust_0000000000000000000"
         given = [("", "", ""), ("ann", "x", ""), ("bob", live, ""), ("cy", unknown, "")]
         conflict = [("dee", unknown.replace("0", digit), "") for digit in "12"]
-        work.export(cards(*given, *conflict, "eve"))
+        work.export(cards(*given, *conflict, ("fay", deleted, ""), "eve"))
         ending = work.run()
         tokens = [line for line in work.sandbox.entries() if "name_sha256" in line]
 
@@ -69,6 +71,7 @@ def test_what_cannot_be_attached_has_its_code_before_a_token_is_spent(tmp_path):
             "id-4": "customer_unknown",
             "id-5": "customer_conflict",
             "id-6": "customer_conflict",
+            "id-7": "customer_unknown",
         }
         assert len(tokens) == len(work.mapped()) == 1
 
