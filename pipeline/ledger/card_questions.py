@@ -17,7 +17,7 @@ from pipeline.ledger.records import (
     CustomerRecord,
     CustomerState,
 )
-from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
+from pipeline.ledger.schema import attachments, customers, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -44,12 +44,6 @@ SUPERSEDED: Final = (
     "run_id",
 )
 """What `superseded_cards` gives of a row, in order; `kept` is 1 while the vault has the card."""
-
-ATTACHED: Final = (
-    *("row_id", "legacy_id", "customer_id", "card_id", "last_digits", "expiration_month"),
-    *("expiration_year", "brand", "fingerprint", "is_default", "livemode", "origin", "created_s"),
-)
-"""What `attached_cards` gives of a card, in order; `created_s` is its customer's."""
 
 
 class CardQuestions(QueryBase):
@@ -210,30 +204,4 @@ class CardQuestions(QueryBase):
             .outerjoin(customers, customers.c.id == attachments.c.customer)
             .where(rows.c.superseded_by.is_not(None))
             .order_by(rows.c.id)
-        )
-
-    def attached_cards(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Give the cards that are on customers, by customer and row, in blocks (`ATTACHED`)."""
-        return self._blocks(
-            select(
-                rows.c.id,
-                rows.c.legacy_id,
-                customers.c.customer_id,
-                attachments.c.card_id,
-                rows.c.last_digits,
-                rows.c.expiration_month,
-                rows.c.expiration_year,
-                tokens.c.brand,
-                tokens.c.fingerprint,
-                attachments.c.is_default,
-                tokens.c.livemode,
-                customers.c.state,
-                customers.c.created_s,
-            )
-            .join(attachments, attachments.c.row_id == rows.c.id)
-            .join(customers, customers.c.id == attachments.c.customer)
-            .join(tokens, tokens.c.row_id == rows.c.id)
-            .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
-            .where(attachments.c.state == AttachState.ATTACHED, attachments.c.deleted_ms.is_(None))
-            .order_by(customers.c.id, rows.c.id)
         )

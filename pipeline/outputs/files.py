@@ -155,9 +155,6 @@ OPTIONAL_NAMES: Final = (CUSTOMERS_NAME, SUPERSEDED_NAME, CUSTOMERS_CSV_NAME)
 """The files that are there once they have a row; the manifest answers for them, too."""
 
 
-PUBLISHED_NAMES: Final = (*OUTPUT_NAMES, MANIFEST_NAME)
-
-
 def write_failures_sheet(look: Snapshot, target: Sink) -> None:
     """Write the rows that are open as `failures.csv` has them."""
     write_sheet(FAILURES, map(FAILURES.tuples, look.failed_rows()), target)

@@ -1,7 +1,7 @@
 """Describes the API's objects once: every attribute, its type, its meaning, its versions.
 
 Answers are cut to an older version by it (`as_of`), the tests check every answer against the JSON
-Schema made from it (`schema`), and the documentation is printed from it (`markdown`). Objects are
+Schema that tests make from it, and the documentation is printed from it (`markdown`). Objects are
 made in the newest shape; older ones differ in names, in what is left out and in deleted objects.
 """
 

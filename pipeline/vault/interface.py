@@ -105,9 +105,8 @@ class Customer(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Whose account the secret key opens."""
+    """What the account that the secret key opens is set to."""
 
-    account_id: str
     livemode: bool
     webhook_url: str | None
 

@@ -23,7 +23,7 @@ class Probe(NamedTuple):
         address: Host and port.
         status: The HTTP status; any proves that somebody answers.
         date: The answer's `Date` as it came, or None.
-        peer: TLS version, cipher, certificate digest and its end of validity; None over http.
+        peer: TLS version, cipher and the end of the certificate's validity; None over http.
         body: The answer's body; whoever reads it repeats nothing of it.
     """
 

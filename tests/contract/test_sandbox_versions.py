@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.sandbox.assumptions import read_assumptions
 from pipeline.sandbox.description import OBJECTS, VERSIONS
-from pipeline.sandbox.versions import markdown, schema
+from pipeline.sandbox.versions import markdown
 from tests.support.sandbox import asked
+from tests.support.vault_schema import schema
 
 OLD = VERSIONS[:-1]
 SEED = json.loads("""

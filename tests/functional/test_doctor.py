@@ -74,7 +74,7 @@ def test_wrong_settings_are_told_and_no_vault_is_asked(tmp_path):
 def _probe(status=404, seconds=0, days=90, body=b"{}"):
     not_after = (NOW + timedelta(days=days)).strftime("%b %d %H:%M:%S %Y GMT")
     date = None if seconds is None else format_datetime(NOW - timedelta(seconds=seconds))
-    return Probe("host:443", status, date, Peer("TLSv1.3", "x", "00", not_after), body)
+    return Probe("host:443", status, date, Peer("TLSv1.3", "x", not_after), body)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from pipeline import disk
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
+from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.migration.publish import publish_again as publish_from_ledger
 from pipeline.outputs.columns import MAPPING
-from pipeline.outputs.files import OUTPUT_NAMES, PUBLISHED_NAMES
+from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.parquet import write_parquet
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -163,7 +164,7 @@ def test_another_locale_time_zone_and_hash_seed_give_the_same_bytes(tmp_path, su
     """Files written by a fresh process in other surroundings are byte-identical."""
     folder = published(tmp_path / "migration")
     before = bytes_of(folder)
-    for name in PUBLISHED_NAMES:
+    for name in (*OUTPUT_NAMES, MANIFEST_NAME):
         (folder / name).unlink()
     environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "mpl"), **surroundings}
     command = [sys.executable, "-m", "pipeline", "publish", str(folder), "--restore"]

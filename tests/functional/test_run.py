@@ -10,7 +10,8 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.outputs.files import PUBLISHED_NAMES
+from pipeline.ledger.publications import MANIFEST_NAME
+from pipeline.outputs.files import OUTPUT_NAMES
 from tests.support.cards import check_digit
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
 from tests.support.exports import by_age, by_gpg
@@ -118,13 +119,13 @@ def test_publish_writes_the_same_bytes_from_the_ledger_alone(tmp_path, vault):
         "-o",
         out,
     )
-    before = {name: (out / name).read_bytes() for name in PUBLISHED_NAMES}
+    before = {name: (out / name).read_bytes() for name in (*OUTPUT_NAMES, MANIFEST_NAME)}
     for name in before:
         (out / name).unlink()
 
     cardferry("publish", out, "--restore", afresh=True)
 
-    assert before == {name: (out / name).read_bytes() for name in PUBLISHED_NAMES}
+    assert before == {name: (out / name).read_bytes() for name in (*OUTPUT_NAMES, MANIFEST_NAME)}
 
 
 def test_the_folder_and_its_files_are_private_and_hold_no_card_number(tmp_path, vault):

@@ -13,10 +13,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipeline.sandbox.testcards import FAILURES, SUCCESS
+from pipeline.sandbox.testcards import FAILURES
+from tests.support.cards import CHARGED_WITHOUT_FAILURE
 from tests.support.sandbox import asked
 
-NUMBERS = st.sampled_from([*SUCCESS, *sorted(FAILURES)])
+NUMBERS = st.sampled_from([*CHARGED_WITHOUT_FAILURE, *sorted(FAILURES)])
 
 
 class Vault(RuleBasedStateMachine):

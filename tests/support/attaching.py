@@ -48,6 +48,12 @@ class FastClock:
         await asyncio.sleep(seconds / SPEED)
 
 
+def attached_cards(look):
+    """Give the cards that are on customers as a ledger's snapshot has them."""
+    by_id = look.cards_on({row[1] for block in look.customer_rows() for row in block})
+    return [card for cards in by_id.values() for card in cards]
+
+
 @dataclass
 class Carrying:
     """A ledger with one export, and the sandbox that its cards go to."""
@@ -81,7 +87,7 @@ class Carrying:
     def attached(self):
         """Pairs of customer and card as the ledger has them."""
         with self.ledger.look() as look:
-            return {(row[2], row[3]) for block in look.attached_cards() for row in block}
+            return {(card.customer_id, card.card_id) for card in attached_cards(look)}
 
     def failures(self):
         with self.ledger.look() as look:

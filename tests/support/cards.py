@@ -37,6 +37,8 @@ PUBLISHED_TEST_NUMBERS: Final = tuple(
     3566002020360505 3569990010095841 6304000000000000 6759649826438453
     """.split()  # noqa: SIM905 - a block of words, not eighty lines.
 )
+CHARGED_WITHOUT_FAILURE: Final = PUBLISHED_TEST_NUMBERS[:10]
+"""Those of Omise whose charges succeed."""
 
 LENGTHS: Final = {
     "Visa": (("4", 16),),

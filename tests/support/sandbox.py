@@ -20,7 +20,7 @@ from pipeline.sandbox.opening import open_router
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.router import Request
 from pipeline.sandbox.serve import background
-from pipeline.sandbox.versions import schema
+from tests.support.vault_schema import schema
 
 ROOT = Path(__file__).parents[2]
 CARD = {

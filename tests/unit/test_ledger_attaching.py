@@ -19,6 +19,7 @@ from pipeline.ledger.records import (
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind, Rejection
+from tests.support.attaching import attached_cards
 from tests.support.ledgers import new_builder, tokenized
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -212,7 +213,7 @@ def test_an_attached_card_is_in_the_mapping_with_its_customer(journey):
     journey.settle(second, is_default=False)
     with journey.ledger.look() as look:
         customers = [row for block in look.customer_rows() for row in block]
-        cards = [row[2:4] for block in look.attached_cards() for row in block]
+        cards = [(card.customer_id, card.card_id) for card in attached_cards(look)]
 
     assert [row[3] for row in both] == ["cust_test_1", None]
     assert [(row[3], row[15], row[16]) for row in only] == [("cust_test_1", "made", 1)]
@@ -339,9 +340,9 @@ def test_a_default_that_moves_leaves_one_default(journey):
     journey.settling.apply([move])
     journey.settle(move, is_default=True)
     with journey.ledger.look() as look:
-        defaults = [row[9] for block in look.attached_cards() for row in block]
+        defaults = [card.is_default for card in attached_cards(look)]
 
-    assert defaults == [0, 1]
+    assert defaults == [False, True]
 
 
 def test_open_requests_of_both_hosts_share_the_slots(journey):

@@ -170,13 +170,12 @@ def test_a_librarys_warning_is_told_without_its_words(stream):
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(capsys):
-    """A closed stream costs the line, is counted, and prints no record elsewhere."""
+    """A closed stream costs the line, and prints no record elsewhere."""
     stream = io.StringIO()
     logs.configure(stream=stream)
     stream.close()
     EventLog("run").info("chunk planned", rows=1)
 
-    assert logs.counts.lines_lost == 1
     assert capsys.readouterr() == ("", "")
 
 

@@ -6,7 +6,6 @@ SSL_CERT_DIR; an environment variable must not be able to open the line that car
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,11 +33,10 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 class Peer(NamedTuple):
-    """Who answered: protocol, cipher, and the certificate's SHA-256 and end of validity."""
+    """Who answered: protocol, cipher, and the end of the certificate's validity."""
 
     tls_version: str
     cipher: str
-    certificate_sha256: str
     not_after: str
 
 
@@ -50,6 +48,5 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
     return Peer(
         tls_version=session.version() or "",
         cipher=cipher[0] if cipher else "",
-        certificate_sha256=hashlib.sha256(session.getpeercert(binary_form=True) or b"").hexdigest(),
         not_after=str(certificate.get("notAfter", "")),
     )
