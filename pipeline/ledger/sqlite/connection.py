@@ -19,10 +19,9 @@ from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFail
 from pipeline.ledger.reserve import DiskFull
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -170,25 +169,3 @@ def _translated(error: BaseException | None) -> CardferryError:
         f"the ledger cannot be written or read ({name})",
         next_step="Free or mend the disk, then run the same command again.",
     )
-
-
-class Prepared:
-    """A statement compiled once and run over tuples, without building it again a row.
-
-    Args:
-        engine: Whose dialect to compile for.
-        statement: The statement, with named bind parameters.
-        names: The order in which the tuples give the parameters.
-    """
-
-    def __init__(self, engine: Engine, statement: Executable, names: Sequence[str]) -> None:
-        compiled = statement.compile(dialect=engine.dialect)  # type: ignore[attr-defined]
-        if list(compiled.positiontup) != list(names):
-            raise AssertionError(f"bind order is {compiled.positiontup}")
-        self._sql = str(compiled)
-
-    def many(self, connection: Connection, tuples: Sequence[tuple[object, ...]]) -> int:
-        """Run over all tuples and give the number of rows it touched."""
-        if not tuples:
-            return 0
-        return connection.exec_driver_sql(self._sql, list(tuples)).rowcount

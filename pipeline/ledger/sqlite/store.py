@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import bindparam, insert, inspect
+from sqlalchemy import inspect
 
 from pipeline.errors import SettingsRefused
 from pipeline.ledger.checks import require_own_files
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.errors import CardferryError
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.store import Blocks, Parts, Store, Writing
+
+_ROWS_A_STATEMENT: Final = 50
 
 
 class SqliteStore:
@@ -139,8 +142,14 @@ class SqliteStore:
         names: Sequence[str],
         values: Sequence[tuple[object, ...]],
     ) -> None:
-        """Insert many rows by one statement that is compiled once."""
-        _insertion(connection.engine, table, tuple(names)).many(connection, values)
+        """Insert many rows, some at a time: a statement's beginning and end cost as a row does."""
+        columns = tuple(names)
+        whole = len(values) - len(values) % _ROWS_A_STATEMENT
+        every_value = chain.from_iterable(values[:whole])
+        together = list(zip(*[every_value] * (_ROWS_A_STATEMENT * len(columns)), strict=True))
+        for rows, tuples in ((_ROWS_A_STATEMENT, together), (1, list(values[whole:]))):
+            if tuples:
+                connection.exec_driver_sql(_insertion(table, columns, rows), tuples)
 
     def batches(self, writing: Writing, epoch: int) -> Batches:
         """Make what writes the batches of a run."""
@@ -155,10 +164,12 @@ def _path_of(url: LedgerUrl) -> Path | None:
     return Path(unquote(parts.path)) if parts.path else None
 
 
-@lru_cache(16)
-def _insertion(engine: Engine, table: Table, names: tuple[str, ...]) -> opened.Prepared:
-    statement = insert(table).values({name: bindparam(name) for name in names})
-    return opened.Prepared(engine, statement, names)
+@lru_cache(32)
+def _insertion(table: Table, names: tuple[str, ...], rows: int) -> str:
+    """Give the statement that inserts so many rows; the names are our own schema's."""
+    columns = ", ".join(f'"{name}"' for name in names)
+    marks = f"({', '.join('?' * len(names))})"
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([marks] * rows)}'  # noqa: S608
 
 
 STORE: Final[Store] = SqliteStore()
