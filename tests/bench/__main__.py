@@ -64,16 +64,17 @@ def pipeline(url, folder, export, rows, in_flight):
     """Carry the export once."""
     out = Path(tempfile.mkdtemp(dir=folder)) / "out"
     config = settings(folder, url, f"in_flight_max = {in_flight}", "chunk_rows = 5000")
-    before, started = _cpu_s(), time.perf_counter()
+    before, started = children_cpu_s(), time.perf_counter()
     words = ["run", export, "-c", config, "-o", out, "--set", "flow.rate_per_s=1000000", "-q"]
     cardferry(*words, afresh=True)
-    seconds, cpu_s = time.perf_counter() - started, _cpu_s() - before
+    seconds, cpu_s = time.perf_counter() - started, children_cpu_s() - before
     assert pq.read_metadata(out / "mapping.parquet").num_rows == rows
     report = json.loads((out / "report.json").read_text("utf-8"))
     return Speed(rows / seconds, report["runs"][-1]["statistics"]["rows_per_s"], 1e6 * cpu_s / rows)
 
 
-def _cpu_s():
+def children_cpu_s():
+    """Give the processor time of all commands that have ended, and of what they started."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

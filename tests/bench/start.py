@@ -7,13 +7,12 @@ counts little; the marks of issue 15 stand beside them. The sum of a run include
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.__main__ import stub
+from tests.bench.__main__ import children_cpu_s, stub
 from tests.support.commands import ROOT, rows_csv, sealed, settings
 
 STARTS = (("--help", 0.12), ("--version", 0.10), ("run --help", None), ("status --help", None))
@@ -22,15 +21,10 @@ RUN_MAX_S = 1.0
 
 def cpu_s(words):
     """Give the processor time of one command and of the processes that it started."""
-    before = _used_s()
+    before = children_cpu_s()
     command = [sys.executable, "-m", "pipeline", *map(str, words)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=ROOT)
-    return _used_s() - before
-
-
-def _used_s():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return children_cpu_s() - before
 
 
 def runs(turns):
