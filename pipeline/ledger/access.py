@@ -46,6 +46,9 @@ class Access:
             that were made from it are there.
     """
 
+    _joins = False
+    """Whether it is open for writing beside the run that holds it."""
+
     def __init__(
         self,
         url: LedgerUrl,
@@ -73,7 +76,7 @@ class Access:
         """The changes of others that the store had seen when the whole ledger was proved."""
         with self.store.trouble():
             try:
-                if not read_only:
+                if not read_only and not self._joins:
                     with self.engine.connect() as connection:
                         self.store.hold(connection, wait_s)
                     with self._signals.held(), self.engine.begin() as connection:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline import hashing
     from pipeline.clock import Clock
     from pipeline.ledger.ledger_url import LedgerUrl
+    from pipeline.ledger.store import Batches
     from pipeline.signals import DeferredSignals
 
 log = EventLog("ledger")
@@ -97,13 +98,20 @@ class Ledger(Access):
         try:
             with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
-                    self.store.fence(connection, self.epoch)
+                    self._fence(connection)
                     yield connection
                 # From here on it is durable, whatever signal waits outside.
                 before = self._chain
         except BaseException:
             self._chain = before
             raise
+
+    def _fence(self, connection: Connection) -> None:
+        self.store.fence(connection, self.epoch)
+
+    def batches(self) -> Batches:
+        """Give what writes the batches of this run."""
+        return self.store.batches(self.writing, self.epoch)
 
     def verify(self, *, files: bool = True) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
@@ -189,6 +197,7 @@ class Ledger(Access):
                     connection, "ledger_upgraded", resource=run_id, before=before, after=after
                 )
             self.record(connection, RUN_STARTED, resource=run_id, settings=settings_digest)
+            self.enter_notes(connection)
             if behind_ms > 0:
                 log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)
@@ -258,6 +267,11 @@ class Ledger(Access):
             "detail": detail,
         }
         self._chain = self._chain.appended(connection, event)
+
+    def enter_notes(self, connection: Connection) -> None:
+        """Enter into the chain what carriers had to say, in the caller's transaction."""
+        for said in self.store.take_notes(connection):
+            self.record(connection, said.kind, resource=said.resource, **said.detail)
 
     def note(
         self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Detail

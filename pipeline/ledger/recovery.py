@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep
@@ -14,9 +26,12 @@ from pipeline.model import OutcomeKind, RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from pipeline.ledger.ledger import Ledger
+
+    Ranges = Sequence[tuple[int, int]]
+    """First and last ids of rows."""
 
 NO_ANSWER: Final = "the run ended before an answer came"
 
@@ -48,9 +63,8 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
     with ledger.transaction() as connection:
         in_doubt = held = 0
         if not are_settled:
-            in_doubt = _settle_open_intents(connection, ledger.now_ms())
-            held = _hold_worn_out(connection, retries_of_unknown)
-        cards_in_doubt = _doubt_open_attachments(connection, ledger.now_ms(), NO_ANSWER)
+            in_doubt, held = doubt_rows(connection, ledger.now_ms(), retries_of_unknown)
+        cards_in_doubt = doubt_cards(connection, ledger.now_ms())
         if in_doubt or held or cards_in_doubt:
             ledger.record(
                 connection,
@@ -72,12 +86,30 @@ def _are_settled(ledger: Ledger) -> bool:
     return not states[RowState.SENT] and not states[RowState.AMBIGUOUS]
 
 
-def _settle_open_intents(connection: Connection, now_ms: int) -> int:
-    """Give every row that is under way the outcome of a lost answer; give how many there were."""
+def doubt_rows(
+    connection: Connection, now_ms: int, retries_of_unknown: int, within: Ranges | None = None
+) -> tuple[int, int]:
+    """Give every row that is under way the outcome of a lost answer, and apply the policy.
+
+    Args:
+        connection: In a transaction of whoever may write.
+        now_ms: The moment.
+        retries_of_unknown: How often a row may be sent again after an unknown outcome.
+        within: Ranges of row ids; None for all.
+
+    Returns:
+        How many rows were under way, and how many are held now, as they were unknown too often.
+    """
+    in_doubt = _settle_open_intents(connection, now_ms, within)
+    return in_doubt, _hold_worn_out(connection, retries_of_unknown, within)
+
+
+def _settle_open_intents(connection: Connection, now_ms: int, within: Ranges | None) -> int:
+    under_way = (rows.c.state == RowState.SENT, _is_in(rows.c.id, within))
     last = (
         select(attempts.c.row_id, func.max(attempts.c.id).label("attempt_id"))
         .where(
-            attempts.c.row_id.in_(select(rows.c.id).where(rows.c.state == RowState.SENT)),
+            attempts.c.row_id.in_(select(rows.c.id).where(*under_way)),
             attempts.c.step == AttemptStep.TOKENIZE,
         )
         .group_by(attempts.c.row_id)
@@ -97,18 +129,23 @@ def _settle_open_intents(connection: Connection, now_ms: int) -> int:
     )
     in_doubt = connection.execute(
         update(rows)
-        .where(rows.c.state == RowState.SENT)
+        .where(*under_way)
         .values(state=RowState.AMBIGUOUS, unknowns=rows.c.unknowns + 1)
     ).rowcount
     return int(in_doubt)
 
 
-def _hold_worn_out(connection: Connection, retries_of_unknown: int) -> int:
-    """Hold the rows whose outcome was unknown too often; give how many there are."""
+def _is_in(column: ColumnElement[int], within: Ranges | None) -> ColumnElement[bool]:
+    if within is None:
+        return true()
+    return or_(false(), *(column.between(first, last) for first, last in within))
+
+
+def _hold_worn_out(connection: Connection, retries_of_unknown: int, within: Ranges | None) -> int:
     worn_out = rows.c.unknowns > retries_of_unknown
     held = connection.execute(
         update(rows)
-        .where(rows.c.state == RowState.AMBIGUOUS, worn_out)
+        .where(rows.c.state == RowState.AMBIGUOUS, worn_out, _is_in(rows.c.id, within))
         .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
     ).rowcount
     return int(held)
@@ -156,10 +193,15 @@ def plan_again(
     return int(planned)
 
 
-def _doubt_open_attachments(connection: Connection, now_ms: int, evidence: str) -> int:
+def doubt_cards(connection: Connection, now_ms: int, within: Ranges | None = None) -> int:
     """Give every request about a card that has no outcome the only honest one.
 
     The card may be on the customer or not: the same request, with the same token, goes out again.
+
+    Args:
+        connection: In a transaction of whoever may write.
+        now_ms: The moment.
+        within: Ranges of row ids; None for all.
 
     Returns:
         How many cards are in doubt.
@@ -167,20 +209,20 @@ def _doubt_open_attachments(connection: Connection, now_ms: int, evidence: str) 
     unanswered = (
         select(attempts.c.id)
         .outerjoin(outcomes, outcomes.c.attempt_id == attempts.c.id)
-        .where(NOT_FOR_TOKENS, outcomes.c.attempt_id.is_(None))
+        .where(NOT_FOR_TOKENS, outcomes.c.attempt_id.is_(None), _is_in(attempts.c.row_id, within))
     )
     open_ids = list(connection.execute(unanswered).scalars())
     if open_ids:
         add = insert(outcomes).values(
             attempt_id=bindparam("attempt_id"),
             kind=OutcomeKind.AMBIGUOUS.value,
-            evidence=evidence,
+            evidence=NO_ANSWER,
             latency_us=0,
             at_ms=now_ms,
         )
         connection.execute(add, [{"attempt_id": number} for number in open_ids])
     return connection.execute(
         update(attachments)
-        .where(attachments.c.state == AttachState.ATTACHING)
+        .where(attachments.c.state == AttachState.ATTACHING, _is_in(attachments.c.row_id, within))
         .values(state=AttachState.DOUBTED, unknowns=attachments.c.unknowns + 1)
     ).rowcount

@@ -66,7 +66,7 @@ class Settling:
             )
             # Only rows of different exports can share a legacy id and both be sent.
             self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
-        self._batches = ledger.store.batches(ledger.writing, ledger.epoch)
+        self._batches = ledger.batches()
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.
@@ -126,6 +126,10 @@ class Settling:
                 )
                 self._last_waiting = found.scalar() or 0
         return self._last_waiting >= first_id
+
+    def number_attempts_from(self, first: int) -> None:
+        """Give the attempts from now on numbers from this one, as others have those below."""
+        self._next_attempt = max(self._next_attempt, first)
 
     def intent(self, row_id: int, number: int) -> Intent:
         """Make the intent for a row's next attempt; it counts once it is applied."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from pipeline.errors import SettingsRefused
 
@@ -40,6 +40,14 @@ Blocks = Iterator[Sequence[tuple[Any, ...]]]
 
 Writing = Callable[[], AbstractContextManager[Any]]
 """Gives the driver's own connection for as long as a statement takes (`Access.writing`)."""
+
+
+class Note(NamedTuple):
+    """What the trail is to tell of a carrier."""
+
+    kind: str
+    resource: str
+    detail: dict[str, Any]
 
 
 class TokenDoubled(Exception):
@@ -126,6 +134,9 @@ class Store(Protocol):
     def trouble(self) -> AbstractContextManager[None]:
         """Turn `errors` into ours, as `translated` does."""
 
+    def take_notes(self, connection: Connection) -> Sequence[Note]:
+        """Give what carriers had to say, in order, once; nothing where only one process writes."""
+
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""
 
@@ -186,8 +197,14 @@ class Store(Protocol):
     ) -> None:
         """Insert many rows, given as tuples in the order of `names`, in the caller's transaction."""
 
-    def batches(self, writing: Writing, epoch: int) -> Batches:
-        """Make what writes the batches of a run; its epoch stands beside all that is written."""
+    def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
+        """Make what writes the batches of a run; its epoch stands beside all that is written.
+
+        Args:
+            writing: Gives the driver's connection for as long as a statement takes.
+            epoch: The run's.
+            session: The carrier's session, where several share the run; 0 for the run itself.
+        """
 
 
 @contextmanager

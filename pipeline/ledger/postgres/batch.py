@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.epoch import overtaken
+from pipeline.ledger.sharing.sessions import session_over
 from pipeline.ledger.store import MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.model import CLAIMABLE_STATES
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.store import Writing
 
-_OVERTAKEN, _MOVED, _DOUBLED = "CF001", "CF002", "CF003"
+_OVERTAKEN, _MOVED, _DOUBLED, _OVER = "CF001", "CF002", "CF003", "CF004"
 _NAME: Final = "pg_temp.cardferry_batch"
 _ARGUMENTS: Final = {
     "run": "bigint",
+    "own_session": "bigint",
     "moment": "bigint",
     # Of every settlement.
     "s_attempt": "bigint[]",
@@ -63,9 +65,16 @@ RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $batch$
 DECLARE changed bigint;
 BEGIN
-    PERFORM 1 FROM runs WHERE epoch = run FOR SHARE;
-    IF (SELECT coalesce(max(epoch), 0) FROM runs) <> run THEN
-        RAISE EXCEPTION 'overtaken' USING ERRCODE = '{_OVERTAKEN}';
+    IF own_session > 0 THEN
+        PERFORM 1 FROM sessions WHERE id = own_session AND state = 'live' FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'over' USING ERRCODE = '{_OVER}';
+        END IF;
+    ELSE
+        PERFORM 1 FROM runs WHERE epoch = run FOR SHARE;
+        IF (SELECT coalesce(max(epoch), 0) FROM runs) <> run THEN
+            RAISE EXCEPTION 'overtaken' USING ERRCODE = '{_OVERTAKEN}';
+        END IF;
     END IF;
     IF cardinality(s_row) > 0 THEN
         INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
@@ -121,11 +130,13 @@ class Batches:
     Args:
         writing: Gives the driver's connection for as long as a statement takes.
         epoch: The run's epoch; it stands beside everything that is written.
+        session: The carrier's session, which is locked in place of the run; 0 for the run itself.
     """
 
-    def __init__(self, writing: Writing, epoch: int) -> None:
+    def __init__(self, writing: Writing, epoch: int, session: int = 0) -> None:
         self._writing = writing
         self._epoch = epoch
+        self._session = session
         with writing() as driver:
             driver.execute(_FUNCTION)
 
@@ -147,7 +158,8 @@ class Batches:
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
 
         Raises:
-            LocalStorageFailed: The server is gone; whether it has the batch the next run finds out.
+            LocalStorageFailed: The server is gone, and whether it has the batch the next run finds
+                out; or the carrier's session is over, and it has not.
             TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
             VerificationFailed: A row is not where this run left it, or a later run took over;
                 nothing of the batch happened.
@@ -164,6 +176,7 @@ class Batches:
     ) -> None:
         arguments = (
             self._epoch,
+            self._session,
             at_ms,
             *_columns([_settlement(item) for item in settled], 11),
             *_columns([_token(item) for item in settled if item.token is not None], 8),
@@ -224,5 +237,7 @@ def _translated(refusal: psycopg.DatabaseError) -> Exception:
             )
         case "CF003":
             return TokenDoubled()
+        case "CF004":
+            return session_over()
         case _:
             return refusal

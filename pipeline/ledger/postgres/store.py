@@ -14,6 +14,8 @@ from pipeline.ledger.postgres import lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
+from pipeline.ledger.sharing.dismissal import dismiss
+from pipeline.ledger.sharing.jobs import take_notes
 from pipeline.ledger.sqlite import tables as sqlite_tables
 from pipeline.ledger.store import FETCHED_AT_ONCE, translated
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.errors import CardferryError
     from pipeline.ledger.ledger_url import LedgerUrl
-    from pipeline.ledger.store import Blocks, Parts, Store, Writing
+    from pipeline.ledger.store import Blocks, Note, Parts, Store, Writing
 
 _cursors: Final = itertools.count(1)
 
@@ -54,8 +56,9 @@ class PostgresStore:
         return opened.driver_of(connection)
 
     def hold(self, connection: Connection, wait_s: float) -> None:
-        """Take the ledger's advisory lock for as long as the session lasts."""
+        """Take the ledger's advisory lock for as long as the session lasts; carriers leave first."""
         lock.hold(opened.driver_of(connection), _schema(connection), wait_s)
+        dismiss(connection)
 
     def is_held(self, connection: Connection) -> bool:
         """Tell whether a session has the lock, on whatever machine."""
@@ -77,6 +80,10 @@ class PostgresStore:
     def trouble(self) -> AbstractContextManager[None]:
         """Turn `errors` into ours."""
         return translated(self)
+
+    def take_notes(self, connection: Connection) -> Sequence[Note]:
+        """Give what carriers had to say."""
+        return take_notes(connection)
 
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""
@@ -155,9 +162,9 @@ class PostgresStore:
             for row in values:
                 copy.write_row(row)
 
-    def batches(self, writing: Writing, epoch: int) -> Batches:
-        """Make what writes the batches of a run."""
-        return Batches(writing, epoch)
+    def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
+        """Make what writes the batches of a run, or of one of its carriers."""
+        return Batches(writing, epoch, session)
 
 
 def _schema(connection: Connection) -> str:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql
 from pipeline.ledger.postgres.connection import driver_of
 from pipeline.ledger.postgres.rules import IN_FORCE, IN_FORCE_WHERE, rules, statements
 from pipeline.ledger.schema import STATE_TABLES, metadata, tell_conditions
+from pipeline.ledger.sharing.tables import sharing
 from pipeline.ledger.states import LIVES, steps_of
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ _FIRES: Final = {"UPDATE OR DELETE": 1 + 2 + 8 + 16, "UPDATE": 1 + 2 + 16, "DELE
 _TRUNCATES: Final = 2 + 32
 
 
+_ALL: Final = (metadata, sharing)
+
 # Loading the tables alone names no database but SQLite, and loads no other's driver.
 tell_conditions("postgresql")
 
@@ -148,7 +151,8 @@ def _definitions() -> list[str]:
     engine = create_mock_engine(
         "postgresql+psycopg://", lambda statement, *_, **__: made.append(_words(statement))
     )
-    metadata.create_all(engine, checkfirst=False)
+    for tables in _ALL:
+        tables.create_all(engine, checkfirst=False)
     return made
 
 
@@ -181,7 +185,7 @@ def parts_of(connection: Connection, schema: str) -> Parts:
 def own_parts() -> Parts:
     """Give every part of the schema that this program makes."""
     made: set[tuple[str, ...]] = set()
-    for table in metadata.sorted_tables:
+    for table in (table for tables in _ALL for table in tables.sorted_tables):
         made.add(("relation", table.name, "rp", ""))
         made.update(("column", table.name, c.name, _column(c)) for c in table.columns)
         made.update(_constraints(table))

@@ -86,6 +86,11 @@ class SqliteStore:
         """Turn `errors` into ours."""
         return translated(self)
 
+    def take_notes(self, connection: Connection) -> tuple[()]:
+        """Give nothing: no carriers share a file."""
+        del connection
+        return ()
+
     def begins_empty(self, connection: Connection) -> bool:
         """Tell whether no table was made here yet."""
         return not inspect(connection).get_table_names()
@@ -151,8 +156,9 @@ class SqliteStore:
             if tuples:
                 connection.exec_driver_sql(_insertion(table, columns, rows), tuples)
 
-    def batches(self, writing: Writing, epoch: int) -> Batches:
-        """Make what writes the batches of a run."""
+    def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
+        """Make what writes the batches of a run, which shares its ledger with nobody."""
+        del session
         return Batches(writing, epoch)
 
 

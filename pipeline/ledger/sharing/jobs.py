@@ -1,0 +1,99 @@
+"""Keeps the one job that carriers work on, and whatever they have to say until the trail tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import delete, func, insert, select, update
+
+from pipeline.ledger.schema import attempts
+from pipeline.ledger.sharing.tables import chunks, jobs, notes, owners
+from pipeline.ledger.store import Note
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+ATTEMPTS_A_LEASE: Final = 1_000_000_000
+"""Numbers of attempts that belong to one lease of a chunk, so that no two carriers give one twice.
+
+Leases are numbered in order, and so the last attempt of a row has the greatest number.
+"""
+
+
+class Job(NamedTuple):
+    """The sending of one run, as its coordinator hands it to carriers.
+
+    Attributes:
+        epoch: The run's.
+        version: The version of Cardferry that every carrier must be.
+        settings_digest: What results mean, for every carrier the same.
+        orders: Pace, retries, exports and whatever else a carrier is to go by.
+        in_flight_max: C, how many cards all carriers together may have under way.
+        term_ms: How long a session lasts unless it is renewed.
+        retries_of_unknown: How often a row may be sent again after an unknown outcome.
+        is_over: Whether carriers are to drain and leave.
+    """
+
+    epoch: int
+    version: str
+    settings_digest: str
+    orders: dict[str, Any]
+    in_flight_max: int
+    term_ms: int
+    retries_of_unknown: int
+    is_over: bool = False
+
+
+_COLUMNS = [jobs.c[name] for name in Job._fields]
+
+
+def begin_job(connection: Connection, job: Job) -> None:
+    """Put a job in the place of the one before; no session is live by then.
+
+    Sessions stay, as no number may ever be a session's again: a carrier that was forgotten for days
+    must not write in the name of a later one.
+    """
+    for table in (jobs, chunks, owners):
+        connection.execute(delete(table))
+    last_attempt = connection.execute(select(func.max(attempts.c.id))).scalar() or 0
+    told = job._asdict() | {
+        "orders": orjson.dumps(job.orders).decode(),
+        "is_over": int(job.is_over),
+    }
+    connection.execute(insert(jobs).values(**told, leases=last_attempt // ATTEMPTS_A_LEASE))
+
+
+def current_job(connection: Connection, *, lock: bool = False) -> Job | None:
+    """Give the job that is there, if there is one.
+
+    Args:
+        connection: In a transaction where `lock` is asked for.
+        lock: Keep all others who want it locked waiting until the transaction ends. Whoever
+            changes sessions or chunks locks it first, and only then a session.
+    """
+    statement = select(*_COLUMNS)
+    found = connection.execute(statement.with_for_update() if lock else statement).first()
+    if found is None:
+        return None
+    job = Job._make(found)
+    return job._replace(orders=orjson.loads(found.orders), is_over=bool(found.is_over))
+
+
+def end_job(connection: Connection) -> None:
+    """Ask every carrier to drain and leave."""
+    connection.execute(update(jobs).values(is_over=1))
+
+
+def note(connection: Connection, kind: str, *, resource: str, **detail: object) -> None:
+    """Say something that the trail is to tell; the caller has locked the job."""
+    body = orjson.dumps([kind, resource, detail]).decode()
+    last = select(func.coalesce(func.max(notes.c.id), 0) + 1).scalar_subquery()
+    connection.execute(insert(notes).values(id=last, body=body))
+
+
+def take_notes(connection: Connection) -> list[Note]:
+    """Give what carriers have said and nobody entered yet, in order; it is gone with that."""
+    taken = connection.execute(delete(notes).returning(notes.c.id, notes.c.body))
+    return [Note(*orjson.loads(body)) for _, body in sorted(map(tuple, taken))]

@@ -1,0 +1,239 @@
+"""Gives each carrier a session: a term that it renews, or others take over what it held.
+
+The server's clock judges whether a term is over. Whoever writes rows locks its own session first, so
+that a batch is durable before the session is reaped, or refused after it. The slots of all sessions
+never exceed C, as each takes only what the others have given up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import delete, func, insert, select, update
+
+from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.ledger.sharing.jobs import current_job, note
+from pipeline.ledger.sharing.tables import NOW_MS, chunks, jobs, owners, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+
+LIVE: Final = "live"
+LEFT: Final = "left"
+REAPED: Final = "reaped"
+
+
+class Share(NamedTuple):
+    """What a session may do until it is renewed again.
+
+    Attributes:
+        slots: How many cards it may have under way, as others have given up the rest.
+        fair: How many it is to have: it uses no more from now on.
+        closed_for_s: For how long nobody sends, as the vault asked one of us.
+        is_over: Whether it is to drain and leave.
+        carriers: How many sessions are live.
+    """
+
+    slots: int
+    fair: int
+    closed_for_s: float
+    is_over: bool
+    carriers: int
+
+
+class Session(NamedTuple):
+    """A session, as it is shown."""
+
+    id: int
+    origin: str
+    state: str
+    slots: int
+    chunks: int
+    figures: dict[str, Any]
+    trouble: dict[str, Any] | None
+
+
+def join(connection: Connection, origin: str, version: str, settings_digest: str) -> int:
+    """Begin a session; it has no slots before it is renewed.
+
+    Args:
+        connection: In a transaction.
+        origin: Where the carrier runs, as `host:pid`.
+        version: Its version of Cardferry.
+        settings_digest: What results mean by its settings.
+
+    Returns:
+        The session's number.
+
+    Raises:
+        LocalStorageFailed: No job is there to join.
+        SettingsRefused: The carrier would not do as the others do.
+    """
+    job = current_job(connection, lock=True)
+    if job is None or job.is_over:
+        raise nothing_to_join()
+    if job.version != version:
+        raise SettingsRefused(
+            [f"this carrier is Cardferry {version}, and the run is {job.version}"],
+            next_step="Install the run's version on every machine.",
+        )
+    if job.settings_digest != settings_digest:
+        raise SettingsRefused(
+            ["vault, export columns, rules or attach differ from those of the run"],
+            next_step="Give every carrier the run's settings; only places of files and keys differ.",
+        )
+    number = 1 + (connection.execute(select(func.max(sessions.c.id))).scalar() or 0)
+    connection.execute(
+        insert(sessions).values(
+            id=number,
+            epoch=job.epoch,
+            origin=origin,
+            state=LIVE,
+            joined_ms=NOW_MS,
+            expires_ms=NOW_MS + job.term_ms,
+        )
+    )
+    note(connection, "carrier_joined", resource=str(number), origin=origin)
+    return number
+
+
+def renew(
+    connection: Connection, session: int, held: int, figures: Mapping[str, object]
+) -> Share | None:
+    """Renew a session's term, and its share of the slots.
+
+    Args:
+        connection: In a transaction.
+        session: The session.
+        held: How many slots it cannot give up yet: those it may use now.
+        figures: What it has sent and met so far.
+
+    Returns:
+        Its share; None where the session is over, so that it may do nothing more.
+    """
+    job = current_job(connection, lock=True)
+    if job is None:
+        return None
+    found = connection.execute(
+        select(sessions.c.id, sessions.c.slots)
+        .where(sessions.c.state == LIVE)
+        .order_by(sessions.c.id)
+    )
+    live = {int(number): int(slots) for number, slots in found}
+    if session not in live:
+        return None
+    fair = fair_share(job.in_flight_max, len(live), list(live).index(session))
+    others = sum(live.values()) - live[session]
+    slots = max(min(held, live[session]), min(fair, job.in_flight_max - others))
+    connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session)
+        .values(
+            expires_ms=NOW_MS + job.term_ms,
+            slots=slots,
+            figures=orjson.dumps(dict(figures)).decode(),
+        )
+    )
+    closed_ms = connection.execute(select(jobs.c.closed_until_ms - NOW_MS)).scalar_one()
+    return Share(slots, fair, max(0, closed_ms) / 1_000, job.is_over, len(live))
+
+
+def fair_share(in_flight_max: int, carriers: int, rank: int) -> int:
+    """Give how many of C slots one of so many carriers is to have; those who came first the rest."""
+    return in_flight_max // carriers + (rank < in_flight_max % carriers)
+
+
+def close_for_all(connection: Connection, seconds: float) -> None:
+    """Let nobody send for so long, as the vault asked one of us to wait."""
+    until = func.greatest(jobs.c.closed_until_ms, NOW_MS + int(seconds * 1_000))
+    connection.execute(update(jobs).values(closed_until_ms=until))
+
+
+def leave(
+    connection: Connection,
+    session: int,
+    figures: Mapping[str, object],
+    trouble: Mapping[str, object] | None = None,
+) -> None:
+    """End a session whose every answer is durable; its chunks are free again.
+
+    Args:
+        connection: In a transaction.
+        session: The session.
+        figures: What it has sent and met.
+        trouble: Why it leaves before the work is done.
+    """
+    current_job(connection, lock=True)
+    left = connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session, sessions.c.state == LIVE)
+        .values(
+            state=LEFT,
+            slots=0,
+            figures=orjson.dumps(dict(figures)).decode(),
+            trouble=None if trouble is None else orjson.dumps(dict(trouble)).decode(),
+        )
+    )
+    if left.rowcount == 1:
+        let_go(connection, [session])
+        note(connection, "carrier_left", resource=str(session), in_trouble=trouble is not None)
+
+
+def require_live(connection: Connection, session: int) -> None:
+    """Keep a session from being reaped until the transaction ends.
+
+    Raises:
+        LocalStorageFailed: It is over; nothing may be written in its name.
+    """
+    own = select(sessions.c.id).where(sessions.c.id == session, sessions.c.state == LIVE)
+    if connection.execute(own.with_for_update(read=True)).first() is None:
+        raise session_over()
+
+
+def let_go(connection: Connection, gone: Sequence[int]) -> None:
+    """Free the chunks and customers of sessions that are over."""
+    connection.execute(update(chunks).where(chunks.c.session.in_(gone)).values(session=None))
+    connection.execute(delete(owners).where(owners.c.session.in_(gone)))
+
+
+def live_sessions(connection: Connection) -> int:
+    """Count the sessions that are not over."""
+    count = select(func.count()).select_from(sessions).where(sessions.c.state == LIVE)
+    return int(connection.execute(count).scalar_one())
+
+
+def all_sessions(connection: Connection) -> list[Session]:
+    """Give every session of the last job, in the order in which they came."""
+    held = (
+        select(func.count()).where(chunks.c.session == sessions.c.id).correlate(sessions)
+    ).scalar_subquery()
+    columns = (sessions.c.id, sessions.c.origin, sessions.c.state, sessions.c.slots, held)
+    found = connection.execute(
+        select(*columns, sessions.c.figures, sessions.c.trouble).order_by(sessions.c.id)
+    )
+    return [
+        Session(
+            *row[:5], orjson.loads(row[5] or "{}"), None if row[6] is None else orjson.loads(row[6])
+        )
+        for row in found
+    ]
+
+
+def nothing_to_join() -> LocalStorageFailed:
+    """Give the error of a carrier that finds no run whose rows it could carry."""
+    return LocalStorageFailed(
+        "no run hands out rows of this ledger now",
+        next_step="Start `cardferry run EXPORT... --carriers N`; carriers join while it sends.",
+    )
+
+
+def session_over() -> LocalStorageFailed:
+    """Give the error of a carrier whose term ran out: others have what it held."""
+    return LocalStorageFailed(
+        "this carrier was silent for longer than its term, so its rows were taken over",
+        next_step="Nothing is lost; start another carrier.",
+    )

@@ -1,0 +1,371 @@
+"""Carriers share a ledger: each has its chunks for a term, and a silent one loses them without harm."""
+
+import threading
+import time
+from contextlib import closing
+
+import orjson
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url
+from pipeline.ledger.settling import Settling
+from pipeline.ledger.sharing.coordinator import Coordinator, state_of
+from pipeline.ledger.sharing.jobs import ATTEMPTS_A_LEASE, Job
+from pipeline.ledger.sharing.joined import JoinedLedger
+from pipeline.ledger.sharing.sessions import fair_share
+from tests.support import postgres
+from tests.support.ledgers import URL_NAME, Builder, StepClock, new_builder, tokenized
+
+ROWS, CHUNK, C = 20, 5, 8
+VERSION, DIGEST = "1.0", "5e" * 32
+JOB = Job(1, VERSION, DIGEST, {"rate_per_s": 5}, C, 60_000, 1)
+
+
+def events_of(ledger):
+    with ledger.look() as look:
+        return [orjson.loads(body) for body, _ in look.event_lines()]
+
+
+class Shared:
+    """A ledger of one export of twenty rows, cut into four chunks, and carriers that join it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.builder = new_builder(folder)
+        self.builder.begin("run-1")
+        self.export = self.builder.plan("cards.csv", ROWS)
+        self.coordinator = Coordinator(self.builder.ledger)
+        assert self.coordinator.begin(JOB, [self.export.id], CHUNK) == ROWS // CHUNK
+        self.joined = []
+
+    def join(self, *, version=VERSION, digest=DIGEST, renewed=True):
+        """Give a carrier's ledger, with its session and as many slots as are free."""
+        ledger = JoinedLedger(ledger_url(self.folder), self.builder.clock)
+        self.joined.append(ledger)
+        ledger.join("host:1", version, digest)
+        if renewed:
+            ledger.renew(0, {})
+        return ledger
+
+    def take(self, ledger, from_id=0):
+        return ledger.take(self.export.id, from_id)
+
+    def expire(self, ledger):
+        """Let a session's term be over, by the server's clock."""
+        with self.builder.ledger.transaction() as connection:
+            connection.execute(
+                text("UPDATE sessions SET expires_ms = 1 WHERE id = :id"), {"id": ledger.session}
+            )
+
+    def states(self):
+        with self.builder.ledger.look() as look:
+            return {state.value: n for state, n in look.by_state().items() if n}
+
+    def trail(self, *kinds):
+        return [event for event in events_of(self.builder.ledger) if event["event"] in kinds]
+
+    def close(self):
+        for ledger in (*self.joined, self.builder.ledger):
+            ledger.close()
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    monkeypatch.setenv(URL_NAME, postgres.server().url())
+    shared = Shared(tmp_path / "out")
+    yield shared
+    shared.close()
+
+
+def begun(shared, ledger, lease, count=3):
+    """Begin to send rows of a chunk; give what settles them."""
+    settling = Settling(ledger, C)
+    settling.number_attempts_from(lease.first_attempt)
+    claims = settling.claimable(lease.first_id, lease.last_id)[:count]
+    intents = [settling.intent(claim.id, claim.attempts + 1) for claim in claims]
+    settling.apply(intents)
+    answers = [
+        tokenized(intent, shared.builder._token(claim))
+        for intent, claim in zip(intents, claims, strict=True)
+    ]
+    return settling, answers
+
+
+def test_chunks_are_taken_once_carried_and_given_back_until_all_are_done(shared):
+    """Two carriers take turns; no row is in two hands, and the last chunk ends the work."""
+    carriers = [shared.join(), shared.join()]
+    taken = []
+    for turn in range(ROWS // CHUNK):
+        ledger = carriers[turn % 2]
+        lease = shared.take(ledger)
+        settling, answers = begun(shared, ledger, lease, CHUNK)
+        assert not ledger.give_back(lease)
+        settling.apply(answers)
+        assert ledger.give_back(lease)
+        taken.append((lease.first_id - shared.export.first_id, lease.number))
+    assert [shared.take(ledger) for ledger in carriers] == [None, None]
+    for ledger in carriers:
+        assert ledger.export_to_carry() is None
+        ledger.leave({"sent": 10})
+    state = shared.coordinator.look()
+
+    assert taken == [(1, 1), (6, 2), (11, 3), (16, 4)]
+    assert shared.states() == {"tokenized": ROWS}
+    assert (state.progress.all, state.progress.done, state.live) == (4, 4, [])
+    assert [session.figures for session in state.sessions] == [{"sent": 10}, {"sent": 10}]
+    told = shared.trail("carrier_joined", "carrier_left")
+    assert [(e["event"], e["resource"]) for e in told] == [
+        ("carrier_joined", "1"),
+        ("carrier_joined", "2"),
+        ("carrier_left", "1"),
+        ("carrier_left", "2"),
+    ]
+    shared.builder.end(0)
+    shared.builder.ledger.verify()
+
+
+def test_a_silent_carriers_rows_are_in_doubt_and_its_chunks_are_free(shared):
+    """One unknown more for each row that was under way, none for the others; the trail tells it."""
+    silent, other = shared.join(), shared.join()
+    lease = shared.take(silent)
+    begun(shared, silent, lease)
+    shared.expire(silent)
+    other.renew(4, {})
+
+    again = shared.take(other)
+
+    assert (again.first_id, again.number) == (lease.first_id, lease.number + 1)
+    assert shared.states() == {"planned": ROWS - 3, "ambiguous": 3}
+    shared.coordinator.look()
+    (told,) = shared.trail("carrier_reaped")
+    assert told["detail"] == {"chunks": 1, "in_doubt": 3, "held": 0, "cards_in_doubt": 0}
+    _, answers = begun(shared, other, again)
+    assert [a.attempt_id // ATTEMPTS_A_LEASE for a in answers] == [again.number] * 3
+
+
+def test_nothing_that_a_zombie_writes_after_it_was_reaped_gets_through(shared):
+    """Its answers are refused as a whole, and it is told that its rows were taken over."""
+    zombies = [shared.join() for _ in range(5)]
+    batch, note, take, back, own = zombies
+    leases = {ledger: shared.take(ledger) for ledger in (batch, back)}
+    settling, answers = begun(shared, batch, leases[batch])
+    for zombie in zombies:
+        shared.expire(zombie)
+    shared.coordinator.look()
+    before = shared.states()
+
+    for zombie, write in (
+        (batch, lambda: settling.apply(answers)),
+        (note, lambda: note.note("anything", resource="x")),
+        (take, lambda: shared.take(take)),
+        (back, lambda: back.give_back(leases[back])),
+        (own, lambda: own.own([1])),
+    ):
+        assert zombie.renew(4, {}) is None
+        with pytest.raises(LocalStorageFailed, match="its rows were taken over"):
+            write()
+    assert shared.states() == before
+    assert {s.state for s in shared.coordinator.look().sessions} == {"reaped"}
+
+
+def test_a_batch_that_is_being_written_is_durable_before_its_session_can_be_reaped(shared):
+    """Whoever reaps passes over a session that is locked, and finds it at the next look."""
+    writing, other = shared.join(), shared.join()
+    shared.expire(writing)
+    with writing.transaction():
+        other.renew(4, {})
+        assert [s.state for s in shared.coordinator.look().sessions] == ["live", "live"]
+    other.renew(4, {})
+
+    assert [s.state for s in shared.coordinator.look().sessions] == ["reaped", "live"]
+
+
+def test_a_carrier_that_stops_in_the_middle_of_a_write_does_not_keep_its_session(shared):
+    """The server ends a transaction that is idle for longer than a term, and undoes it."""
+    frozen = shared.join()
+    with frozen.reading() as connection:
+        told = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
+
+    assert told == "1min"
+
+
+def test_slots_of_all_carriers_never_exceed_c_whoever_comes_and_goes(shared):
+    """A newcomer has none until the others gave up theirs; who leaves or dies frees them."""
+    first = shared.join()
+    assert first.renew(8, {})[:2] == (8, 8)
+    second = shared.join(renewed=False)
+
+    assert second.renew(0, {})[:2] == (0, 4)
+    # Told to use no more than four, it still holds what it was given before.
+    assert first.renew(8, {})[:2] == (8, 4)
+    assert second.renew(0, {})[:2] == (0, 4)
+    assert first.renew(4, {})[:2] == (4, 4)
+    assert second.renew(0, {})[:2] == (4, 4)
+    third = shared.join(renewed=False)
+    assert third.renew(0, {})[:2] == (0, 2)
+    shared.expire(second)
+    first.renew(4, {})
+    assert third.renew(0, {})[:2] == (4, 4)
+    first.leave({})
+    assert third.renew(4, {})[:2] == (8, 8)
+    # What nobody granted cannot be held.
+    assert third.renew(99, {}).slots == 8
+
+
+def test_fair_shares_add_up_to_c_and_those_beyond_it_stand_by():
+    """Whatever C and however many carriers."""
+    for c in (1, 3, 8, 100):
+        for carriers in (1, 2, 7, 20):
+            shares = [fair_share(c, carriers, rank) for rank in range(carriers)]
+            assert sum(shares) == c
+            assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize(
+    ("other", "wrong"),
+    [
+        ({"version": "1.1"}, "Cardferry 1.1"),
+        ({"digest": "00" * 32}, "differ from those of the run"),
+    ],
+)
+def test_a_carrier_of_another_version_or_with_other_settings_is_refused(shared, other, wrong):
+    """It would judge or send rows otherwise than the rest."""
+    with pytest.raises(SettingsRefused, match=wrong):
+        shared.join(**other)
+
+    assert shared.coordinator.look().sessions == []
+
+
+def test_nobody_joins_when_the_work_is_over_or_its_run_is_gone(shared):
+    """A carrier that comes too late does nothing, and neither does one whose run has died."""
+    carrier = shared.join()
+    shared.coordinator.end()
+    assert carrier.renew(8, {}).is_over
+    assert shared.take(carrier) is None
+    with pytest.raises(LocalStorageFailed, match="no run hands out rows"):
+        shared.join()
+    shared.coordinator.begin(JOB, [shared.export.id], CHUNK)
+    # As when its machine is gone.
+    shared.builder.ledger._driver.close()
+    with pytest.raises(LocalStorageFailed, match="no run hands out rows"):
+        shared.join()
+
+
+def test_a_later_export_waits_until_every_chunk_of_the_earlier_is_done(shared):
+    """Which of two rows with one legacy id is sent depends on how the earlier one ends."""
+    later = shared.builder.plan("later.csv", CHUNK, first=100)
+    shared.coordinator.begin(JOB, [shared.export.id, later.id], CHUNK)
+    carrier = shared.join()
+    assert carrier.take(later.id, 0) is None
+    while lease := shared.take(carrier):
+        settling, answers = begun(shared, carrier, lease, CHUNK)
+        settling.apply(answers)
+        carrier.give_back(lease)
+
+    assert carrier.export_to_carry() == later.id
+    assert carrier.take(later.id, 0).export_id == later.id
+
+
+def test_a_chunk_with_rows_left_is_free_again_but_not_for_ever(shared):
+    """Else rows that nobody can carry now would keep every carrier busy."""
+    carrier = shared.join()
+    passes = 0
+    while (lease := shared.take(carrier)) and lease.first_id == shared.export.first_id + 1:
+        carrier.give_back(lease)
+        passes += 1
+    waiting = shared.take(carrier)
+    carrier.give_back(waiting, waits=True)
+
+    assert passes == 20
+    assert carrier.has_free()
+    assert shared.coordinator.look().progress.done == 1
+
+
+def test_a_customer_has_one_owner_across_carriers(shared):
+    """The second waits until the first has no card of it any more."""
+    with shared.builder.ledger.transaction() as connection:
+        for number in (1, 2):
+            connection.execute(
+                text(
+                    "INSERT INTO customers (id, legacy_customer_id, state) "
+                    "VALUES (:id, :key, 'wanted')"
+                ),
+                {"id": number, "key": str(number)},
+            )
+            connection.execute(
+                text("UPDATE rows SET customer = :id WHERE id % 2 = :rest AND id % 10000 <= 6"),
+                {"id": number, "rest": number % 2},
+            )
+    first, second = shared.join(), shared.join()
+    lease, other = shared.take(first), shared.take(second)
+
+    assert first.own([1]) == {1: True}
+    assert first.own([1]) == {1: False}
+    assert second.own([1, 2]) == {2: True}
+    assert second.give_back(other)
+    assert first.own([1, 2]) == {1: False, 2: True}
+    assert first.give_back(lease)
+    assert second.own([1, 2]) == {1: True, 2: True}
+
+
+def test_a_later_run_lets_the_carriers_of_an_earlier_one_leave_first(shared):
+    """It asks them to, waits, and reaps those that stay silent; nobody is written over."""
+    leaving, silent = shared.join(), shared.join()
+    lease = shared.take(leaving)
+    settling, answers = begun(shared, leaving, lease)
+    begun(shared, silent, shared.take(silent))
+    shared.builder.ledger._driver.close()
+    took = []
+
+    def take_over():
+        with closing(Ledger(ledger_url(shared.folder), StepClock(), wait_s=60)) as ledger:
+            later = Builder(ledger, StepClock())
+            later.begin("run-2")
+            with ledger.look() as look:
+                states = look.by_state()
+            took.append((states, [event["event"] for event in events_of(ledger)]))
+
+    taking = threading.Thread(target=take_over)
+    taking.start()
+    while not leaving.renew(4, {}).is_over:
+        time.sleep(0.01)
+    settling.apply(answers)
+    leaving.leave({})
+    with psycopg.connect(postgres.server().url(), autocommit=True) as other:
+        other.execute(f'SET search_path = "{ledger_url(shared.folder).schema}"')
+        other.execute("UPDATE sessions SET expires_ms = 1 WHERE id = 2")
+    taking.join()
+
+    ((states, kinds),) = took
+    assert (states["tokenized"], states["ambiguous"], states["planned"]) == (3, 3, ROWS - 6)
+    assert {"carrier_left", "carrier_reaped"} <= set(kinds)
+
+
+def test_numbers_of_sessions_and_attempts_are_never_given_again(shared):
+    """A carrier that was forgotten for days must not write in the name of a later one."""
+    first = shared.join()
+    lease = shared.take(first)
+    settling, answers = begun(shared, first, lease)
+    settling.apply(answers)
+    first.leave({})
+    shared.coordinator.begin(JOB, [shared.export.id], CHUNK)
+    second = shared.join()
+
+    assert (first.session, second.session) == (1, 2)
+    assert shared.take(second).first_attempt > max(a.attempt_id for a in answers)
+    with pytest.raises(LocalStorageFailed):
+        first.note("anything", resource="x")
+
+
+def test_a_ledger_in_sqlite_has_no_carriers(tmp_path):
+    """It is refused in words, before anything is sent."""
+    builder = new_builder(tmp_path)
+    with pytest.raises(SettingsRefused, match="need a ledger in PostgreSQL"):
+        Coordinator(builder.ledger)
+
+    assert state_of(builder.ledger) is None
+    builder.ledger.close()
