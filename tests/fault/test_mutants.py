@@ -109,7 +109,9 @@ def synced_before_sending(tmp_path, hook):
         before = trace[: trace.index('"POST /tokens')]
         *commits, _ = re.split(r"ftruncate\(\d+<\S*ledger\.sqlite-journal>, 0", before)
         touched = [
-            re.findall(r"^(\d+) +(pwrite64|fdatasync)\(\d+<\S*ledger\.sqlite>", commit, re.MULTILINE)
+            re.findall(
+                r"^(\d+) +(pwrite64|fdatasync)\(\d+<\S*ledger\.sqlite>", commit, re.MULTILINE
+            )
             for commit in commits
         ]
         unsynced = [calls for calls in touched if calls and calls[-1][1] != "fdatasync"]
