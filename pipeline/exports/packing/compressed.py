@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.exports.packing.byte_stream import STEP_BYTES, ByteStream
+from pipeline.exports.packing.contents import PACKINGS
 from pipeline.exports.verdict import Refused, Verdict
 
 if sys.version_info >= (3, 14):
@@ -85,18 +86,16 @@ class Method:
     """One way of compressing.
 
     Attributes:
-        name: As it stands in messages.
-        marks: What its streams begin with.
+        name: As it stands in messages and in `PACKINGS`.
         make: Gives a decompressor for one stream.
     """
 
     name: str
-    marks: tuple[bytes, ...]
     make: Callable[[], Decompressor]
 
     def begins(self, first: bytes) -> bool:
         """Tell whether bytes begin like a stream of this method."""
-        return any(first.startswith(mark) for mark in self.marks)
+        return first.startswith(PACKINGS[self.name])
 
 
 def _gzip() -> Decompressor:
@@ -112,24 +111,10 @@ def _zstd() -> Decompressor:
     return zstd.ZstdDecompressor(options={window: _ZSTD_WINDOW_LOG_MAX})
 
 
-GZIP: Final = Method("gzip", (b"\x1f\x8b\x08",), _gzip)
-BZIP2: Final = Method(
-    "bzip2",
-    # A level, then a block's mark or, in an empty file, the end's.
-    tuple(
-        b"BZh%d%b" % (level, mark)
-        for level in range(1, 10)
-        for mark in (b"1AY&SY", b"\x17rE8P\x90")
-    ),
-    bz2.BZ2Decompressor,
-)
-XZ: Final = Method("xz", (b"\xfd7zXZ\0",), _xz)
-ZSTD: Final = Method(
-    "zstd",
-    (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),
-    _zstd,
-)
-METHODS: Final = (GZIP, BZIP2, XZ, ZSTD)
+BZIP2: Final = Method("bzip2", bz2.BZ2Decompressor)
+XZ: Final = Method("xz", _xz)
+ZSTD: Final = Method("zstd", _zstd)
+METHODS: Final = {method.name: method for method in (Method("gzip", _gzip), BZIP2, XZ, ZSTD)}
 
 _MARK_BYTES: Final = 10
 

@@ -1,14 +1,38 @@
-"""Names contents that are no text of rows, by their first bytes."""
+"""Tells by a stream's first bytes what it is packed in, and names contents that are no text of rows."""
 
 from __future__ import annotations
 
 import codecs
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import is_age, sealed_openpgp
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 LOOK_BYTES: Final = 1024
+
+ZIP: Final = "ZIP archive"
+TAR: Final = "tar archive"
+PACKINGS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "gzip": (b"\x1f\x8b\x08",),
+    # A level, then a block's mark or, in an empty file, the end's.
+    "bzip2": tuple(
+        b"BZh%d%b" % (level, mark)
+        for level in range(1, 10)
+        for mark in (b"1AY&SY", b"\x17rE8P\x90")
+    ),
+    "xz": (b"\xfd7zXZ\0",),
+    "zstd": (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),
+    # A member, the end of an empty archive, and two marks of an archive in parts.
+    ZIP: (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00"),
+}
+"""What we unpack, by name, with the bytes that it may begin with; tar has a checksum instead."""
+
+_TAR_CHECKSUM: Final = re.compile(rb"[ \0]*[0-7]+[ \0]*")
+_TAR_CHECKSUM_AT: Final = slice(148, 156)
+"""Octal digits and padding (POSIX.1-2024, pax, "ustar Interchange Format")."""
 
 _MARKS: Final = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
@@ -46,6 +70,19 @@ _STRAYS_MAX: Final = 3
 _PART_OF_BYTES: Final = 33
 _PART_OF_WIDE: Final = 7
 """A thirty-third of random bytes and more is no text; a seventh of UTF-16 and more is NUL."""
+
+
+def packing_of(first: bytes) -> str | None:
+    """Give the name of what a stream is packed in; None where its first bytes are of no packing.
+
+    Args:
+        first: The stream's first bytes, `LOOK_BYTES` where it has them. For a tar archive they are
+            a guess: whether the checksum holds is for `tar_archive.begins` to say.
+    """
+    for name, marks in PACKINGS.items():
+        if first.startswith(marks):
+            return name
+    return TAR if _TAR_CHECKSUM.fullmatch(first[_TAR_CHECKSUM_AT]) else None
 
 
 def named_content(first: bytes) -> str | None:

@@ -12,6 +12,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING, Final
 
+from pipeline.exports.packing.contents import TAR
 from pipeline.exports.packing.members import counted, is_meant
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.exports.packing.byte_stream import ByteStream
 
 BLOCK_BYTES: Final = 512
-NAME: Final = "tar archive"
 _EXTENSION_BYTES_MAX: Final = 2**20
 _FILES: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
 _LONG_NAME: Final = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
@@ -55,9 +55,9 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
             else:
                 pass_over(len(octets))
     if not stream.only_blanks_follow():
-        raise Refused(Verdict.PACKED_TRAILING, NAME)
+        raise Refused(Verdict.PACKED_TRAILING, TAR)
     if files != 1:
-        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{NAME} with {counted(files)}")
+        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{TAR} with {counted(files)}")
 
 
 def _members(stream: ByteStream) -> Iterator[tuple[int, bool]]:
@@ -66,7 +66,7 @@ def _members(stream: ByteStream) -> Iterator[tuple[int, bool]]:
     while (block := stream.take(BLOCK_BYTES)).strip(b"\0"):
         header = _header(block)
         if header is None:
-            raise Refused(Verdict.PACKED_DAMAGED, NAME)
+            raise Refused(Verdict.PACKED_DAMAGED, TAR)
         if header.type in _EXTENDED:
             extension = _extension(stream, header.size)
         elif header.type in _LONG_NAME:
@@ -86,14 +86,14 @@ def _header(block: bytes) -> tarfile.TarInfo | None:
 
 def _extension(stream: ByteStream, size: int) -> bytes:
     if size > _EXTENSION_BYTES_MAX:
-        raise Refused(Verdict.PACKED_DAMAGED, NAME)
+        raise Refused(Verdict.PACKED_DAMAGED, TAR)
     return b"".join(_body(stream, size))
 
 
 def _of_file(header: tarfile.TarInfo, extension: bytes, long_name: bytes) -> tuple[int, str]:
     """Give a file's size and name, where extended headers may have the last word."""
     if header.type == tarfile.GNUTYPE_SPARSE or b"GNU.sparse" in extension:
-        raise Refused(Verdict.PACKED_OTHERWISE, f"{NAME} with holes in its file (--sparse)")
+        raise Refused(Verdict.PACKED_OTHERWISE, f"{TAR} with holes in its file (--sparse)")
     size, path = _PAX_SIZE.search(extension), _PAX_PATH.search(extension)
     name = path[1] if path else long_name.rstrip(b"\0")
     holds_bytes = header.type in _FILES or header.type not in tarfile.SUPPORTED_TYPES
@@ -107,9 +107,9 @@ def _body(stream: ByteStream, size: int) -> Iterator[bytes]:
     while left:
         octets = stream.some(left)
         if not octets:
-            raise Refused(Verdict.PACKED_CUT, NAME)
+            raise Refused(Verdict.PACKED_CUT, TAR)
         left -= len(octets)
         yield octets
     padding = -size % BLOCK_BYTES
     if len(stream.take(padding)) != padding:
-        raise Refused(Verdict.PACKED_CUT, NAME)
+        raise Refused(Verdict.PACKED_CUT, TAR)

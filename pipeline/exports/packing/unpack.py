@@ -9,16 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
-from pipeline.exports.packing import tar_archive, zip_archive
 from pipeline.exports.packing.byte_stream import ByteStream
-from pipeline.exports.packing.compressed import METHODS, decompressed
-from pipeline.exports.packing.contents import LOOK_BYTES, named_content
+from pipeline.exports.packing.contents import LOOK_BYTES, TAR, ZIP, named_content, packing_of
 from pipeline.exports.verdict import OF_THE_PACKING, Refused, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from pipeline.exports.packing.compressed import Method
 
 LAYERS_MAX: Final = 4
 """A tar archive in gzip in a ZIP archive has three; nobody packs five times in good faith."""
@@ -48,7 +44,7 @@ class Unpacking(Generic[Ending]):
     @property
     def in_archive(self) -> bool:
         """Whether only the end can tell if the archive holds more than one file."""
-        return bool({zip_archive.NAME, tar_archive.NAME}.intersection(self.layers))
+        return bool({ZIP, TAR}.intersection(self.layers))
 
     def unpacked(self) -> Generator[bytes, None, Ending]:
         """Give the innermost bytes.
@@ -129,15 +125,18 @@ class _Source(Generic[Ending]):
 
 
 def _layer(first: bytes) -> tuple[str, Layer] | None:
-    for method in METHODS:
-        if method.begins(first):
-            return method.name, _compressed(method)
-    if zip_archive.begins(first):
-        return zip_archive.NAME, zip_archive.member
-    if tar_archive.begins(first):
-        return tar_archive.NAME, tar_archive.member
-    return None
+    """Give the outermost packing and what takes it off, loaded for those exports that are packed."""
+    packing = packing_of(first)
+    if packing is None:
+        return None
+    if packing == ZIP:
+        from pipeline.exports.packing import zip_archive  # noqa: PLC0415 - see above.
 
+        return ZIP, zip_archive.member
+    if packing == TAR:
+        from pipeline.exports.packing import tar_archive  # noqa: PLC0415
 
-def _compressed(method: Method) -> Layer:
-    return lambda stream, _: decompressed(stream, method)
+        return (TAR, tar_archive.member) if tar_archive.begins(first) else None
+    from pipeline.exports.packing.compressed import METHODS, decompressed  # noqa: PLC0415
+
+    return packing, lambda stream, _: decompressed(stream, METHODS[packing])

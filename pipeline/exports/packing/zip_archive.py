@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.packing.byte_stream import STEP_BYTES, ByteStream
 from pipeline.exports.packing.compressed import BZIP2, XZ, ZSTD, Inflate, Method, one_stream
+from pipeline.exports.packing.contents import PACKINGS, ZIP
 from pipeline.exports.packing.members import counted, is_meant
 from pipeline.exports.packing.zip_directory import members_listed
 from pipeline.exports.verdict import Refused, Verdict
@@ -23,22 +24,19 @@ from pipeline.exports.verdict import Refused, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAME: Final = "ZIP archive"
 LOCAL: Final = b"PK\x03\x04"
-_MARKS: Final = (LOCAL, b"PK\x05\x06", b"PK\x07\x08", b"PK00")
-"""A member, the end of an empty archive, and two marks of an archive in parts."""
-
 _HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _EXTRA: Final = struct.Struct("<HH")
 _ZIP64: Final = 1
 _IN_ZIP64: Final = 0xFFFF_FFFF
+_IN_PARTS: Final = PACKINGS[ZIP][2:]
 _ENCRYPTED: Final = 0x2041
 """Flags 0, 6 and 13: any of the format's three ways to encrypt."""
 
 _LENGTHS_BEHIND: Final = 0x08
 _DESCRIPTOR: Final = b"PK\x07\x08"
 _STORED: Final = 0
-_DEFLATE: Final = Method("deflate", (), Inflate)
+_DEFLATE: Final = Method("deflate", Inflate)
 _METHODS: Final = {8: _DEFLATE, 12: BZIP2, 93: ZSTD, 95: XZ}
 _METHOD_NAMES: Final = {9: "Deflate64", 14: "LZMA", 98: "PPMd"}
 _AES: Final = 99
@@ -61,11 +59,6 @@ class _Member:
         return bool(self.flags & _LENGTHS_BEHIND)
 
 
-def begins(first: bytes) -> bool:
-    """Tell whether bytes begin like a ZIP archive or a part of one."""
-    return first.startswith(_MARKS)
-
-
 def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[bytes]:
     """Give the bytes of the archive's one file, and take the input to its end.
 
@@ -77,8 +70,8 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
         Refused: `ARCHIVE_OF_MANY` at the end, `ARCHIVE_LOCKED`, `NOT_ROWS` for a spreadsheet,
             `PACKED_CUT`, `PACKED_DAMAGED`, `PACKED_OTHERWISE`, `PACKED_TRAILING`.
     """
-    if stream.peek(4) in _MARKS[2:]:
-        raise Refused(Verdict.PACKED_OTHERWISE, f"{NAME} that is split into parts")
+    if stream.peek(4) in _IN_PARTS:
+        raise Refused(Verdict.PACKED_OTHERWISE, f"{ZIP} that is split into parts")
     members = files = 0
     while (header := _header(stream)) is not None:
         members += 1
@@ -90,11 +83,11 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
             else:
                 pass_over(len(octets))
     if members_listed(stream) != members:
-        raise Refused(Verdict.PACKED_DAMAGED, NAME)
+        raise Refused(Verdict.PACKED_DAMAGED, ZIP)
     if not stream.only_blanks_follow():
-        raise Refused(Verdict.PACKED_TRAILING, NAME)
+        raise Refused(Verdict.PACKED_TRAILING, ZIP)
     if files != 1:
-        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{NAME} with {counted(files)}")
+        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{ZIP} with {counted(files)}")
 
 
 def _header(stream: ByteStream) -> _Member | None:
@@ -103,7 +96,7 @@ def _header(stream: ByteStream) -> _Member | None:
         return None
     raw = stream.take(_HEADER.size)
     if len(raw) != _HEADER.size:
-        raise Refused(Verdict.PACKED_CUT, NAME)
+        raise Refused(Verdict.PACKED_CUT, ZIP)
     _, _, flags, method, _, _, checksum, packed, size, name_length, extra_length = _HEADER.unpack(
         raw
     )
@@ -112,7 +105,7 @@ def _header(stream: ByteStream) -> _Member | None:
     if name.startswith(_OFFICE):
         raise Refused(Verdict.NOT_ROWS, "a spreadsheet (xlsx, ods) or another office document")
     if flags & _ENCRYPTED or method == _AES:
-        raise Refused(Verdict.ARCHIVE_LOCKED, NAME)
+        raise Refused(Verdict.ARCHIVE_LOCKED, ZIP)
     size, packed = _zip64(extra, size, packed)
     return _Member(name, flags, method, checksum, packed, size)
 
@@ -142,18 +135,18 @@ def _body(stream: ByteStream, header: _Member) -> Iterator[bytes]:
     found = (checksum, packed.end(), size)
     told = (header.checksum, header.packed, header.size)
     if not (_descriptor(stream, *found) if header.lengths_behind else found == told):
-        raise Refused(Verdict.PACKED_DAMAGED, NAME)
+        raise Refused(Verdict.PACKED_DAMAGED, ZIP)
 
 
 def _unpacked(packed: ByteStream, header: _Member) -> Iterator[bytes]:
     if header.method == _STORED:
         if header.lengths_behind and not header.packed and not header.name.endswith("/"):
-            raise Refused(Verdict.PACKED_OTHERWISE, f"{NAME} of which only the end tells lengths")
+            raise Refused(Verdict.PACKED_OTHERWISE, f"{ZIP} of which only the end tells lengths")
         return packed.rest()
     method = _METHODS.get(header.method)
     if method is None:
         name = _METHOD_NAMES.get(header.method, f"method {header.method}")
-        raise Refused(Verdict.PACKED_OTHERWISE, f"{NAME} compressed with {name}")
+        raise Refused(Verdict.PACKED_OTHERWISE, f"{ZIP} compressed with {name}")
     return one_stream(packed, method)
 
 
@@ -174,7 +167,7 @@ class _Packed:
             self._source.put_back(ahead)
         elif self._left or ahead:
             at_end = not self._source.peek(1)
-            raise Refused(Verdict.PACKED_CUT if at_end else Verdict.PACKED_DAMAGED, NAME)
+            raise Refused(Verdict.PACKED_CUT if at_end else Verdict.PACKED_DAMAGED, ZIP)
         return self._given - len(ahead)
 
     def _blocks(self) -> Iterator[bytes]:
