@@ -35,7 +35,7 @@ class CardQueue:
     """Cards that wait for a slot, in order, but for those that have to wait longer.
 
     Args:
-        source: Gives the next cards to send.
+        source: Gives the next cards to send; an empty list where there are none for now.
         clock: For cards that wait for their time.
         stopping: Set when the run is to stop.
     """
@@ -55,6 +55,8 @@ class CardQueue:
         self._order = count()
         self._refilling = asyncio.Lock()
         self._exhausted = False
+        self._dry = False
+        """Whether the source had none when it was last asked, and may have some later."""
 
     async def next(self) -> WaitingCard | None:
         """Give the next card; `None` when there is none or the run is to stop."""
@@ -127,7 +129,7 @@ class CardQueue:
         due, after, _, card = self._aside[0]
         if due > self._clock.monotonic():
             return None
-        others_left = bool(self._ready) or not self._exhausted
+        others_left = bool(self._ready) or not (self._exhausted or self._dry)
         if self._taken < after and others_left:
             return None
         heapq.heappop(self._aside)
@@ -159,4 +161,5 @@ class CardQueue:
             if not self._ready and not self._exhausted:
                 batch = await anext(self._source, None)
                 self._exhausted = batch is None
+                self._dry = not batch
                 self._ready.extend(batch or ())

@@ -6,27 +6,21 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from pipeline.errors import CardferryError, Interrupted
-from pipeline.ledger.group_commit import GroupCommit
-from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
-from pipeline.ledger.settling import Settling
-from pipeline.migration import export_factory, vault_factory
-from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given, attach_parts
+from pipeline.errors import Interrupted
+from pipeline.migration import export_factory
+from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.replaced_cards import ReplacedCards
-from pipeline.migration.same_cards import SameCards
-from pipeline.migration.tokenizer import Tokenizer
+from pipeline.migration.send_factory import SendParts, send_parts
 from pipeline.migration.transitions import RetryPolicy
-from pipeline.migration.troubles import mixed_up
 from pipeline.migration.waiting_cards import waiting_cards
 from pipeline.signals import stopping_signals
-from pipeline.vault.flow.flow_control import FlowControl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.metrics import Flow, Listener
     from pipeline.migration.attach_step import AttachStep
     from pipeline.migration.plan import PlannedExport
+    from pipeline.migration.tokenizer import Tokenizer
     from pipeline.migration.transitions import WaitingCard
     from pipeline.signals import DeferredSignals
     from pipeline.vault.interface import Vault
@@ -101,93 +96,63 @@ class Sending:
             reserve.free()
 
     async def _send(self, work: Sequence[PlannedExport]) -> None:
-        settings, flow = self.settings.flow, self.flow
-        stopping = asyncio.Event()
-        limit = vault_factory.slots(self.settings)
-        last_good = self.ledger.recall(LAST_GOOD_RATE)
-        flow_control = FlowControl(
-            vault_factory.adaptive_rate(settings.rate_per_s, last_good),
-            limit,
-            self.clock,
-            self.random,
-            flow,
-            stopping,
-        )
-        run_events = RunEvents(self.ledger, flow, flow_control.last_good_rate)
-        settling = Settling(self.ledger, settings.in_flight_max, run_events)
         with (
             ThreadPoolExecutor(1, "ledger") as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
-            line = vault_factory.transport(self.settings)
-            commit = GroupCommit(
-                settling,
-                ledger_thread,
-                lambda _rows: tokenizer.stop(mixed_up()),
-                lambda failure: tokenizer.stop(_trouble(failure)),
-                settings.in_flight_max,
-            )
-            vault = vault_factory.client(self.settings, self.credentials, line, self.clock)
-            tokenizer = Tokenizer(
-                vault=vault,
-                commit=commit,
-                flow_control=flow_control,
-                policy=self._policy(),
-                clock=self.clock,
-                flow=flow,
-            )
-            attaching = None
-            if self.attach is not None:
-                given = Given(
-                    self.settings, self.credentials, self.ledger, self.clock, self.random, flow
-                )
-                attaching = attach_parts(
-                    given, self.attach, commit, limit, stopping, settling.leave
-                )
-                if self.attach.same_card == "reuse":
-                    attaching.step.same_cards = SameCards(self.ledger, ledger_thread)
-            claiming = Claiming(
-                self.ledger,
-                settling,
-                ledger_thread,
-                lambda: tokenizer.is_stopping,
-                attaching and attaching.owners,
-            )
+            parts = send_parts(self._given(), self.attach, self._policy(), ledger_thread)
 
             def stop(number: int) -> None:
-                tokenizer.stop(Interrupted(number))
+                parts.tokenizer.stop(Interrupted(number))
                 ledger_thread.submit(self.on_signal, number)
 
-            with _stopped_by_signals(stop, self.signals):
-                async with AsyncExitStack() as stack:
-                    await stack.enter_async_context(line)
-                    if attaching is not None:
-                        await stack.enter_async_context(attaching.line)
-                    await stack.enter_async_context(self.listener.sending(flow, self.clock))
+            with stopped_by_signals(stop, self.signals):
+                async with connected(parts, self.listener, self.flow, self.clock):
                     try:
-                        await self._send_all(
-                            tokenizer,
-                            attaching and attaching.step,
-                            lambda: self._cards(work, vault, claiming),
-                            reader_thread,
-                        )
-                        if attaching is not None and self.attach is not None:
-                            await ReplacedCards(
-                                self.ledger,
-                                ledger_thread,
-                                attaching.attacher,
-                                self.clock,
-                                self.attach,
-                            ).finish()
-                            await commit.drain()
+                        await self._carry(parts, work, ledger_thread, reader_thread)
                     finally:
                         # In the ledger's thread: a signal that comes now writes there, too.
-                        ledger_thread.submit(run_events.close).result()
-                        if attaching is not None:
-                            good = repr(attaching.flow_control.last_good_rate())
-                            ledger_thread.submit(
-                                self.ledger.remember, LAST_GOOD_API_RATE, good
-                            ).result()
+                        ledger_thread.submit(self._note_rates, parts).result()
+
+    def _given(self) -> Given:
+        return Given(
+            self.settings, self.credentials, self.ledger, self.clock, self.random, self.flow
+        )
+
+    async def _carry(
+        self,
+        parts: SendParts,
+        work: Sequence[PlannedExport],
+        ledger_thread: ThreadPoolExecutor,
+        reader_thread: ThreadPoolExecutor,
+    ) -> None:
+        attaching = parts.attaching
+        claiming = Claiming(
+            self.ledger,
+            parts.settling,
+            ledger_thread,
+            lambda: parts.tokenizer.is_stopping,
+            attaching and attaching.owners,
+        )
+        await self._send_all(
+            parts.tokenizer,
+            attaching and attaching.step,
+            lambda: self._cards(work, parts.vault, claiming),
+            reader_thread,
+        )
+        if attaching is not None and self.attach is not None:
+            await ReplacedCards(
+                self.ledger, ledger_thread, attaching.attacher, self.clock, self.attach
+            ).finish()
+            await parts.commit.drain()
+
+    def _note_rates(self, parts: SendParts) -> None:
+        """Enter the last outcomes into the trail, and keep the rates for the next run."""
+        if parts.run_events is not None:
+            parts.run_events.close()
+        if parts.attaching is not None:
+            good = repr(parts.attaching.flow_control.last_good_rate())
+            self.ledger.remember(LAST_GOOD_API_RATE, good)
 
     async def _send_all(
         self,
@@ -200,7 +165,7 @@ class Sending:
         for _ in range(_PASSES_MAX):
             cards = give()
             try:
-                await tokenizer.tokenize(_in_thread(cards, thread), step)
+                await tokenizer.tokenize(in_thread(cards, thread), step)
             finally:
                 thread.submit(cards.close).result()
             if step is None or not step.retired:
@@ -254,12 +219,20 @@ class Sending:
             yield from waiting_cards(sealed, file, known, reading, vault, claiming.claim)
 
 
-def _trouble(failure: BaseException) -> CardferryError | None:
-    """Give what stops a run; a bug is raised by whoever met it."""
-    return failure if isinstance(failure, CardferryError) else None
+@asynccontextmanager
+async def connected(
+    parts: SendParts, listener: Listener, flow: Flow, clock: Clock
+) -> AsyncIterator[None]:
+    """Keep the lines to the vault's hosts for as long as the context lasts, and show the flow."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(parts.line)
+        if parts.attaching is not None:
+            await stack.enter_async_context(parts.attaching.line)
+        await stack.enter_async_context(listener.sending(flow, clock))
+        yield
 
 
-async def _in_thread(
+async def in_thread(
     cards: Iterator[list[WaitingCard]], thread: ThreadPoolExecutor
 ) -> AsyncIterator[list[WaitingCard]]:
     """Read one batch ahead in a thread: decryption and parsing must not stop the sends."""
@@ -271,7 +244,7 @@ async def _in_thread(
 
 
 @contextmanager
-def _stopped_by_signals(first: Callable[[int], None], signals: DeferredSignals) -> Iterator[None]:
+def stopped_by_signals(first: Callable[[int], None], signals: DeferredSignals) -> Iterator[None]:
     """Let the first signal drain and the second end the process at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []

@@ -20,7 +20,7 @@ from pipeline.migration.troubles import outage, too_many_failures, trouble_of
 from pipeline.model import NEVER_SENT, Outcome, OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pipeline.clock import Clock
     from pipeline.ledger.group_commit import GroupCommit
@@ -68,6 +68,8 @@ class Tokenizer:
         self._policy = policy
         self._clock = clock
         self._flow = flow
+        self.on_done: Callable[[int], None] = lambda _row: None
+        """Told each row with which nothing more is done for now."""
         self._attach_step: AttachStep | None = None
         self._stopping = flow_control.stopping
         self._trouble: CardferryError | None = None
@@ -141,12 +143,16 @@ class Tokenizer:
     async def _slot(self, number: int, cards: CardQueue) -> None:
         try:
             while (card := await self._next(number, cards)) is not None:
-                aside_s = None
-                try:
-                    aside_s = await self._tokenize_and_attach(card)
-                finally:
-                    if aside_s is None:
-                        cards.done(card)
+                aside_s: float | None = 0.0
+                if self._flow_control.begin_card(number):
+                    aside_s = None
+                    try:
+                        aside_s = await self._tokenize_and_attach(card)
+                    finally:
+                        self._flow_control.end_card(number)
+                        if aside_s is None:
+                            cards.done(card)
+                            self.on_done(card.claim.id)
                 if aside_s is not None:
                     cards.set_aside(card, aside_s)
         except CardferryError as trouble:

@@ -6,7 +6,8 @@ The parts know nothing of one another; only this module knows how they work toge
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 from pipeline.clock import first_of, pause
 from pipeline.model import Outcome, OutcomeKind
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
     from pipeline.vault.flow.send_rate import AdaptiveRate
 
 
+_LOOK_AGAIN_S: Final = 0.05
+
+
 class ConcurrencyLimit:
     """A limit that halves when the vault struggles and grows by one with each round of answers.
 
     Args:
-        slots_max: The most that are ever allowed; at least one always is.
+        slots_max: The most that are ever allowed; at least one always is, unless `allow` says none.
     """
 
     def __init__(self, slots_max: int) -> None:
         self.slots_max = slots_max
+        self._busy: set[int] = set()
         self.opened = asyncio.Event()
         """Set when a slot was won back."""
         self._answers = 0
@@ -42,6 +47,28 @@ class ConcurrencyLimit:
     def is_full(self) -> bool:
         """Whether every slot is allowed."""
         return self.limit == self.slots_max
+
+    @property
+    def held(self) -> int:
+        """How many slots may have cards under way: those that are allowed, or still have one."""
+        return max(self.slots_max, max(self._busy, default=-1) + 1)
+
+    def begin(self, slot: int) -> bool:
+        """Say whether a slot, counted from 0, is still allowed, now that it has a card."""
+        if slot < self.slots_max:
+            self._busy.add(slot)
+            return True
+        return False
+
+    def end(self, slot: int) -> None:
+        """Take in that a slot's card is done."""
+        self._busy.discard(slot)
+
+    def allow(self, slots_max: int) -> None:
+        """Allow another number of slots from now on; those that have cards finish them."""
+        self.limit = slots_max if self.is_full else min(self.limit, slots_max)
+        self.slots_max = slots_max
+        self.opened.set()
 
     def succeeded(self) -> bool:
         """Take in an answer; say whether it earned a slot more."""
@@ -61,7 +88,7 @@ class ConcurrencyLimit:
             return
         self._cut_at = now
         self._answers = 0
-        self.limit = max(self.limit // 2, 1)
+        self.limit = min(max(self.limit // 2, 1), self.slots_max)
 
 
 class FlowControl:
@@ -100,6 +127,8 @@ class FlowControl:
         self._tokens = 0
         self._wide = False
         self._undisturbed = False
+        self.may_send_until = math.inf
+        """The monotonic second from which on nothing may leave, until this is moved."""
         self._show()
 
     async def wait_for_slot(self, slot: int) -> bool:
@@ -109,6 +138,14 @@ class FlowControl:
             await first_of(self._limit.opened.wait(), self.stopping)
         self._budget.first_attempts += 1
         return not self.stopping.is_set()
+
+    def begin_card(self, slot: int) -> bool:
+        """Say whether a slot may go on with the card that it was given; it may have lost its turn."""
+        return self._wide or self._limit.begin(slot)
+
+    def end_card(self, slot: int) -> None:
+        """Take in that a slot is done with its card."""
+        self._limit.end(slot)
 
     def widen(self) -> None:
         """Let every slot through: there are no more rows, and those that wait should learn it."""
@@ -153,7 +190,23 @@ class FlowControl:
         Returns:
             The monotonic second at which to send, now; `None` when the run is to stop.
         """
-        return await self._queue.reach(turn)
+        sent_at = await self._queue.reach(turn)
+        while sent_at is not None and sent_at >= self.may_send_until:
+            await pause(self._clock, _LOOK_AGAIN_S, self.stopping)
+            sent_at = await self._queue.reach(self._clock.monotonic())
+        return sent_at
+
+    def share(self, rate_per_s: float, *, closed_for_s: float = 0.0) -> None:
+        """Take in what part of the ceiling is this sender's from now on.
+
+        Args:
+            rate_per_s: The ceiling of its sends a second.
+            closed_for_s: For how long it sends nothing, as another sender was asked to wait.
+        """
+        self._rate.allow(rate_per_s)
+        if closed_for_s:
+            self._rate.hold_off(self._clock.monotonic(), closed_for_s)
+        self._show()
 
     def report(self, outcome: Outcome, row: int, *, sent_at: float, now: float) -> Refusal | None:
         """Let every part draw its own conclusion from how an attempt ended.

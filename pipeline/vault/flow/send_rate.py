@@ -144,6 +144,15 @@ class AdaptiveRate:
         self._set_rate(self._plateau * _CUT)
         self._next_at = max(self._next_at, now + self._interval)
 
+    def allow(self, ceiling_per_s: float) -> None:
+        """Take in another ceiling: what was learned of the vault's limit is shared alike."""
+        part = ceiling_per_s / self._ceiling
+        self._ceiling = ceiling_per_s
+        self._floor = min(FLOOR_PER_S, ceiling_per_s)
+        if self._plateau is not None:
+            self._plateau = max(self._plateau * part, self._floor)
+        self._set_rate(self._rate * part)
+
     def hold_off(self, now: float, seconds: float) -> None:
         """Send nothing for so many seconds, as a Retry-After demands."""
         self._closed_until = max(self._closed_until, now + seconds)
