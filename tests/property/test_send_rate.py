@@ -164,3 +164,18 @@ def test_a_rate_that_is_won_back_ends_at_the_ceiling():
     assert 50 == pace.rate_per_s
     assert 1 / 50 == pytest.approx(min(b - a for a, b in pairwise(turns)))
     assert 60 * 50 == pytest.approx(len(late), abs=2)
+
+
+@given(start=st.floats(1, 100), part=st.floats(0.1, 1), learned=st.booleans())
+def test_a_sender_that_gets_a_part_of_the_ceiling_keeps_that_part_of_what_it_learned(
+    start, part, learned
+):
+    """And the whole again, when it gets all of it."""
+    pace = AdaptiveRate(200, start_per_s=start if learned else None)
+    rate, good = pace.rate_per_s, pace.good_per_s
+    pace.allow(200 * part)
+
+    assert pace.rate_per_s == pytest.approx(max(rate * part, min(0.2, 200 * part)))
+    assert (pace.good_per_s is None) == (good is None)
+    pace.allow(200)
+    assert pace.rate_per_s == pytest.approx(rate, rel=1e-6) or rate * part < 0.2

@@ -41,3 +41,32 @@ def test_the_limit_stays_between_one_and_the_most(steps, slots_max):
             slots.failed(float(now), sent_at=float(now))
 
         assert 1 <= slots.limit <= slots_max
+
+
+def test_slots_that_were_taken_back_finish_their_cards_and_take_no_more():
+    """What a sender holds is what it may use or still uses, however the numbers stand."""
+    slots = ConcurrencyLimit(8)
+    assert slots.begin(7)
+    slots.allow(4)
+
+    assert (slots.limit, slots.held) == (4, 8)
+    assert not slots.begin(6)
+    assert slots.begin(3)
+    slots.end(7)
+    assert slots.held == 4
+    slots.allow(0)
+    assert (slots.limit, slots.held, slots.begin(0)) == (0, 4, False)
+    slots.end(3)
+    slots.failed(1.0, sent_at=0.0)
+    assert (slots.limit, slots.held) == (0, 0)
+    slots.allow(8)
+    assert (slots.limit, slots.held) == (8, 8)
+
+
+def test_more_slots_do_not_undo_what_a_struggling_vault_took():
+    """A sender that was cut to a few wins them back by answers, not by others' leaving."""
+    slots = ConcurrencyLimit(8)
+    slots.failed(1.0, sent_at=0.0)
+    slots.allow(16)
+
+    assert (slots.limit, slots.slots_max) == (4, 16)
