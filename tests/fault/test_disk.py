@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.crash import calls_by_thread, need_strace
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import sampled, slow
 from tests.support.sandbox import running
 
 ROWS = 40
@@ -39,6 +40,7 @@ FAILURES = (
     ("rename,renameat,renameat2", "ENOSPC", ENDING),
     ("unlink,unlinkat", "EROFS", ENDING),
 )
+PLACES = [(*failure, kind) for failure in FAILURES for kind in ("once", "for ever")]
 OPENS = ("EROFS", "EMFILE", "ENOSPC")
 SENDS = ("write", "sendto", "writev")
 OUTPUTS = (
@@ -121,8 +123,7 @@ def counted(folder, vault, call, begins):
     return max(most.get(name, 0) for name in call.split(","))
 
 
-@pytest.mark.parametrize("kind", ["", "+"], ids=["once", "for ever"])
-@pytest.mark.parametrize(("call", "error", "begins"), FAILURES)
+@pytest.mark.parametrize(("call", "error", "begins", "kind"), sampled(PLACES, 5, 2))
 def test_a_failing_disk_stops_the_run_before_the_next_send(
     tmp_path, vault, call, error, begins, kind
 ):
@@ -130,10 +131,11 @@ def test_a_failing_disk_stops_the_run_before_the_next_send(
     need_strace()
     most = counted(tmp_path / "counted", vault, call, begins)
     # Two runs need not make the same number of calls: the last ones may not come again.
-    when = random.Random(f"{call}{error}{begins}{kind}").randint(1, 1 + most // 2)
+    often = "+" if kind == "for ever" else ""
+    when = random.Random(f"{call}{error}{begins}{often}").randint(1, 1 + most // 2)
     migration = Migration(tmp_path / f"{when}", vault)
     migration.add(new_rows(ROWS))
-    rule = f"{call}:error={error}:when={when}{kind}"
+    rule = f"{call}:error={error}:when={when}{often}"
 
     assert fail_and_resume(migration, rule, begins) is not None
 
@@ -164,7 +166,7 @@ def test_a_disk_that_fails_at_any_place_stops_the_run(tmp_path, vault, call, err
     assert stopped[0] is not None
 
 
-@pytest.mark.parametrize("when", [11, 13, 14, 20, 30])
+@pytest.mark.parametrize("when", [slow(11), 13, slow(14), 20, slow(30)])
 def test_a_sync_that_failed_is_never_tried_again(tmp_path, vault, when):
     """After a failed sync nobody knows what the disk holds: not one more commit is begun."""
     need_strace()
@@ -179,8 +181,17 @@ def test_a_sync_that_failed_is_never_tried_again(tmp_path, vault, when):
     assert [] == journal_writes(after)
 
 
-@pytest.mark.parametrize("error", OPENS)
-@pytest.mark.parametrize("name", ["ledger.sqlite", "ledger.sqlite-journal", ".lock"])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    sampled(
+        [
+            (name, error)
+            for name in ("ledger.sqlite", "ledger.sqlite-journal", ".lock")
+            for error in OPENS
+        ],
+        4,
+    ),
+)
 def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path, vault, name, error):
     """A folder turned read-only, no descriptors left, a full disk: exit 5 and nothing is sent."""
     need_strace()
@@ -196,7 +207,7 @@ def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path, vault, name, error
     assert {"tokenized": ROWS} == dict(migration.check().states)
 
 
-@pytest.mark.parametrize("limit", [3_000, 40_000, 81_920, 90_000, 100_000])
+@pytest.mark.parametrize("limit", [slow(3_000), 40_000, slow(81_920), 90_000, slow(100_000)])
 def test_a_file_size_limit_anywhere_stops_the_run(tmp_path, vault, limit):
     """EFBIG instead of ENOSPC: the ledger or an output outgrows what the system allows."""
     migration = Migration(tmp_path / "m", vault)
@@ -230,7 +241,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("kilobytes", [40, 100, 140, 170, 200])
+@pytest.mark.parametrize("kilobytes", [slow(40), 100, slow(140), 170, slow(200)])
 def test_a_full_disk_stops_the_run_and_leaves_the_old_outputs_whole(
     tmp_path, vault, small_disk, kilobytes
 ):

@@ -9,6 +9,7 @@ import pytest
 from tests.support.crash import need_strace
 from tests.support.images import CALLS, Disk, Left
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 OUTPUTS = (
@@ -20,9 +21,11 @@ KINDS = (
     *("send", "end"),
 )
 WORKLOADS = [
-    (1, 100),
-    (40, 200),
-    pytest.param(400, 60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    # Rows; of so many calls one is looked at; of so many images one is resumed.
+    (6, 10, 12),
+    slow(1, 1, 100),
+    slow(40, 1, 200),
+    pytest.param(400, 1, 60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
 ]
 
 
@@ -91,9 +94,9 @@ class Story:
         return {name: (self.migration.out / name).read_bytes() for name in OUTPUTS}
 
 
-@pytest.mark.parametrize(("rows", "resumed_every"), WORKLOADS)
+@pytest.mark.parametrize(("rows", "every", "resumed_every"), WORKLOADS)
 def test_a_kill_at_every_call_of_every_thread_leaves_a_folder_that_goes_on(
-    tmp_path, vault, rows, resumed_every
+    tmp_path, vault, rows, every, resumed_every
 ):
     """Each image keeps I1 to I9, each output is whole, old or new; every so many are resumed."""
     story = Story(tmp_path, vault, rows)
@@ -103,6 +106,8 @@ def test_a_kill_at_every_call_of_every_thread_leaves_a_folder_that_goes_on(
         if story.disk.changes == changes:
             continue
         changes = story.disk.changes
+        if changes % every:
+            continue
         image = story.disk.after_a_kill()
         story.check(image)
         checked += 1
@@ -116,14 +121,16 @@ def test_a_kill_at_every_call_of_every_thread_leaves_a_folder_that_goes_on(
     assert resumed > 0
 
 
-@pytest.mark.parametrize(("rows", "resumed_every"), WORKLOADS)
+@pytest.mark.parametrize(("rows", "every", "resumed_every"), WORKLOADS)
 def test_a_power_cut_at_every_call_loses_nothing_that_was_relied_on(
-    tmp_path, vault, rows, resumed_every
+    tmp_path, vault, rows, every, resumed_every
 ):
     """Of what was not synced nothing is left, or any part: no card had left without its intent."""
     story, seeded = Story(tmp_path, vault, rows), random.Random(rows)
     checked, resumed = 0, 0
-    for _ in story.instants():
+    for place, _ in enumerate(story.instants()):
+        if place % every:
+            continue
         for chosen in (lambda: False, lambda: seeded.random() < 0.5):
             image = story.disk.after_a_power_cut(chosen)
             story.check(image)
@@ -133,7 +140,7 @@ def test_a_power_cut_at_every_call_loses_nothing_that_was_relied_on(
                 resumed += 1
     print(f"{rows} rows: {checked} images, {len(story._checked)} unlike, {resumed} resumed")
 
-    assert checked > 2 * rows
+    assert checked > 2 * rows / every
     assert resumed > 0
 
 

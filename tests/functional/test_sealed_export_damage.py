@@ -92,13 +92,13 @@ def refuse_cuts(folder, sealer, count):
 @pytest.mark.parametrize("sealer", SEALERS)
 def test_a_flipped_bit_is_refused(tmp_path, sealer):
     """One changed bit anywhere, open packets included, refuses the export."""
-    refuse_flips(tmp_path, sealer, 12)
+    refuse_flips(tmp_path, sealer, 5)
 
 
 @pytest.mark.parametrize("sealer", SEALERS)
 def test_a_cut_export_is_refused(tmp_path, sealer):
     """An export that ends early is refused, wherever it ends."""
-    refuse_cuts(tmp_path, sealer, 12)
+    refuse_cuts(tmp_path, sealer, 5)
 
 
 @pytest.mark.slow

@@ -1,0 +1,16 @@
+"""Thins out tables of cases: a few always run, the others only where slow tests are asked for."""
+
+import pytest
+
+
+def slow(*values):
+    """Give a case that runs only with the slow tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def sampled(cases, every, first=0):
+    """Give all cases; but for each so many-th, from the first that is named on, they are slow."""
+    return [
+        case if place % every == first else slow(*(case if isinstance(case, tuple) else (case,)))
+        for place, case in enumerate(cases)
+    ]
