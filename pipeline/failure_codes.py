@@ -223,7 +223,7 @@ FAILURE_CODES: Final = _codes(
     ),
     _tokenize(
         Code.OUTCOME_UNKNOWN,
-        "the card was sent and no answer came; a token may exist that nobody saw",
+        "the card was sent, and no answer that can be trusted came: a token may exist unseen",
         "Decide with the vault, then `cardferry retry --held`.",
         retryable=True,
     ),

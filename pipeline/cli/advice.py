@@ -9,21 +9,39 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.counts import agreeing, counted
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.migration.job import Ending
+    from pipeline.migration.run_account import WaitingExport
 
 _NAME = "cardferry"
 
 
 _OPEN: Final = (
-    ("failed", "failed; send again those that can be", ()),
-    ("held", "held back; ask the vault first, a second token may then exist", ("--held",)),
-    ("attach_failed", "have a token and no customer; try again those that can be", ()),
-    ("attach_held", "have a token and are held; look at the vault first", ("--held",)),
+    ("failed", ("failed", "failed"), "send again those that can be", ()),
+    (
+        "held",
+        ("is held back", "are held back"),
+        "when the vault is well, and a second token does no harm, send again",
+        ("--held",),
+    ),
+    (
+        "attach_failed",
+        ("has a token and no customer", "have a token and no customer"),
+        "try again those that can be",
+        (),
+    ),
+    (
+        "attach_held",
+        ("has a token and is held back", "have a token and are held back"),
+        "look at the vault first, then go on with",
+        ("--held",),
+    ),
 )
-"""What is done about rows that ended so, and with which option of `retry`."""
+"""How rows ended, in words for one and for many, what is done about it, and by which `retry`."""
 
 
 class Step(NamedTuple):
@@ -56,36 +74,70 @@ class Given:
         return [*named, *(word for text in self.overrides for word in ("--set", text))]
 
 
-def give_again(name: str, waiting: int) -> str:
-    """Say that rows of an export wait, which a command that was not given it cannot send."""
-    return f"{rows(waiting)} of {name} {'wait' if waiting > 1 else 'waits'}: give that file again"
+def give_again(name: str, waiting: int, cut_off_run: str | None = None) -> str:
+    """Say that rows of an export wait, which a command that was not given it cannot send.
+
+    Args:
+        name: The file's name.
+        waiting: How many rows wait.
+        cut_off_run: When the run began that read it, if that run was killed.
+    """
+    words = f"{rows(waiting)} of {name} {agreeing(waiting, 'waits', 'wait')}"
+    if cut_off_run is not None:
+        words += f" since the run of {cut_off_run} was killed"
+    return f"{words}: give that file again"
 
 
 def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     """Give what can be done with a folder as a run left it, the most urgent first."""
-    this_run, failures = ending.this_run, ending.this_run.rows
-    exports, folder = list(map(shown_path, given.exports)), shown_path(given.folder)
-    again = ["retry", folder, *exports, *given.settings]
-    if this_run.waiting:
-        yield Step(
-            f"{rows(this_run.waiting)} of these exports still wait: the same command goes on"
-        )
+    if waiting := ending.this_run.waiting:
+        still = f"still {agreeing(waiting, 'waits', 'wait')}"
+        yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
     for export in ending.waiting:
-        yield Step(
-            give_again(export.name, export.rows),
-            command("run", export.name, "-o", folder, *given.settings),
-        )
-    for state, why, option in _OPEN:
-        if failures.get(state):
-            yield Step(f"{rows(failures[state])} {why}", command(*again, *option))
-    if failures.get("rejected"):
-        yield Step(
-            f"{rows(failures['rejected'])} rejected: look at {given.folder / 'failures.csv'}, have "
-            "them corrected, and run the new export into the same folder"
-        )
+        yield waiting_step(export, given)
+    yield from open_steps(ending.this_run.rows, given)
     if ending.figures is not None:
-        report = given.folder / "report.html"
-        yield Step(f"read {report}; check the files with", command("verify", folder))
+        yield report_step(given)
+
+
+def waiting_step(export: WaitingExport, given: Given) -> Step:
+    """Give what sends rows of an export that a command was not given."""
+    return Step(
+        give_again(export.name, export.rows, export.cut_off_run),
+        command(
+            "run",
+            shown_path(Path(export.name)),
+            "-o",
+            shown_path(given.folder),
+            *given.settings,
+        ),
+    )
+
+
+def open_steps(ended: Mapping[str, int], given: Given) -> Iterator[Step]:
+    """Give what is done about rows that a run did not move.
+
+    Args:
+        ended: Rows by state, as the run ended them.
+        given: The folder, the exports that hold these rows, and the settings.
+    """
+    again = ["retry", shown_path(given.folder), *map(shown_path, given.exports), *given.settings]
+    for state, words, remedy, option in _OPEN:
+        if count := ended.get(state):
+            yield Step(
+                f"{rows(count)} {agreeing(count, *words)}; {remedy}", command(*again, *option)
+            )
+    if count := ended.get("rejected"):
+        yield Step(
+            f"{rows(count)} rejected: look at {given.folder / 'failures.csv'}, have "
+            f"{agreeing(count, 'it', 'them')} corrected, and run the new export into the same folder"
+        )
+
+
+def report_step(given: Given) -> Step:
+    """Give what a folder is looked at and proved with."""
+    report = given.folder / "report.html"
+    return Step(f"read {report}; check the files with", command("verify", shown_path(given.folder)))
 
 
 def command(*words: str) -> str:
@@ -111,4 +163,4 @@ def shown_path(path: Path) -> str:
 
 def rows(count: int) -> str:
     """Count rows in words: `1 row`, `2,000 rows`."""
-    return "1 row" if count == 1 else f"{count:,} rows"
+    return counted(count, "row")

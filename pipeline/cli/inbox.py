@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.cli.advice import give_again
+from pipeline.cli.advice import Given
 from pipeline.cli.carrying import watch_command
 from pipeline.cli.child_runs import ChildRuns
 from pipeline.cli.durations import DURATION
-from pipeline.cli.flow_words import codes_named, troubles_named
+from pipeline.cli.inbox_words import next_of, tell_look, waiting_of
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
 from pipeline.errors import MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
-from pipeline.migration.inbox import Entry, Inbox, InboxRules, Pass
-from pipeline.migration.inbox_files import REFUSED_FOLDER
+from pipeline.migration.inbox import Inbox, InboxRules, Pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,8 @@ def inbox(
     found.refuse()
     settings = found.settings
     private_folder(out)
-    command = _command(terminal, config_file, overrides, out, wait_s)
+    given = Given(out, (), config_file, overrides)
+    command = _command(terminal, given, wait_s)
     passes: list[Pass] = []
     with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
         rules = InboxRules(
@@ -110,32 +111,26 @@ def inbox(
                 # Of looks that found nothing only the last is kept: there may be years of them.
                 passes.pop()
             passes.append(worker.empty())
-            _tell(terminal, passes[-1], folder, out)
+            tell_look(terminal, passes[-1], folder, given)
             if every_s is None or passes[-1].exit_code not in _GO_ON:
                 break
-            _tell_monitors(watch, passes[-1])
+            _tell_monitors(watch, passes[-1], given)
             stopping.wait(every_s)
     terminal.when_ended = lambda code, tree: watch.end(code, tree, notify=_is_news(passes, code))
     code = stopping.exit_code or _worst(passes)
-    terminal.answer = _tree(passes, code)
+    terminal.answer = _tree(passes, code, given)
     if terminal.as_json:
         terminal.print_json(terminal.answer)
     return code
 
 
-def _command(
-    terminal: Terminal,
-    config_file: Path | None,
-    overrides: Sequence[str],
-    out: Path,
-    wait_s: float,
-) -> Callable[[Path], list[str]]:
+def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[Path], list[str]]:
     """Give what builds the command line that carries one export."""
-    options = ["-o", str(out.absolute()), "--yes", "--json", "--within-inbox"]
+    options = ["-o", str(given.folder.absolute()), "--yes", "--json", "--within-inbox"]
     options += ["--wait-lock", f"{wait_s:g}s"]
-    if config_file is not None:
-        options += ["-c", str(config_file.absolute())]
-    options += [word for override in overrides for word in ("--set", override)]
+    if given.config_file is not None:
+        options += ["-c", str(given.config_file.absolute())]
+    options += [word for override in given.overrides for word in ("--set", override)]
     options += ["-v"] * terminal.verbosity if terminal.verbosity > 0 else []
     options += ["-q"] if terminal.quiet else []
     options += ["--log-format", terminal.log_format]
@@ -146,46 +141,11 @@ def _command(
     return lambda export: [*start, *options, "--", str(export.absolute())]
 
 
-def _tell(terminal: Terminal, made: Pass, folder: Path, out: Path) -> None:
-    """Say in a line what became of each export, even with -q where somebody has to look."""
-    for entry in made.entries:
-        terminal.say(f"{entry.name}: {_ending(entry, folder, out)}", always=entry.exit_code != 0)
-        for step in entry.answer.get("next", []) if entry.exit_code else []:
-            how = f": {step['command']}" if step["command"] else ""
-            terminal.say(f"  {step['why']}{how}", always=True)
-    for name in made.untried:
-        terminal.say(f"{name}: not tried; the next look takes it", always=True)
-    last = made.entries[-1].answer if made.entries else {}
-    for export in last.get("waiting_exports", []):
-        if export["name"] not in {entry.name for entry in made.entries}:
-            terminal.say(give_again(export["name"], export["rows"]))
-
-
-def _ending(entry: Entry, folder: Path, out: Path) -> str:
-    """Say what became of one export, with the rows of this night."""
-    if entry.outcome == "refused":
-        return f"refused and put aside: {entry.reason} (see {folder / REFUSED_FOLDER})"
-    run = entry.answer.get("this_run", {})
-    counts = [f"{n:,} {state.replace('_', ' ')}" for state, n in run.get("rows", {}).items() if n]
-    if run.get("waiting"):
-        counts.append(f"{run['waiting']:,} waiting")
-    told = f" ({', '.join(counts)})" if counts else ""
-    if entry.outcome == "stopped":
-        return f"stopped, the next look goes on with it: {entry.reason}{told}"
-    if not entry.exit_code:
-        return f"carried{told}"
-    failed = codes_named(run.get("failures", {}))
-    words = f"carried, with new failures ({failed}): look at {out / 'failures.csv'}{told}"
-    if troubles := run.get("troubles"):
-        words += f"; requests met {troubles_named(troubles)}"
-    return words
-
-
-def _tell_monitors(watch: Watch, made: Pass) -> None:
+def _tell_monitors(watch: Watch, made: Pass, given: Given) -> None:
     """Show and tell how a pass ended that others follow, and that the next one begins."""
     watch.end(
         made.exit_code,
-        _tree([made], made.exit_code),
+        _tree([made], made.exit_code, given),
         notify=_is_news([made], made.exit_code),
     )
     watch.begin()
@@ -202,7 +162,7 @@ def _worst(passes: Sequence[Pass]) -> int:
     return max(codes, key=lambda c: _WORST_LAST.index(c) if c in _WORST_LAST else 99, default=0)
 
 
-def _tree(passes: Sequence[Pass], code: int) -> dict[str, Any]:
+def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
     return {
         "exit_code": code,
         "exports": [
@@ -218,4 +178,6 @@ def _tree(passes: Sequence[Pass], code: int) -> dict[str, Any]:
         ],
         "unfinished": list(passes[-1].unfinished) if passes else [],
         "untried": list(passes[-1].untried) if passes else [],
+        "waiting_exports": [asdict(export) for export in waiting_of(passes[-1])] if passes else [],
+        "next": [step._asdict() for made in passes for step in next_of(made, given)],
     }

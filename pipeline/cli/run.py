@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "--within-inbox",
     is_flag=True,
     hidden=True,
-    help="Leave telling monitors by HTTP to the inbox that called.",
+    help="Leave telling monitors by HTTP, and people why it stopped, to the inbox that called.",
 )
 @click.option("--no-attach", is_flag=True, help="Make tokens only; cards are attached later.")
 @pass_terminal
@@ -75,6 +75,7 @@ def run(
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
+    terminal.tells_errors = not within_inbox
     only = None if cohort_file is None else read_cohort(cohort_file)
     given = Given(folder, exports, config_file, overrides)
     return carry_and_show(

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.advice import give_again
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.clock import SystemClock
+from pipeline.counts import agreeing, counted
 from pipeline.errors import VaultUnavailable
 from pipeline.migration.status import status_of
 from pipeline.outputs.wording import ending
@@ -65,17 +67,19 @@ def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
     """Give the exit code of --check and the one line that says why."""
     age_s, failures = tree["last_success_age_s"], sum(tree["failures"].values())
     if tree["pending"]:
-        names = ", ".join(export["name"] for export in tree["waiting_exports"])
-        rows = "row waits" if tree["pending"] == 1 else "rows wait"
-        return _WAITS, f"{tree['pending']:,} {rows}: give {names} again"
+        return _WAITS, "; ".join(map(_waits, tree["waiting_exports"]))
     if age_s is None:
         return _WAITS, "no run has succeeded yet"
     if max_age_s is not None and age_s > max_age_s:
         return _WAITS, f"the last success was {duration(age_s)} ago, at {tree['last_success']}"
     if failures:
-        which = "failure is" if failures == 1 else "failures are"
-        return _MUST_BE_MENDED, f"{failures:,} {which} open: look at failures.csv"
+        open_ones = f"{counted(failures, 'failure')} {agreeing(failures, 'is', 'are')} open"
+        return _MUST_BE_MENDED, f"{open_ones}: look at failures.csv"
     return 0, f"all is well; the last success was {duration(age_s)} ago"
+
+
+def _waits(export: dict[str, Any]) -> str:
+    return give_again(export["name"], export["rows"], export["cut_off_run"])
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
@@ -97,8 +101,7 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
         out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
     out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
     for export in tree["waiting_exports"]:
-        rows = "row waits" if export["rows"] == 1 else "rows wait"
-        print_line(out, f"{export['rows']:,} {rows} of {export['name']}: give it again")
+        print_line(out, _waits(export))
     show_failures(out, tree["failures"])
     if tree["last_success"] is not None:
         out.print(f"last success: {tree['last_success']}", markup=False)

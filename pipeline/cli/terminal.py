@@ -40,6 +40,8 @@ class Terminal:
         """What `--json` shows of how the command ended, whether it was asked for or not."""
         self.when_ended: Callable[[int, dict[str, Any]], None] | None = None
         """Is told the exit code and the answer when everything else is done."""
+        self.tells_errors = True
+        """Whether people read here what stopped a command; a log reads it always."""
         self.unwritten: OSError | None = None
         """Why a result could not be written, if that is so and its reader has not just gone."""
         self._held = io.TextIOWrapper(
@@ -163,7 +165,7 @@ class Terminal:
         """Tell what stopped a command, with the exit code that it will end with."""
         text = f"{message}\n{next_step}"
         logs.tell(logging.ERROR, "error", text, exit_code=code, kind=Word(kind))
-        if not self.logs_json:
+        if self.tells_errors and not self.logs_json:
             red = wants_colour(sys.stderr)
             head = click.style("cardferry:", fg="red", bold=True) if red else "cardferry:"
             for line in folded(f"{head} {message}", self._columns(), "", "  "):

@@ -26,6 +26,7 @@ from pipeline.ledger.records import (
     ExportRecord,
     ExportState,
     RunRecord,
+    WaitingRows,
     row_id,
 )
 from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
@@ -270,9 +271,13 @@ class Listings(QueryBase):
         )
         return self._number(select(func.count()).where(changed)), [tuple(row) for row in found]
 
-    def waiting_by_export(self) -> list[tuple[int, str, str, int]]:
-        """Give (id, name, SHA-256, open rows) of each planned export whose rows wait."""
+    def waiting_by_export(self) -> list[WaitingRows]:
+        """Give each planned export whose rows wait, with how many do."""
         waiting = []
+        begun = select(exports.c.id, runs.c.started_ms).join(runs, runs.c.epoch == exports.c.epoch)
+        cut_off = {
+            found[0]: found[1] for found in self._all(begun.where(runs.c.ended_ms.is_(None)))
+        }
         for export in self.exports():
             here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
             count = self._number(select(func.count()).where(here, rows.c.state.in_(OPEN_STATES)))
@@ -281,5 +286,6 @@ class Listings(QueryBase):
                 on_the_way = select(func.count()).select_from(attachments).join(rows, _ITS_ROW)
                 count += self._number(on_the_way.where(*pending))
             if count:
-                waiting.append((export.id, export.name, export.sha256, count))
+                since = cut_off.get(export.id)
+                waiting.append(WaitingRows(export.id, export.name, export.sha256, count, since))
         return waiting

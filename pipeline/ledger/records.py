@@ -106,6 +106,16 @@ class RunRecord(NamedTuple):
     statistics: dict[str, Any]
 
 
+class WaitingRows(NamedTuple):
+    """An export with rows that wait; `cut_off_ms` is the start of its run if that never ended."""
+
+    export_id: int
+    name: str
+    sha256: str
+    rows: int
+    cut_off_ms: int | None
+
+
 class Claim(NamedTuple):
     """A row that may be sent, by the ledger's columns: where it stands, what it has been through."""
 

@@ -72,6 +72,7 @@ class Entry:
         outcome: `carried`, `refused`, or `stopped` when it is still to be carried.
         exit_code: Of its process; 6 for one that was refused without one.
         reason: Why it was refused or stopped; None when it was carried.
+        path: Where it lies now; None where it was removed.
         answer: What its process printed.
     """
 
@@ -79,6 +80,7 @@ class Entry:
     outcome: str
     exit_code: int
     reason: str | None = None
+    path: Path | None = None
     answer: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -178,28 +180,34 @@ class Inbox:
             return self._refuse(file, file.damage, {})
         ended = self._carry(file.path)
         if ended.exit_code in SUCCESSES:
-            self._put_done_away(file, ended.exit_code)
-            return Entry(name, "carried", ended.exit_code, None, ended.answer)
+            path = self._put_done_away(file, ended.exit_code)
+            return Entry(name, "carried", ended.exit_code, None, path, ended.answer)
         reason = str(ended.answer.get("error") or f"it ended with exit code {ended.exit_code}")
         # A key that is missing or locked refuses every export: that is nothing against this one.
         if ended.exit_code == _REFUSED and ended.answer.get("kind") != _KEY_UNUSABLE:
             return self._refuse(file, reason, ended.answer)
-        return Entry(name, "stopped", ended.exit_code, reason, ended.answer)
+        return Entry(name, "stopped", ended.exit_code, reason, file.path, ended.answer)
 
-    def _put_done_away(self, file: InboxFile, exit_code: int) -> None:
-        """Do with a carried export what the settings say, if it still is the one that was carried."""
+    def _put_done_away(self, file: InboxFile, exit_code: int) -> Path | None:
+        """Do with a carried export what the settings say, if it still is the one that was carried.
+
+        Returns:
+            Where it lies now; None where it was removed.
+        """
         if identity_of(file.path) != file.identity:
             log.warning("export changed while it was carried", exit_code=exit_code)
-            return
-        if self._rules.when_done == "remove":
+        elif self._rules.when_done == "remove":
             remove(file)
+            return None
         elif self._rules.when_done == "move":
-            put_away(file, DONE_FOLDER)
+            return put_away(file, DONE_FOLDER)
         else:
             self._remember(file, exit_code)
+        return file.path
 
     def _refuse(self, file: InboxFile, reason: str, answer: Mapping[str, Any]) -> Entry:
         """Put an export aside with its reason; where that cannot be, remember it where it lies."""
+        aside = None
         try:
             aside = put_away(file, REFUSED_FOLDER)
         except LocalStorageFailed:
@@ -210,7 +218,7 @@ class Inbox:
             text = f"{when} refused: {reason}\n{next_step}\n"
             with write_atomically(aside.with_name(f"{aside.name}.reason.txt")) as written:
                 written.write(text.encode())
-        return Entry(file.path.name, "refused", _REFUSED, reason, answer)
+        return Entry(file.path.name, "refused", _REFUSED, reason, aside, answer)
 
     def _is_settled(self, file: InboxFile) -> bool:
         return self._settled.get(file.path.name) == file.identity

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.clock import timestamp_of_ms
 from pipeline.errors import VaultUnavailable, exit_status
 from pipeline.failure_codes import Code
 from pipeline.ledger.sums import pending
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.attach_needs import AttachNeeds
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.plan_records import KnownExport
+    from pipeline.ledger.records import WaitingRows
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.metrics import Flow
     from pipeline.vault.interface import Account
@@ -30,11 +32,25 @@ CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
 
 @dataclass(frozen=True, slots=True)
 class WaitingExport:
-    """An export with rows that wait to be sent; only a run that is given it can send them."""
+    """An export with rows that wait to be sent; only a run that is given it can send them.
+
+    Attributes:
+        name: The file's name.
+        sha256: Of its sealed bytes.
+        rows: How many wait.
+        cut_off_run: When the run began that read it, if that run was killed; else None.
+    """
 
     name: str
     sha256: str
     rows: int
+    cut_off_run: str | None = None
+
+    @classmethod
+    def of(cls, found: WaitingRows) -> WaitingExport:
+        """Give what the ledger found, with its moment as a text."""
+        began = None if found.cut_off_ms is None else timestamp_of_ms(found.cut_off_ms)
+        return cls(found.name, found.sha256, found.rows, began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +245,7 @@ class RunAccount:
         """Name the exports that wait and were not given; this run could not send their rows."""
         with self._ledger.look() as look:
             return [
-                WaitingExport(name, sha256, rows)
-                for export_id, name, sha256, rows in look.waiting_by_export()
-                if export_id not in self._given
+                WaitingExport.of(export)
+                for export in look.waiting_by_export()
+                if export.export_id not in self._given
             ]

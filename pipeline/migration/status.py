@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.clock import timestamp_of_ms
@@ -11,6 +12,7 @@ from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
+from pipeline.migration.run_account import WaitingExport
 from pipeline.outputs.figures import attached
 
 if TYPE_CHECKING:
@@ -66,10 +68,7 @@ def _tree(
         "states": {state.value: count for state, count in states.items()},
         "pending": waiting,
         "failures": look.by_code(),
-        "waiting_exports": [
-            {"name": name, "sha256": sha256, "rows": rows}
-            for _, name, sha256, rows in look.waiting_by_export()
-        ],
+        "waiting_exports": _waiting_exports(look, last if running else None),
         **_last_success(runs, last_look_ms, now_ms),
         "unseen_tokens_max": look.unseen_tokens_max(),
         "attach": attached(look),
@@ -85,6 +84,17 @@ def _tree(
             "statistics": last.statistics,
         },
     }
+
+
+def _waiting_exports(look: Snapshot, under_way: RunRecord | None) -> list[dict[str, Any]]:
+    """Give the exports that wait; the run that is under way has not been cut off."""
+    now = None if under_way is None else under_way.started_ms
+    return [
+        asdict(
+            WaitingExport.of(found._replace(cut_off_ms=None) if found.cut_off_ms == now else found)
+        )
+        for found in look.waiting_by_export()
+    ]
 
 
 def _last_success(

@@ -70,9 +70,9 @@ class Standing:
 def standing_of(look: Snapshot) -> Standing:
     """Give how a migration stands, as one look at its ledger finds it."""
     waiting: dict[str, int] = {}
-    for _, name, _, rows in look.waiting_by_export():
+    for export in look.waiting_by_export():
         # Two exports may have one name; a series of metrics may not stand there twice.
-        waiting[name] = waiting.get(name, 0) + rows
+        waiting[export.name] = waiting.get(export.name, 0) + export.rows
     ended = [run for run in look.runs() if run.ended_ms is not None]
     successes = [run.ended_ms or 0 for run in ended if run.exit_code in SUCCESSES]
     return Standing(

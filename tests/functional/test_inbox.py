@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.cli.child_runs import _killed
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.crash import wait_until, zygote
 from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics
 from tests.support.sandbox import running
@@ -190,7 +191,34 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     done = place.empty()
 
     assert "b.csv.pgp: carried (2 tokenized)" in done.err
-    assert "2 rows of a.csv.pgp wait: give that file again" in done.err
+    wait = f"2 rows of a.csv.pgp wait: give that file again, or drop it into {place.folder} again"
+    assert wait in done.err
+    assert f"run a.csv.pgp -o {place.out} -c {place.config}\n" in done.err
+
+
+def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_path):
+    """The next night and `status --check` name it, with when its run began and what sends it."""
+    with running(latency_s=0.05, journal=tmp_path / "journal") as vault:
+        place = Place(tmp_path, vault.base_url, "in_flight_max = 1")
+        left = place.drop("a.csv.pgp", rows_csv(50))
+        run = zygote().start("run", left, "-c", place.config, "-o", place.out)
+        wait_until(vault.entries)
+        run.signal(signal.SIGKILL)
+        assert run.wait().killed
+        left.unlink()
+        place.drop("b.csv.pgp", rows_csv(2, first=101))
+
+        night = place.empty("--json")
+        told = cardferry("status", place.out, "--check", code=4).out
+
+    [waiting] = night.json["waiting_exports"]
+    since = f"{waiting['rows']} rows of a.csv.pgp wait since the run of {waiting['cut_off_run']}"
+    assert f"{since} was killed: give that file again" in night.err
+    assert f"{since} was killed: give that file again" in told
+    assert [f"run a.csv.pgp -o {place.out} -c {place.config}"] == [
+        step["command"].partition("cardferry ")[2] or step["command"].partition("pipeline ")[2]
+        for step in night.json["next"]
+    ]
 
 
 def test_new_failures_are_told_and_the_file_is_done(place):
@@ -202,7 +230,7 @@ def test_new_failures_are_told_and_the_file_is_done(place):
 
     assert "a.csv.pgp: carried, with new failures" in done.err
     assert "(2 tokenized, 1 rejected)" in done.err
-    assert "have them corrected" in done.err
+    assert "have it corrected" in done.err
     assert "" == after.err
 
 
@@ -217,7 +245,8 @@ def test_a_vault_that_is_down_stops_the_night_and_keeps_the_files(tmp_path):
 
     assert ["b.csv.pgp"] == done["untried"]
     assert "b.csv.pgp: not tried; the next look takes it" in night.err
-    assert "a.csv.pgp: stopped, the next look goes on with it" in night.err
+    assert "a.csv.pgp: stopped (2 waiting): the vault at 127.0.0.1:9 cannot be reached" in night.err
+    assert "  the next look goes on with it\n" in night.err
     assert [("a.csv.pgp", "stopped", 4)] == [
         (entry["name"], entry["outcome"], entry["exit_code"]) for entry in done["exports"]
     ]
@@ -277,8 +306,9 @@ def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
         after_nothing = place.metrics()
 
     base = "/ping/secret-id"
-    failures = f"new failures (1 number_length): look at {place.out}/failures.csv"
-    assert f"b.csv.pgp: carried, with {failures}" in mail
+    assert "b.csv.pgp: carried, with new failures (2 tokenized, 1 rejected)\n" in mail
+    assert "  1 number_length: the card number has a length that its brand does not have\n" in mail
+    assert f"  1 row rejected: look at {place.out}/failures.csv" in mail
     assert "a.csv.pgp" not in mail
     assert [f"GET {base}/start", f"GET {base}", f"POST {base}/mail"] == told
     assert [f"GET {base}/start", f"GET {base}"] == monitor.told

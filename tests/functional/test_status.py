@@ -140,8 +140,8 @@ def test_check_ends_with_4_for_rows_that_wait_and_names_the_export(carried, tmp_
     told = command("status", tmp_path / "out", "--check", code=4).out
     shown = command("status", tmp_path / "out").out
 
-    assert "1 row waits: give good.csv.pgp again" in told
-    assert "1 row waits of good.csv.pgp: give it again" in shown
+    assert "out: 1 row of good.csv.pgp waits: give that file again" in told
+    assert "1 row of good.csv.pgp waits: give that file again" in shown
 
 
 def test_check_ends_with_4_for_a_success_that_is_too_old(carried, tmp_path):

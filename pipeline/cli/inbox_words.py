@@ -1,0 +1,112 @@
+"""Words what a look into an inbox came to: a line an export, and below it what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.cli.advice import Given, Step, open_steps, report_step, waiting_step
+from pipeline.cli.flow_words import troubles_named
+from pipeline.failure_codes import FAILURE_CODES
+from pipeline.migration.run_account import WaitingExport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pipeline.cli.terminal import Terminal
+    from pipeline.migration.inbox import Entry, Pass
+
+_RESEND: Final = "Have it sent again."
+
+
+def tell_look(terminal: Terminal, made: Pass, folder: Path, given: Given) -> None:
+    """Say what became of each export of a look, and of those that nobody gave.
+
+    With -q only what somebody has to look at is said.
+
+    Args:
+        terminal: Where words go.
+        made: What the look came to.
+        folder: The inbox.
+        given: The migration folder and the settings.
+    """
+    for entry in made.entries:
+        always = entry.exit_code != 0
+        terminal.say(f"{entry.name}: {_ending(entry)}", always=always)
+        for line in _more(entry):
+            terminal.say(f"  {line}", always=always)
+        _tell_steps(terminal, _steps_of(entry, given), always=always)
+    for name in made.untried:
+        terminal.say(f"{name}: not tried; the next look takes it", always=True)
+    always = made.exit_code != 0
+    for export in waiting_of(made):
+        step = waiting_step(export, given)
+        where = f"drop it into {folder} again; what was moved of it is not sent twice"
+        _tell_steps(terminal, [Step(f"{step.why}, or {where}", step.command)], always=always)
+    if always and (given.folder / "report.html").exists():
+        _tell_steps(terminal, [report_step(given)], always=True)
+
+
+def next_of(made: Pass, given: Given) -> Iterator[Step]:
+    """Give what is to be done after a look, the most urgent first, for programs."""
+    for entry in made.entries:
+        yield from _steps_of(entry, given)
+    for export in waiting_of(made):
+        yield waiting_step(export, given)
+    if made.exit_code != 0:
+        yield report_step(given)
+
+
+def waiting_of(made: Pass) -> list[WaitingExport]:
+    """Give the exports whose rows wait and that lie no longer in the inbox."""
+    told = [e.answer["waiting_exports"] for e in made.entries if "waiting_exports" in e.answer]
+    here = {*(entry.name for entry in made.entries), *made.untried, *made.unfinished}
+    found = [WaitingExport(**export) for export in (told[-1] if told else ())]
+    return [export for export in found if export.name not in here]
+
+
+def _ending(entry: Entry) -> str:
+    """Say what became of one export, with the rows of this look."""
+    reason = (entry.reason or "").removeprefix(f"{entry.name}: ")
+    if entry.outcome == "refused":
+        return f"refused and put aside: {reason}"
+    run = entry.answer.get("this_run", {})
+    counts = [f"{n:,} {state.replace('_', ' ')}" for state, n in run.get("rows", {}).items() if n]
+    if run.get("waiting"):
+        counts.append(f"{run['waiting']:,} waiting")
+    told = f" ({', '.join(counts)})" if counts else ""
+    if entry.outcome == "stopped":
+        return f"stopped{told}: {reason}"
+    return f"carried{', with new failures' if entry.exit_code else ''}{told}"
+
+
+def _more(entry: Entry) -> Iterator[str]:
+    """Say why an export ended as it did, and what is done about it where no command does it."""
+    if entry.outcome == "refused":
+        if entry.path is not None:
+            yield f"it lies in {entry.path.parent} now, with its reason beside it"
+        yield entry.answer.get("next_step") or _RESEND
+        return
+    run: dict[str, Any] = entry.answer.get("this_run", {})
+    if troubles := run.get("troubles"):
+        yield f"trouble with the vault: requests met {troubles_named(troubles)}"
+    for code, count in run.get("failures", {}).items():
+        yield f"{count:,} {code}: {FAILURE_CODES[code].meaning}"
+    if entry.outcome == "stopped":
+        if step := entry.answer.get("next_step"):
+            yield step
+        yield "the next look goes on with it"
+
+
+def _steps_of(entry: Entry, given: Given) -> list[Step]:
+    """Give what is done about the rows of an export that did not move; it lies where it now lies."""
+    exports = [] if entry.path is None else [entry.path]
+    here = Given(given.folder, exports, given.config_file, given.overrides)
+    return list(open_steps(entry.answer.get("this_run", {}).get("rows", {}), here))
+
+
+def _tell_steps(terminal: Terminal, steps: Sequence[Step], *, always: bool) -> None:
+    for why, command in steps:
+        terminal.say(f"  {why}{':' if command else ''}", always=always)
+        if command is not None:
+            terminal.say_command(command, always=always)

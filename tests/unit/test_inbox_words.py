@@ -1,0 +1,77 @@
+"""What an inbox tells of a look: what happened to which file, and the command that mends it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.advice import Given
+from pipeline.cli.inbox_words import next_of, tell_look
+from pipeline.cli.terminal import Terminal
+from pipeline.migration.inbox import Entry, Pass
+
+GIVEN = Given(Path("out"), (), Path("my.toml"))
+
+
+def _entry(outcome, code, path, *, reason=None, rows=None, **answer):
+    run = {"this_run": {"rows": rows or {}, **answer.pop("run", {})}, **answer}
+    return Entry("a.csv.pgp", outcome, code, reason, path, run)
+
+
+def _told(capsys, *entries, untried=()):
+    tell_look(Terminal(), Pass(entries, (), untried), Path("inbox"), GIVEN)
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (Path("inbox/a.csv.pgp"), "out inbox/a.csv.pgp -c"),
+        (Path("inbox/done/a.csv.pgp"), "out inbox/done/a.csv.pgp -c"),
+        (None, "out -c"),
+    ],
+)
+def test_a_retry_names_the_export_where_it_lies_after_the_night(path, named, capsys):
+    """A file that was moved once it was carried is named by its new place, one removed not at all."""
+    run = {"failures": {"outcome_unknown": 1}, "troubles": {"status 503": 8}}
+    entry = _entry("carried", 3, path, rows={"tokenized": 8, "held": 1}, run=run)
+
+    told = _told(capsys, entry)
+    [step, _] = next_of(Pass((entry,), (), ()), GIVEN)
+
+    assert "a.csv.pgp: carried, with new failures (8 tokenized, 1 held)\n" in told
+    assert "  trouble with the vault: requests met status 503 (8 times)\n" in told
+    assert "  1 outcome_unknown: the card was sent" in told
+    assert "  1 row is held back; " in told
+    assert f"retry {named} my.toml --held\n" in told
+    assert step.command in told
+
+
+def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
+    """The reason does not name the file twice, and the next step stands below it."""
+    told = _told(
+        capsys,
+        _entry(
+            "refused",
+            6,
+            Path("inbox/refused/a.csv.pgp"),
+            reason="a.csv.pgp: it was cut short",
+            next_step="Ask the sender to send it again.",
+        ),
+    )
+
+    assert [
+        "a.csv.pgp: refused and put aside: it was cut short",
+        "  it lies in inbox/refused now, with its reason beside it",
+        "  Ask the sender to send it again.",
+    ] == told.splitlines()
+
+
+def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):
+    """Rows that wait are counted, and files behind it are named."""
+    entry = _entry("stopped", 4, Path("inbox/a.csv.pgp"), reason="the vault is down", next_step="-")
+
+    told = _told(capsys, entry, untried=("b.csv.pgp",))
+
+    assert "a.csv.pgp: stopped: the vault is down\n" in told
+    assert "  the next look goes on with it\n" in told
+    assert "b.csv.pgp: not tried; the next look takes it\n" in told
