@@ -58,8 +58,13 @@ _MAYBE_ROUNDED: Final = re.compile(r"[.,][0-9]+[eE][+-]?[0-9]|[0-9][eE]\+[0-9]")
 _INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]")
 # Inside words of Thai, Persian or Hindi all but this one may be meant.
 _MARK: Final = "\ufeff"
+_MARKED: Final = re.compile(_MARK)
+_EXPONENTS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 
-_SIGNS: Final = ('"', "'", "#", "\\", _MARK)
+
+# Whatever is damaged is a word above, or has one of these.
+_MAYBE: Final = re.compile("^[\"'#=]|\\\\|[0-9][eE]|" + _MARK)
+_FIRST_SIGNS: Final = ('\n"', "\n'", "\n#", "\n=")
 
 
 def damages(texts: Sequence[str], *, ids: bool = False) -> dict[int, str]:
@@ -73,16 +78,39 @@ def damages(texts: Sequence[str], *, ids: bool = False) -> dict[int, str]:
         Short phrases that complete "the value ..." and hold nothing of it.
     """
     joined = "\n".join(texts)
-    sound = (
-        _WORDS.keys().isdisjoint(texts)
-        and not any(sign in joined for sign in _SIGNS)
-        and not _MAYBE_ROUNDED.search(joined)
-        and (not ids or joined.isascii() or not _INVISIBLE.search(joined))
-    )
-    if sound:
+    if are_sound(texts, joined, ids=ids):
         return {}
-    found = ((place, damage(text, is_id=ids)) for place, text in enumerate(texts))
-    return {place: phrase for place, phrase in found if phrase is not None}
+    looks_inside = ids and not joined.isascii()
+    found = {
+        place: damage(text, is_id=ids)
+        for place, text in enumerate(texts)
+        if looks_inside or text in _WORDS or _MAYBE.search(text)
+    }
+    return {place: phrase for place, phrase in found.items() if phrase is not None}
+
+
+def are_sound(texts: Sequence[str], joined: str, *, ids: bool = False) -> bool:
+    """Say whether no text is damaged, with one look at all of them; False says nothing.
+
+    Args:
+        texts: Values of one column, blanks stripped.
+        joined: The same, with a line feed between two of them.
+        ids: As for `damages`.
+    """
+    begun = "\n" + joined
+    return (
+        _WORDS.keys().isdisjoint(texts)
+        and not any(signs in begun for signs in _FIRST_SIGNS)
+        and "\\" not in joined
+        and not _has_exponent(joined)
+        and (joined.isascii() or not (_INVISIBLE if ids else _MARKED).search(joined))
+    )
+
+
+def _has_exponent(joined: str) -> bool:
+    # Letters behind digits are common in hexadecimal ids only, and this costs a tenth of the search.
+    classes = joined.encode("ascii", "replace").translate(_EXPONENTS)
+    return b"0e" in classes and _MAYBE_ROUNDED.search(joined) is not None
 
 
 def damage(text: str, *, is_id: bool = False) -> str | None:

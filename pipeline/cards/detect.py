@@ -64,6 +64,8 @@ _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 # Every digit to "0", the line's end kept, separators dropped: thirteen zeros are worth a look.
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
 _WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
+_TRACK_DIGITS: Final = b"0" * 12
 
 
 def contains_pan(text: str, strictness: Strictness = Strictness.LOOSE) -> bool:
@@ -110,6 +112,19 @@ def texts_containing_pan(texts: Sequence[str]) -> list[bool]:
         if seen < 0:
             break
     return found
+
+
+def lack_digits(joined: str) -> bool:
+    """Say whether none of these texts has as many digits as a card number or a track.
+
+    A track has twelve in a row at least; False says nothing.
+
+    Args:
+        joined: Texts with a line feed between two of them.
+    """
+    if "^" in joined or (not joined.isascii() and _FOREIGN.search(joined)):
+        return False
+    return _TRACK_DIGITS not in joined.encode("ascii", "replace").translate(_TO_ZEROS, _NO_DIGITS)
 
 
 def _as_ascii(sign: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from pipeline.cards.damage import damages
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import date
 
     from pipeline.cards.rows import Chunk
@@ -84,12 +84,13 @@ class ExportProfile:
         self.expiring_soon += int(((left >= 0) & (left < _SOON_MONTHS)).sum())
         self.lookalikes.update(validated.lookalikes)
         names = chunk.frame["name"].tolist()
-        self.scripts.update(_scripts_of(names))
+        beyond_ascii = _beyond_ascii(names)
+        self.scripts.update(_scripts_of(names, beyond_ascii))
         for column in _LOOKED_AT:
-            if column in chunk.frame.columns:
+            if column in chunk.frame.columns and column not in validated.plain:
                 found = damages(chunk.frame[column].tolist(), ids=column in _IDS)
                 self.suspicious.update((column, phrase) for phrase in found.values())
-        wrong = sum(map(bool, map(_WRONG_SIGNS.search, _beyond_ascii(names))))
+        wrong = sum(map(bool, map(_WRONG_SIGNS.search, beyond_ascii)))
         if wrong:
             self.suspicious["name", _OF_WRONG_ENCODING] += wrong
         self._add_network_ids(chunk)
@@ -141,14 +142,15 @@ def _shown(name: str) -> str:
     return text if len(text) <= _COLUMN_NAME_MAX else text[: _COLUMN_NAME_MAX - 1] + "…"
 
 
-def _beyond_ascii(texts: Iterable[str]) -> list[str]:
+def _beyond_ascii(texts: Sequence[str]) -> list[str]:
+    if "".join(texts).isascii():
+        return []
     return [text for text in texts if not text.isascii()]
 
 
-def _scripts_of(names: Sequence[str]) -> Counter[str]:
-    """Count names by the scripts that they are written in, such as `Latin` or `Latin, Thai`."""
+def _scripts_of(names: Sequence[str], others: Sequence[str]) -> Counter[str]:
+    """Count names, `others` beyond ASCII, by their scripts, such as `Latin` or `Latin, Thai`."""
     counted: Counter[str] = Counter()
-    others = _beyond_ascii(names)
     plain = len(names) - len(others) - names.count("")
     if plain:
         counted["Latin"] = plain

@@ -21,7 +21,7 @@ from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -57,7 +57,9 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
 _MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{DIGITS_MIN}}}")
-_DIGIT: Final = re.compile(r"\d")
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
+_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_MANY_ZEROS: Final = b"0" * DIGITS_MIN
 _TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that multiplying by it takes no two numbers to one; its bits are those of no pattern."""
@@ -71,7 +73,7 @@ class PanColumn:
     was digits); both are numpy arrays in the column's order.
     """
 
-    __slots__ = ("_digits", "lengths", "shapes")
+    __slots__ = ("_digits", "_ranges", "lengths", "shapes")
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class PanColumn:
         self._digits = digits
         self.lengths = lengths
         self.shapes = shapes
+        self._ranges: Positions | None = None
 
     @classmethod
     def from_texts(cls, texts: Sequence[str]) -> PanColumn:
@@ -92,9 +95,9 @@ class PanColumn:
         a formula or a digit of another script makes the text `NOT_DIGITS`, since what a sender
         meant by it is not ours to guess.
         """
-        joined = "".join([text + "\n" for text in texts])
+        joined = "\n".join([*texts, ""])
         if joined.count("\n") != len(texts):
-            joined = "".join([text.replace("\n", "?") + "\n" for text in texts])
+            joined = "\n".join([*(text.replace("\n", "?") for text in texts), ""])
         packed = joined.encode("ascii", "replace").translate(None, b" -\t")
         padded = np.frombuffer(bytes(DIGITS_MAX) + packed, dtype=np.uint8)
         ends = np.flatnonzero(padded == ord("\n")) - DIGITS_MAX
@@ -125,13 +128,18 @@ class PanColumn:
 
     def brands(self) -> npt.NDArray[np.object_]:
         """Give each number's brand by its first digits, as the vault spells it, or `""`."""
-        return np.asarray(_NAMES[self._ranges()], dtype=np.object_)
+        return np.asarray(_NAMES[self._brand_ranges()], dtype=np.object_)
+
+    def of_brands(self, brands: Collection[str]) -> Flags:
+        """Say which numbers are of one of these brands."""
+        known = np.array([name in brands for name in _NAMES.tolist()], dtype=np.bool_)
+        return np.asarray(known[self._brand_ranges()], dtype=np.bool_)
 
     def length_fits(self, *, any_brand: bool = False) -> Flags:
         """Say which numbers are as long as their brand's are; 12-19 of an unknown or any brand."""
         if any_brand:
             return self._known()
-        ranges = self._ranges()
+        ranges = self._brand_ranges()
         fits = (self.lengths >= _SHORTEST[ranges]) & (self.lengths <= _LONGEST[ranges])
         return np.asarray(fits, dtype=np.bool_)
 
@@ -163,12 +171,10 @@ class PanColumn:
         signs between its digits, and backwards.
         """
         found = np.zeros(len(texts), dtype=np.bool_)
-        if not _DIGIT.search("".join(texts)):
-            return found
         known = self._known()
-        for index, text in enumerate(texts):
-            if len(text) >= DIGITS_MIN and known[index] and _MANY_DIGITS.search(text):
-                found[index] = repeats_number((text,), self._ascii(index))
+        for index in _with_many_digits(texts):
+            if known[index]:
+                found[index] = repeats_number((texts[index],), self._ascii(index))
         return found
 
     def mixed_with(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -189,6 +195,7 @@ class PanColumn:
         self._digits[:] = 0
         self.lengths = np.zeros_like(self.lengths)
         self.shapes = np.full_like(self.shapes, Shape.MISSING)
+        self._ranges = None
 
     def __repr__(self) -> str:
         return f"<PanColumn of {len(self)} masked numbers>"
@@ -206,13 +213,33 @@ class PanColumn:
         known = (self.lengths >= DIGITS_MIN) & (self.lengths <= DIGITS_MAX)
         return np.asarray(known, dtype=np.bool_)
 
-    def _ranges(self) -> Positions:
-        first = np.clip(DIGITS_MAX - self.lengths.astype(np.intp), 0, DIGITS_MAX - PREFIX_DIGITS)
-        places = first[:, None] + np.arange(PREFIX_DIGITS)
-        prefixes = np.take_along_axis(self._digits, places, axis=1) @ _PLACES
-        ranges = np.searchsorted(_STARTS, prefixes, side="right") - 1
-        ranges[(prefixes > _ENDS[ranges]) | ~self._known()] = 0
-        return np.asarray(ranges, dtype=np.intp)
+    def _brand_ranges(self) -> Positions:
+        """Give the place of each number's brand and range in what is known, 0 where there is none."""
+        if self._ranges is None:
+            first = np.clip(
+                DIGITS_MAX - self.lengths.astype(np.intp), 0, DIGITS_MAX - PREFIX_DIGITS
+            )
+            places = first[:, None] + np.arange(PREFIX_DIGITS)
+            prefixes = np.take_along_axis(self._digits, places, axis=1) @ _PLACES
+            ranges = np.searchsorted(_STARTS, prefixes, side="right") - 1
+            ranges[(prefixes > _ENDS[ranges]) | ~self._known()] = 0
+            self._ranges = np.asarray(ranges, dtype=np.intp)
+        return self._ranges
+
+
+def _with_many_digits(texts: Sequence[str]) -> Iterator[int]:
+    """Give the places of the texts that have as many digits as a number."""
+    joined = "\n".join(texts)
+    if joined.isascii() and joined.count("\n") < max(len(texts), 1):
+        digits = joined.encode().translate(None, _NO_DIGITS)
+        # Few columns have any, and then one look is enough.
+        if _MANY_ZEROS in digits.translate(_TO_ZEROS):
+            counts = enumerate(map(len, digits.split(b"\n")))
+            yield from (index for index, count in counts if count >= DIGITS_MIN)
+        return
+    for index, text in enumerate(texts):
+        if len(text) >= DIGITS_MIN and _MANY_DIGITS.search(text):
+            yield index
 
 
 def _shape(text: str) -> tuple[Shape, int]:

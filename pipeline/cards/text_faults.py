@@ -29,19 +29,20 @@ _MAYBE_BASE64: Final = re.compile("[ILMNO][CDSTijyz][0AEIMQUYcgk][0-5gtw-z]" * 3
 def holding_encoded_numbers(texts: Sequence[str]) -> Flags:
     """Say in which texts `cardferry scan` would find a number: asked of what our outputs repeat."""
     found = np.zeros(len(texts), dtype=np.bool_)
-    if not _maybe_encoded("\n".join(texts)):
+    if not may_be_encoded("\n".join(texts)):
         return found
     suspects = (
         (place, text.encode("utf-8", "surrogatepass"))
         for place, text in enumerate(texts)
-        if _maybe_encoded(text)
+        if may_be_encoded(text)
     )
     for place, _ in search_pieces(suspects):
         found[place] = True
     return found
 
 
-def _maybe_encoded(text: str) -> bool:
+def may_be_encoded(text: str) -> bool:
+    """Say whether a number may be encoded in a text, or in texts that are joined by line feeds."""
     return (
         any(sign in text for sign in "%&\\")
         or _MAYBE_HEX.search(text) is not None

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from pipeline.cards.customer_rules import broken_rules
-from pipeline.cards.damage import damages
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
+from pipeline.cards.judgement import Judgement, column_of, is_repeated
 from pipeline.cards.lookalikes import ids_by_chance, phones
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
-from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS, Cards, Chunk
+from pipeline.cards.rows import CARRY_PREFIX, Cards, Chunk
 from pipeline.cards.text_faults import holding_encoded_numbers, too_long, with_controls
 from pipeline.config.policies import OnExpired, OnLookalike
 from pipeline.failure_codes import Code
@@ -50,7 +50,6 @@ ANY_BRAND: Final = "*"
 """Among the brands of the rules: every brand."""
 
 _MONTHS_A_YEAR: Final = 12
-_FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
 _IDS: Final = frozenset(("legacy_id", "customer", "customer_id"))
 
 
@@ -82,48 +81,25 @@ class Rules:
 class Validated:
     """The cards that may be sent and one rejection for every other row of the frame.
 
-    `lookalikes` counts, by column of ids, those that pass as a card number by chance.
+    `lookalikes` counts, by column of ids, those that pass as a card number by chance; `plain` names
+    the columns in which nothing is odd in any row.
     """
 
     cards: Cards
     rejections: tuple[Rejection, ...]
     lookalikes: Mapping[str, int] = field(default_factory=dict)
+    plain: frozenset[str] = frozenset()
 
 
-class _Judgement:
-    """Which rows are rejected so far, and for which reason; the first reason stays."""
+class _ByText(dict[str, int]):
+    """Gives zero for a text that it does not know, and keeps none of them."""
 
-    def __init__(self, count: int) -> None:
-        self._reasons: list[tuple[str, str, str | None]] = [("", "", None)]
-        self._places = np.zeros(count, dtype=np.int16)
-        self.lookalikes: dict[str, int] = {}
+    def __missing__(self, text: str) -> int:
+        return 0
 
-    def reject(self, code: str, field: str, rows: Flags, hint: str | None = None) -> None:
-        """Reject these rows unless they were rejected before."""
-        fresh = rows & self.accepted
-        if fresh.any():
-            self._places[fresh] = len(self._reasons)
-            self._reasons.append((code, field, hint))
 
-    def reject_damaged(self, field: str, texts: Sequence[str], *, ids: bool = False) -> None:
-        """Reject the rows whose text in this field is damaged, and say how."""
-        found = damages(texts, ids=ids)
-        for phrase in set(found.values()):
-            rows = np.zeros(len(texts), dtype=np.bool_)
-            rows[[place for place, told in found.items() if told == phrase]] = True
-            self.reject(Code.VALUE_DAMAGED, field, rows, f"the value {phrase}")
-
-    @property
-    def accepted(self) -> Flags:
-        """The rows that broke no rule yet."""
-        return np.asarray(self._places == 0, dtype=np.bool_)
-
-    def rejected(self) -> list[tuple[int, str, str, str | None]]:
-        """Give place, code, field and hint of every rejected row."""
-        return [
-            (place, *self._reasons[self._places[place]])
-            for place in np.flatnonzero(self._places).tolist()
-        ]
+_MONTHS: Final = _ByText(MONTHS)
+_YEARS: Final = _ByText(YEARS)
 
 
 def validate(chunk: Chunk, rules: Rules) -> Validated:
@@ -138,7 +114,7 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     """
     import pandas as pd  # noqa: PLC0415 - who judges no frame does without it.
 
-    judgement = _Judgement(len(chunk.frame))
+    judgement = Judgement(chunk)
     safe_ids = _judge_ids(chunk, rules, judgement)
     _judge_numbers(chunk, rules, judgement)
     months, years = _judge_expirations(chunk, rules, judgement)
@@ -159,19 +135,23 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     )
     kept = judgement.accepted
     columns = {
-        "legacy_id": _column(chunk, "legacy_id"),
-        "name": _column(chunk, "name"),
+        "legacy_id": column_of(chunk, "legacy_id"),
+        "name": column_of(chunk, "name"),
         "brand": chunk.numbers.brands(),
         "last_digits": last_digits,
         "expiration_month": months.astype(np.int8),
         "expiration_year": years,
-        **{name: _column(chunk, name) for name in _further_columns(chunk)},
+        **{name: column_of(chunk, name) for name in judgement.further},
     }
+    index = pd.Index(rows[kept], name="row")
     frame = pd.DataFrame(
-        {name: pd.Series(values[kept], dtype=values.dtype) for name, values in columns.items()}
+        {
+            name: pd.Series(values[kept], index=index, dtype=values.dtype)
+            for name, values in columns.items()
+        }
     )
-    frame.index = pd.Index(rows[kept], name="row")
-    return Validated(Cards(frame, chunk.numbers.take(kept)), rejections, judgement.lookalikes)
+    cards = Cards(frame, chunk.numbers.take(kept))
+    return Validated(cards, rejections, judgement.lookalikes, judgement.plain)
 
 
 def is_id_column(name: str) -> bool:
@@ -179,19 +159,11 @@ def is_id_column(name: str) -> bool:
     return name in _IDS or name.startswith(CARRY_PREFIX)
 
 
-def _column(chunk: Chunk, name: str) -> npt.NDArray[np.object_]:
-    return np.asarray(chunk.frame[name], dtype=np.object_)
-
-
-def _further_columns(chunk: Chunk) -> list[str]:
-    return [
-        name for name in chunk.frame.columns if name in _FURTHER or name.startswith(CARRY_PREFIX)
-    ]
-
-
-def _judge_ids(chunk: Chunk, rules: Rules, judgement: _Judgement) -> list[str | None]:
+def _judge_ids(chunk: Chunk, rules: Rules, judgement: Judgement) -> Sequence[str | None]:
     """Judge the legacy ids and give those that a report may repeat."""
-    ids = _column(chunk, "legacy_id").tolist()
+    ids = judgement.texts["legacy_id"]
+    if "legacy_id" in judgement.plain and all(ids):
+        return ids
     missing = _which(not text for text in ids)
     card_numbers = _card_numbers(chunk, "legacy_id", rules, judgement)
     malformed = too_long(ids) | with_controls(ids)
@@ -203,7 +175,7 @@ def _judge_ids(chunk: Chunk, rules: Rules, judgement: _Judgement) -> list[str | 
     return [None if hidden else text for text, hidden in zip(ids, unsafe.tolist(), strict=True)]
 
 
-def _judge_numbers(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
+def _judge_numbers(chunk: Chunk, rules: Rules, judgement: Judgement) -> None:
     numbers = chunk.numbers
     for code, shape in (
         (Code.NUMBER_MISSING, Shape.MISSING),
@@ -215,23 +187,20 @@ def _judge_numbers(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
     any_brand = ANY_BRAND in rules.brands
     judgement.reject(Code.NUMBER_LENGTH, "number", ~numbers.length_fits(any_brand=any_brand))
     judgement.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
-    if any_brand:
-        return
-    supported = [brand in rules.brands for brand in numbers.brands().tolist()]
-    judgement.reject(Code.BRAND_UNSUPPORTED, "number", ~_which(supported))
+    if not any_brand:
+        judgement.reject(Code.BRAND_UNSUPPORTED, "number", ~numbers.of_brands(rules.brands))
 
 
 def _judge_expirations(
-    chunk: Chunk, rules: Rules, judgement: _Judgement
+    chunk: Chunk, rules: Rules, judgement: Judgement
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Judge the expirations and give months and years, zero where there is none."""
-    month_texts = _column(chunk, "expiration_month").tolist()
-    year_texts = _column(chunk, "expiration_year").tolist()
-    months = np.array([MONTHS.get(text, 0) for text in month_texts], dtype=np.int16)
-    years = np.array([YEARS.get(text, 0) for text in year_texts], dtype=np.int16)
-    neither = _which(
-        not month and not year for month, year in zip(month_texts, year_texts, strict=True)
-    )
+    month_texts = column_of(chunk, "expiration_month").tolist()
+    year_texts = column_of(chunk, "expiration_year").tolist()
+    months, years = _looked_up(_MONTHS, month_texts), _looked_up(_YEARS, year_texts)
+    unread = np.flatnonzero((months == 0) & (years == 0)).tolist()
+    neither = np.zeros(len(months), dtype=np.bool_)
+    neither[[place for place in unread if not month_texts[place] and not year_texts[place]]] = True
     judgement.reject(Code.EXPIRATION_INVALID, "expiration", neither)
     judgement.reject(Code.EXPIRATION_INVALID, "expiration_month", months == 0)
     beyond = years > rules.as_of.year + VALID_YEARS_MAX
@@ -243,9 +212,9 @@ def _judge_expirations(
     return months, years
 
 
-def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: _Judgement) -> Flags:
+def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: Judgement) -> Flags:
     """Say in which rows a column that is meant to hold something else holds a card number."""
-    texts = _column(chunk, name).tolist()
+    texts = judgement.texts[name]
     found = _which(texts_containing_pan(texts))
     if found.any() and is_id_column(name):
         by_chance = _which(ids_by_chance(texts))
@@ -255,33 +224,41 @@ def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: _Judgement) 
             found &= ~by_chance
     elif found.any() and name == "phone_number":
         found &= ~_which(phones(texts))
-    if name == "legacy_id" or name.startswith(CARRY_PREFIX):
-        # Outputs repeat these, and `scan` must find nothing in them.
+    if is_repeated(name):
         found |= holding_encoded_numbers(texts)
     return found | chunk.numbers.repeated_in(texts)
 
 
-def _judge_texts(chunk: Chunk, rules: Rules, judgement: _Judgement) -> None:
-    names = _column(chunk, "name").tolist()
-    judgement.reject(Code.NAME_MISSING, "name", _which(not name for name in names))
-    judgement.reject(Code.NAME_TOO_LONG, "name", too_long(names))
-    further = _further_columns(chunk)
-    if "country" in further:
-        countries = _column(chunk, "country").tolist()
-        judgement.reject(Code.COUNTRY_INVALID, "country", _which(unknown_countries(countries)))
-    if "customer" in further:
-        customers = _column(chunk, "customer").tolist()
-        judgement.reject(
-            Code.MALFORMED_ROW, "customer", too_long(customers) | with_controls(customers)
-        )
-    for name in ("name", *further):
+def _judge_texts(chunk: Chunk, rules: Rules, judgement: Judgement) -> None:
+    names = judgement.texts["name"]
+    if not all(names):
+        judgement.reject(Code.NAME_MISSING, "name", _which(not name for name in names))
+    odd = [name for name in ("name", *judgement.further) if name not in judgement.plain]
+    if "name" in odd:
+        judgement.reject(Code.NAME_TOO_LONG, "name", too_long(names))
+    if "country" in judgement.further:
+        unknown = _which(unknown_countries(judgement.texts["country"]))
+        judgement.reject(Code.COUNTRY_INVALID, "country", unknown)
+    _judge_odd_texts(chunk, rules, judgement, odd)
+
+
+def _judge_odd_texts(chunk: Chunk, rules: Rules, judgement: Judgement, odd: Sequence[str]) -> None:
+    texts = judgement.texts
+    if "customer" in odd:
+        malformed = too_long(texts["customer"]) | with_controls(texts["customer"])
+        judgement.reject(Code.MALFORMED_ROW, "customer", malformed)
+    for name in odd:
         found = _card_numbers(chunk, name, rules, judgement)
         judgement.reject(Code.FIELD_CONTAINS_CARD_NUMBER, name, found)
-    judgement.reject(Code.MALFORMED_ROW, "name", with_controls(names))
-    for name in ("name", *further):
+    if "name" in odd:
+        judgement.reject(Code.MALFORMED_ROW, "name", with_controls(texts["name"]))
+    for name in odd:
         if not name.startswith(CARRY_PREFIX):
-            texts = _column(chunk, name).tolist()
-            judgement.reject_damaged(name, texts, ids=name in _IDS)
+            judgement.reject_damaged(name, texts[name], ids=name in _IDS)
+
+
+def _looked_up(known: _ByText, texts: Sequence[str]) -> npt.NDArray[np.int16]:
+    return np.fromiter(map(known.__getitem__, texts), dtype=np.int16, count=len(texts))
 
 
 def _which(claims: Iterable[bool]) -> Flags:

@@ -82,12 +82,14 @@ def other_layouts(
         The one layout that nearly all of them fit with a year that a card may have, and how many
         they are; nothing where a few could not be read, or where several layouts fit.
     """
-    years = fields["expiration_year"]
+    months, years = fields["expiration_month"], fields["expiration_year"]
+    if MONTHS.keys() >= set(months) and YEARS.keys() >= set(years):
+        return {}
     columns = [raw.get(part_name("expiration", place)) for place in range(len(options.expiration))]
     texts = columns[0] if columns and columns[0] else raw.get("expiration_month", [])
     unread = [
         text
-        for text, year, month in zip(texts, years, fields["expiration_month"], strict=False)
+        for text, year, month in zip(texts, years, months, strict=False)
         if text and (month not in MONTHS or year not in YEARS)
     ]
     if not unread or len(columns) > 1:
@@ -143,6 +145,8 @@ def without_cards(fields: dict[str, list[str]], options: ReaderOptions) -> dict[
     methods = fields.pop(METHOD, None)
     others = [fields.pop(name) for name in list(fields) if whole_name(name) == OTHER_METHOD]
     found: dict[int, str] = {}
+    if all(fields["number"]):
+        return found
     for place, number in enumerate(fields["number"]):
         if number:
             continue

@@ -13,13 +13,14 @@ from pipeline.cards.rows import Chunk
 from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
 from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.head.text import encoding_of
-from pipeline.exports.records import UNDECODABLE, Record
+from pipeline.exports.records import UNDECODABLE, so_many_at_once
 from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.exports.records import Records
     from pipeline.exports.sealed_numbers import NumberOpener
     from pipeline.exports.text_lines import TextLines
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def chunks_of(
-    records: Iterator[list[Record]],
+    records: Iterator[Records],
     places: dict[str, int],
     options: ReaderOptions,
     lines: TextLines,
@@ -41,23 +42,15 @@ def chunks_of(
         lines: The export, whose first bytes tell of an encoding that would fit.
     """
     encodings = _Encodings(lines)
-    waiting: list[Record] = []
     first_row = 1
     with opening_numbers(options.number_key) as opener:
-        for some in records:
-            waiting += some
-            full = len(waiting) - len(waiting) % options.chunk_rows
-            for start in range(0, full, options.chunk_rows):
-                part = waiting[start : start + options.chunk_rows]
-                yield encodings.told(_chunk(part, first_row, places, options, opener))
-                first_row += options.chunk_rows
-            del waiting[:full]
-        if waiting:
-            yield encodings.told(_chunk(waiting, first_row, places, options, opener))
+        for some in so_many_at_once(records, options.chunk_rows):
+            yield encodings.told(_chunk(some, first_row, places, options, opener))
+            first_row += some.count
 
 
 def _chunk(
-    records: list[Record],
+    records: Records,
     first_row: int,
     places: dict[str, int],
     options: ReaderOptions,
@@ -65,18 +58,15 @@ def _chunk(
 ) -> Chunk:
     import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
 
-    readable = [record for record in records if not isinstance(record, str)]
     rejections = tuple(
-        Rejection(row, str(record), hint=record.hint)
-        for row, record in enumerate(records, first_row)
-        if isinstance(record, str)
+        Rejection(first_row + place, str(unread), hint=unread.hint)
+        for place, unread in records.unread.items()
     )
-    unreadable = [rejection.row - first_row for rejection in rejections]
-    rows: Rows = np.delete(np.arange(first_row, first_row + len(records)), unreadable)
-    columns = list(zip(*readable, strict=True))
+    rows: Rows = np.arange(first_row, first_row + records.count)
+    if records.unread:
+        rows = np.delete(rows, list(records.unread))
     raw = {
-        name: [text.strip(BLANKS) for text in columns[place]] if columns else []
-        for name, place in places.items()
+        name: _stripped(records, place) if records.columns else [] for name, place in places.items()
     }
     texts = card_fields(raw, options)
     remedies = {
@@ -100,9 +90,13 @@ def _chunk(
         index=pd.Index(rows, name="row"),
         dtype=object,
     )
-    return Chunk(
-        first_row, first_row + len(records) - 1, frame, numbers, rejections, left_out, remedies
-    )
+    last_row = first_row + records.count - 1
+    return Chunk(first_row, last_row, frame, numbers, rejections, left_out, remedies)
+
+
+def _stripped(records: Records, place: int) -> list[str]:
+    texts = records.columns[place]
+    return list(texts) if records.are_stripped else [text.strip(BLANKS) for text in texts]
 
 
 class _Encodings:

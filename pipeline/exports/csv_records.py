@@ -13,16 +13,27 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pipeline.exports.csv_care import CarefulParser, Line, fitted, is_blank
-from pipeline.exports.records import TOO_LONG, UNDECODABLE, WITH_CONTROLS, Record, of_width
+from pipeline.exports.plain_table import plain_table
+from pipeline.exports.records import (
+    TOO_LONG,
+    UNDECODABLE,
+    WITH_CONTROLS,
+    Record,
+    Records,
+    of_width,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.exports.csv_dialect import Dialect
+
+    _Read: TypeAlias = "list[Record] | Records"
 
 _CONTROLS: Final = bytes(set(range(ord(" "))) - set(b"\t\n\r")) + b"\x7f"
 _CONTROL: Final = re.compile(rb"[" + re.escape(_CONTROLS) + rb"]")
@@ -67,44 +78,52 @@ def decoded(batch: bytes, encoding: str, *, allowed: str = "") -> str | None:
         return None
 
 
-def csv_records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[list[Record]]:
+def csv_records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[Records]:
     """Give the records of the lines after the header, in order, some at a time.
 
     Where the first two rows end in a delimiter that the header does not have, all rows have to. One
     row that has it alone got it elsewhere: its fields are shifted, and its last one was empty.
     """
     records = _records(batches, dialect)
-    first: list[Record] = []
+    first: list[_Read] = []
     widths: list[int] = []
     for some in records:
-        first += some
-        widths = [len(record) for record in first if not isinstance(record, str)]
+        first.append(some)
+        widths += _first_widths(some)
         if len(widths) > 1:
             break
     is_longer = bool(widths) and min(widths[:2]) > dialect.width
-    for some in chain((first,), records):
+    for some in chain(first, records):
         yield _of_one_width(some, dialect.width, is_longer=is_longer)
 
 
-def _of_one_width(records: list[Record], width: int, *, is_longer: bool) -> list[Record]:
+def _first_widths(read: _Read) -> list[int]:
+    if isinstance(read, Records):
+        return [len(read.columns)] * min(read.count, 2)
+    return [len(record) for record in read if not isinstance(record, str)][:2]
+
+
+def _of_one_width(read: _Read, width: int, *, is_longer: bool) -> Records:
     wanted = width + is_longer
-    if not is_longer and all(len(record) == width for record in records):
-        return records
-    return [one for record in records for one in _cut(record, width, wanted)]
+    if isinstance(read, Records):
+        if len(read.columns) == wanted:
+            return replace(read, columns=read.columns[:width])
+        read = [list(record) for record in zip(*read.columns, strict=True)]
+    return Records.of([one for record in read for one in _cut(record, width, wanted)])
 
 
-def _cut(record: Record, width: int, wanted: int) -> list[Record]:
+def _cut(record: Record, width: int, wanted: int) -> Sequence[Record]:
     """Give a record of the wanted width as the header has it; of another, each line is malformed."""
     if isinstance(record, str):
-        return [record]
+        return (record,)
     if len(record) == wanted:
-        return [record[:width]]
+        return (record if wanted == width else record[:width],)
     lines = "".join(record).split("\n")
     blank = sum(not line.strip() for line in lines[1:-1])
     return [of_width(len(record), wanted)] * (len(lines) - blank)
 
 
-def _records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[list[Record]]:
+def _records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[_Read]:
     waiting: list[Line] = []
     in_doubt = False
     for batch in batches:
@@ -125,15 +144,18 @@ def _records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[list
     yield CarefulParser(waiting, dialect, in_doubt=in_doubt).records(last=True)
 
 
-def _single_lines(batch: bytes, dialect: Dialect) -> list[Record] | None:
+def _single_lines(batch: bytes, dialect: Dialect) -> _Read | None:
     """Read a batch in which every line is a record, or give None when it is not so."""
     if not batch.strip(b"\r\n"):
         return []
     text = decoded(batch, dialect.encoding, allowed=dialect.delimiter)
     if text is None:
         return None
-    lines = text.split("\n")
-    lines.pop()
+    return plain_table(batch, text, dialect) or _rows(text.split("\n")[:-1], dialect)
+
+
+def _rows(lines: list[str], dialect: Dialect) -> list[Record] | None:
+    """Read lines of which each is a record, quoted or not."""
     try:
         rows = list(dialect.fields(lines))
     except csv.Error:

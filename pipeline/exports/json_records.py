@@ -25,6 +25,7 @@ from pipeline.exports.records import (
     TOO_LONG,
     WITH_CONTROLS,
     Record,
+    Records,
     Unread,
 )
 
@@ -69,7 +70,7 @@ class JsonFields:
 
 def json_records(
     batches: Iterator[bytes | None], wanted: JsonFields, encoding: str
-) -> Iterator[list[Record]]:
+) -> Iterator[Records]:
     """Give the fields of the records on each line, some lines at a time.
 
     Raises:
@@ -81,7 +82,7 @@ def json_records(
     path = RecordPath(wanted.steps)
     for batch in batches:
         if batch is None:
-            yield [TOO_LONG]
+            yield Records.of([TOO_LONG])
             continue
         records: list[Record] = []
         for text, unread in _texts(batch, encoding) if batch.strip(b"\r\n") else ():
@@ -94,13 +95,13 @@ def json_records(
                 records += _records(chains, text, path, paths)
             elif found is not None:
                 records.append(found)
-        yield records
+        yield Records.of(records)
     path.refuse_leading_nowhere()
     if wanted.codes is not None:
         wanted.codes.check()
 
 
-def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iterator[list[Record]]:
+def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iterator[Records]:
     """Give the fields of a document's records, some at a time.
 
     Raises:
@@ -120,7 +121,7 @@ def document_fields(found: Iterator[Chain | Unread], wanted: JsonFields) -> Iter
                 _look_for_codes(outermost, allowed, wanted.codes)
             paths = paths or wanted.paths_with(chain[0])
             records.append(_without_controls(_fields(chain, paths) or NOT_PLAIN))
-        yield records
+        yield Records.of(records)
     if wanted.codes is not None:
         wanted.codes.check()
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.cards.rows import Chunk
-    from pipeline.exports.records import Record
+    from pipeline.exports.records import Records
     from pipeline.exports.security_code_values import CodeColumns
 
     Batches: TypeAlias = Iterator[bytes | None]
@@ -77,7 +77,7 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
 
 def _csv(
     lines: TextLines, options: ReaderOptions, codes: CodeColumns
-) -> tuple[Iterator[list[Record]], dict[str, int]]:
+) -> tuple[Iterator[Records], dict[str, int]]:
     header, batches = _header(lines, options)
     places = column_places(header, options)
     dialect = Dialect(
@@ -94,20 +94,19 @@ def _csv(
 
 
 def _without_codes(
-    records: Iterator[list[Record]], suspects: Mapping[int, str], codes: CodeColumns
-) -> Iterator[list[Record]]:
+    records: Iterator[Records], suspects: Mapping[int, str], codes: CodeColumns
+) -> Iterator[Records]:
     """Give records on as long as no suspect column of theirs holds security codes."""
     for some in records:
-        fields = [record for record in some if not isinstance(record, str)]
-        for place, name in suspects.items():
-            codes.look(name, (record[place] for record in fields), place)
+        for place, name in suspects.items() if some.columns else ():
+            codes.look(name, some.columns[place], place)
         yield some
     codes.check()
 
 
 def _json(
     lines: TextLines, options: ReaderOptions, form: str, codes: CodeColumns
-) -> tuple[Iterator[list[Record]], dict[str, int]]:
+) -> tuple[Iterator[Records], dict[str, int]]:
     refuse_mapped_security_codes(options)
     wanted = options.wanted()
     _refuse_climbing_too_far(wanted.values(), options, form)

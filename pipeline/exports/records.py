@@ -1,10 +1,15 @@
-"""Names what a reader gives for each row: its fields, or why it could not be read."""
+"""Holds what a reader gives for each row: its fields, or why it could not be read."""
 
 from __future__ import annotations
 
-from typing import Final, Self, TypeAlias
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from pipeline.failure_codes import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Unread(str):
@@ -47,3 +52,75 @@ NO_CARD: Final = Unread(Code.NO_CARD)
 def of_width(found: int, wanted: int) -> Unread:
     """Give what stands for a row with another number of fields than the header."""
     return Unread(Code.MALFORMED_ROW, f"columns found: {found} of {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Consecutive records, a column at a time.
+
+    Attributes:
+        columns: The texts of each field, a text a readable record; none where no record is.
+        count: How many records there are, those that could not be read among them.
+        unread: Why the others are none, by their place among all of them, in order.
+        are_stripped: Whether it is known that no text begins or ends with a blank.
+    """
+
+    columns: Sequence[Sequence[str]]
+    count: int
+    unread: Mapping[int, Unread] = field(default_factory=dict)
+    are_stripped: bool = False
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Self:
+        """Take records as they come, each by itself."""
+        unread = {
+            place: record for place, record in enumerate(records) if isinstance(record, Unread)
+        }
+        readable = [record for record in records if not isinstance(record, Unread)]
+        return cls(list(zip(*readable, strict=True)), len(records), unread)
+
+    def split(self, count: int) -> tuple[Records, Records]:
+        """Give the first so many records, and the rest."""
+        before = {place: why for place, why in self.unread.items() if place < count}
+        after = {place - count: why for place, why in self.unread.items() if place >= count}
+        readable = count - len(before)
+        return (
+            Records([texts[:readable] for texts in self.columns], count, before, self.are_stripped),
+            Records(
+                [texts[readable:] for texts in self.columns],
+                self.count - count,
+                after,
+                self.are_stripped,
+            ),
+        )
+
+
+def so_many_at_once(blocks: Iterator[Records], count: int) -> Iterator[Records]:
+    """Give the same records in blocks of `count`, the last one shorter."""
+    waiting: list[Records] = []
+    wanted = count
+    for block in blocks:
+        rest = block
+        while rest.count >= wanted:
+            first, rest = rest.split(wanted)
+            yield _joined([*waiting, first])
+            waiting, wanted = [], count
+        if rest.count:
+            waiting.append(rest)
+            wanted -= rest.count
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: Sequence[Records]) -> Records:
+    if len(blocks) == 1:
+        return blocks[0]
+    unread: dict[int, Unread] = {}
+    count = 0
+    for block in blocks:
+        unread |= {count + place: why for place, why in block.unread.items()}
+        count += block.count
+    # A block in which no record could be read has no columns.
+    columns = zip(*(block.columns for block in blocks if block.columns), strict=True)
+    whole = [list(chain.from_iterable(texts)) for texts in columns]
+    return Records(whole, count, unread, all(block.are_stripped for block in blocks))

@@ -137,7 +137,11 @@ class Planning:
     ) -> None:
         """Write one chunk's verdicts in one commit."""
         first, state = export.first_id, RowState.PLANNED.value
-        planned = [(first + c.row, c.legacy_id, state, *c[2:7]) for c in cards if not c.customer]
+        planned = [
+            (first + row, legacy_id, state, digits, brand, month, year, carry)
+            for row, legacy_id, digits, brand, month, year, carry, customer, _, _ in cards
+            if not customer
+        ]
         rejected = [
             (
                 first + item.row,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import starmap
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -91,7 +91,8 @@ def judged_chunks(
     lookalikes = _Lookalikes()
     for chunk in _chunks(blocks, reading):
         validated = validate(chunk, rules)
-        lookalikes.count(chunk, validated)
+        if rules.lookalike_ids == OnLookalike.ALLOW:
+            lookalikes.count(chunk, validated)
         if reading.profile is not None:
             reading.profile.add(chunk, validated, as_of)
         if alike is not None:
@@ -123,7 +124,8 @@ class _Lookalikes:
         self._found.update(validated.lookalikes)
         for name in chunk.frame.columns:
             if is_id_column(name):
-                self._ids[name] += sum(map(bool, chunk.frame[name].tolist()))
+                ids = chunk.frame[name].tolist()
+                self._ids[name] += len(ids) - ids.count("")
 
     def refuse_columns_of_numbers(self) -> None:
         """Refuse an export in which too many ids pass for it to be chance.
@@ -158,7 +160,8 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     lists = [frame[name].tolist() for name in columns]
     customers = _customers(frame)
     values = zip(frame.index.tolist(), *lists, carries, *customers, strict=True)
-    return list(starmap(PlannedCard, values))
+    # As `PlannedCard._make` does, which is a function of Python's and called for every row.
+    return list(map(tuple.__new__, repeat(PlannedCard), values))
 
 
 def _customers_judged(
@@ -200,6 +203,18 @@ def _customers(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 def _carried_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:
+    """Give what is carried of each row as JSON: an object of texts, in the order of the columns."""
     names = [name.removeprefix(CARRY_PREFIX) for name in carried]
-    rows = zip(*(frame[name].tolist() for name in carried), strict=True)
+    columns = [frame[name].tolist() for name in carried]
+    if all(map(_needs_no_escape, columns)):
+        keys = [orjson.dumps(name).decode().replace("%", "%%") for name in names]
+        form = "{" + ",".join([f'{key}:"%s"' for key in keys]) + "}"
+        return [form % row for row in zip(*columns, strict=True)]
+    rows = zip(*columns, strict=True)
     return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
+
+
+def _needs_no_escape(texts: Sequence[str]) -> bool:
+    """Say whether texts stand in JSON as they are: printable, without quotes and backslashes."""
+    joined = "".join(texts)
+    return joined.isprintable() and '"' not in joined and "\\" not in joined

@@ -33,8 +33,13 @@ class RowsAlike:
         Every field counts that is made of a source column: two rows are the same card only where
         what would be sent and kept of them is the same, too.
         """
-        columns = [cards.frame[name].tolist() for name in cards.frame.columns]
-        texts = [hash(row) for row in zip(*columns, strict=True)]
+        told_by_the_number = ("brand", "last_digits")
+        columns = [
+            cards.frame[name].tolist()
+            for name in cards.frame.columns
+            if name not in told_by_the_number
+        ]
+        texts = list(map(hash, zip(*columns, strict=True)))
         marks = np.zeros(last_row - first_row + 1, dtype=np.uint64)
         marks[cards.frame.index.to_numpy() - first_row] = cards.numbers.mixed_with(
             np.array(texts, dtype=np.int64).view(np.uint64)

@@ -20,6 +20,7 @@ from pipeline.exports.reader import _header, read
 from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.text_lines import text_lines
 from tests.support.cards import COLUMNS
+from tests.support.records import rows_of
 from tests.support.slow_rules import slow_records
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def csv_rows(given: bytes) -> None:
         lines = text_lines(_pieces(HEAD + raw, size), "utf-8", limit)
         header, batches = _header(lines, options)
         records = csv_records(batches, Dialect(",", lines.encoding, len(header), limit))
-        found = [record for some in records for record in some]
+        found = rows_of(records)
 
     assert slow_records(raw, WIDTH, limit) == found
 
@@ -91,7 +92,7 @@ def _json(blocks: list[bytes]) -> list[list[str] | str] | str:
     try:
         wanted = JsonFields(SOURCES, SOURCES, (), CodeColumns())
         records = json_records(lines.batches, wanted, lines.encoding)
-        return [record for some in records for record in some]
+        return rows_of(records)
     except ExportRefused as refusal:
         return str(refusal)
 
