@@ -13,6 +13,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{agreeing(count, '', 's')}"
 
 
-def agreeing(count: int, one: str, many: str) -> str:
+def agreeing(count: float, one: str, many: str) -> str:
     """Give the word that goes with a count: `waits` with one, `wait` with any other number."""
     return one if count == 1 else many

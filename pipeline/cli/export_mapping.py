@@ -11,6 +11,7 @@ import click
 from pipeline import process_guards
 from pipeline.cli.options import folder_argument, pass_terminal
 from pipeline.clock import SystemClock
+from pipeline.counts import counted
 from pipeline.disk import write_atomically
 from pipeline.migration.export_mapping import export_mapping as write
 from pipeline.outputs.mapping_formats import MappingFormat
@@ -63,5 +64,5 @@ def export_mapping(
         chosen = MappingFormat.STRIPE_JSON
     with write_atomically(output) as file:
         rows = write(folder, clock, file, chosen, since)
-    terminal.say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {output}")
+    terminal.say(f"{counted(rows, 'row')} in {output}")
     return 0

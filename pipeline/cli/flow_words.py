@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -134,13 +136,13 @@ def codes_named(failures: dict[str, int]) -> str:
     common = sorted(failures.items(), key=lambda item: -item[1])[:_CODES_NAMED]
     words = ", ".join(f"{count:,} {code}" for code, count in common)
     others = len(failures) - len(common)
-    return f"{words} and {others} more code{'s' if others > 1 else ''}" if others else words
+    return f"{words} and {counted(others, 'more code')}" if others else words
 
 
 def troubles_named(troubles: dict[str, int]) -> str:
     """Name what most requests met that settled nothing: `status 503 (12 times)`."""
     common = sorted(troubles.items(), key=lambda item: -item[1])[:_CODES_NAMED]
-    return ", ".join(f"{met} ({count:,} time{'s' if count > 1 else ''})" for met, count in common)
+    return ", ".join(f"{met} ({counted(count, 'time')})" for met, count in common)
 
 
 def duration(seconds: float) -> str:
@@ -154,7 +156,7 @@ def duration(seconds: float) -> str:
 
 
 def _counts(flow: Flow, rate: float) -> list[str]:
-    return [f"{flow.settled:,}/{flow.total:,} row{'s' * (flow.total != 1)}", f"{rate:,.1f}/s"]
+    return [f"{flow.settled:,}/{counted(flow.total, 'row')}", f"{rate:,.1f}/s"]
 
 
 def _cards(flow: Flow) -> list[str]:

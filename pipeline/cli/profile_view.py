@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.cli.advice import rows
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_failures
+from pipeline.counts import agreeing, counted
 from pipeline.outputs.wording import TOKENS_PERISH
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def show_profile(out: Console, figures: Mapping[str, Any]) -> None:
     """Show what a check found, the plan last, where the eye rests."""
     for export in figures["exports"]:
         packed = "".join(f", {name} inside" for name in export["packed_in"])
-        _line(out, f"{export['name']}: {export['size']:,} bytes{packed}")
+        _line(out, f"{export['name']}: {counted(export['size'], 'byte')}{packed}")
         _line(out, f"  sha256 {export['sha256']}")
     for name, title in _MIXES:
         _show_mix(out, title, figures[name])
@@ -89,10 +90,10 @@ def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
     same, other = figures["duplicates"].values()
     if same or other:
         _line(out, f"ids that come again: {rows(same)} with the same card, {other:,} with others")
-    if figures["expiring_within_3_months"]:
-        _line(out, f"{figures['expiring_within_3_months']:,} cards expire within 3 months")
+    if soon := figures["expiring_within_3_months"]:
+        _line(out, f"{counted(soon, 'card')} {agreeing(soon, 'expires', 'expire')} within 3 months")
     if figures["customers"]:
-        _line(out, f"the cards belong to {figures['customers']:,} customers")
+        _line(out, f"the cards belong to {counted(figures['customers'], 'customer')}")
     skipped = sum(figures["skipped"].values())
     _line(
         out,
@@ -110,9 +111,10 @@ def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:
         attach = figures["attach"]
         _line(
             out,
-            f"{attach['cards']:,} cards would come on customers: {attach['customers_to_make']:,} "
-            f"to make, {attach['customers_given']:,} given; {attach['requests']:,} requests to the "
-            f"API host take about {duration(attach['seconds_at_rate'])} "
+            f"{counted(attach['cards'], 'card')} would come on customers: "
+            f"{attach['customers_to_make']:,} to make, {attach['customers_given']:,} given; "
+            f"{counted(attach['requests'], 'request')} to the API host "
+            f"{agreeing(attach['requests'], 'takes', 'take')} about {duration(attach['seconds_at_rate'])} "
             f"at {attach['rate_per_s']:g} a second",
         )
     _line(out, f"plan {figures['plan_digest']}")

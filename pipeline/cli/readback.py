@@ -14,6 +14,7 @@ from pipeline.cli.live_progress import Lines
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
+from pipeline.counts import counted
 from pipeline.errors import VerificationFailed
 from pipeline.metrics import Listeners
 from pipeline.outputs.readback import READBACK_NAME
@@ -102,9 +103,9 @@ def _tree(folder: Path, found: ReadBack, code: int) -> dict[str, object]:
 
 def _counted(found: ReadBack) -> str:
     words = {"missing": "missing", "changed": "changed", "stranger": "unknown to the ledger"}
-    kind = "tokens" if found.is_of_tokens else "cards"
+    kind = "token" if found.is_of_tokens else "card"
     told = [f"{found.findings[name]:,} {text}" for name, text in words.items()]
-    return f"of {found.read:,} {kind} read back, " + ", ".join(told)
+    return f"of {counted(found.read, kind)} read back, " + ", ".join(told)
 
 
 def found_in_words(found: ReadBack) -> list[str]:
@@ -112,7 +113,7 @@ def found_in_words(found: ReadBack) -> list[str]:
     if not found.is_good:
         return [_counted(found)]
     kind = "token" if found.is_of_tokens else "card"
-    lines = [f"{found.read:,} of {found.held:,} {kind}s read back: all as the mapping says"]
+    lines = [f"{found.read:,} of {counted(found.held, kind)} read back: all as the mapping says"]
     if found.is_sample and found.read:
         lines.append(
             f"so with 95 % confidence at most {found.differs_at_most:.2%} of all {kind}s differ"

@@ -12,6 +12,7 @@ import click
 from pipeline.cards.scan import ScanTotals
 from pipeline.cards.scan import scan as search
 from pipeline.cli.options import json_option, pass_terminal
+from pipeline.counts import counted
 from pipeline.errors import CardNumberFound, LocalStorageFailed
 
 if TYPE_CHECKING:
@@ -72,13 +73,9 @@ def _summarize(terminal: Terminal, totals: ScanTotals) -> None:
     for path, reason in totals.troubles:
         terminal.say(f"{path}: not searched wholly: {reason}", always=True)
     terminal.say(
-        f"{_counted(totals.files, 'file')}, {_counted(totals.bytes, 'byte')}, "
-        f"{totals.skipped:,} skipped, {_counted(totals.findings, 'card number')} found"
+        f"{counted(totals.files, 'file')}, {counted(totals.bytes, 'byte')}, "
+        f"{totals.skipped:,} skipped, {counted(totals.findings, 'card number')} found"
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _conclude(totals: ScanTotals) -> None:

@@ -87,7 +87,11 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     last = tree["last_run"]
     if tree["running"]:
         rate, left = tree["rows_per_s"], tree["seconds_left"]
-        speed = f" at {rate:,} rows a second" if rate is not None else "; no answer yet"
+        speed = (
+            f" at {rate:,} {agreeing(rate, 'row', 'rows')} a second"
+            if rate is not None
+            else "; no answer yet"
+        )
         rest = f", about {duration(left)} left" if left is not None else ""
         out.print(f"running{speed}{rest}", markup=False)
     elif last is None:

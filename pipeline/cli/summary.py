@@ -12,6 +12,7 @@ from rich.table import Table
 from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.flow_words import codes_named, duration, troubles_named
 from pipeline.cli.results_console import print_line
+from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
 from pipeline.outputs.wording import TOKENS_PERISH
@@ -58,7 +59,9 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
     if plan.chosen is not None:
         terminal.say(f"cohort: {_cohort(plan.chosen)}")
     for export in plan.waiting:
-        terminal.say(f"{rows(export.rows)} of {export.name} wait for that file, not sent now")
+        terminal.say(
+            f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')} for that file, not sent now"
+        )
     terminal.say(f"{now:,} go to {vault},")
     tokens_s = now / plan.rate_per_s
     if plan.attach is None:
@@ -78,27 +81,29 @@ def _show_attach_plan(
     """Tell whom the cards come to, what that takes, and who hears of it."""
     needs = attach.needs
     terminal.say(
-        f"and {needs.cards:,} cards on customers: {needs.customers_to_make:,} to make, "
+        f"and {counted(needs.cards, 'card')} on customers: {needs.customers_to_make:,} to make, "
         f"{needs.customers_given:,} given, {needs.customers_known:,} known; "
-        f"{needs.requests:,} requests to the API host,",
+        f"{counted(needs.requests, 'request')} to the API host,",
         f"in about {duration(max(tokens_s, attach.seconds))} "
         f"at {rate_per_s:g} tokens and {attach.rate_per_s:g} API requests a second",
     )
     if attach.deletes:
         terminal.say(
-            f"then up to {attach.deletes:,} replaced cards are DELETED from their customers "
+            f"then up to {counted(attach.deletes, 'replaced card')} "
+            f"{agreeing(attach.deletes, 'is DELETED from its customer', 'are DELETED from their customers')} "
             '(attach.on_changed = "delete")'
         )
     if attach.has_webhook:
-        terminal.say(f"the account names a webhook: expect about {needs.requests:,} calls of it")
+        terminal.say(
+            f"the account names a webhook: expect about {counted(needs.requests, 'call')} of it"
+        )
 
 
 def other_details(count: int) -> str:
     """Say how many rows brought a known card with something else changed."""
-    name, are = ("names", "is") if count == 1 else ("name", "are")
     return (
-        f"{rows(count)} {name} a known card with other carried columns or another customer: "
-        f"{are} not taken over"
+        f"{rows(count)} {agreeing(count, 'names', 'name')} a known card with other carried columns "
+        f"or another customer: {agreeing(count, 'is', 'are')} not taken over"
     )
 
 
@@ -106,7 +111,7 @@ def _cohort(chosen: Chosen) -> str:
     """Say what a cohort leaves out, and which of its ids lead nowhere."""
     words = f"{rows(chosen.left_out)} left out"
     if chosen.unknown:
-        are = "is" if chosen.unknown == 1 else "are"
+        are = agreeing(chosen.unknown, "is", "are")
         words += f"; {chosen.unknown:,} of its ids {are} in none of these exports"
     return words
 
@@ -231,7 +236,7 @@ def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> N
         if tokens:
             out.print(TOKENS_PERISH, markup=False, soft_wrap=not out.is_terminal)
         return
-    counted = [
+    told = [
         f"{attach[name]:,} {name.removeprefix('attach_')}"
         for name in (
             "attached",
@@ -243,7 +248,7 @@ def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> N
         )
         if attach[name] or name == "attached"
     ]
-    out.print(f"cards of {attach['tokenized']:,} tokens: {', '.join(counted)}", markup=False)
+    out.print(f"cards of {counted(attach['tokenized'], 'token')}: {', '.join(told)}", markup=False)
     unseen = attach["unseen_cards_max"]
     out.print(f"cards that may be at the vault unseen: at most {unseen:,}", markup=False)
 

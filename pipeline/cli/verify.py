@@ -14,6 +14,7 @@ from pipeline import process_guards
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
+from pipeline.counts import counted
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.lock import is_locked
@@ -165,8 +166,8 @@ def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> N
         return
     for line in (
         "everything verifies: files, totals, ledger and chain of events",
-        f"{manifest.totals['rows']:,} rows, {manifest.mapped:,} in the mapping",
-        f"{manifest.chain.length:,} events; the last has the hash {manifest.chain.head}",
+        f"{counted(manifest.totals['rows'], 'row')}, {manifest.mapped:,} in the mapping",
+        f"{counted(manifest.chain.length, 'event')}; the last has the hash {manifest.chain.head}",
         _SIGNATURES[found.signature],
         *_not_covered(found),
         *(f"{visible(path.name)}: every row compared with the export" for path in exports),

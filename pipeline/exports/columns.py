@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.config.policies import Multiline, OnInvalidOptional, OnSecurityCode, Quoting
+from pipeline.counts import counted
 from pipeline.errors import ExportRefused
 from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.security_codes import Suspicion, suspicion
@@ -247,7 +248,8 @@ def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> Ex
     folded = {name.casefold() for name in names}
     if not options.header:
         hint = (
-            f"Its first row has {len(names)} columns; correct the positions in `[export.columns]`."
+            f"Its first row has {counted(len(names), 'column')}; correct the positions in "
+            "`[export.columns]`."
         )
     elif len(names) == 1:
         hint = "The header has one column only: check `export.delimiter`."

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
 from pipeline.errors import LocalStorageFailed
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Reserve:
         free = disk.f_bavail * disk.f_frsize
         if free < needed:
             raise LocalStorageFailed(
-                f"this disk has room for {_mebibytes(free)}, and {rows:,} rows need up to "
+                f"this disk has room for {_mebibytes(free)}, and {counted(rows, 'row')} need up to "
                 f"{_mebibytes(needed)}; nothing was sent",
                 next_step="Free the disk, then run the same command again.",
             )

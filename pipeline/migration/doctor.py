@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
 from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.reserve import LEDGER_BYTES_A_ROW, OUTPUT_BYTES_A_ROW
@@ -42,7 +43,7 @@ def machine_findings(
     yield from _folder(folder)
     try:
         require_descriptors(settings.flow.in_flight_max)
-        yield ok("descriptors", f"enough for {settings.flow.in_flight_max} connections")
+        yield ok("descriptors", f"enough for {counted(settings.flow.in_flight_max, 'connection')}")
     except SettingsRefused as trouble:
         yield failed("descriptors", trouble)
     yield _guards(guards)
@@ -75,7 +76,7 @@ def _folder(folder: Path) -> Iterator[DoctorFinding]:
         yield ok("file system", f"{kind or 'unknown'}, on this machine")
     disk = os.statvfs(place)
     rows = disk.f_bavail * disk.f_frsize // (LEDGER_BYTES_A_ROW + 2 * OUTPUT_BYTES_A_ROW)
-    yield ok("room", f"for about {rows:,} rows")
+    yield ok("room", f"for about {counted(rows, 'row')}")
 
 
 def file_system_of(folder: Path, mounts: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
 from pipeline.errors import ExportRefused, LocalStorageFailed, SettingsRefused
 from pipeline.exports.keys import signer_certificates
 from pipeline.exports.public_part import public_part
@@ -46,7 +47,7 @@ def export_keys(settings: Settings, credentials: Credentials) -> Iterator[Doctor
     if keys.signer_files:
         try:
             count = len(list(signer_certificates(keys.signer_files)))
-            yield ok("export.signers", f"{count} certificate{'s' if count > 1 else ''}")
+            yield ok("export.signers", counted(count, "certificate"))
         except SettingsRefused as trouble:
             yield failed("export.signers", trouble)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.config.policies import Mode
+from pipeline.counts import counted
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.migration import vault_factory
 from pipeline.migration.doctor_findings import DoctorFinding, Health, failed, ok, warning
@@ -112,10 +113,12 @@ def _certificate(name: str, found: Probe, clock: Clock) -> Iterator[DoctorFindin
     days = int(left_s // _DAY_S)
     if days < _EXPIRES_SOON_DAYS:
         yield warning(
-            f"{name} certificate", f"ends in {days} days", "Ask the vault when it is renewed."
+            f"{name} certificate",
+            f"ends in {counted(days, 'day')}",
+            "Ask the vault when it is renewed.",
         )
     else:
-        yield ok(f"{name} certificate", f"valid for {days} days more")
+        yield ok(f"{name} certificate", f"valid for {counted(days, 'day')} more")
 
 
 def _clock(name: str, found: Probe, clock: Clock) -> DoctorFinding:
@@ -130,7 +133,7 @@ def _clock(name: str, found: Probe, clock: Clock) -> DoctorFinding:
         return failed(
             check,
             LocalStorageFailed(
-                f"{apart_s:,.0f} seconds apart; days of expiry and the trail would be wrong",
+                f"{counted(round(apart_s), 'second')} apart; days of expiry and the trail would be wrong",
                 next_step="Set this machine's clock (NTP).",
             ),
         )

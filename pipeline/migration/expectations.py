@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import agreeing, counted
 from pipeline.errors import ExportRefused, SettingsRefused
 from pipeline.model import FAILURE_STATES
 
@@ -70,11 +71,11 @@ class Expectations:
         """
         if self.rows_max and rows > self.rows_max:
             raise ExportRefused(
-                f"it has more than {self.rows_max:,} rows, which rules.max_rows allows",
+                f"it has more than {counted(self.rows_max, 'row')}, which rules.max_rows allows",
                 next_step=_ASK,
             )
         if self.rows and (rows > self.rows or (is_all and rows != self.rows)):
-            found = f"{rows:,} rows" if is_all else f"more than {self.rows:,} rows"
+            found = counted(rows, "row") if is_all else f"more than {counted(self.rows, 'row')}"
             raise ExportRefused(
                 f"it has {found}, and rules.expect_rows says {self.rows:,}", next_step=_ASK
             )
@@ -93,8 +94,9 @@ def refuse_too_many_failures(name: str, states: Mapping[RowState, int], rate_max
     """
     rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
     if failures > rate_max * rows:
+        fail = agreeing(failures, "fails", "fail")
         raise ExportRefused(
-            f"{name}: {failures:,} of {rows:,} rows fail, more than rules.max_failure_rate allows; "
+            f"{name}: {failures:,} of {counted(rows, 'row')} {fail}, more than rules.max_failure_rate allows; "
             "nothing was sent",
             next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
         )

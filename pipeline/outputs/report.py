@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from pipeline.counts import agreeing, counted
 from pipeline.outputs import charts
 from pipeline.outputs.wording import (
     ENDING_WORDS,
@@ -95,6 +96,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=number,
+        counted=counted,
+        agreeing=agreeing,
         share=share,
         visible=visible,
         milliseconds=milliseconds,
@@ -142,7 +145,7 @@ def _balance(figures: Mapping[str, Any]) -> dict[str, Any]:
         "endings": list(ENDING_WORDS),
         "ending_words": ENDING_WORDS,
         "accounted": sum(balance[name] for name in ENDING_WORDS),
-        "balance_text": f"Of {number(balance['rows'])} rows: " + ", ".join(told),
+        "balance_text": f"Of {counted(balance['rows'], 'row')}: " + ", ".join(told),
     }
 
 
@@ -165,7 +168,7 @@ def _last_run(figures: Mapping[str, Any]) -> dict[str, Any]:
     facts = figures["runs"][-1]["facts"] if figures["runs"] else {}
     return {
         "facts": facts,
-        "in_flight_max": number(facts.get("in_flight_max")),
+        "in_flight_max": facts.get("in_flight_max"),
         "on_ambiguous": facts.get("on_ambiguous"),
         "settings": list(_flat(facts.get("settings") or {})),
         "environment": [(k, _said(v)) for k, v in facts.items() if k not in _NOT_ENVIRONMENT],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.counts import agreeing, counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -167,36 +169,45 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
     )
     if balance["difference"]:
         return "does_not_balance", (
-            f"The counts do not add up: {_rows(abs(balance['difference']))} "
-            f"{'have' if abs(balance['difference']) > 1 else 'has'} no known ending. "
+            f"The counts do not add up: {counted(abs(balance['difference']), 'row')} "
+            f"{agreeing(abs(balance['difference']), 'has', 'have')} no known ending. "
             "Trust nothing here before that is explained."
         )
     if not rows:
         return "empty", "The exports held no rows, so there was nothing to move."
     if balance["pending"]:
         return "unfinished", (
-            f"Not finished: {_rows(balance['pending'])} of {rows:,} still wait to be sent. "
+            f"Not finished: {counted(balance['pending'], 'row')} of {rows:,} still {agreeing(balance['pending'], 'waits', 'wait')} to be sent. "
             "The same command goes on where this left off."
         )
     aside = _aside(balance.get("skipped", 0), sum(resolved.values()))
     if held:
         return "held", (
-            f"Finished, with {_rows(held)} held back for a decision: "
+            f"Finished, with {counted(held, 'row')} held back for a decision: "
             f"{mapped:,} of {rows:,} with a token, {rejected + failed:,} without one{aside}."
         )
     if rejected + failed:
         return "complete_with_failures", (
-            f"Finished: {mapped:,} of {rows:,} rows have a token; "
+            f"Finished: {mapped:,} of {counted(rows, 'row')} {agreeing(mapped, 'has', 'have')} a token; "
             f"{rejected + failed:,} could not be moved, and each is listed with its reason{aside}."
         )
-    every = f"{mapped:,} of {rows:,} rows have" if aside else f"every one of the {rows:,} rows has"
+    some = f"{mapped:,} of {counted(rows, 'row')} {agreeing(mapped, 'has', 'have')}"
+    every = (
+        some
+        if aside
+        else agreeing(rows, "the one row has", f"every one of the {counted(rows, 'row')} has")
+    )
     return "complete", f"Complete: {every} a token{aside}."
 
 
 def _aside(skipped: int, resolved: int) -> str:
     """Tell of the rows that are neither moved nor missing."""
-    told = [f"; {_rows(skipped)} had nothing to move"] if skipped else []
-    told += [f"; {_rows(resolved)} failed at first and moved by a later row"] if resolved else []
+    told = [f"; {counted(skipped, 'row')} had nothing to move"] if skipped else []
+    told += (
+        [f"; {counted(resolved, 'row')} failed at first and moved by a later row"]
+        if resolved
+        else []
+    )
     return "".join(told)
 
 
@@ -223,15 +234,22 @@ def attach_verdict(
     off = attach["attach_failed"] + attach["attach_held"]
     waiting = attach["unattached"]
     if waiting:
-        words = f"{waiting:,} tokens are not attached yet; the same command goes on."
-        return "unfinished", f"{sentence} {on:,} cards are on their customers; {words}"
+        tokens = f"{counted(waiting, 'token')} {agreeing(waiting, 'is', 'are')}"
+        words = f"{tokens} not attached yet; the same command goes on."
+        return "unfinished", f"{sentence} {_on_customers(on)}; {words}"
     if off:
         words = f"{off:,} could not be put there, and each is listed with its reason."
         return (
             "held" if attach["attach_held"] or outcome == "held" else "complete_with_failures",
-            f"{sentence} {on:,} cards are on their customers; {words}",
+            f"{sentence} {_on_customers(on)}; {words}",
         )
-    return outcome, f"{sentence} All {on:,} cards are on their customers."
+    every = "The one card is on its customer" if on == 1 else f"All {_on_customers(on)}"
+    return outcome, f"{sentence} {every}."
+
+
+def _on_customers(cards: int) -> str:
+    where = agreeing(cards, "is on its customer", "are on their customers")
+    return f"{counted(cards, 'card')} {where}"
 
 
 def unseen_in_words(unseen: int) -> str:
@@ -241,14 +259,10 @@ def unseen_in_words(unseen: int) -> str:
             "Every card that was sent got an answer that was kept, so no token exists that this "
             "report does not know of."
         )
-    tokens = "one token" if unseen == 1 else f"{unseen:,} tokens"
+    tokens = counted(unseen, "token")
     return (
         f"At most {tokens} may exist in the vault that nobody saw: that often a card was sent and "
         "no answer that could be trusted came back. It is an upper bound and not a count, since "
         "the vault has no way to list tokens. An unseen token was charged nothing and maps to no "
         "legacy id, and nobody can use it without knowing its id."
     )
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

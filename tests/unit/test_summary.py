@@ -30,7 +30,7 @@ def _said(capsys, ending, given):
 @pytest.mark.parametrize(
     ("this_run", "told"),
     [
-        (ThisRun(waiting=1), "1 row of these exports still wait"),
+        (ThisRun(waiting=1), "1 row of these exports still waits: the"),
         (ThisRun({"failed": 7}, {"attempts_exhausted": 7}), "retry out a.pgp -c my.toml\n"),
         (ThisRun({"held": 7}, {"outcome_unknown": 7}), "retry out a.pgp -c my.toml --held"),
         (ThisRun({"rejected": 7}, {"number_length": 7}), "7 rows rejected: look at out/failures"),
@@ -43,7 +43,7 @@ def test_every_state_that_needs_somebody_names_what_to_do(this_run, told, capsys
     said = _said(capsys, Ending(3, "run", FIGURES, this_run=this_run), given)
 
     assert told in said
-    assert 1 == sum(word in said for word in ("still wait", "failed;", "held back", "rejected:"))
+    assert 1 == sum(word in said for word in ("still waits", "failed;", "held back", "rejected:"))
     assert "verify out" in said
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pipeline import counts
+
 _LEFT_BY_SYSTEMS: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
@@ -20,4 +22,4 @@ def is_meant(name: str) -> bool:
 
 def counted(files: int) -> str:
     """Say how many files an archive has."""
-    return {0: "no file", 1: "1 file"}.get(files, f"{files:,} files")
+    return counts.counted(files, "file") if files else "no file"
