@@ -1,29 +1,48 @@
 """Says where a ledger is, and gives the URL of the one in a migration's folder or beyond it.
 
 A ledger is named by a URL: `sqlite:///folder/ledger.sqlite` in a migration's folder, `sqlite:` for
-a temporary one that leaves nothing behind, `postgresql://...` for one that is elsewhere.
+a temporary one that leaves nothing behind, `postgresql://...` for one that is elsewhere. Then
+`ledger.json` in the folder, the pointer, names the environment variable or the file that holds the
+URL (never the URL, which may hold a password), and the schema that is the ledger. The schema's name
+is random, so that no other ledger is taken for it; a copy of `ledger.json` makes a folder on another
+machine one of the same migration.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
+import orjson
+
+from pipeline.config.addresses import SecretSource
 from pipeline.config.credentials import read_secret
-from pipeline.errors import SettingsRefused
-from pipeline.ledger.pointer_file import POINTER_NAME, SCHEMA_PREFIX, pointer_of
+from pipeline.disk import write_atomically
+from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.folder_files import read_in_folder, trouble_with_own_file, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    from pipeline.config.addresses import SecretSource
 
 LEDGER_NAME: Final = "ledger.sqlite"
 """The ledger's file in a migration's folder; its `-journal` is part of it."""
+
+POINTER_NAME: Final = "ledger.json"
+SCHEMA_PREFIX: Final = "cardferry_"
+_SCHEMA: Final = re.compile(f"{SCHEMA_PREFIX}[0-9a-f]{{32}}").fullmatch
+_BYTES_MAX: Final = 64 * 1024
+
+
+class Pointer(NamedTuple):
+    """Where the URL of a ledger is, and the schema."""
+
+    source: SecretSource
+    schema: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +133,44 @@ def is_elsewhere(folder: Path) -> bool:
     return os.path.lexists(folder / POINTER_NAME)
 
 
+def pointer_of(folder: Path) -> Pointer | None:
+    """Give what a folder says of a ledger elsewhere; None where it says nothing.
+
+    Raises:
+        VerificationFailed: It says what Cardferry never wrote.
+    """
+    path = folder / POINTER_NAME
+    if wrong := trouble_with_own_file(path):
+        raise _not_ours(wrong)
+    try:
+        told = orjson.loads(read_in_folder(path, _BYTES_MAX))
+        source = SecretSource.model_validate(told["url"])
+        schema = told["schema"]
+    except FileNotFoundError:
+        return None
+    except OSError as trouble:
+        raise _not_ours(why_not(trouble)) from None
+    except (ValueError, LookupError, TypeError):
+        raise _not_ours("does not say where the ledger is") from None
+    if told.get("version") != 1 or not isinstance(schema, str) or _SCHEMA(schema) is None:
+        raise _not_ours("was written by a newer Cardferry, or by somebody else")
+    return Pointer(source, schema)
+
+
+def write_pointer(folder: Path, source: SecretSource, schema: str) -> None:
+    """Write where the ledger is, durably, unless the folder says so already.
+
+    Raises:
+        LocalStorageFailed: The disk refused.
+    """
+    if pointer_of(folder) == Pointer(source, schema):
+        return
+    named = {"env": source.env} if source.env else {"file": str(Path(source.file or "").absolute())}
+    told = {"version": 1, "url": named, "schema": schema}
+    with write_atomically(folder / POINTER_NAME) as file:
+        file.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+
+
 def _in_folder(folder: Path) -> LedgerUrl:
     return LedgerUrl(f"sqlite://{quote(str((folder / LEDGER_NAME).absolute()))}", folder)
 
@@ -123,4 +180,12 @@ def _elsewhere(where: str) -> SettingsRefused:
         [f"ledger.url: {where}"],
         next_step="Name the same ledger as when it was begun, or use another folder; "
         "a ledger is never moved.",
+    )
+
+
+def _not_ours(wrong: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"{POINTER_NAME} {wrong}",
+        next_step="Put it back from a backup or from the other machine's folder; without it "
+        "a new ledger would send every card again.",
     )

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.bundled_files import beside
 from pipeline.cli import demo
-from pipeline.ledger.pointer_file import POINTER_NAME
+from pipeline.ledger.ledger_url import POINTER_NAME
 from tests.support import postgres
 from tests.support.commands import cardferry
 from tests.support.ledgers import URL_NAME

@@ -8,17 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "pipeline"
 DATABASES = {"sqlalchemy", "sqlite3", "psycopg"}
 INSIDE = {
-    *(
-        "checks",
-        "digests",
-        "duplicates",
-        "epoch",
-        "pointer_file",
-        "postgres",
-        "query_base",
-        "schema",
-    ),
-    "sqlite",
+    *("checks", "digests", "duplicates", "epoch", "postgres", "query_base", "schema", "sqlite"),
 }
 """Modules of the ledger that are nobody else's business."""
 OUTSIDERS = [

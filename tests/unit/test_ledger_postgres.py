@@ -20,9 +20,15 @@ from pipeline.errors import (
     VerificationFailed,
 )
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import LEDGER_NAME, LedgerUrl, ledger_url, ledger_url_of_run
+from pipeline.ledger.ledger_url import (
+    LEDGER_NAME,
+    POINTER_NAME,
+    LedgerUrl,
+    ledger_url,
+    ledger_url_of_run,
+    pointer_of,
+)
 from pipeline.ledger.lock import is_locked
-from pipeline.ledger.pointer_file import POINTER_NAME, pointer_of
 from pipeline.ledger.postgres.address import parameters_of
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.settling import Settling

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import BigInteger, Integer, LargeBinary, inspect, select
 
 from pipeline.ledger.epoch import require_epoch
-from pipeline.ledger.pointer_file import write_pointer
+from pipeline.ledger.ledger_url import write_pointer
 from pipeline.ledger.postgres import connection as opened
 from pipeline.ledger.postgres import lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
