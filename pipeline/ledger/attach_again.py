@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, exists, insert, literal, or_, select, update
 
 from pipeline.failure_codes import Code
-from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.ledger.retiring import retire_tokens
+from pipeline.ledger.row_conditions import of_exports
 from pipeline.ledger.schema import attachments, customers, rows
 from pipeline.model import RowState
 

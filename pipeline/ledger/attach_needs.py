@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import and_, case, false, func, or_, select, true
+from sqlalchemy import and_, case, func, or_, select, true
 
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT, flagged
 from pipeline.ledger.query_base import QueryBase
@@ -14,15 +14,15 @@ from pipeline.ledger.records import (
     AttachState,
     AttemptStep,
     CustomerState,
-    row_id,
 )
+from pipeline.ledger.row_conditions import of_exports
 from pipeline.ledger.schema import attachments, attempts, customers, rows, tokens
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import Select
 
 _IS_UNATTACHED = and_(
     attachments.c.state.in_(NOT_ATTACHED_YET),
@@ -207,11 +207,3 @@ def _attached(*columns: Any) -> Select[Any]:
             rows.c.state == RowState.TOKENIZED,
         )
     )
-
-
-def of_exports(export_ids: Collection[int] | None) -> ColumnElement[bool]:
-    """Give the condition on a row of `rows` that it belongs to one of these exports, or to any."""
-    if export_ids is None:
-        return true()
-    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
-    return or_(false(), *ranges)

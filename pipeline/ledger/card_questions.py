@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, select
 
-from pipeline.ledger.attach_needs import of_exports
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
@@ -17,6 +16,7 @@ from pipeline.ledger.records import (
     CustomerRecord,
     CustomerState,
 )
+from pipeline.ledger.row_conditions import of_exports
 from pipeline.ledger.schema import attachments, customers, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
 

@@ -29,7 +29,7 @@ from pipeline.ledger.records import (
     WaitingRows,
     row_id,
 )
-from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
+from pipeline.ledger.row_conditions import has_failed_on_the_way, is_open, is_resolved
 from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.ledger.section_figures import SUPERSEDED

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.ledger.resolution import is_resolved
+from pipeline.ledger.row_conditions import is_resolved
 from pipeline.ledger.schema import exports, rows
 from pipeline.ledger.section_figures import (
     FINGERPRINT_BYTES,

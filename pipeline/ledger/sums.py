@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import case, false, func, or_, select
+from sqlalchemy import case, func, select
 
 from pipeline.ledger.query_base import QueryBase
-from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState, row_id
-from pipeline.ledger.resolution import has_failed_on_the_way, is_open, is_resolved
+from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
+from pipeline.ledger.row_conditions import has_failed_on_the_way, is_open, is_resolved, of_exports
 from pipeline.ledger.schema import (
     WITH_OTHER_DETAILS,
     attachments,
@@ -231,6 +231,4 @@ def _planned_exports() -> Any:
 def _of_exports(export_ids: Collection[int] | None) -> Any:
     if export_ids is None:
         return _planned_exports()
-    # Ranges, not a division: what is asked of one export must not cost a look at all of them.
-    ranges = [rows.c.id.between(row_id(one, 0), row_id(one + 1, 0) - 1) for one in export_ids]
-    return or_(false(), *ranges)
+    return of_exports(export_ids)

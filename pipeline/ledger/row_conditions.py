@@ -1,19 +1,30 @@
-"""Says which failures are resolved: a later row of the same legacy id has a token by now."""
+"""Puts into SQL what is asked of rows in several places: whose they are, and which failures are open."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, exists, false, or_, select, true
 
-from pipeline.ledger.records import ROW_SPAN, AttachState, ExportState
+from pipeline.ledger.records import ROW_SPAN, AttachState, ExportState, row_id
 from pipeline.ledger.schema import attachments, exports, rows
 from pipeline.model import FAILURE_STATES, RowState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement
 
 _MOVED = (RowState.TOKENIZED, RowState.ALREADY_TOKENIZED)
+
+
+def of_exports(export_ids: Collection[int] | None) -> ColumnElement[bool]:
+    """Give the condition on a row of `rows` that it belongs to one of these exports, or to any."""
+    if export_ids is None:
+        return true()
+    # Ranges, not a division: what is asked of one export must not cost a look at all of them.
+    ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
+    return or_(false(), *ranges)
 
 
 def is_resolved() -> ColumnElement[bool]:
