@@ -1,4 +1,4 @@
-"""Reads lengths of time as people write them on a command line: `90`, `60s`, `15m`, `26h`, `2d`."""
+"""Reads lengths of time as people write them (`90`, `60s`, `15m`, `26h`, `2d`), and puts them into words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 import click
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MINUTE_S: Final = 60
+_MINUTES: Final = 60
 _WRITTEN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|)", re.ASCII).fullmatch
 
 
@@ -33,3 +35,13 @@ class Duration(click.ParamType[float]):
 
 
 DURATION: Final = Duration()
+
+
+def duration(seconds: float) -> str:
+    """Give a length of time in words: `0.4 s`, `42 s`, `3 min`, `2 h 5 min`."""
+    if 0 < seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
+    if round(seconds) < _MINUTE_S:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / _MINUTE_S), _MINUTES)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"

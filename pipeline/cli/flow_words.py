@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pipeline.cli.durations import duration
 from pipeline.counts import counted
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ WINDOW_S: Final = 30.0
 """Rows a second are counted over so long: what a rate was an hour ago tells nobody when it ends."""
 
 _CODES_NAMED: Final = 3
-_MINUTE_S: Final = 60
-_MINUTES: Final = 60
 
 
 class Pace:
@@ -143,16 +142,6 @@ def troubles_named(troubles: dict[str, int]) -> str:
     """Name what most requests met that settled nothing: `status 503 (12 times)`."""
     common = sorted(troubles.items(), key=lambda item: -item[1])[:_CODES_NAMED]
     return ", ".join(f"{met} ({counted(count, 'time')})" for met, count in common)
-
-
-def duration(seconds: float) -> str:
-    """Give a length of time in words: `0.4 s`, `42 s`, `3 min`, `2 h 5 min`."""
-    if 0 < seconds < 1:
-        return f"{max(seconds, 0.1):.1f} s"
-    if round(seconds) < _MINUTE_S:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / _MINUTE_S), _MINUTES)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _counts(flow: Flow, rate: float) -> list[str]:

@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
-from pipeline.cli.flow_words import codes_named, duration, troubles_named
+from pipeline.cli.durations import duration
+from pipeline.cli.flow_words import codes_named, troubles_named
 from pipeline.cli.results_console import print_line
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.flow_words import Pace, duration, folded_words, seconds_left
+from pipeline.cli.durations import duration
+from pipeline.cli.flow_words import Pace, folded_words, seconds_left
 from pipeline.cli.live_progress import Lines
 from pipeline.metrics import Flow, Latencies, Listeners
 
