@@ -52,7 +52,8 @@ def watch_command(
         carries: Whether the command sends rows itself.
     """
     urls = (found.credentials.ping_url, found.credentials.notify_url) if tells else (None, None)
-    watch = Watch(folder, found.settings.watch, Messenger(*urls), carries=carries)
+    messenger = Messenger(*urls) if any(urls) else None
+    watch = Watch(folder, found.settings.watch, messenger, carries=carries)
     terminal.when_ended = watch.end
     watch.begin()
     return watch

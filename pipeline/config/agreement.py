@@ -1,4 +1,4 @@
-"""Checks what several tables of the settings say together: every contradiction, in a sentence each."""
+"""Checks what `[attach]` and the other tables say together: every contradiction, in a sentence each."""
 
 from __future__ import annotations
 
@@ -16,18 +16,14 @@ OWN_PLACEHOLDERS: Final = frozenset({"customer", "legacy_id"})
 """What a template may name beside the carried columns."""
 
 
-def disagreements(settings: Settings, refused: set[str]) -> list[str]:
+def disagreements(settings: Settings, attach: AttachSettings, refused: set[str]) -> Iterator[str]:
     """Say where the tables contradict one another.
 
     Args:
         settings: What could be read.
+        attach: Its table `[attach]`.
         refused: Places already reported; what they would have said is not known.
     """
-    attach = settings.attach
-    return [] if attach is None else list(_about_attach(settings, attach, refused))
-
-
-def _about_attach(settings: Settings, attach: AttachSettings, refused: set[str]) -> Iterator[str]:
     are_known = not {"vault", "vault.url", "attach", "attach.url"} & refused
     if are_known and attach.is_loopback != settings.vault.is_loopback:
         here, there = ("attach", "vault") if attach.is_loopback else ("vault", "attach")

@@ -147,7 +147,8 @@ def read_settings(
     settings, places = validate(tree, problems)
     if shared and not settings.vault.is_loopback:
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
-    problems.extend(disagreements(settings, places))
+    if settings.attach is not None:
+        problems.extend(disagreements(settings, settings.attach, places))
     credentials = read_credentials(settings, environ, problems, places, only)
     return ReadSettings(settings, credentials, problems, is_from_file=path is not None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -43,7 +44,8 @@ def chunks_of(
     """
     encodings = _Encodings(lines)
     first_row = 1
-    with opening_numbers(options.number_key) as opener:
+    key = options.number_key
+    with opening_numbers(key) if key else nullcontext() as opener:
         for some in so_many_at_once(records, options.chunk_rows):
             yield encodings.told(_chunk(some, first_row, places, options, opener))
             first_row += some.count

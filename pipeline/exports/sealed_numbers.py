@@ -80,16 +80,13 @@ class NumberOpener:
 
 
 @contextmanager
-def opening_numbers(key: NumberKey | None) -> Iterator[NumberOpener | None]:
-    """Start the child that opens sealed numbers; None where there is no key for them.
+def opening_numbers(key: NumberKey) -> Iterator[NumberOpener]:
+    """Start the child that opens sealed numbers with this key.
 
     Raises:
         SettingsRefused: The key file cannot be used.
         KeyUnusable: No child can be started.
     """
-    if key is None:
-        yield None
-        return
     questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     with prepared_for_numbers(key) as request:
         try:

@@ -34,7 +34,7 @@ class Access:
     """An open ledger, without the runs and events that are kept in it.
 
     Args:
-        url: Where it is (`place.ledger_url`), or `place.TEMPORARY`.
+        url: Where it is (`ledger_url`), or `ledger_url.TEMPORARY`.
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.

@@ -117,8 +117,6 @@ def reject_conflicts(
     What was named for those that no row is left of is forgotten, so that a mended export may name
     another.
     """
-    if not customer_ids:
-        return
     in_conflict = sorted(customer_ids)
     for start in range(0, len(in_conflict), _AT_ONCE):
         connection.execute(

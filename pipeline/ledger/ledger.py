@@ -49,7 +49,7 @@ class Ledger(Access):
     """One migration's ledger, open.
 
     Args:
-        url: Where it is (`place.ledger_url`), or `place.TEMPORARY`.
+        url: Where it is (`ledger_url`), or `ledger_url.TEMPORARY`.
         clock: Whose wall clock dates what is written.
         read_only: Open for looking only; nothing is created, and what is looked at may be proved.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
@@ -137,7 +137,7 @@ class Ledger(Access):
                 require_newest(connection, self._url.folder)
                 known = account(connection)
                 require_untouched(connection, known, kept=self.goes_by_sections)
-                if files:
+                if files and known.publications:
                     require_published_files(known, self._url.folder)
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain

@@ -189,7 +189,8 @@ class Planning:
         with self._ledger.transaction() as connection:
             self._ledger.store.take_stock(connection)
             settle_duplicates(connection, export.first_id, export.last_id, are_alike)
-            reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
+            if self._in_conflict:
+                reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
             # Rows of exports that came before may be sent first, in this very run.
             resolve_known(connection, export.first_id, export.last_id, rivals_may_settle=True)
             connection.execute(

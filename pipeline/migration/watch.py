@@ -51,7 +51,7 @@ class Watch:
     Args:
         folder: The migration folder; it need not be there yet.
         settings: The table `[watch]`.
-        messenger: Tells monitors by HTTP.
+        messenger: Tells monitors by HTTP; None where the settings name none.
         clock: For the minute, and for the moment of a success.
         carries: Whether the command sends rows itself; an inbox leaves that, the port, and the
             figures of a run to the processes that it starts.
@@ -62,7 +62,7 @@ class Watch:
         self,
         folder: Path,
         settings: WatchSettings,
-        messenger: Messenger,
+        messenger: Messenger | None,
         clock: Clock | None = None,
         *,
         carries: bool = True,
@@ -83,7 +83,8 @@ class Watch:
     def begin(self) -> None:
         """Begin to be seen."""
         self._began_s = self._clock.now().timestamp()
-        self._messenger.began()
+        if self._messenger is not None:
+            self._messenger.began()
         if self._port:
             self._quietly(self._serve, _NOT_SERVED)
 
@@ -98,7 +99,8 @@ class Watch:
         if exit_code != MigrationLocked.exit_code:
             # Another run holds the folder, and the file shows how that one goes.
             self._quietly(lambda: self._write_end(exit_code), _NOT_WRITTEN)
-        self._messenger.ended(summary, well=exit_code in SUCCESSES, notify=notify)
+        if self._messenger is not None:
+            self._messenger.ended(summary, well=exit_code in SUCCESSES, notify=notify)
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

@@ -26,6 +26,7 @@ from pipeline.outputs.sinks import MeasuredFile
 from pipeline.outputs.unchanged import find_unchanged, held
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.disk import StagedFiles
@@ -62,20 +63,22 @@ def publish(
     ledger.renew_sections()
     with write_together(folder) as staged:
         with ledger.look(sparingly=True) as look:
-            latest = look.account().latest
+            known = look.account()
+            latest, is_first = known.latest, not known.publications
             is_signed = signer is None and _is_kept(folder, latest, version)
             key = latest.signing_key if is_signed and latest else None
             outputs = Outputs(look, version, signer.fingerprint if signer else key)
-            unchanged = None if anew else find_unchanged(look, outputs.tables, folder, version)
+            unchanged = None
+            if not (anew or is_first):
+                unchanged = find_unchanged(look, outputs.tables, folder, version)
             if unchanged is not None:
                 outputs.go_on_from(unchanged.figures())
             kept = _kept(outputs, unchanged)
             made = {n: _made(outputs, n, staged) for n in outputs.writers if n not in kept}
             written = {name: kept.get(name) or made[name] for name in outputs.writers}
             manifest = outputs.manifest(written)
-        for name, (_, sha256) in made.items():
-            if held(folder / name, sha256):
-                staged.forget(name)
+        if not is_first:
+            _leave_what_is_there(staged, folder, made)
         signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
@@ -109,6 +112,15 @@ def _kept(outputs: Outputs, unchanged: Unchanged | None) -> dict[str, tuple[int,
         return {}
     found = {name: unchanged.held(name) for name in outputs.made_of_rows}
     return {name: file for name, file in found.items() if file is not None}
+
+
+def _leave_what_is_there(
+    staged: StagedFiles, folder: Path, made: Mapping[str, tuple[int, str]]
+) -> None:
+    """Leave files alone that are in the folder as they were made again; each with its digest."""
+    for name, (_, sha256) in made.items():
+        if held(folder / name, sha256):
+            staged.forget(name)
 
 
 def _made(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
