@@ -73,10 +73,13 @@ def check_digit_fits(digits: str) -> bool:
 
 
 def check_digits_fit(values: npt.NDArray[np.uint8]) -> Flags:
-    """Say the same of many numbers at once.
+    """Say of many numbers at once whether the last digit is the check digit of the others.
 
     Args:
         values: A row of digits (0 to 9, not ASCII) a number, right-aligned, zeros on the left.
+
+    Returns:
+        True or false for each row.
     """
     doubled = values[:, -2::-2]
     # Twice a digit above four has a digit sum of nine less, which is one more to the ten.

@@ -1,4 +1,4 @@
-"""Judges whose card a row is, where every card is to come to a customer."""
+"""Judges the customer columns of a chunk, where every card is to be put on a customer."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ _KINDS: Final = tuple(
 )
 _MAYBE_ROUNDED: Final = re.compile(r"[.,][0-9]+[eE][+-]?[0-9]|[0-9][eE]\+[0-9]")
 _INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]")
-# Inside words of Thai, Persian or Hindi all but this one may be meant.
+# The byte order mark. The other invisible signs are meant inside words of Thai, Persian or Hindi.
 _MARK: Final = "\ufeff"
 _MARKED: Final = re.compile(_MARK)
 _EXPONENTS: Final = bytes.maketrans(b"123456789E", b"000000000e")
@@ -90,7 +90,7 @@ def damages(texts: Sequence[str], *, ids: bool = False) -> dict[int, str]:
 
 
 def are_sound(texts: Sequence[str], joined: str, *, ids: bool = False) -> bool:
-    """Say whether no text is damaged, with one look at all of them; False says nothing.
+    """Say whether no text is damaged, with one look at all of them; False leaves it open.
 
     Args:
         texts: Values of one column, blanks stripped.

@@ -45,7 +45,8 @@ class Strictness(Enum):
 # A run of digits with separators between them, as people and programs write numbers.
 _RUN: Final = re.compile(r"[0-9](?:[ \t-]*[0-9]){12,}")
 _GROUP: Final = re.compile(r"[0-9]+")
-# Parted by a sign that also parts versions, dates and paths: only as a card shows its groups.
+# These signs also part versions, dates and paths, so digits between them count only where they
+# stand in groups as cards show them.
 _PARTED: Final = re.compile(
     r"(?<![0-9])(?=([0-9]{1,13}([._/+])[0-9]{1,13}(?:\2[0-9]{1,13}){0,18})(?![0-9]))"
 )
@@ -117,7 +118,7 @@ def texts_containing_pan(texts: Sequence[str]) -> list[bool]:
 def lack_digits(joined: str) -> bool:
     """Say whether none of these texts has as many digits as a card number or a track.
 
-    A track has twelve in a row at least; False says nothing.
+    A track has twelve in a row at least. False leaves it open: each text has to be looked at.
 
     Args:
         joined: Texts with a line feed between two of them.

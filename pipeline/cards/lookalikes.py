@@ -1,4 +1,4 @@
-"""Tells ids and phone numbers that pass as card numbers by chance from those that are some.
+"""Tells ids and phone numbers that pass as card numbers by chance from real card numbers.
 
 One numeric id of 16 digits in ten begins as a brand's cards do, and of these one in ten has the
 right check digit. Nothing in the digits tells such an id from a card, so whether it may pass is

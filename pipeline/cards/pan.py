@@ -1,4 +1,4 @@
-"""Keeps card numbers where nothing can print them: the only home of a PAN in this program.
+"""Keeps card numbers where nothing can print them; no other type of this program holds any.
 
 A column of numbers is one numpy buffer beside the frame, never inside it, so that no frame, log,
 pickle or traceback can carry a number by accident. `PanColumn.reveal` is the one way out. Numbers
@@ -62,12 +62,13 @@ _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _MANY_ZEROS: Final = b"0" * DIGITS_MIN
 _TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that multiplying by it takes no two numbers to one; its bits are those of no pattern."""
+"""2^64 over the golden ratio (Knuth, multiplicative hashing). It is odd, so that multiplying by it
+modulo 2^64 makes no two numbers one."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
 
 
 class PanColumn:
-    """A column of card numbers that shows itself to nobody.
+    """A column of card numbers that is never printed, copied or pickled.
 
     `shapes` says what each text looked like and `lengths` how many digits it had (zero unless it
     was digits); both are numpy arrays in the column's order.
@@ -178,9 +179,13 @@ class PanColumn:
         return found
 
     def mixed_with(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Mix each number into its row's word, so that of equal words only equal numbers give one.
+        """Give each row's word mixed with its number, by which rows can be told to repeat one another.
 
-        What comes out tells nothing of the number to whoever does not know the word.
+        Of two rows with the same word the results are the same only if the numbers are. A result
+        tells nothing of the number to whoever does not know the word.
+
+        Args:
+            words: A word a row, in the column's order.
         """
         return np.asarray((self._digits @ _TENS) * _MIXER ^ words, dtype=np.uint64)
 
@@ -214,7 +219,7 @@ class PanColumn:
         return np.asarray(known, dtype=np.bool_)
 
     def _brand_ranges(self) -> Positions:
-        """Give the place of each number's brand and range in what is known, 0 where there is none."""
+        """Give the place in `_KNOWN` of the range that each number lies in, 0 where there is none."""
         if self._ranges is None:
             first = np.clip(
                 DIGITS_MAX - self.lengths.astype(np.intp), 0, DIGITS_MAX - PREFIX_DIGITS

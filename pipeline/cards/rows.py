@@ -1,4 +1,4 @@
-"""Defines the tables that rooms hand on: rows as read, and cards as validated."""
+"""Defines the tables that the reader gives to the validator, and the validator to the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds in columns of texts what no output may repeat: numbers in disguise, controls, long texts."""
+"""Finds texts that no output may repeat: encoded card numbers, control characters, too many letters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAYBE_BASE64: Final = re.compile("[ILMNO][CDSTijyz][0AEIMQUYcgk][0-5gtw-z]" * 3
 
 
 def holding_encoded_numbers(texts: Sequence[str]) -> Flags:
-    """Say in which texts `cardferry scan` would find a number: asked of what our outputs repeat."""
+    """Say in which texts `cardferry scan` would find an encoded number; asked of what outputs repeat."""
     found = np.zeros(len(texts), dtype=np.bool_)
     if not may_be_encoded("\n".join(texts)):
         return found

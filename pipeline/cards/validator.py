@@ -1,4 +1,4 @@
-"""Judges a chunk of rows: cards that may be sent, and rejections; pure, and a column at a time.
+"""Judges a chunk of rows, a column at a time: the cards that may be sent, and a rejection for each other row.
 
 The first rule that a row breaks names it: its legacy id, then its number (what the text looks like
 before its arithmetic), expiration, name, country, card numbers in other fields, what a spreadsheet
@@ -6,8 +6,8 @@ damaged, test against live.
 Beyond what the codes themselves say:
 
 - a legacy id longer than 255 characters, or a legacy id or name with control characters (line
-  breaks and overrides of the writing direction too), is a `malformed_row` of that field: nobody
-  wrote it so, and no report should show it;
+  breaks and overrides of the writing direction too), is a `malformed_row` of that field: no
+  sender means such a text, and no report should show it;
 - an expiration more than 50 years after the day of judgement is `expiration_invalid`;
 - a card is expired after the last day of its month;
 - a rejection repeats a legacy id only where it is well-formed and holds no card number.
@@ -112,7 +112,7 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     Returns:
         The cards, which hold their own copy of the numbers, and the rejections in row order.
     """
-    import pandas as pd  # noqa: PLC0415 - who judges no frame does without it.
+    import pandas as pd  # noqa: PLC0415 - only for who judges a frame.
 
     judgement = Judgement(chunk)
     safe_ids = _judge_ids(chunk, rules, judgement)
