@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from pipeline.ledger.records import NOT_ATTACHED_YET, AttachState, CustomerState
-from pipeline.ledger.schema import attachments, customers
+from pipeline.ledger.schema import attachments, attempts, customers, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Column, ColumnElement, Executable
+    from sqlalchemy import Column, ColumnElement, Insert, Update
+
+
+ATTEMPT: Final = insert(attempts)
+OUTCOME: Final = insert(outcomes)
 
 
 def _is_one_of(column: Column[Any], states: Iterable[str]) -> ColumnElement[bool]:
@@ -64,7 +69,16 @@ NO_OTHER_DEFAULT: Final = (
 
 
 @cache
-def settling(names: tuple[str, ...]) -> Executable:
+def entering(database: str) -> Insert:
+    """Enter an attachment that is not there yet; `database` is a dialect's name."""
+    # By name, as loading PostgreSQL's loads all of its drivers.
+    dialect = import_module(f"sqlalchemy.dialects.{database}")
+    statement: Insert = dialect.insert(attachments).on_conflict_do_nothing()
+    return statement
+
+
+@cache
+def settling(names: tuple[str, ...]) -> Update:
     """Change these columns of an attachment (`new_` and the name), and add to its `doubts`."""
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     values["unknowns"] = attachments.c.unknowns + bindparam("doubts")
@@ -72,7 +86,7 @@ def settling(names: tuple[str, ...]) -> Executable:
 
 
 @cache
-def finding(names: tuple[str, ...]) -> Executable:
+def finding(names: tuple[str, ...]) -> Update:
     """Change these columns of a customer (`new_` and the name)."""
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     return update(customers).where(customers.c.id == bindparam("of_customer")).values(values)

@@ -7,19 +7,22 @@ and only grow; `attachments` and `customers` say where each stands.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.attach_statements import (
     ATTACHING,
+    ATTEMPT,
     MAKING,
     NO_OTHER_DEFAULT,
+    OUTCOME,
+    entering,
     finding,
     settling,
 )
+from pipeline.ledger.many_rows import run_for_each
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachIntent,
@@ -31,13 +34,13 @@ from pipeline.ledger.records import (
     RowRefusal,
 )
 from pipeline.ledger.retiring import retire_tokens
-from pipeline.ledger.schema import attachments, attempts, outcomes, rows
+from pipeline.ledger.schema import attachments, rows
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Executable
+    from sqlalchemy import Connection, Update
 
     _Said = AttachSettlement | CustomerFound | Retirement | RowRefusal
 
@@ -122,44 +125,34 @@ def _intend(
     if making:
         _each(connection, MAKING, making)
     begun_at = {"epoch": epoch, "at_ms": at_ms}
-    connection.execute(
-        insert(attempts),
-        [
-            {
-                "id": intent.attempt_id,
-                "row_id": intent.row_id,
-                "step": intent.step.value,
-                "number": intent.number,
-                **begun_at,
-            }
-            for intent in intents
-        ],
-    )
+    made = [
+        {
+            "id": intent.attempt_id,
+            "row_id": intent.row_id,
+            "step": intent.step.value,
+            "number": intent.number,
+            **begun_at,
+        }
+        for intent in intents
+    ]
+    run_for_each(connection, ATTEMPT, made)
 
 
 def _enter(
     connection: Connection, entries: Sequence[AttachIntent] | Sequence[AttachSettlement]
 ) -> None:
     """Enter the attachments that are not there yet."""
-    # By name, as loading PostgreSQL's loads all of its drivers.
-    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    connection.execute(
-        dialect.insert(attachments).on_conflict_do_nothing(),
-        [
-            {
-                "row_id": entry.row_id,
-                "customer": entry.customer,
-                "state": AttachState.UNATTACHED.value,
-            }
-            for entry in entries
-        ],
-    )
+    entered = [
+        {"row_id": e.row_id, "customer": e.customer, "state": AttachState.UNATTACHED.value}
+        for e in entries
+    ]
+    run_for_each(connection, entering(connection.dialect.name), entered)
 
 
 def _settle(connection: Connection, items: Sequence[AttachSettlement], at_ms: int) -> None:
     ended = [item for item in items if item.attempt_id is not None]
     if ended:
-        connection.execute(insert(outcomes), [_outcome(item, at_ms) for item in ended])
+        run_for_each(connection, OUTCOME, [_outcome(item, at_ms) for item in ended])
     without_request = [item for item in items if item.attempt_id is None]
     if without_request:
         _enter(connection, without_request)
@@ -175,7 +168,7 @@ def _settle(connection: Connection, items: Sequence[AttachSettlement], at_ms: in
         {"of_customer": item.customer, "of_row": item.row_id} for item in items if item.is_default
     ]
     if defaults:
-        connection.execute(NO_OTHER_DEFAULT, defaults)
+        run_for_each(connection, NO_OTHER_DEFAULT, defaults)
 
 
 def _changed(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
@@ -241,13 +234,13 @@ def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
     )
 
 
-def _each(connection: Connection, statement: Executable, of: list[dict[str, Any]]) -> None:
+def _each(connection: Connection, statement: Update, of: list[dict[str, Any]]) -> None:
     """Run a statement that has to change exactly one row for each of these.
 
     Raises:
         VerificationFailed: It did not.
     """
-    if connection.execute(statement, of).rowcount != len(of):
+    if run_for_each(connection, statement, of) != len(of):
         raise _moved()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, AttachState, CustomerState
@@ -62,7 +62,7 @@ def _cards() -> Select[Any]:
             customers.c.customer_id,
             customers.c.state,
             tokens.c.token_id,
-            tokens.c.card_id,
+            func.coalesce(attachments.c.card_id, tokens.c.card_id),
             tokens.c.brand,
             rows.c.last_digits,
             rows.c.expiration_month,
