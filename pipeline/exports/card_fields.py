@@ -35,7 +35,7 @@ NOT_A_CARD: Final = Code.NOT_A_CARD
 _SAMPLE: Final = 200
 _NEARLY: Final = 0.9
 _YEARS: Final = range(2015, 2046)
-"""The years that cards in an export tell of; they decide between two readings of four digits."""
+"""Years in which stored cards expire; they decide which of two layouts four digits are in."""
 
 _CARDS: Final = frozenset(("", "card", "cards", "credit", "debit", "credit_card", "debit_card"))
 """How a column of payment methods says that a record is a card."""

@@ -32,7 +32,7 @@ BLANKS: Final = (
     "".join(chr(code) for code in range(0x10000) if chr(code).isspace())
     + "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
 )
-"""What does not count around a name or a value: blanks, and signs that nobody can see."""
+"""What does not count around a name or a value: blanks and invisible signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,9 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
         Frame column to its place, counted from 0.
 
     Raises:
-        ExportRefused: The first record is no header, has more than 500 columns, lacks or repeats a wanted column, or names a
-            column of security codes, tracks or PINs that the settings do not drop.
+        ExportRefused: The first record is no header, has more than 500 columns, lacks or repeats a
+            wanted column, or names a column of security codes, tracks or PINs that the settings do
+            not drop.
     """
     names = [name.strip(BLANKS) for name in header]
     if len(names) > _COLUMNS_MAX:

@@ -65,7 +65,8 @@ class RecordPath:
         """Refuse an export none of whose values had what the path names, not even an empty list.
 
         Raises:
-            ExportRefused: So it is: the path is wrong, and not every customer without a card.
+            ExportRefused: None had; then the path is wrong, for customers without cards have an
+                empty list there.
         """
         if self._was_followed and not self._was_there:
             raise no_records()

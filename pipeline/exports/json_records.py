@@ -1,8 +1,9 @@
 """Reads JSON objects as records: a list of texts each, or what is wrong with it.
 
 One object a line, or records somewhere in the objects (`json_paths`). A source column is a key, or
-a dotted path into nested objects; a key that is not there is an empty field. A number keeps its digits, null is empty; a list or an object in the
-place of a field, a key that stands twice, or more than 32 levels make the line malformed.
+a dotted path into nested objects; a key that is not there is an empty field. A number keeps its
+digits, null is empty; a list or an object in the place of a field, a key that stands twice, or more
+than 32 levels make the line malformed.
 """
 
 from __future__ import annotations

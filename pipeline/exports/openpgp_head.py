@@ -1,8 +1,8 @@
 """Reads the open part of an OpenPGP message: for whom it is sealed, and how it is protected.
 
-The packets before the encrypted data say for whom it is sealed and how it is protected. They are
-not covered by the message's integrity check, so what they say is compared with our key: a changed
-recipient is refused although the message would still open.
+That part stands before the encrypted data. The message's integrity check does not cover it, so what
+it says is compared with our key: a changed recipient is refused although the message would still
+open.
 
 Source: RFC 9580 sections 4.2 (packet headers), 5.1 (PKESK), 5.3 (SKESK), 5.13 (SEIPD), 6 (armor).
 """

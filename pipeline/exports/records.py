@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Unread(str):
-    """The code in the place of a record that is none, with what is known beyond the code.
+    """Stands in the place of a record that could not be read: its failure code.
 
-    `hint` is a phrase of ours that repeats nothing of the row, or None.
+    Attributes:
+        hint: A phrase that says more than the code and repeats nothing of the row, or None.
     """
 
     __slots__ = ("hint",)
@@ -61,7 +62,7 @@ class Records:
     Attributes:
         columns: The texts of each field, a text a readable record; none where no record is.
         count: How many records there are, those that could not be read among them.
-        unread: Why the others are none, by their place among all of them, in order.
+        unread: Why the others could not be read, by their place among all of them, in order.
         are_stripped: Whether it is known that no text begins or ends with a blank.
     """
 

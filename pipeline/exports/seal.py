@@ -77,7 +77,7 @@ def recipients_of(recipient: Path | str) -> Recipients:
             secret key's file is fine too; its public part is taken.
 
     Raises:
-        SettingsRefused: Nothing in it can be sealed to.
+        SettingsRefused: It names no recipient.
     """
     if isinstance(recipient, str):
         return _age_recipients([recipient])
@@ -147,7 +147,7 @@ def _require_readable(source: Path) -> None:
 
 
 def _is_device(source: Path) -> bool:
-    """Say whether this is a device that is nobody's keyboard or empty end."""
+    """Say whether this is a device that may never end: neither a terminal nor the null device."""
     return source.is_char_device() and not (source.samefile(os.devnull) or _is_terminal(source))
 
 

@@ -57,7 +57,7 @@ class Origin:
 
 
 class PlainBlocks:
-    """One pass over an export's plain bytes: an iterator that proves something when exhausted.
+    """One pass over an export's plain bytes; they are proved once the iterator is exhausted.
 
     Leaving it early is fine: `close`, the end of a `with`, or the end of the export's own `with`
     ends the child.

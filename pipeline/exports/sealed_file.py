@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 2**20
 """How much of a file is read, hashed and compared at a time."""
 
-
 _TAIL_BYTES: Final = 4096
+"""How much of a file's end is searched for blanks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Words what can be said of a sealed export: what happened, and what to do next.
+"""Puts into words how the opening of a sealed export ended: what happened, and what to do next.
 
 The decryptor's own error texts carry stack traces, key ids and at times plain bytes, so only a
 code crosses the process border and the words are written here. The child imports this module

@@ -1,4 +1,4 @@
-"""Runs gpg in the child and believes its plain bytes only by what its status lines say of them.
+"""Runs gpg in the child, and judges by its status lines whether its plain bytes may be believed.
 
 gpg hands out bytes before it knows that they are genuine, so its status lines decide, all of
 them together: one message, one plaintext, decrypted by the key that is meant, integrity proved,

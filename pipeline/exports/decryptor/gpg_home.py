@@ -1,7 +1,7 @@
-"""Lends gpg a private folder for one export, and removes those that killed runs left behind.
+"""Makes a private folder for gpg for one export, and removes those that killed runs left behind.
 
-Who lends a folder holds a lock on it for as long as it lives; the kernel drops it with the
-process. So a folder of ours without a lock is nobody's any more.
+The process that makes a folder holds a lock on it for as long as it lives; the kernel drops the
+lock with the process. So a folder that nobody has locked was left by a process that is gone.
 """
 
 from __future__ import annotations
