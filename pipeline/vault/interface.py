@@ -29,7 +29,7 @@ class SentCard(NamedTuple):
 
 
 class CardRequest(Protocol):
-    """A request that holds a card number; it shows itself to nobody and can be wiped."""
+    """A request that holds a card number; it is never printed and can be wiped."""
 
     def wipe(self) -> None:
         """Overwrite the request, number and all."""

@@ -61,7 +61,7 @@ class RetryBudget:
 
 
 class _WaitForRetry(tenacity.wait.wait_base):
-    """Gives the seconds before the next attempt: jitter, the budget's word, or the vault's own."""
+    """Gives the seconds before the next attempt: the longest of jitter, budget and Retry-After."""
 
     def __init__(self, budget: RetryBudget, random: Random, clock: Clock) -> None:
         self._budget = budget

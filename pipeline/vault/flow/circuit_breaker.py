@@ -15,7 +15,7 @@ RUN_MAX: Final = 10
 
 _WINDOW: Final = 40
 _FAILED_MAX: Final = 20
-"""So does a failure when more than this many of the last 40 answers are failures."""
+"""A failure opens the breaker, too, when more than 20 of the last 40 answers were failures."""
 
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
 
@@ -132,5 +132,5 @@ class CircuitBreaker:
         self._run = self._recent = 0
 
     def _is_stale(self, sent_at: float) -> bool:
-        """Whether this belongs to a request that left before the breaker opened: old news."""
+        """Whether this answers a request that left before the breaker opened, and so tells nothing new."""
         return sent_at < self._opened_at

@@ -218,8 +218,8 @@ class FlowControl:
             now: When the answer came.
 
         Returns:
-            Whom a refusal speaks of; `None` for what is no refusal. What speaks of one row, or may,
-            teaches rate and breaker nothing.
+            Whom a refusal speaks of; `None` for what is no refusal. One that speaks of a single
+            row, or may, changes neither rate nor breaker.
         """
         kind = outcome.kind
         if kind is OutcomeKind.OK or kind is OutcomeKind.REJECTED:
@@ -268,7 +268,7 @@ class FlowControl:
         self._limit.succeeded()
         if self._refusals.any_open:
             self._refusals.forget(row)
-        # Once all is at its best again, the next good answer has nothing to teach.
+        # While nothing is lowered or remembered, a good answer changes nothing.
         self._undisturbed = (
             self._rate.good_per_s is None
             and self._breaker.is_untroubled

@@ -21,12 +21,14 @@ FORMS_MAX: Final = 20
 
 _WINDOW: Final = 256
 _UNLIKELY: Final = 1e-3
+"""Where it is less likely that a limit for all hit one row so often by chance, the row is suspect and
+the shared rate learns nothing from it."""
+
 _IMPOSSIBLE: Final = 1e-9
-"""How likely it is that a limit for all hits one row so often by chance: below the first the row is
-suspect and the shared rate learns nothing from it, below the second it is refused for itself."""
+"""Where it is less likely than this, the refusal is the row's own."""
 
 _THROTTLES_MIN: Final = 5
-_LONELY_MAX: Final = 20
+_ALONE_MAX: Final = 20
 """Tries after which the last row of all, with nobody left to compare it with, is set aside."""
 
 
@@ -57,7 +59,7 @@ class _Throttled(NamedTuple):
 class _InARow:
     """The rows whose first try was refused since the last success of any row.
 
-    Later tries do not count: rows that were set aside come back in company.
+    Later tries do not count, as rows that were set aside come back several at a time.
     """
 
     def __init__(self) -> None:
@@ -123,7 +125,7 @@ class RowRefusals:
         alone = not self._throttled_in_a_row.others(row, successes, first_try=times == 1)
         chance = self._share(successes) ** times
         others_succeed = successes - since >= times
-        if quiet >= _LONELY_MAX and alone and successes:
+        if quiet >= _ALONE_MAX and alone and successes:
             return self._own(row)
         if others_succeed and times >= _THROTTLES_MIN and chance < _IMPOSSIBLE:
             return self._own(row)
@@ -137,7 +139,7 @@ class RowRefusals:
         return Refusal.OF_ALL if not tokens and self._forms >= FORMS_MAX else Refusal.OF_THIS_ROW
 
     def _own(self, row: int) -> Refusal:
-        """From the first such row on, a lone 429 is no news of the vault's limit."""
+        """Take in that a refusal is this row's own; from now on one row's 429 says nothing of the limit."""
         self._rows_own = True
         self.forget(row)
         return Refusal.OF_THIS_ROW

@@ -17,7 +17,7 @@ LEAD_MAX_S: Final = 2.0
 with what the disk is seen to take, or a slow disk would make every row miss its turn."""
 
 _LEAD_EASES: Final = 0.02
-"""What a row that had time to spare takes off the lead's surplus."""
+"""A row that was ready in less time takes off so much of what the lead is too long by."""
 
 _PRECISION_S: Final = 1e-6
 """Waits shorter than this are over: floating-point time may not move by less."""

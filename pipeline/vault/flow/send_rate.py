@@ -4,7 +4,7 @@ GCRA: one number, the earliest instant of the next send, spaces sends evenly, wh
 vault likes better than a bucket that bursts. The rate has a known ceiling; below it lies the
 vault's own limit, which nobody tells. A refusal (429) cuts the rate to 0.85 of where it stood,
 and quiet time brings it back along CUBIC's curve (RFC 9438): fast at first, flat around the
-refused level, then ever bolder. Pure: time comes in as an argument, in monotonic seconds.
+refused level, then ever faster. Pure: time comes in as an argument, in monotonic seconds.
 
 The constants were tuned in virtual time (`tests/property/test_send_rate_quota.py` holds the marks):
 shorter returns find a risen limit sooner and are refused more often.
@@ -24,20 +24,27 @@ _GOOD_BETWEEN_CUTS: Final = 8
 """A refusal after fewer good answers than this means that the cut before did not help."""
 
 _RETURN_S: Final = 4.0
+"""Seconds that the way back to the refused level takes at least."""
+
 _RETURN_SENDS: Final = 20.0
+"""At low rates the way back takes the time of so many sends, but no more than `_RETURN_MAX_S`."""
+
 _RETURN_MAX_S: Final = 30.0
-"""The way back to the refused level takes 4 s, at low rates 20 sends, at most 30 s ..."""
 
 _RETURN_COSTS: Final = 10.0
+"""The way back takes at least so many times what a refusal costs, however long that is."""
+
 _ROUND_TRIPS: Final = 2.0
-"""... and ten times what a refusal costs: its Retry-After, or two round trips."""
+"""A refusal costs its Retry-After, or so many round trips if they are longer."""
 
 _DOUBLINGS: Final = 4.0
-"""Beyond twice the way back no fixed limit can be near: double, so often in each further one."""
+"""Past the refused level by a whole way back, no fixed limit can be near any more: from there on
+the rate doubles so often in the time of each further way back."""
 
 _DOUBLINGS_MAX: Final = 64.0
 _STRICT_S: Final = 0.1
-"""At intervals from here on, a vault that refused has room for one request and none to spare."""
+"""At this interval between sends and above it, a vault that has refused is taken to bear no two
+requests that come closer together."""
 
 _SLACK_S: Final = 0.005
 """A send that is late by less is on time: event loops are no more precise."""

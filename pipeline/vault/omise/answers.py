@@ -12,7 +12,7 @@
 | 400, 402, 422 with `invalid_card`, `brand_not_supported`, `failed_fraud_check` | REJECTED | speaks of the card |
 | 400, 402, 422 with `bad_request` | REJECTED | a field of this row; documented as permanent |
 | 400, 402, 422 with `backend_error` or another code | DECLINED | an error object: nothing was made; documented as "try again", or not at all, and a row is not rejected for words that we do not know |
-| 400, 402, 422 without an error object | AMBIGUOUS | who knows who wrote it |
+| 400, 402, 422 without an error object | AMBIGUOUS | something on the way may have written it |
 | 429 | THROTTLED | documented throttle, nothing made; `retry_after_s` where usable |
 | 408 | AMBIGUOUS | the whole body was handed over |
 | 5xx, every other status | AMBIGUOUS | nothing shows that no token was made; `retry_after_s` where usable |

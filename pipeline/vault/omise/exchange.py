@@ -1,4 +1,4 @@
-"""Holds what requests to both hosts of Omise share: the line, the head, and what no answer proves."""
+"""Holds what requests to both hosts of Omise share: the head's fields, and what a failed request proves."""
 
 from __future__ import annotations
 

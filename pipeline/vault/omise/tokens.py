@@ -41,7 +41,7 @@ _CLOSING_BRACES: Final = 2
 
 
 class CardMessage(bytearray):
-    """A whole HTTP request that holds a card number: it goes to a socket and shows itself to nobody."""
+    """A whole HTTP request that holds a card number; it is never printed, copied or pickled."""
 
     __slots__ = ()
 

@@ -27,8 +27,8 @@ _POLL_EVENTS: Final = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHU
 class Connection(asyncio.Protocol):
     """One connection that carries one request at a time.
 
-    Whoever holds it calls `send` and awaits the future; bytes that arrive while nobody waits
-    condemn the connection, because they could only be taken for the answer to another request.
+    Whoever holds it calls `send` and awaits the future. Bytes that arrive while nobody waits close
+    the connection, because they could only be taken for the answer to another request.
 
     Args:
         loop: The running event loop.

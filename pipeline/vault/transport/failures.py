@@ -46,8 +46,8 @@ NOT_SENT: Final = (
 LOCAL_ERRNOS: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EADDRNOTAVAIL}
 )
-"""What the operating system says when it is this machine that has no connection to give; trying
-again would only make the vault's outage of it."""
+"""What the operating system says when this machine has no connection to give; tried again and again,
+that would be taken for an outage of the vault."""
 
 _CANCELLED_UNSENT: Final = "cancelled before the last byte left"
 

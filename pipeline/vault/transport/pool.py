@@ -82,7 +82,8 @@ class ConnectionPool:
         Raises:
             httpx.PoolTimeout: None became free in time.
             httpx.ConnectTimeout: Name, TCP or TLS took too long.
-            httpx.ConnectError: The vault cannot be reached (`CertificateRefused`: or believed).
+            httpx.ConnectError: The vault cannot be reached (`CertificateRefused`: it could not prove
+                who it is).
             LocalResourcesExhausted: This machine has no connection to give.
         """
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RETRY_AFTER_MAX_S: Final = 900.0
-"""A vault may close its door for a quarter of an hour; who says longer is asked again then."""
+"""The longest wait that is kept, a quarter of an hour; a vault that names a longer one is asked again then."""
 
 _SECONDS: Final = re.compile(rb"[0-9]{1,20}")
 _DATE_BYTES_MAX: Final = 64

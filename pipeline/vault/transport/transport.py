@@ -39,7 +39,8 @@ class VaultTransport(httpx.AsyncBaseTransport):
 
     Args:
         url: Scheme, host and port; a path is ignored.
-        tls: The verifying context (`pipeline.vault.transport.tls`); needed exactly when the scheme is https.
+        tls: The verifying context (`pipeline.vault.transport.tls`); needed exactly when the scheme
+            is https.
         connections_max: No more are ever open at once.
         keepalive_s: An idle connection older than this is not used again; shorter than the
             server's patience, or requests would meet its hang-up.
