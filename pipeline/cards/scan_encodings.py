@@ -24,7 +24,6 @@ import numpy as np
 
 from pipeline.cards.card_number import DIGITS_MIN
 from pipeline.cards.scan_numbers import GAP_MAX, Sighting, find_numbers, longest
-from pipeline.cards.scan_stretches import stretches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +34,7 @@ REACH: Final = 1024
 """No written number is longer than this, context included (bytes)."""
 
 # Written blanks and dashes, each replaced by as many signs, so that places stay what they were.
-_WRITTEN_GAPS: Final = (
+WRITTEN_GAPS: Final = (
     (b"%", re.compile(rb"%20|%09|%(?:C2|c2)%(?:A0|a0)"), b" "),
     (b"%", re.compile(rb"%2[Dd]"), b"-"),
     (b"&", re.compile(rb"&nbsp;|&#32;|&#160;|&#x20;|&#xa0;"), b" "),
@@ -50,10 +49,10 @@ _WRITTEN_GAPS: Final = (
     (b"\xef\xbb\xbf", re.compile(rb"\xef\xbb\xbf"), b" "),
 )
 
-_WRITTEN_GAPS_IN_ASCII: Final = tuple(gap for gap in _WRITTEN_GAPS if gap[0].isascii())
+_GAPS_IN_ASCII: Final = tuple(gap for gap in WRITTEN_GAPS if gap[0].isascii())
 
 # Digits of other scripts in UTF-8.
-_OTHER_DIGITS: Final = tuple(
+OTHER_DIGITS: Final = tuple(
     (prefix, re.compile(digit), re.compile(digit + rb"(?:[ -]?" + digit + rb"){12,40}"))
     for prefix, digit in (
         (b"\xe0\xb9", rb"\xe0\xb9[\x90-\x99]"),  # Thai
@@ -65,21 +64,20 @@ _OTHER_DIGITS: Final = tuple(
 )
 
 _HEX_SEPARATOR: Final = rb"(?: {1,2}|:)?(?:\\x|\\u00|%|0x)?"
-_HEX: Final = re.compile(
-    rb"3[0-9](?:" + _HEX_SEPARATOR + rb"(?:2[0dDeE]|5[fF])?" + _HEX_SEPARATOR + rb"3[0-9]){12,40}"
-)
+HEX_DIGIT: Final = rb"3[0-9]"
+HEX_NEXT: Final = _HEX_SEPARATOR + rb"(?:2[0dDeE]|5[fF])?" + _HEX_SEPARATOR + HEX_DIGIT
+_HEX: Final = re.compile(HEX_DIGIT + rb"(?:" + HEX_NEXT + rb"){12,40}")
 # The same, loosely and in a tenth of the time: what parts the pairs holds no 3.
 _MAYBE_HEX: Final = re.compile(rb"3[0-9](?:[^3]{0,14}3[0-9]){12}")
 _HEX_MARKS: Final = re.compile(rb"\\x|\\u00|%|0x|[ :]")
 
 # Three digits, blanks or dashes are one group of four base64 signs, each from a short list.
-_BASE64_SIGNS: Final = (b"MNOIL", b"DTjzCSiy", b"AEIMQUYcgk0", b"wxyz012345gt")
+BASE64_SIGNS: Final = (b"MNOIL", b"DTjzCSiy", b"AEIMQUYcgk0", b"wxyz012345gt")
 _BASE64_CLASSES: Final = bytes(
-    sum((byte in signs) << place for place, signs in enumerate(_BASE64_SIGNS))
-    for byte in range(256)
+    sum((byte in signs) << place for place, signs in enumerate(BASE64_SIGNS)) for byte in range(256)
 )
-_LINE_ENDS: Final = b"\r\n"
-_BASE64_GROUPS: Final = 3
+LINE_ENDS: Final = b"\r\n"
+BASE64_GROUPS: Final = 3
 _BASE64_LOOK: Final = 80
 _BASE64_WORD: Final = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
@@ -98,25 +96,6 @@ def search(block: bytes) -> Iterator[Sighting]:
     yield from _in_base64(block)
     if next(_utf16_places(block), None):
         yield from _in_utf16(block)
-
-
-def suspicious_places(block: bytes) -> Iterator[tuple[int, int]]:
-    """Give where a search of the block, or of any stretch of it alone, could find something.
-
-    This is the cheap question of `search` in every encoding. Whatever lies wholly outside of these
-    places (from a byte to behind another) can be left alone.
-    """
-    yield from stretches(_with_plain_gaps(block), cut=True)
-    if not block.isascii():
-        for prefix, _, run in _OTHER_DIGITS:
-            if prefix in block:
-                yield from (found.span() for found in run.finditer(block))
-    yield from (found.span() for found in _MAYBE_HEX.finditer(block))
-    hits = _base64_groups(block)
-    if len(hits):
-        places = _without_line_ends(block)[hits]
-        yield from ((place, place + _BASE64_LOOK) for place in places.tolist())
-    yield from _utf16_places(block)
 
 
 def _utf16_places(block: bytes) -> Iterator[tuple[int, int]]:
@@ -141,7 +120,7 @@ def _without_line_ends(block: bytes) -> npt.NDArray[np.intp]:
 
 def _with_plain_gaps(block: bytes) -> bytes:
     plain = block
-    for mark, written, sign in _WRITTEN_GAPS if not block.isascii() else _WRITTEN_GAPS_IN_ASCII:
+    for mark, written, sign in WRITTEN_GAPS if not block.isascii() else _GAPS_IN_ASCII:
         if mark in plain:
             plain = written.sub(lambda gap, sign=sign: sign * len(gap[0]), plain)  # type: ignore[misc]
     return plain
@@ -155,7 +134,7 @@ def _in_ascii(block: bytes) -> Iterator[Sighting]:
 
 
 def _in_other_digits(block: bytes) -> Iterator[Sighting]:
-    for prefix, digit, run in _OTHER_DIGITS:
+    for prefix, digit, run in OTHER_DIGITS:
         if prefix in block:
             found = list(run.finditer(block))
             for which, seen in _decoded(digit.sub(_as_ascii, match[0]) for match in found):
@@ -190,7 +169,7 @@ def _in_base64(block: bytes) -> Iterator[Sighting]:
     hits = _base64_groups(block)
     if not len(hits):
         return
-    flat = block.translate(None, _LINE_ENDS)
+    flat = block.translate(None, LINE_ENDS)
     words = list(_base64_words(flat, hits))
     if not words:
         return
@@ -221,8 +200,8 @@ def _from_base64(text: bytes) -> bytes:
 
 def _base64_groups(block: bytes) -> npt.NDArray[np.intp]:
     """Give where, line ends left out, at least three groups in a row could each be three digits."""
-    classes = np.frombuffer(block.translate(_BASE64_CLASSES, _LINE_ENDS), dtype=np.uint8)
-    size = len(classes) - 4 * _BASE64_GROUPS + 1
+    classes = np.frombuffer(block.translate(_BASE64_CLASSES, LINE_ENDS), dtype=np.uint8)
+    size = len(classes) - 4 * BASE64_GROUPS + 1
     if size <= 0:
         return np.empty(0, dtype=np.intp)
     group = classes[:-3] & (classes[1:-2] >> 1) & (classes[2:-1] >> 2) & (classes[3:] >> 3) & 1

@@ -10,28 +10,35 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.cards.scan_encodings import suspicious_places
-from pipeline.cards.scan_sqlite_numbers import could_be_numbers
-from pipeline.cards.scan_streams import BORDER, search_pieces
+from pipeline.cards.scan_prefilter import (
+    ANYWHERE,
+    APART,
+    SHORTEST_WRITTEN,
+    could_be_numbers,
+    could_hold,
+    spans_that_could_hold,
+)
+from pipeline.cards.scan_streams import search_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
 
     from pipeline.cards.scan_numbers import Sighting
 
     Place: TypeAlias = tuple[int, int]
 
 MAGIC: Final = b"PAR1"
-_BATCH_ROWS: Final = 10_000
-_SHORTEST_WRITTEN: Final = 13
-"""No number is written in fewer bytes than it has digits."""
+_BATCH_ROWS: Final = 1 << 16
+_GROUP_ROWS: Final = 64
 
 _TEXTS: Final = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
 )  # fmt: skip
+_WITHOUT_NUMBERS: Final = (pa.types.is_temporal, pa.types.is_boolean, pa.types.is_null)
 
 
 class ParquetUnreadable(ValueError):
@@ -60,46 +67,72 @@ def _metadata(metadata: Any) -> Iterator[bytes]:
 
 
 def _cells(source: Any) -> Iterator[tuple[Place, bytes]]:
-    """Give the cells that may hold a number, each with its row and column."""
+    """Give the cells that could hold a number, each with its row and column."""
     first_row = 1
     for batch in source.iter_batches(batch_size=_BATCH_ROWS):
-        for column, values in enumerate(batch.columns, start=1):
-            for place, cell in _suspicious_cells(values):
-                yield (first_row + place, column), _as_bytes(cell)
+        columns = dict(enumerate(map(_without_dictionary, batch.columns), start=1))
+        texts = {
+            column: values.cast(pa.large_binary())
+            for column, values in columns.items()
+            if any(is_text(values.type) for is_text in _TEXTS)
+        }
+        for column, place, text in _suspicious_texts(texts):
+            yield (first_row + place, column), text
+        for column in columns.keys() - texts.keys():
+            for place in _suspicious_values(columns[column]):
+                yield (first_row + place, column), _as_bytes(columns[column][place].as_py())
         first_row += batch.num_rows
 
 
-def _suspicious_cells(values: Any) -> Iterator[tuple[int, object]]:
-    """Give the cells of a column, with their places, that a cheap question does not clear."""
+def _without_dictionary(values: Any) -> Any:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _suspicious_values(values: Any) -> Sequence[int]:
+    """Give the places of the values, of any type but texts, that could be numbers."""
     kind = values.type
-    if pa.types.is_temporal(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+    if any(never(kind) for never in _WITHOUT_NUMBERS):
+        return ()
+    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
+        return range(len(values))
+    # As they lie in memory: what stands there for a null is seen to be one when it is read.
+    letter = "f" if pa.types.is_floating(kind) else "u" if str(kind)[0] == "u" else "i"
+    numbers = np.frombuffer(values.buffers()[1], dtype=f"{letter}{kind.bit_width // 8}")
+    fits = could_be_numbers(numbers[values.offset : values.offset + len(values)])
+    return np.flatnonzero(fits).tolist()
+
+
+def _suspicious_texts(texts: dict[int, Any]) -> Iterator[tuple[int, int, bytes]]:
+    """Give the texts or blobs that could hold a number, each with its column and its place."""
+    long = [column for column, values in texts.items() if _longest(values) >= SHORTEST_WRITTEN]
+    if not long:
         return
-    if pa.types.is_dictionary(kind):
-        values, kind = values.dictionary_decode(), kind.value_type
-    if any(is_text(kind) for is_text in _TEXTS):
-        places = _suspicious_texts(values)
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        numbers = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
-        places = np.flatnonzero(could_be_numbers(numbers)).tolist()
-    else:
-        places = list(range(len(values)))
-    yield from ((place, values[place].as_py()) for place in places)
+    groups = [_in_groups(texts[column]) for column in long]
+    hits = could_hold(pa.concat_arrays(groups), ANYWHERE)
+    ends = np.cumsum([len(group) for group in groups])
+    for column, found in zip(long, np.split(hits, ends[:-1]), strict=True):
+        offsets, whole = _offsets(texts[column]), texts[column].buffers()[2]
+        places = np.flatnonzero(np.repeat(found, _GROUP_ROWS)[: len(offsets) - 1])
+        starts, behind = offsets[places], offsets[places + 1]
+        for hit in np.flatnonzero(spans_that_could_hold(whole, starts, behind, APART)).tolist():
+            yield column, int(places[hit]), whole[starts[hit] : behind[hit]].to_pybytes()
 
 
-def _suspicious_texts(values: Any) -> list[int]:
-    """Give the places of texts or blobs that hold something like a number."""
-    if (pc.max(pc.binary_length(values)).as_py() or 0) < _SHORTEST_WRITTEN:
-        return []
-    texts = pc.fill_null(values.cast(pa.binary()), b"")
-    sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False) + len(BORDER)
-    ends = np.cumsum(sizes)
-    whole = pa.ListArray.from_arrays([0, len(texts)], texts)
-    joined = pc.binary_join(whole, BORDER)[0].as_py()
-    suspects = set[int]()
-    for start, end in suspicious_places(joined):
-        first, last = np.searchsorted(ends, [start, end - 1], side="right").tolist()
-        suspects.update(range(first, min(last, len(ends) - 1) + 1))
-    return sorted(suspects)
+def _in_groups(texts: Any) -> Any:
+    """Give the texts of some rows each, one behind the other as they lie in memory, as one."""
+    offsets = _offsets(texts)
+    ends = np.append(offsets[:-1:_GROUP_ROWS], offsets[-1])
+    buffers = [None, pa.py_buffer(ends), texts.buffers()[2]]
+    return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
+
+
+def _longest(texts: Any) -> int:
+    return int(np.diff(_offsets(texts)).max(initial=0))
+
+
+def _offsets(texts: Any) -> npt.NDArray[np.int64]:
+    offsets: npt.NDArray[np.int64] = np.frombuffer(texts.buffers()[1], dtype=np.int64)
+    return offsets[texts.offset : texts.offset + len(texts) + 1]
 
 
 def _as_bytes(cell: object) -> bytes:

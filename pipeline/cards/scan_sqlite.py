@@ -1,55 +1,47 @@
 """Looks for card numbers in the records of a SQLite database, its journal and its WAL.
 
 Records lie in a page without separators: a number followed by a month reads as 18 digits, and
-an integer is no digits at all. So the cells of every page are taken apart, of free pages too,
-which keep what they held, and of the page images in journals. What lies between the cells is
+an integer is no digits at all. So the values of every page are looked at one by one, in free pages
+too, which keep what they held, and in the page images of journals. What lies between the records is
 left over from deleted ones; there a number may touch its neighbours, and is looked for at both
 ends of a run of digits, unless the same run still stands in a living record.
 
-Source: the file format's own description, sqlite.org/fileformat2.html, sections 1.6, 2.1, 4.
+A value or a rest is taken out of its page only when `scan_prefilter` says that it could hold a
+number.
 """
 
 from __future__ import annotations
 
 import re
-import struct
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
 
 from pipeline.cards.brands import DIGITS_MAX
 from pipeline.cards.card_number import is_card_number
-from pipeline.cards.scan_encodings import suspicious_places
+from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_numbers import Sighting
-from pipeline.cards.scan_sqlite_numbers import pages_with_large_numbers
-from pipeline.cards.scan_streams import BLOCK_BYTES, search_pieces
+from pipeline.cards.scan_prefilter import ANYWHERE, APART, spans_that_could_hold
+from pipeline.cards.scan_sqlite_cells import read_cells, rests
+from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, read_pages
+from pipeline.cards.scan_sqlite_records import records
+from pipeline.cards.scan_streams import search_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DATABASE_MAGIC: Final = b"SQLite format 3\0"
-JOURNAL_MAGIC: Final = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
-WAL_MAGICS: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
-HEAD_BYTES: Final = 100
+    from pipeline.cards.scan_sqlite_cells import Cells, Spans
+    from pipeline.cards.scan_sqlite_pages import Pages
 
-_LEAF_TABLE: Final = 0x0D
-_LEAF_INDEX: Final = 0x0A
-_INNER_INDEX: Final = 0x02
-_CELL_POINTERS: Final = {_LEAF_TABLE: 8, _LEAF_INDEX: 8, _INNER_INDEX: 12}
-_WAL_HEADER: Final = 32
-_WAL_FRAME: Final = 24
-_PAGE_SIZES: Final = frozenset(1 << power for power in range(9, 17))
-_INTEGER_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
-_FLOAT: Final = 7
-_FIRST_BLOB: Final = 12
-_VARINT_MAX: Final = 9
+    Piece: TypeAlias = tuple[tuple[int, bool], bytes]
+
+__all__ = ["HEAD_BYTES", "is_sqlite", "search_sqlite"]
+
 _RUN: Final = re.compile(rb"(?<![0-9])[0-9]{13,40}(?![0-9])")
 _LONG_GAP: Final = re.compile(rb"\0{9,}")
 _SHORT_GAP: Final = bytes(8)
 _TOUCHING_LENGTHS: Final = (16, 15)
-
-
-def is_sqlite(head: bytes) -> bool:
-    """Say whether a file that begins so (`HEAD_BYTES`) can be taken apart here."""
-    return _layout(head) is not None
+_RUNS_AT_ONCE: Final = 200
 
 
 def search_sqlite(stream: IO[bytes]) -> Iterator[tuple[str, Sighting]]:
@@ -58,164 +50,115 @@ def search_sqlite(stream: IO[bytes]) -> Iterator[tuple[str, Sighting]]:
     A number that is cut in two by the border of an overflow page is not found.
 
     Args:
-        stream: A seekable stream at its beginning.
+        stream: A seekable stream.
     """
-    remains = _Remains()
-    for (number, living), seen in search_pieces(_pieces(stream, remains)):
+    left = dict[bytes, int]()
+    for (number, living), seen in search_pieces(_pieces(stream, left)):
         # Plain digits outside living records are judged at the end, when all records are known.
         if living or seen.encoding != "plain":
             yield f"page {number}", seen
-    yield from remains.sightings()
+    numbers = {run: found for run in left if (found := _numbers_in(run))}
+    for run in numbers.keys() - _standing(stream, list(numbers)):
+        for digits in sorted(numbers[run]):
+            yield f"page {left[run]}", Sighting(0, len(digits), "deleted record", digits[-4:])
 
 
-def _pieces(stream: IO[bytes], remains: _Remains) -> Iterator[tuple[tuple[int, bool], bytes]]:
-    """Give every value of every record as a living piece, and every page's rest as another."""
-    for number, page in _suspects(_pages(stream)):
-        rest = bytearray(page)
-        for start, end, values in _records(page, HEAD_BYTES if number == 1 else 0):
-            yield from (((number, True), value) for value in values)
-            remains.note_living(page[start:end])
-            rest[start:end] = bytes(end - start)
-        remains.note_rest(number, rest)
-        yield (number, False), _LONG_GAP.sub(_SHORT_GAP, rest)
+def _pieces(stream: IO[bytes], left: dict[bytes, int]) -> Iterator[Piece]:
+    """Give what could hold a number: values of records (living), and what lies between them.
 
-
-def _suspects(pages: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Give the pages that may hold a number, as far as the bytes of a page or its numbers say.
-
-    Every value lies in one piece in its page, so whatever can be found in a value could be found
-    in the page, if a number may begin and end anywhere. Taking a page apart takes much longer.
+    Args:
+        stream: A seekable stream.
+        left: Filled with the runs of digits that lie between records, each with its page.
     """
-    while block := list(_block_of(pages)):
-        joined, size = b"".join([page for _, page in block]), len(block[0][1])
-        suspects = pages_with_large_numbers(joined, size)
-        for start, end in suspicious_places(joined):
-            suspects.update(range(start // size, (end - 1) // size + 1))
-        # The first page has another header in front of its own.
-        yield from (page for place, page in enumerate(block) if place in suspects or page[0] == 1)
+    for pages, look in look_ahead(_look, read_pages(stream)):
+        yield from _living_values(pages, look)
+        for place in look.rests:
+            rest = _rest(pages, look.cells, place)
+            for run in _RUN.findall(rest):
+                left.setdefault(run, pages.numbers[place])
+            yield (pages.numbers[place], False), _LONG_GAP.sub(_SHORT_GAP, rest)
 
 
-def _block_of(pages: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    size = 0
-    for number, page in pages:
-        yield number, page
-        size += len(page)
-        if size >= BLOCK_BYTES:
-            return
+class _Look(NamedTuple):
+    """What of some pages has to be searched."""
+
+    cells: Cells
+    values: list[tuple[int, int]]
+    """Where the values lie in the block that could hold a number."""
+    rests: list[int]
+    """The places of the pages between whose records one could lie, and of all odd pages."""
 
 
-def _layout(head: bytes) -> tuple[int, int, int, int] | None:
-    """Give where pages begin, their size, and what stands before and after each (bytes)."""
-    layout = None
-    if head.startswith(DATABASE_MAGIC):
-        size = int.from_bytes(head[16:18], "big")
-        layout = (0, 1 << 16 if size == 1 else size, 0, 0)
-    elif head.startswith(WAL_MAGICS):
-        layout = (_WAL_HEADER, int.from_bytes(head[8:12], "big"), _WAL_FRAME, 0)
-    elif head.startswith(JOURNAL_MAGIC):
-        sector, size = (int.from_bytes(head[at : at + 4], "big") for at in (20, 24))
-        layout = (sector, size, 4, 4)
-    return layout if layout and layout[1] in _PAGE_SIZES else None
+def _look(pages: Pages) -> _Look:
+    size, cells = pages.size, read_cells(pages)
+    # Whatever lies in a page is seen in the whole of it, too, and most pages hold nothing.
+    starts = np.arange(len(pages.numbers), dtype=np.int64) * size
+    could_hold = spans_that_could_hold(pages.block, starts, starts + size, ANYWHERE)
+    values, between = (
+        spans.where(could_hold[spans.starts // size])
+        for spans in (cells.values, rests(cells, size))
+    )
+    odd = np.flatnonzero(cells.odd).tolist()
+    places = {start // size for start, _ in _suspicious(pages.block, between, ANYWHERE)}
+    return _Look(cells, _suspicious(pages.block, values, APART), sorted(places.union(odd)))
 
 
-def _pages(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Give pages with their numbers: counted, or read from the header in front of each."""
-    start, size, before, after = _layout(stream.read(HEAD_BYTES)) or (0, 1 << 16, 0, 0)
-    stream.seek(start)
-    count = 0
-    # A last, incomplete page is filled up, so that it is searched like the others.
-    while len(image := stream.read(before + size + after)) > before:
-        count += 1
-        number = int.from_bytes(image[:4], "big") if before else count
-        yield number, image[before : before + size].ljust(size, b"\0")
+def _suspicious(block: bytes, spans: Spans, pattern: str) -> list[tuple[int, int]]:
+    hits = spans_that_could_hold(block, spans.starts, spans.ends, pattern)
+    return list(zip(spans.starts[hits].tolist(), spans.ends[hits].tolist(), strict=True))
 
 
-def _records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]:
-    """Give where each well-formed record begins and ends inside this page, and its values."""
-    kind = page[header]
-    if kind not in _CELL_POINTERS:
-        return
-    count = int.from_bytes(page[header + 3 : header + 5], "big")
-    pointers = header + _CELL_POINTERS[kind]
-    used = page[pointers : pointers + 2 * count]
-    for (place,) in struct.iter_unpack(">H", used[: len(used) // 2 * 2]):
-        start = place + 4 if kind == _INNER_INDEX else place
-        length, start = _varint(page, start)
-        if kind == _LEAF_TABLE:
-            _, start = _varint(page, start)
-        end = min(len(page), start + _local_length(length, len(page), kind))
-        values = _values(page[start:end], length)
-        # What is no record stays in the rest: a damaged page must not hide anything.
-        if values is not None:
-            yield start, end, values
+def _living_values(pages: Pages, look: _Look) -> Iterator[Piece]:
+    for place, number in look.cells.numbers:
+        yield (pages.numbers[place], True), str(number).encode()
+    for start, end in look.values:
+        yield (pages.numbers[start // pages.size], True), pages.block[start:end]
+    for place in np.flatnonzero(look.cells.odd).tolist():
+        for _, _, values in _odd_records(pages, place):
+            yield from (((pages.numbers[place], True), value) for value in values)
 
 
-def _local_length(length: int, usable: int, kind: int) -> int:
-    """Give how much of a payload lies in the cell itself; the rest is in overflow pages."""
-    most = usable - 35 if kind == _LEAF_TABLE else (usable - 12) * 64 // 255 - 23
-    if length <= most:
-        return length
-    least = (usable - 12) * 32 // 255 - 23
-    local = least + (length - least) % (usable - 4)
-    return local if local <= most else least
+def _rest(pages: Pages, cells: Cells, place: int) -> bytes:
+    """Give a page in which all records are overwritten with NULs."""
+    rest = bytearray(pages.page(place))
+    for start, end in _record_spans(pages, cells, place):
+        rest[start:end] = bytes(end - start)
+    return bytes(rest)
 
 
-def _values(payload: bytes, length: int) -> list[bytes] | None:
-    """Give the texts, blobs and numbers (as digits) of a record, or None if it is none."""
-    header_length, place = _varint(payload, 0)
-    body, values = header_length, []
-    while place < min(header_length, len(payload)):
-        kind, place = _varint(payload, place)
-        if kind >= _FIRST_BLOB:
-            size = (kind - _FIRST_BLOB) // 2
-            values.append(payload[body : body + size])
-        else:
-            size = _INTEGER_SIZES[kind]
-            values.append(_as_digits(kind, payload[body : body + size]))
-        body += size
-    return values if body == length and place == header_length else None
+def _record_spans(pages: Pages, cells: Cells, place: int) -> list[tuple[int, int]]:
+    """Give where the records of a page begin and end in it."""
+    if cells.odd[place]:
+        return [(start, end) for start, end, _ in _odd_records(pages, place)]
+    base = place * pages.size
+    low, high = np.searchsorted(cells.records.starts, (base, base + pages.size)).tolist()
+    starts, ends = cells.records.starts[low:high] - base, cells.records.ends[low:high] - base
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def _as_digits(kind: int, raw: bytes) -> bytes:
-    if kind != _FLOAT:
-        return str(int.from_bytes(raw, "big", signed=True)).encode()
-    number = struct.unpack(">d", raw)[0] if len(raw) == struct.calcsize(">d") else 0.5
-    return str(int(number)).encode() if number.is_integer() else b""
+def _odd_records(pages: Pages, place: int) -> Iterator[tuple[int, int, list[bytes]]]:
+    return records(pages.page(place), HEAD_BYTES if pages.numbers[place] == 1 else 0)
 
 
-def _varint(page: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for step, byte in enumerate(page[place : place + _VARINT_MAX], start=1):
-        if step == _VARINT_MAX:
-            return value << 8 | byte, place + step
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:  # noqa: PLR2004 - the last byte has its top bit clear.
-            return value, place + step
-    return value, len(page)
-
-
-class _Remains:
-    """What deleted records left between the living ones."""
-
-    def __init__(self) -> None:
-        self._living = set[bytes]()
-        self._left: dict[bytes, int] = {}
-
-    def note_living(self, payload: bytes) -> None:
-        """Take note of the runs of digits in a living record; older copies of it may lie about."""
-        self._living.update(_RUN.findall(payload))
-
-    def note_rest(self, number: int, rest: bytearray) -> None:
-        """Take note of the runs of digits outside of a page's living records."""
-        for run in _RUN.findall(rest):
-            self._left.setdefault(run, number)
-
-    def sightings(self) -> Iterator[tuple[str, Sighting]]:
-        """Give the card numbers in, or at either end of, a run that no living record has."""
-        for run, number in self._left.items():
-            if run not in self._living:
-                for digits in sorted(_numbers_in(run)):
-                    yield f"page {number}", Sighting(0, len(digits), "deleted record", digits[-4:])
+def _standing(stream: IO[bytes], runs: list[bytes]) -> set[bytes]:
+    """Give those of the runs of digits that stand in a record, older copies of which may lie about."""
+    found = set[bytes]()
+    if not runs:
+        return found
+    for pages in read_pages(stream):
+        starts = np.arange(len(pages.numbers), dtype=np.int64) * pages.size
+        hits = np.zeros(len(starts), dtype=np.bool_)
+        for first in range(0, len(runs), _RUNS_AT_ONCE):
+            any_run = b"|".join(runs[first : first + _RUNS_AT_ONCE]).decode("ascii")
+            hits |= spans_that_could_hold(pages.block, starts, starts + pages.size, any_run)
+        if not hits.any():
+            continue
+        cells = read_cells(pages)
+        for place in np.flatnonzero(hits).tolist():
+            page = pages.page(place)
+            for start, end in _record_spans(pages, cells, place):
+                found.update(_RUN.findall(page[start:end]))
+    return found
 
 
 def _numbers_in(run: bytes) -> set[str]:

@@ -15,9 +15,11 @@ import zlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import IO, TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
+from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_encodings import REACH, search
+from pipeline.cards.scan_prefilter import regions_that_could_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from pipeline.cards.scan_numbers import Sighting
 
 BLOCK_BYTES: Final = 1 << 20
+"""How much is looked at closely at once."""
+
+_READ_BYTES: Final = 1 << 23
 UNPACKED_BYTES_MAX: Final = 1 << 30
 """How much one file may unpack to (1 GiB); the rest is reported as not searched."""
 
@@ -67,14 +72,15 @@ class Unpacking:
 
 def search_stream(stream: Readable) -> Iterator[tuple[int, Sighting]]:
     """Give every sighting of a stream with its offset in it (bytes)."""
-    for offset, block, is_last in _overlapping(stream):
-        # What begins before `low` was given with the block before; what begins after `high`
-        # will come with the next one, which knows what follows it.
-        low = 0 if offset == 0 else REACH
-        high = len(block) if is_last else len(block) - REACH
-        for seen in search(block):
-            if low <= seen.start < high:
-                yield offset + seen.start, seen
+    for piece, regions in look_ahead(_regions, _overlapping(stream, _READ_BYTES)):
+        for start, end in regions:
+            for place, seen in _search_region(piece.block, start, end):
+                if piece.owns(place):
+                    yield piece.offset + place, seen
+
+
+def _regions(piece: _Piece) -> list[tuple[int, int]]:
+    return regions_that_could_hold(piece.block, REACH)
 
 
 def search_packed(stream: IO[bytes], allowance: Unpacking) -> Iterator[tuple[str, Sighting]]:
@@ -111,18 +117,42 @@ def _search_pool(labels: list[Label], parts: list[bytes]) -> Iterator[tuple[Labe
         yield labels[bisect_right(ends, seen.start)], seen
 
 
-def _overlapping(stream: Readable) -> Iterator[tuple[int, bytes, bool]]:
+def _search_region(block: bytes, start: int, end: int) -> Iterator[tuple[int, Sighting]]:
+    """Look closely at one region of a block; places count from the block's beginning."""
+    first = max(0, start - REACH)
+    for piece in _overlapping(io.BytesIO(block[first : end + REACH]), BLOCK_BYTES):
+        for seen in search(piece.block):
+            place = first + piece.offset + seen.start
+            if piece.owns(seen.start) and start <= place < end:
+                yield place, seen
+
+
+class _Piece(NamedTuple):
+    """A part of a stream that overlaps with the one before it and the one after it."""
+
+    offset: int
+    block: bytes
+    is_last: bool
+
+    def owns(self, place: int) -> bool:
+        """Say whether what begins there is told of this piece, and not of one beside it."""
+        # What begins further on will come with the next piece, which knows what follows it.
+        low = 0 if self.offset == 0 else REACH
+        return low <= place < (len(self.block) if self.is_last else len(self.block) - REACH)
+
+
+def _overlapping(stream: Readable, size: int) -> Iterator[_Piece]:
     offset, kept = 0, b""
     while True:
-        fresh = stream.read(BLOCK_BYTES)
+        fresh = stream.read(size)
         block = kept + fresh
         if len(fresh) == 0:
-            yield offset, block, True
+            yield _Piece(offset, block, is_last=True)
             return
         if len(block) <= 2 * REACH:
             kept = block
             continue
-        yield offset, block, False
+        yield _Piece(offset, block, is_last=False)
         kept = block[-2 * REACH :]
         offset += len(block) - len(kept)
 

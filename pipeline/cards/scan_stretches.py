@@ -38,14 +38,12 @@ class Stretch(NamedTuple):
     end: int
 
 
-def stretches(block: bytes, separators: bytes = SEPARATORS, *, cut: bool = False) -> list[Stretch]:
+def stretches(block: bytes, separators: bytes = SEPARATORS) -> list[Stretch]:
     """Give the runs of digits and separators that hold a card number's digits in a row.
 
     Args:
         block: Any bytes.
         separators: The bytes that do not end a run.
-        cut: Whether a number may begin or end inside a group of digits, as it does where values
-            lie side by side with nothing between them.
     """
     if _WORTH_A_LOOK not in block.translate(_TO_ZEROS, separators):
         return []
@@ -56,7 +54,7 @@ def stretches(block: bytes, separators: bytes = SEPARATORS, *, cut: bool = False
     places, runs = places[long], runs[long]
     digits = np.frombuffer(block, dtype=np.uint8)[places] - np.uint8(_DIGITS[0])
     apart = np.diff(places, prepend=-2, append=len(block) + 1) > 1
-    hits = np.unique(runs[_number_starts(digits, runs, None if cut else apart)])
+    hits = np.unique(runs[_number_starts(digits, runs, apart)])
     firsts = places[np.searchsorted(runs, hits, side="left")]
     lasts = places[np.searchsorted(runs, hits, side="right") - 1]
     return [Stretch(*ends) for ends in zip(firsts.tolist(), (lasts + 1).tolist(), strict=True)]
@@ -90,18 +88,18 @@ def _in_long_runs(runs: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
 def _number_starts(
     digits: npt.NDArray[np.uint8],
     runs: npt.NDArray[np.int32],
-    apart: npt.NDArray[np.bool_] | None,
+    apart: npt.NDArray[np.bool_],
 ) -> Places:
     """Give the digits at which a card number could begin.
 
     Args:
         digits: All digits of a block, 0 to 9.
         runs: The run that each belongs to, ascending.
-        apart: Whether a digit stands apart from the one before it, and at the end one more; a
-            number then begins and ends so. None: wherever it likes.
+        apart: Whether a digit stands apart from the one before it, and at the end one more: a
+            number begins and ends so.
     """
     near = runs[: 1 - DIGITS_MIN] == runs[DIGITS_MIN - 1 :]
-    starts = np.flatnonzero(near if apart is None else near & apart[:-DIGITS_MIN])
+    starts = np.flatnonzero(near & apart[:-DIGITS_MIN])
     prefixes = np.zeros(len(starts), dtype=np.int32)
     for place in range(PREFIX_DIGITS):
         prefixes = prefixes * 10 + digits[starts + place]
@@ -115,8 +113,7 @@ def _number_starts(
         here = starts[(lengths >> (length - DIGITS_MIN)) & 1 == 1]
         here = here[here + length <= len(digits)]
         here = here[runs[here] == runs[here + length - 1]]
-        if apart is not None:
-            here = here[apart[here + length]]
+        here = here[apart[here + length]]
         last = here + length - 1
         total = sums[last % 2, last + 1] - sums[last % 2, here]
         hits.append(here[total % 10 == 0])

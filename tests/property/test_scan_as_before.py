@@ -90,6 +90,43 @@ def test_the_border_of_two_blocks_gives_what_it_gave(seed, shift):
     )
 
 
+def sparse(seed):
+    """Give some hundred kilobytes in which numbers, and what is near to one, stand far apart."""
+    random = Random(seed)
+    window = 1 << random.choice((12, 13, 14))
+    whole = bytearray()
+    while len(whole) < 400_000:
+        filler = random.choice((b".", b"x\n", b"\0", b"a-1 ", random.randbytes(97)))
+        end = random.randrange(60_000) // window * window + random.randrange(-60, 20)
+        whole += (filler * max(0, end // len(filler)))[: max(0, end)] + bytes_of(
+            random.getrandbits(32), random.choice((2, 4, 40))
+        )
+    return bytes(whole)
+
+
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_stream_with_little_in_it_gives_what_it_gave(seed):
+    """A closer look is taken only at the regions in which something could lie."""
+    whole = sparse(seed)
+
+    assert told(search_stream(io.BytesIO(whole))) == told(
+        thorough_streams.search_stream(io.BytesIO(whole))
+    )
+
+
+@pytest.mark.slow
+@given(SEEDS)
+@settings(max_examples=1_000, deadline=None)
+def test_a_stream_with_little_in_it_gives_what_it_gave_in_a_long_search(seed):
+    """The same, for longer."""
+    whole = sparse(seed)
+
+    assert told(search_stream(io.BytesIO(whole))) == told(
+        thorough_streams.search_stream(io.BytesIO(whole))
+    )
+
+
 def value(random):
     """Give a value for a column: a number in any shape, or what is near to one."""
     number = make_number(random)
