@@ -179,7 +179,9 @@ rows = Table(
     CheckConstraint("last_digits IS NULL OR length(last_digits) <= 4", name="no_more_digits"),
     sqlite_strict=True,
 )
-Index("rows_by_legacy_id", rows.c.legacy_id)
+# With the state, so that what became of an id's other rows is found without a look at each of them:
+# a sender may give a hundred thousand rows one id.
+Index("rows_by_legacy_id", rows.c.legacy_id, rows.c.state)
 OTHER_DETAILS: Final = "other details"
 """The hint of a row whose card is known, and whose carried columns or customer differ from then."""
 WITH_OTHER_DETAILS: Final = text(f"rows.hint = '{OTHER_DETAILS}'")

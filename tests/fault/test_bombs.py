@@ -254,6 +254,7 @@ def wasteful(kind, size):
         "almost tracks": (b"x,%s,4,1,2031,%s,c\n" % (b"B1" * 99, b"B1234567890123456" * 3_000)) * 20,
         "foreign digits": ("x,Ann,4,1,2031,%s,c\n" % ("\u0e51" * 20_000)).encode() * 20,
         "carriage returns": b"a\rb\r" * 60_000,
+        "one id": b"x,Ann,4,1,2031,Bangkok,c\n" * 20_000,
     }[kind] * size  # fmt: skip
 
 
@@ -263,6 +264,7 @@ def wasteful(kind, size):
     [
         *("open quotes", "open quotes with fields", "quotes", "delimiters"),
         *("digits with blanks", "almost tracks", "foreign digits", "carriage returns"),
+        "one id",
     ],
 )
 def test_lines_that_waste_time_are_read_in_time(tmp_path, kind, size):
