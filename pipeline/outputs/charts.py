@@ -29,7 +29,7 @@ _ENDINGS: Final = (
     *("tokenized", "already_tokenized", "skipped", "rejected", "failed", "held", "pending"),
 )
 _COLUMNS_MIN: Final = 16
-"""A chart is at least this many steps wide, so that one second of work is no wall of colour."""
+"""A chart is at least this many steps wide, so that one second of work does not fill all of it."""
 _IDLE_STEPS: Final = 20
 """So many steps without an answer are idle time, and the chart shows the break."""
 _HEADROOM: Final = 1.08

@@ -154,7 +154,7 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
     totals: defaultdict[str, int] = defaultdict(int)
     for ending, total in look.ids_by_ending().items():
         totals[_ENDINGS[ending]] += total
-    # What failed and came through later is told apart: which rows are, other rows say.
+    # Whether a failed row was moved later depends on other rows, so no kept sum knows of it.
     for state, legacy_id in look.resolved_ids():
         total = hash_total(0, [legacy_id])
         totals[_ENDINGS[state]] -= total

@@ -1,4 +1,4 @@
-"""Makes the bytes of every output from a ledger's rows; where they go is the caller's affair.
+"""Makes the bytes of every output from a ledger's rows; the caller says where they are written.
 
 The publisher writes these bytes into files, the verifier compares files with them.
 """

@@ -1,8 +1,8 @@
 """Makes every file again from a sound ledger and compares it with what stands in the folder.
 
-Each output is a function of the ledger, so writing it again into nowhere shows the first byte
-that somebody changed. That holds only where this version writes the very bytes that were
-published, which the caller can tell by the digest.
+Each output is a function of the ledger, so what would be written now shows the first byte that
+somebody changed. That holds only where this version writes the very bytes that were published,
+which the caller can tell by the digest.
 """
 
 from __future__ import annotations

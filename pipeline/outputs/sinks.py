@@ -19,7 +19,7 @@ class MeasuredFile(io.BufferedIOBase):
     """Writes into a file and knows the size and SHA-256 of what went in.
 
     Args:
-        target: The open file; closing it stays its owner's affair.
+        target: The open file; it is not closed.
     """
 
     def __init__(self, target: Sink) -> None:

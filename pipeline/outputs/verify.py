@@ -31,7 +31,7 @@ from pipeline.outputs.verify_ledger import (
     Difference,
     SoundLedger,
     check_manifest,
-    ledger_witness,
+    examined_ledger,
 )
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def verify(
         LocalStorageFailed: The ledger is there but cannot be read.
     """
     key = load_public_key(trusted.public_key) if trusted.public_key is not None else None
-    with ledger_witness(folder, clock, trusted.head) as witness:
-        ledger = witness if isinstance(witness, SoundLedger) else None
-        verdict = check_manifest(folder, witness)
+    with examined_ledger(folder, clock, trusted.head) as examined:
+        ledger = examined if isinstance(examined, SoundLedger) else None
+        verdict = check_manifest(folder, examined)
         found = Verification(manifest=verdict.manifest)
-        if isinstance(witness, Difference):
-            found.differences.append(witness)
-        elif not witness.head_reached:
+        if isinstance(examined, Difference):
+            found.differences.append(examined)
+        elif not examined.head_reached:
             found.differences.append(Difference(LEDGER_NAME, "chain of events", _ROLLED_BACK))
         if ledger is not None and ledger.account.latest is None and not verdict.content:
             unpublished = "is not there: nothing was published from this ledger yet"
@@ -150,7 +150,7 @@ def verify(
 
 
 def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[Difference]:
-    """Make a check; whatever bytes from elsewhere make it stumble over is a difference, too."""
+    """Make a check; where the bytes that are judged raise something in it, that is a difference, too."""
     try:
         return list(check())
     except LocalStorageFailed:

@@ -1,4 +1,4 @@
-"""Finds out what ledger and manifest can be trusted to say: the first half of verification.
+"""Finds out how far ledger and manifest can be trusted, before files are compared with them.
 
 The ledger names the digest of the manifest that was published last, the manifest holds digests
 of all files and tables, and the trail is in both. So when two of them disagree the third says
@@ -92,7 +92,7 @@ class SoundLedger:
 
 
 @contextmanager
-def ledger_witness(
+def examined_ledger(
     folder: Path, clock: Clock, expect_head: str | None = None
 ) -> Iterator[SoundLedger | Difference]:
     """Open a ledger for looking and check its structure and its chain of events.
@@ -173,9 +173,12 @@ def _require_readable(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
-    """What became of the manifest: its content if it may be trusted, else what is wrong.
+    """How far the manifest may be trusted.
 
-    `rolled_back` says that the ledger and not the manifest is the older of the two.
+    Attributes:
+        content: Its bytes as they stand in the folder; none where it cannot be read.
+        manifest: What it says, where that may be trusted.
+        difference: What is wrong: of the manifest, or of a ledger that is older than it.
     """
 
     content: bytes
