@@ -147,8 +147,7 @@ def test_an_idle_connection_is_closed_in_time(run):
 
     async def script(transport):
         await transport.exchange(request(1))
-        await asyncio.sleep(0.4)
-        return left.is_set()
+        return await asyncio.to_thread(left.wait, 60)
 
     with RawServer(behave) as server:
         assert over(run, server.url, script, keepalive_s=0.1)
@@ -156,14 +155,15 @@ def test_an_idle_connection_is_closed_in_time(run):
 
 def test_closing_tells_those_under_way(run):
     """A transport closed under a request ends it, as possibly sent."""
+    came = threading.Event()
 
     async def script(transport):
         task = asyncio.create_task(transport.exchange(request(1)))
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(came.wait, 60)
         await transport.aclose()
         return (await asyncio.gather(task, return_exceptions=True))[0]
 
-    with RawServer(lambda talk: (talk.read_request(), talk.hang())) as server:
+    with RawServer(lambda talk: (talk.read_request(), came.set(), talk.hang())) as server:
         failure = over(run, server.url, script)
         server.over.set()
 

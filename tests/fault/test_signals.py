@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.crash import wait_until
-from tests.support.crowd import crowd
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
@@ -41,22 +40,21 @@ def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
 @pytest.mark.parametrize("number", CODES)
 def test_two_signals_leave_at_once_and_what_was_in_flight_is_counted(tmp_path, number):
     """The second does not wait for the vault; at most C rows are in doubt."""
-    with running(journal=tmp_path / "journal", latency_s=3) as vault:
+    with running(journal=tmp_path / "journal", faults="H") as vault:
         migration = Migration(tmp_path / "m", vault)
-        migration.configure(vault=("read_timeout_s = 10",))
+        # Whoever waited for an answer, a timeout or a drain would not be back before the test is.
+        timeouts = ("read_timeout_s = 600", "total_timeout_s = 600")
+        migration.configure("drain_s = 600", vault=timeouts)
         migration.add(new_rows(40))
         started = migration.start()
-        wait_until(lambda: len(migration.journal) == 8)
-        began = time.monotonic()
+        wait_until(lambda: migration.out.exists() and migration.status_of("sent") == 8)
         started.signal(number)
-        time.sleep(0.2)
+        wait_until(lambda: not started.has_signals_to_take())
         started.signal(number)
         ended = started.wait()
-        took = time.monotonic() - began
         facts = migration.check_after_death()
 
         assert ended.code == CODES[number], ended.said
-        assert took < 2 * crowd()
         assert 8 == facts.open_intents == facts.unseen_max
 
 
@@ -82,7 +80,8 @@ def test_a_vault_that_answers_nothing_is_not_waited_for_beyond_drain_s(tmp_path)
     """After `flow.drain_s` the rows still in flight are written down as in doubt."""
     with running(journal=tmp_path / "journal", faults="H") as vault:
         migration = Migration(tmp_path / "m", vault)
-        migration.configure("drain_s = 0.5", vault=("read_timeout_s = 60", "total_timeout_s = 60"))
+        timeouts = ("read_timeout_s = 600", "total_timeout_s = 600")
+        migration.configure("drain_s = 0.5", vault=timeouts)
         migration.add(new_rows(40))
         started = migration.start()
         wait_until(lambda: migration.out.exists() and migration.status_of("sent") == 8)
@@ -93,7 +92,7 @@ def test_a_vault_that_answers_nothing_is_not_waited_for_beyond_drain_s(tmp_path)
         facts = migration.check()
 
         assert ended.code == 143, ended.said
-        assert 0.5 <= took < 5 * crowd()
+        assert took >= 0.5
         assert 8 == facts.states["ambiguous"] == facts.unseen_max
         assert 0 == facts.open_intents
 
@@ -114,7 +113,7 @@ def test_a_signal_at_any_instant_leaves_a_ledger_that_goes_on(tmp_path, shots):
             wait_until(lambda m=migration: (m.out / ".lock").exists())
             time.sleep(seeded.uniform(0, 0.3))
             started.signal(signal.SIGTERM)
-            ended = started.wait(20)
+            ended = started.wait()
 
             assert ended.code in {0, 143, -signal.SIGTERM}, ended.said
             migration.check_after_death()

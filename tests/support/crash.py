@@ -63,6 +63,10 @@ class Started:
         wait_until(lambda: _status_of(self.pid, "State")[:1] in {"T", "Z", ""})
         return _status_of(self.pid, "State").startswith("T")
 
+    def has_signals_to_take(self):
+        """Tell whether a signal waits that the command has not been given yet."""
+        return any(int(_status_of(self.pid, name) or "0", 16) for name in ("SigPnd", "ShdPnd"))
+
     def wait(self, timeout=PATIENCE_S):
         code = self._zygote.code_of(self.pid, timeout)
         return Ended(code, self._said.read_text("utf-8", "replace"))
