@@ -12,7 +12,7 @@ STEPS = tuple(
 )
 """A commit of intents or outcomes, a request for a token, one to the API host."""
 
-DAILY = {"commit-after", "ask-after"}
+DAILY = {"ask-after"}
 
 
 def died_at(work, step, number):

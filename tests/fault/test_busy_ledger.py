@@ -125,7 +125,7 @@ def held_at_random(migration, stop, seeded):
 
 @pytest.mark.parametrize(
     ("rows", "seconds"),
-    [(60, 5), pytest.param(1500, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    [(60, 2), pytest.param(1500, 60, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
 )
 def test_readers_at_random_cost_no_token(tmp_path, vault, rows, seconds):
     """Transactions, backups and verifications beside runs: each run ends 0, every card once."""

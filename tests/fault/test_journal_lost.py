@@ -25,7 +25,7 @@ def vault(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("rows", "points"),
-    [(12, 5), pytest.param(120, 200, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
+    [(12, 2), pytest.param(120, 200, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
 )
 def test_no_row_is_lost_in_silence_when_the_journal_is(tmp_path, vault, rows, points):
     """Kills inside commits, each resumed with the journal, without it, and with a part of it."""

@@ -14,6 +14,7 @@ from pipeline.outputs.verify import Trusted, verify
 from pipeline.sandbox.accounts import pair_keys
 from pipeline.sandbox.assumptions import read_assumptions
 from tests.support.attach_runs import HastyClock, attaching, cards, killed_after
+from tests.support.sampled import sampled
 
 
 def test_a_run_ends_with_every_card_on_its_customer(tmp_path):
@@ -96,23 +97,23 @@ def test_an_existing_customer_that_two_are_named_for_is_a_conflict_until_the_exp
         assert work.failures() == {"id-4": "customer_conflict"}
 
 
-def test_of_several_flagged_cards_the_last_is_the_default_whatever_a_kill_left_open(tmp_path):
+@pytest.mark.parametrize("batches", sampled(range(4, 8), 2))
+def test_of_several_flagged_cards_the_last_is_the_default_whatever_a_kill_left_open(
+    tmp_path, batches
+):
     """Once, with one request more; and a move whose answer a kill lost is made again."""
-    for batches in range(4, 8):
-        folder = tmp_path / f"{batches}"
-        folder.mkdir()
-        with attaching(folder, "flow.in_flight_max=1") as work:
-            work.export(cards(("ann", "", "1"), ("ann", "", "1"), ("ann", "", "")))
-            plans = []
-            with killed_after(batches), suppress(LocalStorageFailed):
-                work.run(asked=plans)
-            ending = work.run()
-            mapping = {row["legacy_id"]: row for row in work.mapping()}
+    with attaching(tmp_path, "flow.in_flight_max=1") as work:
+        work.export(cards(("ann", "", "1"), ("ann", "", "1"), ("ann", "", "")))
+        plans = []
+        with killed_after(batches), suppress(LocalStorageFailed):
+            work.run(asked=plans)
+        ending = work.run()
+        mapping = {row["legacy_id"]: row for row in work.mapping()}
 
-            assert (ending.exit_code, plans[0].attach.needs.defaults_to_move) == (0, 1)
-            assert [row["is_default"] for row in mapping.values()] == [False, True, False]
-            shown = work.customer(mapping["id-1"]["customer_id"])
-            assert shown["default_card"] == mapping["id-2"]["card_id"]
+        assert (ending.exit_code, plans[0].attach.needs.defaults_to_move) == (0, 1)
+        assert [row["is_default"] for row in mapping.values()] == [False, True, False]
+        shown = work.customer(mapping["id-1"]["customer_id"])
+        assert shown["default_card"] == mapping["id-2"]["card_id"]
 
 
 def test_a_card_found_on_a_given_customer_is_known_to_be_its_default(tmp_path):
@@ -188,22 +189,20 @@ def test_no_token_is_made_while_the_api_host_is_unfit(tmp_path):
         assert work.report()["attach"]["unattached"] == len(tokens) - len(work.mapped())
 
 
-def test_a_kill_between_lost_answers_costs_nothing(tmp_path):
+@pytest.mark.parametrize("batches", sampled(range(1, 9), 4, 2))
+def test_a_kill_between_lost_answers_costs_nothing(tmp_path, batches):
     """Whichever commit was the last; `test_attach_kill` kills at each step where none is lost."""
-    for batches in range(1, 9):
-        folder = tmp_path / f"{batches}"
-        folder.mkdir()
-        script = "." * (batches // 2) + "D."
-        with attaching(folder, "flow.in_flight_max=1", api_faults=script) as work:
-            work.export(cards("anna", ("anna", "", "yes")))
-            with killed_after(batches), suppress(LocalStorageFailed):
-                work.run()
-            ending = work.run(clock=HastyClock())
+    script = "." * (batches // 2) + "D."
+    with attaching(tmp_path, "flow.in_flight_max=1", api_faults=script) as work:
+        work.export(cards("anna", ("anna", "", "yes")))
+        with killed_after(batches), suppress(LocalStorageFailed):
+            work.run()
+        ending = work.run(clock=HastyClock())
 
-            assert (ending.exit_code, ending.trouble) == (0, None)
-            assert work.mapped() == work.at_the_vault()
-            assert len(work.mapped()) == 2
-            assert len({customer for customer, _ in work.mapped()}) == 1
+        assert (ending.exit_code, ending.trouble) == (0, None)
+        assert work.mapped() == work.at_the_vault()
+        assert len(work.mapped()) == 2
+        assert len({customer for customer, _ in work.mapped()}) == 1
 
 
 def test_exports_that_share_a_customer_share_it_at_the_vault(tmp_path):
@@ -265,28 +264,26 @@ def test_a_given_customers_default_stays_and_with_it_the_card_that_is_it(tmp_pat
         assert work.customer(given)["default_card"] in {card for _, card in old}
 
 
-def test_a_default_or_a_deletion_that_a_kill_prevented_comes_with_the_next_run(tmp_path):
+@pytest.mark.parametrize("batches", sampled(range(3, 10), 3))
+def test_a_default_or_a_deletion_that_a_kill_prevented_comes_with_the_next_run(tmp_path, batches):
     """Whichever commit was the last: in the end the flagged card is the default, the old one gone."""
-    for batches in range(3, 10):
-        folder = tmp_path / f"{batches}"
-        folder.mkdir()
-        flow = ("flow.in_flight_max=1", "attach.on_changed=delete")
-        with attaching(folder, *flow) as work:
-            work.export(cards("ann", ("ann", "", "yes")))
+    flow = ("flow.in_flight_max=1", "attach.on_changed=delete")
+    with attaching(tmp_path, *flow) as work:
+        work.export(cards("ann", ("ann", "", "yes")))
+        work.run()
+        work.export(cards("ann", ("ann", "", "yes"), year=2032))
+        with killed_after(batches), suppress(LocalStorageFailed):
             work.run()
-            work.export(cards("ann", ("ann", "", "yes"), year=2032))
-            with killed_after(batches), suppress(LocalStorageFailed):
-                work.run()
-            ending = work.run()
-            mapping = {row["legacy_id"]: row for row in work.mapping()}
-            shown = work.customer(mapping["id-1"]["customer_id"])
+        ending = work.run()
+        mapping = {row["legacy_id"]: row for row in work.mapping()}
+        shown = work.customer(mapping["id-1"]["customer_id"])
 
-            assert (ending.exit_code, ending.trouble) == (0, None)
-            assert {card["id"] for card in shown["cards"]["data"]} == {
-                row["card_id"] for row in mapping.values()
-            }
-            assert shown["default_card"] == mapping["id-2"]["card_id"]
-            assert mapping["id-2"]["is_default"]
+        assert (ending.exit_code, ending.trouble) == (0, None)
+        assert {card["id"] for card in shown["cards"]["data"]} == {
+            row["card_id"] for row in mapping.values()
+        }
+        assert shown["default_card"] == mapping["id-2"]["card_id"]
+        assert mapping["id-2"]["is_default"]
 
 
 @pytest.mark.parametrize("same_card", ["add", "reuse"])

@@ -8,6 +8,7 @@ import pytest
 from tests.support.browser import browser, required_browser
 from tests.support.folders import HOSTILE, among_others, migrations, small_migration
 from tests.support.programs import require
+from tests.support.sampled import slow
 
 WIDTHS = (1200, 768, 390, 320)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -83,8 +84,9 @@ def test_the_page_prints_on_paper(chromium, tmp_path):
     assert [] == [w for w in ("Difference", "balances", "Reviewed by") if w not in text]
 
 
-@pytest.mark.parametrize("width", [1200, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 390), ("dark", 1200), slow("light", 1200), slow("dark", 390)]
+)
 def test_axe_finds_nothing(chromium, scheme, width):
     """Contrast, landmarks, headings, tables and the rest pass axe-core's WCAG 2.2 AA rules."""
     script = axe_script()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.migrations import Migration, new_rows, write_export
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 
@@ -34,9 +35,9 @@ def test_limit_sends_that_many_rows_a_run_until_none_is_left(migration):
     "setting",
     [
         'rules.expired="tokenize"',
-        'rules.brands=["Visa"]',
+        slow('rules.brands=["Visa"]'),
         'vault.url="http://127.0.0.1:1"',
-        "export.columns.city=city",
+        slow("export.columns.city=city"),
     ],
 )
 def test_settings_that_change_what_results_mean_are_refused_while_rows_are_pending(
@@ -56,7 +57,12 @@ def test_settings_that_change_what_results_mean_are_refused_while_rows_are_pendi
 
 @pytest.mark.parametrize(
     "setting",
-    ["flow.rate_per_s=500", "flow.in_flight_max=2", "flow.attempts_max=9", "flow.chunk_rows=3"],
+    [
+        slow("flow.rate_per_s=500"),
+        "flow.in_flight_max=2",
+        slow("flow.attempts_max=9"),
+        "flow.chunk_rows=3",
+    ],
 )
 def test_another_pace_goes_on_with_an_unfinished_migration(migration, setting):
     """Pace, slots, retries and chunks may change between runs."""

@@ -8,11 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 
 @pytest.mark.parametrize(
-    "redirection", ["2>&-", ">&-", ">&- 2>&-", "| true", "2>&1 >/dev/null | true", "2>/dev/full"]
+    "redirection",
+    [
+        *map(slow, ["2>&-", ">&-", "| true"]),
+        *(">&- 2>&-", "2>&1 >/dev/null | true", "2>/dev/full"),
+    ],
 )
 def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
     """Closed, full or abandoned streams cost words; rows, outputs and exit code are as ever."""
@@ -31,7 +36,7 @@ def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
     assert pq.read_metadata(tmp_path / "out" / "mapping.parquet").num_rows == 5
 
 
-@pytest.mark.parametrize("form", ["", "--json"])
+@pytest.mark.parametrize("form", [slow(""), "--json"])
 def test_a_result_that_cannot_be_written_is_local_trouble(tmp_path, form):
     """Onto a full disk a finished run ends with 5, says so in words, and has lost nothing."""
     export = sealed(tmp_path, rows_csv(5))
@@ -58,7 +63,9 @@ def test_a_result_that_cannot_be_written_hides_no_other_ending(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["status {}", "config --example", "--help", "status {} --json"])
+@pytest.mark.parametrize(
+    "command", ["status {}", "config --example", slow("--help"), slow("status {} --json")]
+)
 def test_every_result_onto_a_full_disk_ends_with_a_code_and_a_word(finished, command):
     """Nothing that is printed by any command ends in a traceback when the disk is full."""
     done = _shell(f"{command.format(finished)} >/dev/full")

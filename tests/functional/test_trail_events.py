@@ -144,7 +144,7 @@ def test_a_signal_is_told_once_when_it_comes(tmp_path, number):
 
 def test_a_trail_that_cannot_be_written_stops_the_run_before_the_next_send(tmp_path):
     """When the database takes no more events, what is in flight is the last that was sent."""
-    with running(journal=tmp_path / "journal", latency_s=0.05) as vault:
+    with running(journal=tmp_path / "journal", latency_s=0.005) as vault:
         migration = Migration(tmp_path / "m", vault)
         migration.add(new_rows(1_500))
         ended = migration.run(hook="tests.support.hooks:refuse_events_of_outcomes", timeout=200)

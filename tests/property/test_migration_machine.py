@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from tests.support.cards import card_number
 from tests.support.invariants import Row
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 HURRY = "tests.support.hooks:hurry"
@@ -156,7 +157,11 @@ def live(vault, examples, steps):
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(12, 7), pytest.param(300, 12, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
+    [
+        (5, 7),
+        slow(12, 7),
+        pytest.param(300, 12, marks=[pytest.mark.slow, pytest.mark.timeout(7200)]),
+    ],
 )
 def test_any_life_of_a_migration_keeps_every_invariant(tmp_path, examples, steps):
     """Whatever is done to it in whatever order, after each step everything is accounted for."""

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,6 +16,7 @@ from hypothesis.stateful import (
 
 from pipeline.sandbox.testcards import FAILURES
 from tests.support.cards import CHARGED_WITHOUT_FAILURE
+from tests.support.sampled import slow
 from tests.support.sandbox import asked
 
 NUMBERS = st.sampled_from([*CHARGED_WITHOUT_FAILURE, *sorted(FAILURES)])
@@ -139,8 +141,9 @@ class Vault(RuleBasedStateMachine):
         assert {customer["id"] for customer in shown["data"]} == set(self.cards)
 
 
-def test_any_sequence_of_requests_keeps_the_promises():
+@pytest.mark.parametrize(("examples", "steps"), [(12, 20), slow(40, 30)])
+def test_any_sequence_of_requests_keeps_the_promises(examples, steps):
     """A token is used at most once, a default card is an own card, ids never repeat."""
     run_state_machine_as_test(
-        Vault, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
+        Vault, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None)
     )

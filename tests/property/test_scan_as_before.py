@@ -61,7 +61,7 @@ def bytes_of(seed, pieces):
 
 
 @given(SEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_block_gives_what_it_gave(seed):
     """In every encoding, whatever stands on either side."""
     block = bytes_of(seed, 60)
@@ -175,7 +175,7 @@ def database(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_database_gives_what_it_gave(seed):
     """Records are taken apart only where a cheap question says yes, and nothing is found less."""
     whole = database(seed)
