@@ -41,6 +41,12 @@ def read_fields(
 ) -> Iterator[list[str]]:
     """Give the fields of each record of some lines.
 
+    Args:
+        lines: Lines with their ends; a record may span several.
+        delimiter: One character.
+        quoting: How fields are quoted.
+        strict: Whether a stray quote is an error, and not a part of the value.
+
     Raises:
         csv.Error: While iterating: a line is no record; the message repeats nothing of it.
     """

@@ -1,7 +1,7 @@
 """Opens a ledger's database, and hands it to readers and writers one at a time.
 
 After a write or sync that failed nobody knows what the disk holds, so this process writes nothing
-more. Two troubles are none of that: another program that holds the file is waited for, and a full
+more. Two troubles do not count as such: another program that holds the file is waited for, and a full
 disk refuses a write before anything of it is there.
 """
 
@@ -139,7 +139,7 @@ class Access:
             if not isinstance(error, (*self.store.errors, LocalStorageFailed)):
                 raise
             failure = self.store.in_our_words(error)
-            # What a full disk refused is not there in part, and finds its place in our own room.
+            # Nothing of what a full disk refused was written: the reserve makes room for it.
             if isinstance(failure, LocalStorageFailed) and not (
                 isinstance(failure, DiskFull) and self.reserve.is_held
             ):

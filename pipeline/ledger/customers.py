@@ -116,6 +116,12 @@ def reject_conflicts(
 
     What was named for those that no row is left of is forgotten, so that a mended export may name
     another.
+
+    Args:
+        connection: In a transaction.
+        first_id: The smallest row id.
+        last_id: The largest.
+        customer_ids: The ledger's numbers of customers in conflict; one at least.
     """
     in_conflict = sorted(customer_ids)
     for start in range(0, len(in_conflict), _AT_ONCE):

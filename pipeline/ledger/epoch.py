@@ -35,7 +35,17 @@ def latest_ms(connection: Connection) -> int:
 
 
 def take_over(connection: Connection, run_id: str, now_ms: int, facts: Mapping[str, object]) -> int:
-    """Begin a run: give it the next epoch, with which every earlier run is overtaken."""
+    """Begin a run: give it the next epoch, with which every earlier run is overtaken.
+
+    Args:
+        connection: In a transaction.
+        run_id: The run's name.
+        now_ms: The moment, in milliseconds since 1970 (UTC).
+        facts: What is kept of the run: who, where, settings.
+
+    Returns:
+        The epoch.
+    """
     # A batch that is under way has its own run's row; it is over before the next one begins.
     last = select(runs.c.epoch).order_by(runs.c.epoch.desc()).limit(1)
     connection.execute(last.with_for_update())

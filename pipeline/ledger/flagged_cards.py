@@ -19,7 +19,8 @@ _ENDED: Final = (AttachState.FAILED.value, AttachState.HELD.value)
 def flagged(of: FromClause) -> ColumnElement[bool]:
     """Give the condition on `rows`, or an alias of it, that a card is flagged as the default.
 
-    The number stands in the text, or the database would not take the index of flagged rows for it.
+    The 1 is a part of the statement: a bound value would keep the database from using the index of
+    flagged rows.
     """
     return of.c.is_default == literal_column("1")
 

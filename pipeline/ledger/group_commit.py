@@ -109,7 +109,7 @@ class GroupCommit:
         Args:
             row_id: The row.
             customer: The customer's number in the ledger.
-            number: The how manieth request of this step it is, from 1.
+            number: Which request of this step it is, counted from 1.
             after: What is to become durable in the same commit, such as the token's outcome.
             step: What the request is for.
             makes_customer: Whether the request makes the customer, too.

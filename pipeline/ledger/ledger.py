@@ -254,7 +254,8 @@ class Ledger(Access):
     ) -> None:
         """Append an event to the chain, in the caller's transaction.
 
-        The fields are those of PCI DSS 10.2.2: who, what, when, success, origin, resource.
+        The fields are those of PCI DSS 10.2.2: who, what (`kind`), when, success, origin, resource;
+        `detail` is what else is known, without any value from a row.
         """
         event = {
             "at": timestamp(self.clock.now()),

@@ -101,7 +101,8 @@ class Account:
     def binding(self) -> Publication | None:
         """The publication whose tables must still be the ledger's: no run has begun since it.
 
-        Only runs write rows. An event of any other kind after it, whoever wrote that, is no licence.
+        Only runs write rows. An event of any other kind after it allows no change,
+        whoever wrote it.
         """
         last = self.publications[-1] if self.publications else None
         return last if last is not None and last.seq > self.last_run else None

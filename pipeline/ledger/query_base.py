@@ -1,4 +1,4 @@
-"""Runs a statement on a connection for looking, and turns the database's troubles into ours."""
+"""Gives all questions what they share: a connection for reading, and our own errors for the database's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class QueryBase:
-    """What the groups of named questions have in common.
+    """Runs the statements of a group of named questions.
 
     Args:
         connection: A reading connection; all its answers are of one state.

@@ -129,7 +129,7 @@ class Claim(NamedTuple):
 
 
 class Intent(NamedTuple):
-    """The word that a row is about to be sent."""
+    """Says that a row is about to be sent."""
 
     attempt_id: int
     row_id: int
@@ -174,7 +174,7 @@ class AttachClaim(NamedTuple):
 
 
 class AttachIntent(NamedTuple):
-    """The word that a request about a row's card is about to go to the API host.
+    """Says that a request about a row's card is about to go to the API host.
 
     `makes_customer` says that the request makes the customer (POST), whose own row moves to
     `making` in the same commit.
@@ -226,14 +226,14 @@ class AttachSettlement(NamedTuple):
 
 
 class Retirement(NamedTuple):
-    """The word that a row's token is proved gone: the row is planned again, for a new one."""
+    """Says that a row's token is proved gone: the row is planned again, for a new one."""
 
     row_id: int
     reason: str
 
 
 class RowRefusal(NamedTuple):
-    """The word that a row gets no token, as its customer takes no card; it was never sent."""
+    """Says that a row gets no token, as its customer takes no card; it was never sent."""
 
     row_id: int
     state: RowState

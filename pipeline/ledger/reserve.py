@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RESERVE_NAME: Final = ".reserve"
 LEDGER_BYTES_A_ROW: Final = 700
-"""What a row's attempts, outcome and token add to the ledger, with their indexes and some air."""
+"""What a row's attempts, outcome and token add to the ledger, with their indexes and a margin."""
 OUTPUT_BYTES_A_ROW: Final = 300
 """What a row adds to mapping, failures and report; they are written beside the old ones."""
 _ENTRY_BYTES: Final = 64 * 1024

@@ -1,4 +1,4 @@
-"""Compares what is kept of sections with what their rows give: runs publish from it, unread."""
+"""Compares what is kept of sections with their rows, since runs publish it without reading the rows."""
 
 from __future__ import annotations
 

@@ -146,7 +146,15 @@ class Settling:
         step: AttemptStep = AttemptStep.ATTACH,
         makes_customer: bool = False,
     ) -> AttachIntent:
-        """Make the intent for a request about a row's card; it counts once it is applied."""
+        """Make the intent for a request about a row's card; it counts once it is applied.
+
+        Args:
+            row_id: The row.
+            customer: The customer's number in the ledger.
+            number: Which request of this step it is, counted from 1.
+            step: What the request is for.
+            makes_customer: Whether the request makes the customer, too.
+        """
         attempt_id = self._next_attempt
         self._next_attempt += 1
         return AttachIntent(attempt_id, row_id, number, customer, step, makes_customer)
@@ -202,7 +210,7 @@ class Settling:
         intents: list[Intent],
         at_ms: int,
     ) -> None:
-        """Write a batch as one statement, or in a transaction where it needs company."""
+        """Write a batch as one statement, or in a transaction with what such a statement cannot hold."""
         run_events = self._events
         entry = None if run_events is None else run_events.due(at_ms)
         if entry is None and not others and len(settled) + len(intents) <= ROWS_AT_ONCE:

@@ -195,7 +195,14 @@ class Store(Protocol):
         names: Sequence[str],
         values: Sequence[tuple[object, ...]],
     ) -> None:
-        """Insert many rows, given as tuples in the order of `names`, in the caller's transaction."""
+        """Insert many rows.
+
+        Args:
+            connection: In the caller's transaction.
+            table: The table.
+            names: Its columns, in the order of the values.
+            values: The rows.
+        """
 
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run; its epoch stands beside all that is written.

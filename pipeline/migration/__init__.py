@@ -1,1 +1,1 @@
-"""Carries a migration through: the only room that knows the order of the steps."""
+"""Carries a migration through: the only package that knows the order of the steps."""

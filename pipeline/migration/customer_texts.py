@@ -36,7 +36,17 @@ class CustomerTexts:
     def fields(
         self, customer: str, legacy_id: str, carried: Mapping[str, str], email: str
     ) -> dict[str, Any]:
-        """Give what a customer is made with; what is empty is left out."""
+        """Give what a customer is made with (`email`, `description`, `metadata`).
+
+        Args:
+            customer: The customer's legacy key.
+            legacy_id: The row's legacy id.
+            carried: The row's carried columns, which templates may name.
+            email: The row's e-mail address, empty where there is none.
+
+        Returns:
+            The fields that are not empty.
+        """
         known = {**carried, "customer": customer, "legacy_id": legacy_id}
         metadata = {key: _rendered(text, known) for key, text in self.metadata.items()}
         fields: dict[str, Any] = {"metadata": metadata} if metadata else {}

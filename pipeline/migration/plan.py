@@ -48,6 +48,16 @@ def prove_and_plan(
 
     An export whose bytes the ledger has planned before is only hashed.
 
+    Args:
+        sealed: The export, open.
+        planning: Writes the plan.
+        reading: How the export is read and judged.
+        as_of: The day (UTC) on which expirations are judged.
+        counter: Told the rows that were read.
+
+    Returns:
+        The sealed bytes' digests, and the export as the ledger knows it, planned.
+
     Raises:
         ExportRefused: Something is wrong with the export as a whole; nothing of it stays planned.
     """

@@ -44,6 +44,12 @@ def held_ledger(
 ) -> Iterator[Ledger]:
     """Hold the folder, which is made if it is not there, and open its ledger for writing.
 
+    Args:
+        job: The folder, and how long to wait for another run of it.
+        given: The settings in force and their secrets: where the ledger is, and what signs.
+        clock: Dates what is written.
+        signals: Keeps stopping signals out of commits.
+
     Raises:
         SettingsRefused: The folder's ledger is elsewhere than the settings say, or its server
             does not let us in.

@@ -29,6 +29,9 @@ def transport(
         settings: The settings in force.
         patience_s: Wait no longer than this for anything; default: as the settings say.
         url: The API host's address; default: the vault's.
+
+    Raises:
+        SettingsRefused: `vault.ca_file` holds no usable certificates.
     """
     vault = settings.vault
     url = url or vault.url

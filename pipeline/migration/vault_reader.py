@@ -61,7 +61,17 @@ class VaultReader:
     def reported(
         self, answer: CustomerAnswer, row: int, sent_at: float, now: float
     ) -> CustomerAnswer:
-        """Let the flow learn from an answer; a denial that may be one card's is no denial of all."""
+        """Let the flow control learn from an answer.
+
+        Args:
+            answer: What one request came to.
+            row: Any number that tells this row from the others.
+            sent_at: When it was sent, in monotonic seconds.
+            now: When the answer came.
+
+        Returns:
+            The answer; a denial that may speak of one card only has become DECLINED.
+        """
         outcome = answer.outcome
         self._flow_control.count(outcome)
         refusal = self._flow_control.report(outcome, row, sent_at=sent_at, now=now)

@@ -180,7 +180,14 @@ class CustomerVault(Protocol):
     async def customers(
         self, since: datetime, *, offset: int = 0, limit: int = 100, newest_first: bool = False
     ) -> CustomerAnswer:
-        """Show a page of the customers made from that moment on, whole seconds, with their cards."""
+        """Show a page of the list of customers, with their cards.
+
+        Args:
+            since: Only customers made from this second on.
+            offset: How many of them to pass over.
+            limit: At most so many.
+            newest_first: Whether the list begins at its end.
+        """
         ...
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:

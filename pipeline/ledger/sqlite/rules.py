@@ -63,7 +63,7 @@ def triggers() -> list[str]:
             f"{_IN_FORCE} AND {_RIVAL}",
             name="refuse_second_token_in_force",
         ),
-        # Afterwards: what is asked before a row is written costs as much as writing it.
+        # AFTER, as a condition that is asked before each row costs as much as writing the row.
         _refuse(
             "INSERT ON rows",
             f"{_IN_FORCE} AND {_RIVAL}",
