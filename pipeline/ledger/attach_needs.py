@@ -74,6 +74,11 @@ _CLAIM: Final = (
 class AttachQuestions(QueryBase):
     """Questions about cards that are on no customer yet."""
 
+    def is_any_customer_known(self) -> bool:
+        """Tell whether a customer of this ledger has been seen at the vault."""
+        known = select(customers.c.id).where(customers.c.customer_id.is_not(None)).limit(1)
+        return self._first(known) is not None
+
     def unattached(self, export_ids: Collection[int] | None = None) -> int:
         """Count the tokens whose cards were to be attached and are not settled yet."""
         return self._number(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, insert, or_, select, true, update
+from sqlalchemy import and_, func, insert, or_, select, true, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import CustomerState
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, Connection
+
+_IS_UNKNOWN: Final = and_(
+    customers.c.customer_id.is_(None), customers.c.state == CustomerState.REFUSED
+)
+"""The vault does not know the existing customer that was named; a mended export names another."""
 
 _AT_ONCE: Final = 500
 """So many values go into one statement."""
@@ -96,14 +101,18 @@ def _compared(
                 customers.c.id,
                 customers.c.legacy_customer_id,
                 func.coalesce(customers.c.customer_id, customers.c.given_id),
+                _IS_UNKNOWN,
             ).where(customers.c.legacy_customer_id.in_(keys[start : start + _AT_ONCE]))
         )
-        for number, key, before in found.all():
+        for number, key, before, is_unknown in found.all():
             ids[key] = int(number)
             now = named[key]
-            if now is not None and before is None:
+            if now is not None and now != before and (before is None or is_unknown):
+                values: dict[str, str | None] = {"given_id": now}
+                if is_unknown:
+                    values |= {"state": CustomerState.WANTED.value, "code": None}
                 here = customers.c.id == number
-                connection.execute(update(customers).where(here).values(given_id=now))
+                connection.execute(update(customers).where(here).values(values))
             elif now is not None and now != before:
                 in_conflict.add(key)
     return ids

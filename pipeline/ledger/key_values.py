@@ -11,6 +11,9 @@ from pipeline.ledger.schema import meta
 SETTINGS_KEY: Final = "settings_digest"
 """Under this name the ledger keeps what results mean (`config.loading.meaning_digest`)."""
 
+API_ACCOUNT: Final = "api_account"
+"""The account of the secret key that the last run used."""
+
 ATTACH_KEY: Final = "attach"
 """Under this name the ledger keeps that cards are attached: then the mapping holds no others."""
 

@@ -106,7 +106,9 @@ def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> CardToA
 
 
 def sight_of(shown: CustomerCard, card: CardToAttach) -> Sight:
-    """Give whether a card that bears our card's id is our card."""
+    """Give whether a card that bears our card's id is our card, and is there."""
+    if shown.is_deleted:
+        return Sight.MISSING
     found = SentCard(shown.last_digits, shown.expiration_month, shown.expiration_year)
     return Sight.OURS if found == card.sent else Sight.OTHER
 
@@ -116,6 +118,8 @@ def sight_on(customer: Customer, card: CardToAttach) -> Sight:
     expected = card.customer.customer_id
     if expected is not None and customer.customer_id != expected:
         return Sight.OTHER
+    if customer.is_deleted:
+        return Sight.MISSING
     for shown in customer.cards:
         if shown.card_id == card.card_id:
             return sight_of(shown, card)

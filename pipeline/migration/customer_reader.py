@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 RECENT: Final = 10_000
 """So many customers are kept in memory with whose they are."""
+
+CLOCKS_DIFFER: Final = timedelta(seconds=5)
+"""The host of tokens and that of customers may be so far apart in what second it is."""
 
 
 class CustomerReader(VaultReader):
@@ -110,8 +114,9 @@ class CustomerReader(VaultReader):
     async def _locate_customer(self, card: CardToAttach) -> tuple[Sight, Customer | None] | None:
         """Look through the customers made since the token was, by the vault's clock."""
         offset, total = 0, 0
+        since = card.token_created_at - CLOCKS_DIFFER
         while True:
-            call = partial(self._vault.customers, card.token_created_at, offset=offset)
+            call = partial(self._vault.customers, since, offset=offset)
             page = await self.read(card.row_id, call)
             if page is None:
                 return None

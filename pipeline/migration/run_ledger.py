@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
+from pipeline.errors import SettingsRefused
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
@@ -52,11 +53,18 @@ def held_ledger(
 
     Raises:
         SettingsRefused: The folder's ledger is elsewhere than the settings say, or its server
-            does not let us in.
+            does not let us in; or cards are to be attached, and the settings name no API host.
         LocalStorageFailed: The disk refused, or the server does not answer.
         MigrationLocked: Another run holds it, here or on another machine, and did not end in time.
         VerificationFailed: It is no ledger, damaged, or gone.
     """
+    if job.unattached and given[0].attach is None:
+        raise SettingsRefused(
+            [
+                "attach: what earlier runs left is to be attached, and these settings name no API host"
+            ],
+            next_step="Add `[attach]` to the settings, then run the same command again.",
+        )
     private_folder(job.folder)
     with migration_lock(job.folder, wait_s=job.wait_s):
         place = ledger_place(*given, job.folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import VaultRefusedSettings, VaultUnavailable
+from pipeline.errors import SettingsRefused, VaultRefusedSettings, VaultUnavailable
+from pipeline.ledger.key_values import API_ACCOUNT
 from pipeline.logs import EventLog
 from pipeline.migration import vault_factory
 from pipeline.model import OutcomeKind
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.ledger.ledger import Ledger
     from pipeline.vault.interface import Account
     from pipeline.vault.probe import Probe
 
@@ -54,6 +56,32 @@ def reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Acc
         VaultRefusedSettings: It refuses the key, or answers in the other mode.
     """
     return asyncio.run(_reach_api(settings, credentials, clock))
+
+
+def require_same_account(ledger: Ledger, account: Account | None) -> None:
+    """Refuse a secret key of another account than the one that this ledger's customers are in.
+
+    There every customer would be unknown, and each card of one would fail for good.
+
+    Args:
+        ledger: The open ledger of the run.
+        account: What the key opens; None where nobody could tell.
+
+    Raises:
+        SettingsRefused: It opens another; no card was sent.
+    """
+    if account is None:
+        return
+    with ledger.look() as look:
+        is_bound = look.is_any_customer_known()
+    known = ledger.recall(API_ACCOUNT)
+    if is_bound and known not in {None, account.account_id}:
+        raise SettingsRefused(
+            ["attach.secret_key: opens another account than the one of this migration's customers"],
+            next_step="Take the key of that account, or begin in another folder; no card was sent.",
+        )
+    if known != account.account_id:
+        ledger.remember(API_ACCOUNT, account.account_id)
 
 
 async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:

@@ -105,8 +105,9 @@ class Customer(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What the account that the secret key opens is set to."""
+    """Which account the secret key opens, and what it is set to."""
 
+    account_id: str
     livemode: bool
     webhook_url: str | None
 

@@ -208,6 +208,19 @@ def test_a_customer_is_written_with_three_fields_only():
         run_virtually(over(Line(None)).make_customer(TOKEN, {"default_card": CARD}))
 
 
+@pytest.mark.parametrize(
+    ("total", "offset", "kind"),
+    [(5, 0, OutcomeKind.AMBIGUOUS), (5, 5, OutcomeKind.OK), (0, 0, OutcomeKind.OK)],
+    ids=["more than it shows", "behind its end", "nobody"],
+)
+def test_an_empty_page_proves_nothing_where_the_list_has_more(total, offset, kind):
+    """Believed, a customer that is there would count as gone, and its card be made anew."""
+    body = json.dumps({"object": "list", "data": [], "total": total}).encode()
+    client = over(Line(Answer(200, JSON, body)))
+
+    assert run_virtually(client.customers(SINCE, offset=offset)).outcome.kind is kind
+
+
 @pytest.mark.parametrize("webhook", [None, "https://shop.example/hook"])
 def test_the_account_tells_its_mode_and_its_webhook(webhook):
     """The first request of a run shows whose key it is, and whom each attach will call."""

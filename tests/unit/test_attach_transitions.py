@@ -1,11 +1,12 @@
 """The attach protocol's rules, one by one: what each answer makes of a card."""
 
 import itertools
+from datetime import UTC, datetime
 
 import pytest
 
 from pipeline.failure_codes import Code
-from pipeline.ledger.records import AttachState
+from pipeline.ledger.records import AttachState, CustomerRecord, CustomerState
 from pipeline.migration.attach_transitions import (
     Asked,
     Sight,
@@ -14,8 +15,9 @@ from pipeline.migration.attach_transitions import (
     after_locating,
     after_request,
 )
+from pipeline.migration.card_to_attach import CardToAttach, sight_on
 from pipeline.model import Outcome, OutcomeKind
-from pipeline.vault.interface import RefusalCause
+from pipeline.vault.interface import Customer, CustomerCard, RefusalCause, SentCard
 
 FIRST = Asked(makes_customer=True, unknowns=0, counted=1, token_age_s=1.0)
 ADDS = FIRST._replace(makes_customer=False)
@@ -169,3 +171,37 @@ def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
             if unknowns and transition.then is not Then.END:
                 assert transition.unknowns >= 0
                 assert transition.state in {AttachState.DOUBTED, AttachState.HELD}
+
+
+def test_a_card_or_customer_that_is_shown_as_deleted_is_not_there():
+    """A 200 with our card's id is no card on a customer if it says that it was deleted."""
+    moment = datetime(2026, 11, 27, tzinfo=UTC)
+    record = CustomerRecord(1, "ann", None, "cust_test_1", CustomerState.MADE, None)
+    card = CardToAttach(
+        row_id=1,
+        customer=record,
+        token_id="tokn_test_1",
+        card_id="card_test_1",
+        token_created_at=moment,
+        sent=SentCard("4242", 12, 2031),
+        wants_default=False,
+        known_at=0.0,
+    )
+    shown = CustomerCard(
+        "card_test_1", "Visa", "4242", 12, 2031, None, livemode=False, is_deleted=False
+    )
+    gone = shown._replace(is_deleted=True)
+    customer = Customer(
+        customer_id="cust_test_1",
+        livemode=False,
+        is_deleted=False,
+        default_card="card_test_1",
+        cards=(shown,),
+        cards_total=1,
+        metadata={},
+        created_at=moment,
+    )
+
+    assert sight_on(customer, card) is Sight.OURS
+    assert sight_on(customer._replace(cards=(gone,)), card) is Sight.MISSING
+    assert sight_on(customer._replace(is_deleted=True), card) is Sight.MISSING

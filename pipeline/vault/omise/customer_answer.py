@@ -118,8 +118,8 @@ def _account(shown: dict[str, Any], *, livemode: bool) -> CustomerAnswer:
     webhook = shown.get("webhook_uri")
     if webhook is not None and (type(webhook) is not str or len(webhook) > _URL_LENGTH_MAX):
         raise _Unreadable
-    _text(shown.get("id"), _ACCOUNT_ID)
-    return CustomerAnswer(_OK, account=Account(livemode, webhook or None))
+    account_id = _text(shown.get("id"), _ACCOUNT_ID)
+    return CustomerAnswer(_OK, account=Account(account_id, livemode, webhook or None))
 
 
 def _customer(shown: dict[str, Any], *, livemode: bool) -> CustomerAnswer:

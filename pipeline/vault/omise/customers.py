@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 
+from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import CustomerAnswer
 from pipeline.vault.omise.answers import CARD_ID, TOKEN_ID
 from pipeline.vault.omise.customer_answer import CUSTOMER_ID, read_answer
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipeline.clock import Clock
-    from pipeline.model import Outcome
 
 LIST_MAX: Final = 100
 """The longest page that the vault gives."""
+
+_CUT_SHORT: Final[dict[str, Any]] = {
+    "kind": OutcomeKind.AMBIGUOUS,
+    "evidence": "an empty page where the list has more",
+}
 
 _CUSTOMER_FIELDS: Final = frozenset({"email", "description", "metadata"})
 
@@ -147,7 +152,12 @@ class CustomerClient:
                 "from": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
-        return await self._request(b"GET", f"/customers?{query}", "list")
+        answer = await self._request(b"GET", f"/customers?{query}", "list")
+        is_page = answer.outcome.kind is OutcomeKind.OK
+        if is_page and not answer.customers and answer.total > max(offset, 0):
+            # Believed, it would prove that a customer is not there.
+            return answer._replace(outcome=answer.outcome._replace(**_CUT_SHORT))
+        return answer
 
     def outcome_of(self, cancelled: asyncio.CancelledError) -> Outcome:
         """Give what a cancelled call came to, by the transport's mark in the cancellation."""
