@@ -6,12 +6,12 @@ import math
 from collections import Counter as Tally
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pipeline.model import NEVER_SENT, OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pipeline.clock import Clock
@@ -37,6 +37,23 @@ class Latencies:
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self._count += 1
         self.total_s += seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the histogram ready for JSON."""
+        # A copy, as another thread may add while this one reads.
+        buckets = dict(self._buckets)
+        return {"buckets": {str(b): n for b, n in buckets.items()}, "total_s": self.total_s}
+
+    @classmethod
+    def of(cls, parts: Iterable[Mapping[str, Any]]) -> Latencies:
+        """Put histograms together that `as_dict` gave."""
+        whole = cls()
+        for part in parts:
+            whole.total_s += part["total_s"]
+            for bucket, count in part["buckets"].items():
+                whole._buckets[int(bucket)] = whole._buckets.get(int(bucket), 0) + count
+                whole._count += count
+        return whole
 
     def cumulative(self) -> Iterator[tuple[float, int]]:
         """Give (seconds, how many took no longer) for bounds that never change, the last infinite."""

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "presets": "List the known export formats, or show one in full.",
     "check": "Open, prove and validate exports; send nothing, write nothing.",
     "run": "Carry exports into a migration folder; the same command goes on.",
+    "carry": "Carry rows of a run on another machine, beside others.",
     "status": "Show how far a migration is.",
     "inbox": "Carry every finished export that lies in a folder.",
     "retry": "Plan retryable failures again and carry them.",

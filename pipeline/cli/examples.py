@@ -49,6 +49,10 @@ ENDINGS: Final = {
             "inbox /srv/exports -c production.toml -o out/ --every 60s",
         ),
     ),
+    "carry": Ending(
+        (0, 4, 5, 6, 7, 8, 9, 130, 143),
+        ("carry -c worker.toml", "carry cards.csv.pgp -c worker.toml -o out/"),
+    ),
     "status": Ending(
         (0, 3, 4, 8),
         ("status out/", "status out/ --json", "status out/ --check --max-age 26h -q"),

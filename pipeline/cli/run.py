@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     hidden=True,
     help="Leave telling monitors by HTTP, and people why it stopped, to the inbox that called.",
 )
+@click.option(
+    "--carriers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Start N carriers here, which send in place of this process, and let others join "
+    "(`cardferry carry`); needs a ledger in PostgreSQL.",
+)
 @click.option("--no-attach", is_flag=True, help="Make tokens only; cards are attached later.")
 @pass_terminal
 def run(
@@ -57,6 +64,7 @@ def run(
     *,
     approved_plan: str | None,
     cohort_file: Path | None,
+    carriers: int | None,
     no_attach: bool,
     wait_s: float,
     yes: bool,
@@ -70,12 +78,15 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     # Only who runs it waits for what carries it out, not who asks for help.
+    from pipeline.cli.carrier_children import carrier_starter  # noqa: PLC0415
     from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
     terminal.tells_errors = not within_inbox
+    if carriers is not None and limit is not None:
+        raise click.UsageError("--limit does not go with --carriers")
     only = None if cohort_file is None else read_cohort(cohort_file)
     given = Given(folder, exports, config_file, overrides)
     return carry_and_show(
@@ -90,6 +101,8 @@ def run(
             approved_plan=approved_plan,
             only=only,
             no_attach=no_attach,
+            carriers=carriers or 0,
+            start_carrier=None if carriers is None else carrier_starter(terminal, given),
         ),
         ask=not yes,
         tells=not within_inbox,

@@ -20,6 +20,8 @@ from pipeline.outputs.wording import ending
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
     from pipeline.cli.terminal import Terminal
 
 _MUST_BE_MENDED, _WAITS = 3, VaultUnavailable.exit_code
@@ -104,6 +106,8 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     for state, count in tree["states"].items():
         out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
     out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
+    if tree["carriers"] is not None:
+        _show_carriers(out, tree["carriers"])
     for export in tree["waiting_exports"]:
         print_line(out, _waits(export))
     show_failures(out, tree["failures"])
@@ -111,3 +115,20 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
         out.print(f"last success: {tree['last_success']}", markup=False)
     out.print(f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}", markup=False)
     show_attached(out, tree["attach"], tree["states"]["tokenized"])
+
+
+def _show_carriers(out: Console, carriers: dict[str, Any]) -> None:
+    chunks = carriers["chunks"]
+    out.print(
+        f"chunks: {chunks['done']:,} of {chunks['all']:,} done, {chunks['taken']:,} taken, "
+        f"{chunks['free']:,} free",
+        markup=False,
+    )
+    for session in carriers["sessions"]:
+        held = f", {session['chunks']} chunks, {session['slots']} slots"
+        why = f": {session['trouble']}" if session["trouble"] else ""
+        print_line(
+            out,
+            f"carrier {session['id']} at {session['origin']}: {session['state']}"
+            f"{held if session['state'] == 'live' else ''}, {session['sent']:,} sent{why}",
+        )

@@ -18,6 +18,10 @@ class LedgerSettings(Section):
         description="`sqlite`: in the migration folder; or where a URL of PostgreSQL is (env or file)",
     )
 
+    session_s: float = Field(
+        30.0, ge=3, le=3600, description="a carrier silent for so long is given up; PostgreSQL only"
+    )
+
     @field_validator("url", mode="before")
     @classmethod
     def _no_password_inline(cls, value: object) -> object:

@@ -167,6 +167,7 @@ class SealedExport:
         self._passes: list[PlainBlocks] = []
         self.kind = self._export.kind
         self.name = self._export.name
+        self.path = path
         if self.kind == "plain" and not keys.allow_plaintext:
             self._export.close()
             raise worded(self._export.name, Refused(Verdict.NOT_SEALED))

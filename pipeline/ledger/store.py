@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from pipeline.errors import SettingsRefused
+from pipeline.errors import LocalStorageFailed, SettingsRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +205,9 @@ class Store(Protocol):
             values: The rows.
         """
 
+    def shared_now(self, url: LedgerUrl) -> list[str]:
+        """Give the schemas of the ledgers whose runs hand rows out to carriers now."""
+
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run; its epoch stands beside all that is written.
 
@@ -254,6 +258,32 @@ def store_at(url: LedgerUrl) -> Store:
             ["ledger.url: what talks to PostgreSQL is not installed"],
             next_step='Install it with `pip install "cardferry[postgres]"`.',
         ) from None
+
+
+def shared_now(url: LedgerUrl) -> LedgerUrl:
+    """Give the one ledger of a database whose run hands rows out to carriers.
+
+    Raises:
+        LocalStorageFailed: There is none, or the server does not answer.
+        SettingsRefused: There are several, or the server does not let us in.
+    """
+    schemas = store_at(url).shared_now(url)
+    if len(schemas) > 1:
+        raise SettingsRefused(
+            ["ledger.url: several runs hand rows out in this database"],
+            next_step="Say which: `cardferry carry -o DIR`, with its ledger.json in DIR.",
+        )
+    if not schemas:
+        raise nothing_to_join()
+    return replace(url, schema=schemas[0])
+
+
+def nothing_to_join() -> LocalStorageFailed:
+    """Give the error of a carrier that finds no run whose rows it could carry."""
+    return LocalStorageFailed(
+        "no run hands out rows of this ledger now",
+        next_step="Start `cardferry run EXPORT... --carriers N`; carriers join while it sends.",
+    )
 
 
 def require_reachable(url: LedgerUrl) -> None:

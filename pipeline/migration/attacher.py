@@ -110,6 +110,12 @@ class Attacher:
         """
         return self._in_doubt.get(customer, row_id) == row_id
 
+    def learn_doubt(self, customer: int, row_id: int | None) -> None:
+        """Take in which row's lost request may have made a customer, as another carrier left it."""
+        self._in_doubt.pop(customer, None)
+        if row_id is not None:
+            self._in_doubt[customer] = row_id
+
     async def know(self, customer: CustomerRecord) -> CustomerRecord | None:
         """Read a given customer before its first card, and before any token is made for it.
 

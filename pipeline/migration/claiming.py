@@ -95,7 +95,7 @@ class Claiming:
             return None
         found = self._doubted(first_id, last_id)
         self._first.update(claim.row_id for claim in found)
-        claimed = Claimed([_claim_of(claim) for claim in found], {})
+        claimed = Claimed([claim_of(claim) for claim in found], {})
         self.thread.submit(self._add_owners, claimed, found).result()
         return claimed
 
@@ -113,7 +113,7 @@ class Claiming:
             with self.ledger.look() as look:
                 found = look.attachable(first_id, last_id, begun=True)
             found = [claim for claim in found if claim.row_id not in self._first]
-            claimed.rows.extend(_claim_of(claim) for claim in found if claim.token_id is not None)
+            claimed.rows.extend(claim_of(claim) for claim in found if claim.token_id is not None)
             claimed.rows.sort(key=lambda claim: claim.id)
             self._add_owners(claimed, found)
         return claimed
@@ -128,7 +128,7 @@ class Claiming:
             claimed.attaching[claim.row_id] = claim, owners.of(records[claim.customer])
 
 
-def _claim_of(claim: AttachClaim) -> Claim:
+def claim_of(claim: AttachClaim) -> Claim:
     """Give the claim of a row that has its token: nothing is sent for that."""
     card = (claim.last_digits, claim.expiration_month, claim.expiration_year)
     return Claim(claim.row_id, 0, 0, *card, brand="")

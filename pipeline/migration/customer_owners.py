@@ -40,6 +40,11 @@ class Owners:
             owner = self._known[record.id] = Owner(record)
         return owner
 
+    def learn(self, record: CustomerRecord) -> None:
+        """Take in what another carrier, who had a customer until now, has made of it."""
+        if (owner := self._known.get(record.id)) is not None:
+            owner.record = record
+
     def changed(self, owner: Owner, record: CustomerRecord) -> None:
         """Take in what a customer has become."""
         if record != owner.record:

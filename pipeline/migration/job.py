@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.metrics import Listeners
 from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from pipeline.migration.cohort_file import CohortFile
 
 
+class Child(Protocol):
+    """A carrier that this run started on its own machine."""
+
+    def ended(self) -> int | None:
+        """Give its exit code once it has ended; negative where a signal ended it."""
+
+    def let_go(self) -> None:
+        """Close its input, so that it drains and leaves."""
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a run is asked to do.
@@ -34,6 +47,8 @@ class Job:
         wait_s: How long to wait for another run of this folder to end, in seconds.
         no_attach: Make tokens only, whatever the settings say.
         unattached: Attach what earlier runs of tokens alone left, too.
+        carriers: How many carriers to start on this machine, which send in place of this process.
+        start_carrier: Starts one; None where this process sends.
         approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
         only: Send only rows with these legacy ids; None for all.
     """
@@ -49,6 +64,8 @@ class Job:
     only: CohortFile | None = None
     no_attach: bool = False
     unattached: bool = False
+    carriers: int = 0
+    start_carrier: Callable[[], Child] | None = None
 
 
 @dataclass(frozen=True, slots=True)

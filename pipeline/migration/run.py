@@ -6,8 +6,6 @@ import signal
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from pipeline import __version__
 from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
@@ -29,10 +27,11 @@ from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
+from pipeline.migration.leftovers import is_left
 from pipeline.migration.plan import PlannedExport, prove_and_plan
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
-from pipeline.migration.run_ledger import held_ledger
+from pipeline.migration.run_ledger import carried_columns, held_ledger
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.cohort import Chosen
     from pipeline.ledger.ledger import Ledger
-    from pipeline.migration.send import Sending
     from pipeline.vault.interface import Account
 
 log = EventLog("run")
@@ -108,9 +106,9 @@ class Run:
         try:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
-                if (work or self._is_left(ledger)) and self._may_send(ledger, work):
+                if (work or is_left(ledger, self._attach)) and self._may_send(ledger, work):
                     started = self._tools.clock.monotonic()
-                    self._sending(ledger).send(work)
+                    self._send(ledger, work)
         except LocalStorageFailed as failed:
             # The disk that cannot take a row cannot take its report either.
             with suppress(CardferryError):
@@ -212,14 +210,6 @@ class Run:
             Planning(ledger).note_key_use(export.known)
         return True
 
-    def _is_left(self, ledger: Ledger) -> bool:
-        """Tell whether an earlier run left a default to move, or a replaced card to delete."""
-        if self._attach is None:
-            return False
-        with ledger.look() as look:
-            moves = look.defaults_to_move(on_given=self._attach.default_on_given)
-            return bool(moves or (self._attach.on_changed == "delete" and look.replaced_cards()))
-
     def _plan_to_show(self) -> Plan:
         """Give what this run is about to do."""
         return Plan(
@@ -232,27 +222,21 @@ class Run:
             self._account.attach_plan(self._attach, self._api_account),
         )
 
-    def _sending(self, ledger: Ledger) -> Sending:
-        from pipeline.migration.send import Sending  # noqa: PLC0415 - as for `reach_vault`.
-
-        counts, limit = self._account.plan(), self._job.limit
-        waiting = counts["to_send"] + counts["to_attach"]
-        self._flow.total = waiting if limit is None else min(limit, waiting)
-        failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
-        return Sending(
-            settings=self._settings,
-            credentials=self._credentials,
-            ledger=ledger,
-            clock=self._tools.clock,
-            random=self._tools.random,
-            listener=self._tools.listener,
-            flow=self._flow,
-            signals=self._signals,
-            limit=limit,
-            failures_max=failures_max - counts["failures"],
-            attach=self._attach,
-            on_signal=lambda number: self._note_signal(ledger, number),
+    def _send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> None:
+        from pipeline.migration.run_sending import (  # noqa: PLC0415 - as for `reach_vault`.
+            RunSending,
         )
+
+        RunSending(
+            self._job,
+            self._settings,
+            self._credentials,
+            self._tools,
+            self._flow,
+            self._signals,
+            self._attach,
+            lambda number: self._note_signal(ledger, number),
+        ).send(ledger, work, self._account.plan())
 
     def _note_signal(self, ledger: Ledger, number: int) -> None:
         """Note the signal that stops this run, the moment it comes if rows are being sent."""
@@ -287,12 +271,6 @@ class Run:
             "in_flight_max": self._settings.flow.in_flight_max,
             "on_ambiguous": self._settings.flow.on_ambiguous,
         }
-
-
-def carried_columns(ledger: Ledger, settings: Settings) -> str:
-    """Give every column ever carried into this mapping, as a JSON list."""
-    known = orjson.loads(ledger.recall("carry") or "[]")
-    return orjson.dumps([*known, *(c for c in settings.export.carry if c not in known)]).decode()
 
 
 def _signer(credentials: Credentials) -> Signer | None:

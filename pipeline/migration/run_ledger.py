@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
 from pipeline.errors import SettingsRefused
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import ledger_url_of_run
+from pipeline.ledger.ledger_url import LedgerUrl, ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.store import shared_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.migration.job import Job
     from pipeline.signals import DeferredSignals
 
@@ -37,6 +39,36 @@ def ledger_place(settings: Settings, credentials: Credentials, folder: Path) -> 
         source if isinstance(source, SecretSource) else None,
         None if secret is None else secret.get_secret_value(),
     )
+
+
+def shared_ledger_place(
+    settings: Settings, credentials: Credentials, folder: Path | None
+) -> LedgerUrl:
+    """Give where the ledger is that a carrier joins.
+
+    Args:
+        settings: The carrier's settings.
+        credentials: The secrets they name.
+        folder: The migration's folder, or one with a copy of its `ledger.json`; None to look in the
+            database for the one run that hands rows out.
+
+    Raises:
+        LocalStorageFailed: No run hands rows out there, or the server does not answer.
+        SettingsRefused: The settings name no ledger in PostgreSQL, several runs hand rows out in
+            its database, or the folder names none.
+    """
+    source, secret = settings.ledger.url, credentials.ledger_url
+    if not isinstance(source, SecretSource) or secret is None:
+        raise SettingsRefused(["ledger.url: carriers share a ledger in PostgreSQL"])
+    if folder is not None:
+        place = ledger_place(settings, credentials, folder)
+        if not place.is_known:
+            raise SettingsRefused(
+                ["--out: this folder names no ledger"],
+                next_step="Copy ledger.json of the migration's folder there, or leave --out away.",
+            )
+        return place
+    return shared_now(LedgerUrl(secret.get_secret_value(), source=source, is_known=True))
 
 
 @contextmanager
@@ -70,3 +102,9 @@ def held_ledger(
         place = ledger_place(*given, job.folder)
         with closing(Ledger(place, clock, signals=signals, wait_s=job.wait_s)) as ledger:
             yield ledger
+
+
+def carried_columns(ledger: Ledger, settings: Settings) -> str:
+    """Give every column ever carried into this mapping, as a JSON list."""
+    known = orjson.loads(ledger.recall("carry") or "[]")
+    return orjson.dumps([*known, *(c for c in settings.export.carry if c not in known)]).decode()

@@ -10,6 +10,7 @@ from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
+from pipeline.ledger.sharing.coordinator import state_of
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import WaitingExport
@@ -48,7 +49,8 @@ def status_of(folder: Path, clock: Clock) -> dict[str, Any]:
             ledger.prove()
         with ledger.look() as look:
             last_look_ms = last_success_ms(folder)
-            return _tree(look, ledger.now_ms(), last_look_ms, running=running)
+            tree = _tree(look, ledger.now_ms(), last_look_ms, running=running)
+        return tree | {"carriers": _carriers(ledger)}
     finally:
         ledger.close()
 
@@ -95,6 +97,34 @@ def _waiting_exports(look: Snapshot, under_way: RunRecord | None) -> list[dict[s
         )
         for found in look.waiting_by_export()
     ]
+
+
+def _carriers(ledger: Ledger) -> dict[str, Any] | None:
+    """Give the chunks and sessions of the last run that had carriers; None where none ever had."""
+    state = state_of(ledger)
+    if state is None:
+        return None
+    chunks = state.progress
+    return {
+        "chunks": {
+            "all": chunks.all,
+            "done": chunks.done,
+            "taken": chunks.taken,
+            "free": chunks.free,
+        },
+        "sessions": [
+            {
+                "id": session.id,
+                "origin": session.origin,
+                "state": session.state,
+                "slots": session.slots,
+                "chunks": session.chunks,
+                "sent": session.figures.get("sent", 0),
+                "trouble": (session.trouble or {}).get("message"),
+            }
+            for session in state.sessions
+        ],
+    }
 
 
 def _last_success(

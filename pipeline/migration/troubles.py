@@ -55,14 +55,18 @@ def too_many_failures() -> VaultUnavailable:
     )
 
 
-def outage(troubles: Mapping[str, int]) -> VaultUnavailable:
+class VaultOutage(VaultUnavailable):
+    """The vault does nothing for this process, and perhaps for nobody."""
+
+
+def outage(troubles: Mapping[str, int]) -> VaultOutage:
     """Give the trouble that a vault out of order for too long means.
 
     Args:
         troubles: What requests met, the commonest first, with how many.
     """
     met = next(iter(troubles), None)
-    return VaultUnavailable(
+    return VaultOutage(
         "the vault has been out of order for longer than flow.outage_max_s"
         + (f"; what most requests met: {met}" if met else ""),
         next_step="Run the same command again when the vault is well.",

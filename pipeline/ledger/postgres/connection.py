@@ -109,13 +109,22 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def _connected(url: LedgerUrl, *, read_only: bool) -> psycopg.Connection[Any]:
-    parameters = parameters_of(url.text)
+def connected(url: LedgerUrl) -> psycopg.Connection[Any]:
+    """Connect to the database of a URL, whatever is in it.
+
+    Raises:
+        LocalStorageFailed: The server does not answer.
+        SettingsRefused: It does not let us in.
+    """
     try:
         # Each statement is a transaction of its own, unless one is begun by a statement.
-        driver = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        return psycopg.connect(**parameters_of(url.text), autocommit=True)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise not_connected(error) from None
+
+
+def _connected(url: LedgerUrl, *, read_only: bool) -> psycopg.Connection[Any]:
+    driver = connected(url)
     try:
         _prepare(driver, url, read_only=read_only)
     except DATABASE_ERRORS as error:

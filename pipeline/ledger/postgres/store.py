@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, inspect, select
 from pipeline.ledger.epoch import require_epoch
 from pipeline.ledger.ledger_url import write_pointer
 from pipeline.ledger.postgres import connection as opened
-from pipeline.ledger.postgres import lock, tables, troubles
+from pipeline.ledger.postgres import finding, lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
@@ -161,6 +161,10 @@ class PostgresStore:
             copy.set_types([_type(table, name) for name in names])
             for row in values:
                 copy.write_row(row)
+
+    def shared_now(self, url: LedgerUrl) -> list[str]:
+        """Give the schemas whose lock is held and whose job is not over."""
+        return finding.shared_now(url)
 
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, or of one of its carriers."""

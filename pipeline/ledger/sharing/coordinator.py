@@ -71,5 +71,6 @@ def state_of(ledger: Ledger) -> State | None:
     if ledger.file is not None:
         return None
     with ledger.reading() as connection:
-        found = sessions.all_sessions(connection)
-        return State(chunks.progress(connection), found) if found else None
+        if jobs.current_job(connection) is None:
+            return None
+        return State(chunks.progress(connection), sessions.all_sessions(connection))

@@ -13,6 +13,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sharing import chunks, sessions
 from pipeline.ledger.sharing.jobs import Job, current_job, note
 from pipeline.ledger.sharing.reaping import reap
+from pipeline.ledger.store import nothing_to_join
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -58,7 +59,7 @@ class JoinedLedger(Ledger):
         with self._unfenced() as connection:
             if not self.store.is_held(connection):
                 # Whoever made the job is gone; the next run makes another.
-                raise sessions.nothing_to_join()
+                raise nothing_to_join()
             self.session = sessions.join(connection, origin, version, settings_digest)
             job = current_job(connection)
             assert job is not None  # noqa: S101 - it was joined.

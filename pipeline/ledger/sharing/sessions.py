@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.sharing.jobs import current_job, note
 from pipeline.ledger.sharing.tables import NOW_MS, chunks, jobs, owners, sessions
+from pipeline.ledger.store import nothing_to_join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,7 +214,9 @@ def all_sessions(connection: Connection) -> list[Session]:
     ).scalar_subquery()
     columns = (sessions.c.id, sessions.c.origin, sessions.c.state, sessions.c.slots, held)
     found = connection.execute(
-        select(*columns, sessions.c.figures, sessions.c.trouble).order_by(sessions.c.id)
+        select(*columns, sessions.c.figures, sessions.c.trouble)
+        .where(sessions.c.epoch.in_(select(jobs.c.epoch)))
+        .order_by(sessions.c.id)
     )
     return [
         Session(
@@ -221,14 +224,6 @@ def all_sessions(connection: Connection) -> list[Session]:
         )
         for row in found
     ]
-
-
-def nothing_to_join() -> LocalStorageFailed:
-    """Give the error of a carrier that finds no run whose rows it could carry."""
-    return LocalStorageFailed(
-        "no run hands out rows of this ledger now",
-        next_step="Start `cardferry run EXPORT... --carriers N`; carriers join while it sends.",
-    )
 
 
 def session_over() -> LocalStorageFailed:

@@ -245,6 +245,10 @@ class FlowControl:
         self._show()
         return refusal
 
+    def closed_for_s(self) -> float:
+        """Give for how long the host still wants to be left alone, as it said."""
+        return self._rate.closed_for_s(self._clock.monotonic())
+
     def count(self, outcome: Outcome) -> None:
         """Count a request in the figures that progress shows."""
         self._flow.sent += outcome.kind is not OutcomeKind.NOT_SENT

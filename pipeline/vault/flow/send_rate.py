@@ -165,6 +165,10 @@ class AdaptiveRate:
         self._closed_until = max(self._closed_until, now + seconds)
         self._asked_at = max(self._asked_at, self._closed_until)
 
+    def closed_for_s(self, now: float) -> float:
+        """Give for how long nothing may leave, as a Retry-After demanded; 0 for not at all."""
+        return max(0.0, self._closed_until - now)
+
     def _win_back(self, now: float, plateau: float) -> None:
         """Let quiet time raise the rate, counting only time in which the rate held sends back."""
         if now > self._asked_at:

@@ -1,0 +1,89 @@
+"""Runs `cardferry carry -c CONFIG`: one of the carriers of a run whose ledger is in PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import process_guards
+from pipeline.cli.options import json_option, pass_terminal, settings_options
+
+if TYPE_CHECKING:
+    from pipeline.cli.terminal import Terminal
+
+
+@click.command("carry")
+@click.argument("exports", nargs=-1, type=click.Path(path_type=Path), metavar="[EXPORT]...")
+@settings_options
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The migration, by its folder or a copy of its ledger.json; default: the one run that "
+    "hands rows out in the database.",
+)
+@click.option(
+    "--until-input-ends",
+    is_flag=True,
+    help="Drain and leave when standard input is closed, as by a launcher that dies.",
+)
+@json_option
+@pass_terminal
+def carry(
+    terminal: Terminal,
+    exports: tuple[Path, ...],
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    folder: Path | None,
+    *,
+    until_input_ends: bool,
+    as_json: bool,
+) -> int:
+    """Carry rows of a run on another machine, beside any number of others.
+
+    Joins a `cardferry run --carriers N` whose ledger is in PostgreSQL, takes chunks of its rows until
+    none is free, and leaves. Stop it or lose it at any moment: others take its rows over. Its
+    settings must mean what the run's mean; pace and retries are the run's, shared by all carriers.
+    Exports are looked for where the run read them, unless named here.
+    """
+    # Only who runs it waits for what carries it out, not who asks for help.
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.config.loading import read_settings  # noqa: PLC0415
+    from pipeline.metrics import Listeners  # noqa: PLC0415
+    from pipeline.migration.carrier import Carrier  # noqa: PLC0415
+    from pipeline.migration.flow_log import FlowLog  # noqa: PLC0415
+    from pipeline.migration.job import Tools  # noqa: PLC0415
+    from pipeline.migration.run_environment import run_environment  # noqa: PLC0415
+    from pipeline.migration.run_ledger import shared_ledger_place  # noqa: PLC0415
+
+    held = process_guards.harden()
+    found = read_settings(config_file, os.environ, overrides)
+    found.refuse()
+    place = shared_ledger_place(found.settings, found.credentials, folder)
+    if until_input_ends:
+        threading.Thread(target=_end_with_input, name="input", daemon=True).start()
+    tools = Tools(SystemClock(), SystemRandom(), Listeners(FlowLog()))
+    carrier = Carrier(found.settings, found.credentials, tools, place, exports)
+    session = carrier.carry(run_environment(held, found.settings.audit.operator))
+    flow = carrier.flow
+    if as_json:
+        terminal.print_json({"session": session, "sent": flow.sent, "settled": flow.settled})
+    else:
+        terminal.say(f"carrier {session}: {flow.settled:,} rows settled, {flow.sent:,} sent")
+    return 0
+
+
+def _end_with_input() -> None:
+    """Stop this process as a signal would once its input is closed."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,147 @@
+"""Sends the rows of the chunks that a carrier takes, within its share, while its session is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.clock import beside
+from pipeline.errors import CardferryError, Interrupted
+from pipeline.ledger.sharing.sessions import session_over
+from pipeline.migration.flow_sum import figures_of
+from pipeline.migration.leasing import Leasing
+from pipeline.migration.owned_cards import OwnedCards
+from pipeline.migration.send import Sending, connected, in_thread, stopped_by_signals
+from pipeline.migration.send_factory import send_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.ledger.sharing.jobs import Job
+    from pipeline.ledger.sharing.joined import JoinedLedger
+    from pipeline.ledger.sharing.sessions import Share
+    from pipeline.migration.judging import Reading
+    from pipeline.migration.plan import PlannedExport
+    from pipeline.migration.send_factory import SendParts
+
+_SOON_S: Final = 0.2
+_RENEWALS_A_TERM: Final = 6
+_BETWEEN_RENEWALS_MAX_S: Final = 1.0
+_TO_SEND_IN: Final = 2 / 3
+"""The part of a term in which requests leave; the rest is for those that take long to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierSending(Sending):
+    """What a carrier sends with; see `Sending`.
+
+    Attributes:
+        joined: The ledger, in the carrier's session.
+        job: The run's job.
+        exports: The run's exports by their number, held open.
+        reading: How to read them.
+    """
+
+    joined: JoinedLedger
+    job: Job
+    exports: Mapping[int, PlannedExport]
+    reading: Reading
+
+    async def _send(self, work: Sequence[PlannedExport]) -> None:
+        del work
+        with (
+            ThreadPoolExecutor(1, "ledger") as ledger_thread,
+            ThreadPoolExecutor(1, "reader") as reader_thread,
+        ):
+            leasing = Leasing(self.joined, ledger_thread, self.exports, self.reading)
+            parts = send_parts(
+                self._given(), self.attach, self._policy(), ledger_thread, on_done=leasing.done
+            )
+            owned = None
+            if parts.attaching is not None:
+                owned = OwnedCards(self.joined, parts.settling, parts.attaching)
+            leasing.bind(parts, owned)
+            keeping = _Keeping(self, parts, leasing, ledger_thread)
+            keeping.allow(0)
+            step = parts.attaching and parts.attaching.step
+            with stopped_by_signals(lambda n: parts.tokenizer.stop(Interrupted(n)), self.signals):
+                async with connected(parts, self.listener, self.flow, self.clock):
+                    async with beside(keeping.keep()):
+                        cards = leasing.cards()
+                        try:
+                            await parts.tokenizer.tokenize(in_thread(cards, reader_thread), step)
+                        finally:
+                            reader_thread.submit(cards.close).result()
+                    # What was done since the last renewal is given back before the session ends.
+                    with suppress(CardferryError):
+                        ledger_thread.submit(leasing.give_back).result()
+
+
+class _Keeping:
+    """Renews a carrier's session, and keeps it within its share of slots and rate."""
+
+    def __init__(
+        self,
+        sending: CarrierSending,
+        parts: SendParts,
+        leasing: Leasing,
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        self._sending = sending
+        self._parts = parts
+        self._leasing = leasing
+        self._thread = thread
+        self._controls = [parts.flow_control]
+        self._rates = [sending.settings.flow.rate_per_s]
+        if parts.attaching is not None and sending.attach is not None:
+            self._controls.append(parts.attaching.flow_control)
+            self._rates.append(sending.attach.rate_per_s)
+
+    async def keep(self) -> None:
+        """Renew the session again and again; stop the sending where that is over."""
+        clock, tokenizer = self._sending.clock, self._parts.tokenizer
+        term_s = self._sending.job.term_ms / 1_000
+        loop = asyncio.get_running_loop()
+        while True:
+            asked_at = clock.monotonic()
+            try:
+                share = await loop.run_in_executor(self._thread, self._renew)
+            except CardferryError as trouble:
+                tokenizer.stop(trouble)
+                return
+            if share is None:
+                tokenizer.stop(session_over())
+                return
+            for control in self._controls:
+                control.may_send_until = asked_at + term_s * _TO_SEND_IN
+            slots = min(share.slots, share.fair)
+            self.allow(slots, closed_for_s=share.closed_for_s)
+            if share.is_over:
+                tokenizer.stop()
+            is_settled = share.slots == share.fair
+            often_s = min(term_s / _RENEWALS_A_TERM, _BETWEEN_RENEWALS_MAX_S)
+            await clock.sleep(often_s if is_settled else min(_SOON_S, often_s))
+
+    def allow(self, slots: int, *, closed_for_s: float = 0.0) -> None:
+        """Use no more than so many slots from now on, and that part of the rates."""
+        self._parts.limit.allow(slots)
+        if not slots:
+            self._sending.flow.in_flight_limit, self._sending.flow.rate_allowed = 0, 0.0
+            return
+        part = slots / self._sending.job.in_flight_max
+        for control, rate in zip(self._controls, self._rates, strict=True):
+            of_vault = control is self._parts.flow_control
+            control.share(rate * part, closed_for_s=closed_for_s if of_vault else 0.0)
+
+    def _renew(self) -> Share | None:
+        sending = self._sending
+        if not self._parts.tokenizer.is_stopping:
+            self._leasing.give_back()
+        closed_s = self._parts.flow_control.closed_for_s()
+        share = sending.joined.renew(self._parts.limit.held, figures_of(sending.flow))
+        if share is not None and closed_s > share.closed_for_s + _SOON_S:
+            sending.joined.close_for_all(closed_s)
+        return share

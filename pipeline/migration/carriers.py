@@ -1,0 +1,247 @@
+"""Lets carriers send a run's rows: hands chunks out, follows the carriers, and ends when all is done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from pipeline import __version__
+from pipeline.clock import pause
+from pipeline.config.loading import meaning_digest
+from pipeline.errors import (
+    CardferryError,
+    CardNumberFound,
+    Interrupted,
+    LocalStorageFailed,
+    SettingsRefused,
+    VaultRefusedSettings,
+    VaultUnavailable,
+    VerificationFailed,
+)
+from pipeline.ledger.sharing.coordinator import Coordinator
+from pipeline.ledger.sharing.jobs import Job
+from pipeline.logs import EventLog
+from pipeline.metrics import Flow
+from pipeline.migration.flow_sum import put_together
+from pipeline.migration.send import stopped_by_signals
+from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
+from pipeline.migration.troubles import too_many_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.clock import Clock
+    from pipeline.config.attach import AttachSettings
+    from pipeline.config.models import Settings
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.sharing.coordinator import State
+    from pipeline.ledger.sharing.sessions import Session
+    from pipeline.metrics import Listener
+    from pipeline.migration.job import Child
+    from pipeline.migration.plan import PlannedExport
+    from pipeline.signals import DeferredSignals
+
+_BETWEEN_LOOKS_S: Final = 0.5
+_STARTS_IN_VAIN_MAX: Final = 5
+"""So many carriers in a row may die here without a row being settled before the run gives up."""
+
+log = EventLog("carriers")
+
+
+@dataclass(slots=True)
+class Carriers:
+    """Sends through carriers; what a run sends with in place of `Sending`.
+
+    Attributes:
+        settings: The settings in force.
+        ledger: Open, in this run's epoch.
+        clock: For waits.
+        listener: Shows the flow.
+        flow: The figures it shows: the sums of the carriers'.
+        signals: Takes stopping signals while no event loop does.
+        failures_max: More failures than this stop the run.
+        attach: How cards are attached; None for tokens only.
+        on_signal: Told a stopping signal's number.
+        count: How many carriers to start on this machine.
+        start: Starts one.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    clock: Clock
+    listener: Listener
+    flow: Flow
+    signals: DeferredSignals
+    failures_max: int
+    attach: AttachSettings | None
+    on_signal: Callable[[int], None]
+    count: int
+    start: Callable[[], Child]
+
+    def send(self, work: Sequence[PlannedExport]) -> None:
+        """Have every planned row of the exports sent.
+
+        Raises:
+            CardferryError: Why sending stopped early; what was answered is durable.
+        """
+        coordinator = Coordinator(self.ledger)
+        if self.attach is not None:
+            self.flow.is_attaching, self.flow.api = True, Flow()
+        found = coordinator.begin(
+            self._job(work),
+            [export.known.id for export in work],
+            self.settings.flow.chunk_rows,
+        )
+        log.info("chunks handed out", chunks=found, carriers=self.count)
+        with self.signals.held(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_Following(self, coordinator).follow())
+
+    def _job(self, work: Sequence[PlannedExport]) -> Job:
+        flow = self.settings.flow
+        orders: dict[str, Any] = {
+            "flow": flow.model_dump(mode="json"),
+            "attach": self.attach is not None,
+            "failures_max": self.failures_max,
+            "exports": [
+                {
+                    "name": export.known.name,
+                    "sha256": export.known.sha256,
+                    "path": str(export.sealed.path.absolute()),
+                }
+                for export in work
+            ],
+        }
+        return Job(
+            self.ledger.epoch,
+            __version__,
+            meaning_digest(self.settings),
+            orders,
+            flow.in_flight_max,
+            int(self.settings.ledger.session_s * 1_000),
+            RETRIES_OF_UNKNOWN[flow.on_ambiguous],
+        )
+
+
+class _Following:
+    """Follows the carriers of a run to their end."""
+
+    def __init__(self, carriers: Carriers, coordinator: Coordinator) -> None:
+        self._carriers = carriers
+        self._coordinator = coordinator
+        self._stopping = asyncio.Event()
+        self._trouble: CardferryError | None = None
+        self._children: list[Child] = []
+        self._in_vain = 0
+        self._settled = 0
+        self._heard: set[int] = set()
+
+    async def follow(self) -> None:
+        """Start carriers, show what they do, and wait until the last one has left.
+
+        Raises:
+            CardferryError: Why the sending stopped early.
+        """
+        carriers = self._carriers
+
+        def stop(number: int) -> None:
+            self._stop(Interrupted(number))
+            carriers.on_signal(number)
+
+        self._children = [carriers.start() for _ in range(carriers.count)]
+        try:
+            with stopped_by_signals(stop, carriers.signals):
+                async with carriers.listener.sending(carriers.flow, carriers.clock):
+                    while self._goes_on(self._coordinator.look()):
+                        await pause(carriers.clock, _BETWEEN_LOOKS_S, self._stopping)
+                    await self._see_them_off()
+        finally:
+            # Closing their inputs lets them go whatever happened here.
+            for child in self._children:
+                child.let_go()
+            for child in self._children:
+                child.wait()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _goes_on(self, state: State) -> bool:
+        """Take in how the carriers stand; say whether there is more to do."""
+        self._show(state)
+        for session in state.sessions:
+            if session.trouble is not None and session.id not in self._heard:
+                self._heard.add(session.id)
+                self._take_in(session, is_last=not state.live)
+        if self._carriers.flow.failures > self._carriers.failures_max:
+            self._stop(too_many_failures())
+        if not self._stopping.is_set() and state.progress.done < state.progress.all:
+            self._replace_the_dead(state)
+        return not self._stopping.is_set() and state.progress.done < state.progress.all
+
+    def _show(self, state: State) -> None:
+        put_together(
+            self._carriers.flow,
+            [session.figures for session in state.sessions],
+            [session.figures for session in state.live],
+        )
+
+    def _take_in(self, session: Session, *, is_last: bool) -> None:
+        """Stop where a carrier left for what would stop every other, too.
+
+        The vault may be out of order for one carrier alone, as long as others are at work.
+        """
+        told = session.trouble or {}
+        kind = _STOPS_ALL.get(told.get("exit_code", 0))
+        if kind is None or (told.get("is_outage") and not is_last):
+            log.warning("carrier left early", session=session.id, code=told.get("exit_code", 0))
+            return
+        message, next_step = told["message"], told["next_step"]
+        if issubclass(kind, SettingsRefused):
+            self._stop(kind([f"carrier {session.id}: {message}"], next_step=next_step))
+        else:
+            self._stop(kind(message, next_step=next_step))
+
+    def _replace_the_dead(self, state: State) -> None:
+        """Start a carrier for each of ours that has died while there is work."""
+        settled = self._carriers.flow.settled
+        if settled > self._settled:
+            self._settled, self._in_vain = settled, 0
+        alive = [child for child in self._children if child.ended() is None]
+        for _ in range(len(self._children) - len(alive)):
+            self._in_vain += 1
+            if self._in_vain <= _STARTS_IN_VAIN_MAX:
+                log.warning("carrier ended and another is started")
+                alive.append(self._carriers.start())
+        self._children = alive
+        if self._carriers.count and not alive and not state.live:
+            self._stop(
+                LocalStorageFailed(
+                    "no carrier is left, and those that were started ended at once",
+                    next_step="Look at what they said, then run the same command again.",
+                )
+            )
+
+    async def _see_them_off(self) -> None:
+        """Ask the carriers to leave, and wait until they have, or their terms are over."""
+        self._coordinator.end()
+        while True:
+            state = self._coordinator.look()
+            self._show(state)
+            if not state.live:
+                return
+            await self._carriers.clock.sleep(_BETWEEN_LOOKS_S / 5)
+
+    def _stop(self, trouble: CardferryError) -> None:
+        if self._trouble is None:
+            self._trouble = trouble
+        self._stopping.set()
+
+
+_STOPS_ALL: Final[dict[int, type[CardferryError]]] = {
+    VaultUnavailable.exit_code: VaultUnavailable,
+    SettingsRefused.exit_code: VaultRefusedSettings,
+    VerificationFailed.exit_code: VerificationFailed,
+    CardNumberFound.exit_code: CardNumberFound,
+}
+"""What of a carrier's troubles is every carrier's, by exit code; any other is its machine's."""

@@ -1,0 +1,79 @@
+"""Keeps one owner a customer where several carriers attach cards: a card whose customer another has waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.migration.claiming import Claimed, claim_of
+
+if TYPE_CHECKING:
+    from pipeline.ledger.records import AttachClaim
+    from pipeline.ledger.settling import Settling
+    from pipeline.ledger.sharing.chunks import Lease
+    from pipeline.ledger.sharing.joined import JoinedLedger
+    from pipeline.migration.attach_factory import AttachParts
+
+
+class OwnedCards:
+    """Finds out which cards of a chunk this carrier may attach, and whose they are.
+
+    Args:
+        ledger: The carrier's.
+        settling: Told rows that are left for now.
+        attaching: What attaches cards; it learns what others found out of customers.
+    """
+
+    def __init__(self, ledger: JoinedLedger, settling: Settling, attaching: AttachParts) -> None:
+        self._ledger = ledger
+        self._settling = settling
+        self._attaching = attaching
+
+    def claimed(self, lease: Lease, claimed: Claimed) -> tuple[Claimed, bool]:
+        """Add to the rows of a chunk that need a token those that have one, and all their owners.
+
+        Args:
+            lease: The chunk.
+            claimed: Its rows that need a token.
+
+        Returns:
+            The rows that may be carried now, and whether others wait for another carrier.
+        """
+        with self._ledger.look() as look:
+            found = look.attachable(lease.first_id, lease.last_id, begun=True)
+        owned = self._ledger.own({claim.customer for claim in found})
+        # Only what is read after it became ours cannot be changed by another.
+        with self._ledger.look() as look:
+            in_doubt = look.customers_in_doubt()
+            records = look.customers_of(owned)
+        for customer, is_new in owned.items():
+            if is_new:
+                self._attaching.owners.learn(records[customer])
+                self._attaching.attacher.learn_doubt(customer, in_doubt.get(customer))
+        mine = [claim for claim in found if self._is_mine(claim, lease, owned, in_doubt)]
+        kept = {claim.row_id for claim in mine}
+        others = {claim.row_id for claim in found} - kept
+        for row in others:
+            self._settling.leave(row)
+        rows = [claim for claim in claimed.rows if claim.id not in others]
+        rows += [claim_of(claim) for claim in mine if claim.token_id is not None]
+        first = set(in_doubt.values())
+        rows.sort(key=lambda claim: (claim.id not in first, claim.id))
+        attaching = {
+            claim.row_id: (claim, self._attaching.owners.of(records[claim.customer]))
+            for claim in mine
+        }
+        return Claimed(rows, attaching), any(
+            claim.customer not in owned for claim in found if claim.row_id in others
+        )
+
+    def _is_mine(
+        self,
+        claim: AttachClaim,
+        lease: Lease,
+        owned: dict[int, bool],
+        in_doubt: dict[int, int],
+    ) -> bool:
+        """Tell whether a card may go: nobody has its customer, nor may it have been made unseen."""
+        # A lost request may have made the customer: the card that it was for goes first.
+        telling = in_doubt.get(claim.customer, claim.row_id)
+        return claim.customer in owned and lease.first_id <= telling <= lease.last_id

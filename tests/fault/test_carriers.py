@@ -1,0 +1,177 @@
+"""Several carriers over one ledger in PostgreSQL: killed, frozen, joined and left, every row once."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.clock import SystemClock
+from pipeline.migration.status import status_of
+from tests.support import postgres
+from tests.support.commands import cardferry, rows_csv, sealed, settings, started
+from tests.support.crash import zygote
+from tests.support.ledgers import URL_NAME
+from tests.support.sandbox import running
+
+IN_FLIGHT, CHUNK, TERM_S = 8, 20, 3
+
+
+CUSTOMERS = 40
+"""Each has cards in many chunks, so that carriers meet at every one of them."""
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch):
+    """A database of the test's own, named by the environment."""
+    url = postgres.server().database("carriers")
+    # What commands are forked from publishes a ledger of its own as it starts, in its folder.
+    zygote()
+    monkeypatch.setenv(URL_NAME, url)
+
+
+class Shared:
+    """A migration that carriers carry, and the vault that keeps a journal of what they made."""
+
+    def __init__(self, folder, vault, rows=200):
+        self.out, self.vault, self.rows = folder / "out", vault, rows
+        config = settings(
+            folder,
+            vault.base_url,
+            f"chunk_rows = {CHUNK}",
+            f"in_flight_max = {IN_FLIGHT}",
+            "[ledger]",
+            f"session_s = {TERM_S}",
+            "[attach]",
+            f'url = "{vault.base_url}"',
+            f'secret_key = "{vault.secret_key}"',
+            "rate_per_s = 100000",
+        )
+        plain = rows_csv(rows).decode().splitlines()
+        of_customers = [
+            f"{line.rpartition(',')[0]},cus-{n % CUSTOMERS}" for n, line in enumerate(plain[1:])
+        ]
+        export = sealed(folder, "\n".join([plain[0], *of_customers, ""]).encode())
+        self.given = ("-c", config, "--set", "export.columns.customer=legacy_customer_id")
+        self.words = ("run", export, *self.given, "-o", self.out)
+
+    def started(self, carriers=2):
+        return started(*self.words, "--carriers", carriers, "-q")
+
+    def joining(self):
+        """Start a carrier as another machine would: it knows the database and the settings only."""
+        return started("carry", *self.given, "-q")
+
+    def made(self):
+        """Count the tokens that the vault made for each row."""
+        return Counter(e["name_sha256"] for e in self.vault.entries() if "name_sha256" in e)
+
+    def wait_for_tokens(self, count, process):
+        while self.made().total() < count:
+            assert process.poll() is None
+            time.sleep(0.02)
+
+    def status(self):
+        return status_of(self.out, SystemClock())
+
+    def carriers(self, state):
+        """Give the process numbers of the carriers in a state."""
+        told = self.status()["carriers"]["sessions"]
+        return [int(s["origin"].rpartition(":")[2]) for s in told if s["state"] == state]
+
+    def told(self, *kinds):
+        lines = map(orjson.loads, (self.out / "trail.jsonl").read_bytes().splitlines())
+        return Counter(line["event"] for line in lines if line["event"] in kinds)
+
+    def assert_every_row_once(self, doubled_max):
+        """By the vault's own journal, by what was published, and by what the vault holds."""
+        made, status = self.made(), self.status()
+        mapped = pq.read_table(self.out / "mapping.parquet").to_pylist()
+        assert len({row["token_id"] for row in mapped}) == len(made) == self.rows
+        assert len({row["card_id"] for row in mapped}) == self.rows
+        assert len({row["customer_id"] for row in mapped}) == CUSTOMERS
+        assert self.rows <= made.total() <= self.rows + doubled_max
+        assert made.total() - self.rows <= status["unseen_tokens_max"] <= doubled_max
+        cardferry("verify", self.out)
+        cardferry("readback", self.out, *self.given, "--all")
+
+
+def ended(process, *codes, timeout=240):
+    try:
+        assert process.wait(timeout) in codes
+    finally:
+        process.kill()
+
+
+def test_carriers_carry_every_row_once_and_put_every_card_on_its_one_customer(tmp_path):
+    """The trail and `status` tell of them, and the run's figures are the sums of theirs."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault)
+        run = shared.started()
+        shared.wait_for_tokens(20, run)
+        third = shared.joining()
+        ended(run, 0)
+        # It may come when all is done.
+        ended(third, 0, 5)
+        shared.assert_every_row_once(0)
+        customers = {e["on"] for e in vault.entries() if "on" in e}
+    status, count = shared.status(), 3 if third.returncode == 0 else 2
+    sessions = status["carriers"]["sessions"]
+
+    assert len(customers) == CUSTOMERS
+    assert status["carriers"]["chunks"] == {"all": 10, "done": 10, "taken": 0, "free": 0}
+    assert [s["state"] for s in sessions] == ["left"] * count
+    assert sum(s["sent"] for s in sessions) == 200
+    assert status["last_run"]["statistics"]["sent"] == 200
+    told = shared.told("carrier_joined", "carrier_left")
+    assert told == {"carrier_joined": count, "carrier_left": count}
+
+
+@pytest.mark.parametrize("fate", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+def test_a_carrier_that_is_lost_costs_no_row(tmp_path, fate):
+    """Its chunks go to others after its term; what it does later, if it wakes up, is refused."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault)
+        run = shared.started()
+        shared.wait_for_tokens(40, run)
+        (victim, *_) = shared.carriers("live")
+        os.kill(victim, signal.SIGKILL if fate == "killed" else signal.SIGSTOP)
+        if fate == "frozen":
+            while victim not in shared.carriers("reaped"):
+                assert run.poll() is None
+                time.sleep(0.05)
+            os.kill(victim, signal.SIGCONT)
+        ended(run, 0)
+        shared.assert_every_row_once(IN_FLIGHT)
+
+    assert shared.told("carrier_reaped") == {"carrier_reaped": 1}
+
+
+def test_carriers_of_a_run_that_died_finish_and_leave_and_the_next_run_goes_on(tmp_path):
+    """They carry what they have taken; nothing more is taken, and no row is lost."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault)
+        run = shared.started(carriers=0)
+        while not (shared.out / "ledger.json").exists():
+            assert run.poll() is None
+            time.sleep(0.05)
+        carrier = None
+        while carrier is None or carrier.poll() == 5:
+            # Until the run hands rows out there is nothing to join.
+            carrier = shared.joining()
+            time.sleep(0.2)
+            while not shared.made() and carrier.poll() is None:
+                time.sleep(0.05)
+        shared.wait_for_tokens(10, run)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        ended(carrier, 0)
+        left = shared.made().total()
+        cardferry(*shared.words)
+        shared.assert_every_row_once(0)
+
+    assert left % CHUNK == 0
+    assert 0 < left < 200
