@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 
 import httpx
@@ -19,26 +21,36 @@ def run(request):
     return request.param
 
 
-def unasked(talk: Conversation) -> None:
-    """Answer, then send another answer that nobody asked for."""
-    talk.read_request()
-    talk.answer(b"mine")
-    time.sleep(0.1)
-    talk.answer(b"stale")
-    while talk.read_request() is not None:
-        talk.answer(b"wrong line")
+async def happened(event, *, asleep):
+    """Wait for what the other side does, and until it has come over."""
+    if asleep:
+        # The point is that the loop reads nothing meanwhile.
+        event.wait(60)
+        time.sleep(0.1)  # noqa: ASYNC251
+    else:
+        await asyncio.to_thread(event.wait, 60)
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("asleep", [False, True], ids=["loop runs", "loop is blocked"])
 def test_an_unasked_answer_is_never_given_to_another_request(run, asleep):
     """Bytes on an idle connection condemn it, read by the event loop or still in the kernel."""
+    mine, stale = threading.Event(), threading.Event()
+
+    def unasked(talk: Conversation) -> None:
+        talk.read_request()
+        talk.answer(b"mine")
+        mine.wait(60)
+        if not stale.is_set():
+            talk.answer(b"stale")
+            stale.set()
+        while talk.read_request() is not None:
+            talk.answer(b"wrong line")
 
     async def script(transport):
         first = await transport.exchange(request(1))
-        if asleep:
-            time.sleep(0.3)  # noqa: ASYNC251 - the point is that the loop reads nothing meanwhile.
-        else:
-            await asyncio.sleep(0.3)
+        mine.set()
+        await happened(stale, asleep=asleep)
         return first.body, (await transport.exchange(request(2))).body
 
     with RawServer(unasked) as server:
@@ -51,17 +63,17 @@ def test_an_unasked_answer_is_never_given_to_another_request(run, asleep):
 @pytest.mark.parametrize("asleep", [False, True], ids=["loop runs", "loop is blocked"])
 def test_a_hang_up_between_requests_costs_nothing(run, asleep):
     """A server that closes an idle connection makes no request ambiguous."""
+    gone = threading.Event()
 
     def behave(talk: Conversation) -> None:
         talk.read_request()
         talk.answer()
+        talk.sock.shutdown(socket.SHUT_RDWR)
+        gone.set()
 
     async def script(transport):
         await transport.exchange(request(1))
-        if asleep:
-            time.sleep(0.2)  # noqa: ASYNC251 - the point is that the loop reads nothing meanwhile.
-        else:
-            await asyncio.sleep(0.2)
+        await happened(gone, asleep=asleep)
         return await transport.exchange(request(2))
 
     with RawServer(behave) as server:
@@ -73,10 +85,12 @@ def test_a_hang_up_between_requests_costs_nothing(run, asleep):
 
 def test_writing_into_a_broken_connection_is_not_sent(run):
     """When the kernel refuses the one attempt to send, nothing left, and WriteError says so."""
+    gone = threading.Event()
 
     def behave(talk: Conversation) -> None:
         talk.read(1)
         talk.reset()
+        gone.set()
 
     async def script(url):
         loop = asyncio.get_running_loop()
@@ -85,7 +99,7 @@ def test_writing_into_a_broken_connection_is_not_sent(run):
             lambda: Connection(loop, sealed=False, lost=lambda _: None), "localhost", port
         )
         connection.transport.write(b"x")
-        time.sleep(0.2)  # noqa: ASYNC251 - the loop must not learn of the reset before it writes.
+        await happened(gone, asleep=True)
         # The first write meets the reset, so the connection is known broken to the kernel only.
         answer = connection.send(request(1), loop.time(), write_s=1, read_s=1, total_at=9e9)
         try:

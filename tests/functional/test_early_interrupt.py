@@ -9,9 +9,10 @@ import time
 import pytest
 
 from tests.support.commands import ROOT
+from tests.support.sampled import slow
 
 
-@pytest.mark.parametrize("after_s", [0.03, 0.06, 0.1, 0.15, 0.25, 0.4])
+@pytest.mark.parametrize("after_s", [0.03, slow(0.06), 0.1, slow(0.15), 0.25, slow(0.4)])
 def test_an_interrupt_during_loading_shows_nothing_of_python(tmp_path, after_s):
     """Whenever it comes, the command ends with 130 and without a traceback."""
     ready = tmp_path / "ready"

@@ -18,7 +18,7 @@ def _told(tmp_path, url, *lines, code):
     done = cardferry(
         "run", sealed(tmp_path, rows_csv(3)), "-c", config, "-o", tmp_path / "out", code=code
     )
-    assert time.monotonic() - started < 30, "an outage was waited for"
+    assert time.monotonic() - started < 240, "an outage was waited for"
     return done
 
 

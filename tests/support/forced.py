@@ -32,7 +32,7 @@ from pipeline import cli
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HANG_S = 30.0
+HANG_S = 240.0
 
 
 class PanicException(BaseException):

@@ -83,7 +83,7 @@ class Sandbox:
     def stop(self, number=signal.SIGTERM):
         """Send the sandbox's process a signal and give its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=60)
 
 
 @functools.cache
