@@ -8,19 +8,27 @@ import pytest
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import need_strace, wait_until, zygote
 from tests.support.migrations import Migration, new_rows
-from tests.support.sandbox import running
+from tests.support.sandbox import running, spawned
 
 
 def test_status_beside_a_living_run_counts_and_does_not_disturb_it(tmp_path):
     """Looked at again and again, the run ends as if nobody had looked."""
-    with running(journal=tmp_path / "journal", latency_s=0.2) as vault:
+    with spawned("--latency-ms", "20", journal=tmp_path / "journal") as vault:
         migration = Migration(tmp_path / "m", vault)
+        migration.configure(vault=("read_timeout_s = 300", "total_timeout_s = 300"))
         migration.add(new_rows(200))
         began = time.monotonic()
         started = migration.start()
-        wait_until(lambda: migration.status_of("tokenized"))
-        looks = [migration.status() for _ in range(5)]
+        wait_until(lambda: len(migration.journal) >= 20)
+        # However long the looks take, the run is still there: its vault keeps it waiting.
+        vault.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: migration.status_of("tokenized"))
+            looks = [migration.status() for _ in range(5)]
+        finally:
+            vault.process.send_signal(signal.SIGCONT)
         took = time.monotonic() - began
+        migration.status()
         assert looks[0]["running"]
         assert [200] * 5 == [look["rows"] for look in looks]
         assert all(look["unseen_tokens_max"] <= 8 for look in looks)

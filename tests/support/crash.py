@@ -67,6 +67,10 @@ class Started:
         """Tell whether a signal waits that the command has not been given yet."""
         return any(int(_status_of(self.pid, name) or "0", 16) for name in ("SigPnd", "ShdPnd"))
 
+    def has_ended(self):
+        """Tell whether the command is over, however it ended."""
+        return _status_of(self.pid, "State")[:1] in {"Z", ""}
+
     def wait(self, timeout=PATIENCE_S):
         code = self._zygote.code_of(self.pid, timeout)
         return Ended(code, self._said.read_text("utf-8", "replace"))
