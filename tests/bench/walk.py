@@ -70,7 +70,7 @@ class Tracer:
 
 def run_traced(rows, package, folder):
     """Run the whole command over so many rows; give its tracer."""
-    from pipeline.cli import main  # noqa: PLC0415 - imported where it is traced.
+    from pipeline.cli.command_line import main  # noqa: PLC0415 - imported where it is traced.
 
     command = [sys.executable, "-m", "tests.bench.stub"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as stub:

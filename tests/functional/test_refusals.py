@@ -11,8 +11,8 @@ import time
 import click
 import pytest
 
-from pipeline.cli import COMMANDS
-from pipeline.cli import cardferry as program
+from pipeline.cli.commands import COMMANDS
+from pipeline.cli.commands import cardferry as program
 from pipeline.cli.examples import ENDINGS
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.vault.flow.circuit_breaker import OPEN_S

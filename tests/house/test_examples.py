@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cli import COMMANDS, cardferry
+from pipeline.cli.commands import COMMANDS, cardferry
 from tests.support.programs import require
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import COMMANDS
+from pipeline.cli.commands import COMMANDS
 from pipeline.cli.exit_codes import EXIT_CODES
 from pipeline.config.attach import AttachSettings
 from pipeline.config.loading import load_settings

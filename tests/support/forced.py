@@ -27,7 +27,7 @@ import httpx
 import pyarrow as pa
 import sqlalchemy.exc
 
-from pipeline import cli
+from pipeline.cli import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,13 +162,13 @@ def _run_point(point: dict[str, Any], number: str, folder: Path) -> None:
         opened = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    cli.install_excepthooks()
+    command_line.install_excepthooks()
     if point["name"] in SPECIAL:
         SPECIAL[point["name"]](number)
     else:
         patch(point["target"], exceptions(number)[point["kind"]], point["skip"])
     logged = ["-vv", "--log-file", str(folder / "run.log")]
-    cli.main([*point["command"], "-o", str(folder / "migration"), *logged])
+    command_line.main([*point["command"], "-o", str(folder / "migration"), *logged])
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
-from pipeline import cli, logs, process_guards
+from pipeline import logs, process_guards
+from pipeline.cli import command_line
 from pipeline.cli.terminal import Terminal
 from tests.support.commands import settings
 from tests.support.crowd import work_s
@@ -96,7 +97,7 @@ def command(folder: Path, *arguments: object) -> Judged:
     out, err = io.StringIO(), io.StringIO()
     began, worked = time.monotonic(), time.process_time()
     with _quiet_guards(), redirect_stdout(out), redirect_stderr(err):
-        code = cli._exit_code(Terminal(), [str(argument) for argument in arguments])
+        code = command_line._exit_code(Terminal(), [str(argument) for argument in arguments])
     took, used = time.monotonic() - began, time.process_time() - worked
     return Judged(code, out.getvalue(), err.getvalue(), took, used, folder)
 

@@ -97,7 +97,7 @@ def _become(words, said, kept):
     code = 1
     try:
         importlib.import_module("pipeline.startup").prepare()
-        importlib.import_module("pipeline.cli").main(words)
+        importlib.import_module("pipeline.cli.command_line").main(words)
     except SystemExit as ending:
         code = ending.code or 0
     finally:

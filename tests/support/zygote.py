@@ -38,9 +38,11 @@ LOADED_ON_DEMAND = (
 
 
 def main():
-    from pipeline import cli  # noqa: PLC0415 - what is imported here is imported once for all.
+    # What is imported here is imported once for all.
+    from pipeline.cli import command_line  # noqa: PLC0415
+    from pipeline.cli.commands import COMMANDS  # noqa: PLC0415
 
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         importlib.import_module(f"pipeline.cli.{command.replace('-', '_')}")
     for name in LOADED_ON_DEMAND:
         importlib.import_module(name)
@@ -62,7 +64,7 @@ def main():
             if job["errors"]:
                 _begin_as_always(job)
             else:
-                _become(job, cli)
+                _become(job, command_line)
         _tell({"started": pid})
 
 
@@ -128,7 +130,7 @@ def _end_as_python_does(code):
         os._exit(code)
 
 
-def _become(job, cli):
+def _become(job, command_line):
     """Turn a forked child into the command; never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, 0)
@@ -148,7 +150,7 @@ def _become(job, cli):
             getattr(importlib.import_module(module), function)()
         if job["stopped"]:
             os.kill(os.getpid(), signal.SIGSTOP)
-        cli.main(job["arguments"])
+        command_line.main(job["arguments"])
     except SystemExit as ending:
         code = ending.code or 0
     except BaseException:  # noqa: BLE001 - a test reads it.

@@ -1,0 +1,87 @@
+"""Runs a command line and turns every trouble into an exit code, in one place."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any, Final, NoReturn
+
+import click
+
+from pipeline.cli.commands import cardferry
+from pipeline.cli.local_trouble import lack_of_resources, local_trouble
+from pipeline.cli.streams import flush_results, guard_streams
+from pipeline.cli.terminal import Terminal
+from pipeline.errors import CardferryError, LocalStorageFailed, exit_status
+from pipeline.excepthooks import describe, install_excepthooks
+
+_INTERRUPTED: Final = 130
+_SEARCHES_FOR_CYCLES: Final = (20_000, 20, 200)
+"""Python 3.11 looks for unreachable cycles after 700 more containers, and through all that there is
+after 70,000, which took a twelfth of a run's time. Few of ours are in cycles, rows come by the
+thousand, and what was loaded at the start stays to the end."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit code.
+
+    Args:
+        arguments: The command line without the program's name; default `sys.argv`.
+    """
+    install_excepthooks()
+    gc.set_threshold(*_SEARCHES_FOR_CYCLES)
+    guard_streams()
+    terminal = Terminal()
+    code = _exit_code(terminal, arguments)
+    unwritten = terminal.unwritten or flush_results()
+    if unwritten is not None and not code:
+        code = _tell_local_trouble(terminal, unwritten)
+    terminal.tell_ended(code)
+    # The system takes all of it back at once; Python's own last search takes a third of a second.
+    gc.freeze()
+    sys.exit(code)
+
+
+def _exit_code(terminal: Terminal, arguments: list[str] | None) -> int:
+    try:
+        answer: Any = cardferry.main(
+            args=arguments, prog_name="cardferry", standalone_mode=False, obj=terminal
+        )
+        return terminal.ending(answer if isinstance(answer, int) else 0)
+    except click.ClickException as wrong:
+        return _tell_wrong_command(terminal, wrong, arguments or sys.argv[1:])
+    except (click.Abort, KeyboardInterrupt):
+        terminal.say("stopped", "Run the same command again to go on.")
+        return terminal.ending(_INTERRUPTED)
+    except CardferryError as trouble:
+        terminal.tell(trouble)
+        return terminal.ending(exit_status(trouble))
+    except Exception as bug:  # noqa: BLE001 - printed without values.
+        cause = lack_of_resources(bug)
+        if cause is not None:
+            return terminal.ending(_tell_local_trouble(terminal, cause))
+        click.echo(describe(bug, where="(a bug: please report these lines)"), err=True)
+        return terminal.ending(1)
+
+
+def _tell_wrong_command(
+    terminal: Terminal, wrong: click.ClickException, arguments: list[str]
+) -> int:
+    """Tell what is wrong with a command line, as JSON where that was asked for."""
+    words = " ".join(arguments)
+    if "--log-format json" in words or "--log-format=json" in words:
+        terminal.log_format = "json"
+        terminal.start_logs()
+        next_step = "Look at `cardferry --help`."
+        terminal.tell_error(wrong.format_message(), next_step, wrong.exit_code, "UsageError")
+    else:
+        wrong.show()
+    return wrong.exit_code
+
+
+def _tell_local_trouble(terminal: Terminal, trouble: OSError | MemoryError) -> int:
+    """Tell what this machine refused; whoever read our output and went needs to be told nothing."""
+    code = LocalStorageFailed.exit_code
+    if not isinstance(trouble, BrokenPipeError):
+        terminal.tell(local_trouble(trouble))
+    return code
