@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import LocalStorageFailed
 from pipeline.exports.decryptor import gpg_home
 from pipeline.exports.decryptor.gpg_home import HOME_PREFIX, private_home, sweep_homes
 from pipeline.exports.decryptor.locked_keys import locked
+from pipeline.exports.verdict import Refused, Verdict
 from tests.support import exports
 from tests.support.exports import keyring
 from tests.support.programs import require
@@ -167,3 +169,27 @@ def test_sweeping_takes_no_living_runs_folder_follows_no_link_and_touches_nothin
             names["link"].unlink()
             names["file"].unlink()
             names["open"].rmdir()
+
+
+def test_without_room_for_a_folder_this_machine_is_named_and_not_the_export(monkeypatch, tmp_path):
+    """What gpg says where it cannot write its keys is a disk's word: 5, and the export stays."""
+    monkeypatch.setattr(gpg_home, "_MEMORY_FOLDER", tmp_path / "absent")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+
+    with pytest.raises(LocalStorageFailed, match="gpg has no room"), private_home():
+        pass
+
+
+def test_a_refusal_while_the_folder_is_full_is_the_disks(monkeypatch):
+    """The room was there and went; with room the refusal stands as it is."""
+
+    def refuse(room):
+        monkeypatch.setattr(gpg_home, "_ROOM_BYTES", room)
+        raise Refused(Verdict.DAMAGED)
+
+    with pytest.raises(Refused), private_home():
+        refuse(1)
+    with pytest.raises(LocalStorageFailed), private_home() as home:
+        refuse(1 << 62)
+
+    assert not Path(home).exists()

@@ -17,6 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.errors import LocalStorageFailed
+from pipeline.exports.verdict import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,46 +27,85 @@ HOME_PREFIX: Final = "cardferry-gpg-"
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it.
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOR_OTHERS: Final = 0o077
+_ROOM_BYTES: Final = 256 << 10
+"""Keys, a trust database and locks; gpg of a small key ring takes a quarter of it."""
 
 
 @contextmanager
 def private_home() -> Iterator[str]:
-    """Give a new folder, in memory where that can be, that is gone at the end of the block."""
-    parent = _parent_of_homes()
-    while True:
-        home = tempfile.mkdtemp(prefix=HOME_PREFIX, dir=parent)
-        lock = os.open(home, _FOLDER)
-        if _is_held(lock) and os.path.lexists(home):
-            break
-        # Somebody who sweeps came in between.
-        os.close(lock)
+    """Give a new folder, in memory where that can be, that is gone at the end of the block.
+
+    Raises:
+        LocalStorageFailed: No folder has room for what gpg writes: its word on an export would be
+            that of a disk.
+    """
+    home, lock = _new_home()
     try:
         yield home
+    except Refused:
+        if not _has_room(home):
+            raise _no_room() from None
+        raise
     finally:
         # The child clears it too; this is for a child that could not.
         shutil.rmtree(home, ignore_errors=True)
         os.close(lock)
 
 
+def _new_home() -> tuple[str, int]:
+    """Make a folder with room in it; give its path, and the descriptor that holds it."""
+    for parent in _parents_of_homes():
+        while True:
+            try:
+                home = tempfile.mkdtemp(prefix=HOME_PREFIX, dir=parent)
+                lock = os.open(home, _FOLDER)
+            except OSError:
+                break
+            if _is_held(lock) and os.path.lexists(home):
+                if _has_room(home):
+                    return home, lock
+                shutil.rmtree(home, ignore_errors=True)
+                os.close(lock)
+                break
+            # Somebody who sweeps came in between.
+            os.close(lock)
+    raise _no_room()
+
+
+def _has_room(home: str) -> bool:
+    """Tell whether a folder takes what gpg writes: keys, and what it keeps beside them."""
+    try:
+        with tempfile.TemporaryFile(dir=home) as probe:
+            os.posix_fallocate(probe.fileno(), 0, _ROOM_BYTES)
+    except OSError:
+        return False
+    return True
+
+
+def _no_room() -> LocalStorageFailed:
+    return LocalStorageFailed(
+        "gpg has no room for its keys, neither in /dev/shm nor in the folder for temporary files",
+        next_step="Free one of them, or name another in TMPDIR, then run again.",
+    )
+
+
 @cache
 def sweep_homes() -> None:
     """Remove the folders that killed runs of this user left, once a process."""
-    with suppress(OSError), os.scandir(_parent_of_homes()) as entries:
-        for entry in entries:
-            if entry.name.startswith(HOME_PREFIX):
-                with suppress(OSError):
-                    _remove_if_left(entry.path)
+    for parent in _parents_of_homes():
+        with suppress(OSError), os.scandir(parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(HOME_PREFIX):
+                    with suppress(OSError):
+                        _remove_if_left(entry.path)
 
 
-def _parent_of_homes() -> Path:
-    """Give the folder of all homes; the temporary one, which is tried by a file, only at need.
-
-    Raises:
-        FileNotFoundError: There is no temporary folder that can be written to.
-    """
+def _parents_of_homes() -> Iterator[Path]:
+    """Give the folders that homes are made in; the temporary one is looked for when it is needed."""
     if os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK):
-        return _MEMORY_FOLDER
-    return Path(tempfile.gettempdir())
+        yield _MEMORY_FOLDER
+    with suppress(FileNotFoundError):
+        yield Path(tempfile.gettempdir())
 
 
 def clear_home(home: str) -> None:
