@@ -163,7 +163,7 @@ def _records(
 
 
 def _without_controls(record: Record) -> Record:
-    if not isinstance(record, str) and any(map(_CONTROL.search, record)):
+    if not isinstance(record, str) and _CONTROL.search("".join(record)):
         return WITH_CONTROLS
     return record
 
@@ -192,16 +192,18 @@ def _object(text: str) -> dict[str, Any] | Unread | None:
     return found if isinstance(found, dict) else NO_OBJECT
 
 
-def _quotes(value: object, depth: int = 0) -> int:
-    """Count the quotes that a value takes to write when no text has one in it."""
-    if isinstance(value, str):
-        return 2
-    if not isinstance(value, (dict, list)):
-        return 0
+def _quotes(value: dict[str, Any] | list[Any], depth: int = 0) -> int:
+    """Count the quotes that an object or a list takes to write when no text has one in it."""
     if depth > _DEPTH_MAX:
         raise _NotARow
-    keys, values = (len(value), value.values()) if isinstance(value, dict) else (0, value)
-    return 2 * keys + sum([_quotes(inner, depth + 1) for inner in values])
+    values = value.values() if isinstance(value, dict) else value
+    keys = len(value) if isinstance(value, dict) else 0
+    kinds = list(map(type, values))
+    quotes = 2 * (keys + kinds.count(str))
+    if dict in kinds or list in kinds:
+        inner = [one for one in values if isinstance(one, (dict, list))]
+        quotes += sum([_quotes(one, depth + 1) for one in inner])
+    return quotes
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -233,8 +235,12 @@ def _suspect_keys(
 def _fields(chain: Chain, paths: Sequence[FieldPath]) -> Record | None:
     """Give the fields as texts, or None when one is a float and its digits are lost."""
     fields = []
+    record = chain[0]
     for path in paths:
-        value = path.find(chain)
+        # Most fields are texts of the record itself, and a call for each would cost more.
+        value = None if path.climbs else record.get(path.key)
+        if not isinstance(value, str):
+            value = path.find(chain)
         if not isinstance(value, str):
             if isinstance(value, float):
                 # A long id without quotes comes as a float too, rounded.

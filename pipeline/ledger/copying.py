@@ -51,7 +51,7 @@ def copy_into_file(ledger: Ledger, path: Path) -> str:
                     names = [column.name for column in table.columns]
                     rows = select(table).order_by(*table.primary_key)
                     for block in ledger.store.selected(source, rows):
-                        store.fill(target, table, names, block)
+                        store.fill(target, table, names, list(zip(*block, strict=True)))
             with engine.connect() as target:
                 require_own_schema(target)
                 _require_same(source, target)

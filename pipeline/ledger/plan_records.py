@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
 from pipeline.ledger.records import row_id
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import date
 
     from pipeline.model import Rejection
@@ -37,6 +38,42 @@ class PlannedCard(NamedTuple):
     customer_id: str | None = None
     """An existing customer at the vault, where the export names one."""
     is_default: bool | None = None
+
+
+class PlannedCards(Sequence[PlannedCard]):
+    """Cards that will be sent, held by column: as tuples they would cost as much as reading them.
+
+    Args:
+        columns: The fields of `PlannedCard` in their order, a value a card.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
+        self.columns = columns
+
+    @classmethod
+    def of(cls, cards: Sequence[PlannedCard]) -> PlannedCards:
+        """Take cards that were made one by one."""
+        if isinstance(cards, cls):
+            return cards
+        return cls(list(zip(*cards, strict=True)) or [()] * len(PlannedCard._fields))
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @overload
+    def __getitem__(self, place: int) -> PlannedCard: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> PlannedCards: ...
+
+    def __getitem__(self, place: int | slice) -> PlannedCard | PlannedCards:
+        """Give one card, or some of them."""
+        if isinstance(place, slice):
+            return PlannedCards([column[place] for column in self.columns])
+        return PlannedCard(*(column[place] for column in self.columns))
+
+    def __iter__(self) -> Iterator[PlannedCard]:
+        return map(PlannedCard._make, zip(*self.columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pipeline.ledger.plan_records import (
     STATES_UNSENT,
     KnownExport,
     PlannedCard,
+    PlannedCards,
     ProvedFacts,
     SealedFacts,
 )
@@ -40,6 +41,7 @@ log = EventLog("ledger")
 _REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
 
 
+_OF_THE_CARD: Final = 5
 _PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:7])
 _OWNED_COLUMNS: Final = (*_PLANNED_COLUMNS, "customer", "is_default")
 
@@ -136,12 +138,14 @@ class Planning:
         rejections: Sequence[Rejection],
     ) -> None:
         """Write one chunk's verdicts in one commit."""
-        first, state = export.first_id, RowState.PLANNED.value
-        planned = [
-            (first + row, legacy_id, state, digits, brand, month, year, carry)
-            for row, legacy_id, digits, brand, month, year, carry, customer, _, _ in cards
-            if not customer
-        ]
+        first = export.first_id
+        planned = PlannedCards.of(cards)
+        *_, customers, _, _ = planned.columns
+        if any(customers):
+            owned = [card for card in planned if card.customer]
+            planned = PlannedCards.of([card for card in planned if not card.customer])
+        else:
+            owned = []
         rejected = [
             (
                 first + item.row,
@@ -154,27 +158,30 @@ class Planning:
             )
             for item in rejections
         ]
+        row_numbers, legacy_ids, *rest = planned.columns
+        ids = [first + row for row in row_numbers]
+        states = [RowState.PLANNED.value] * len(ids)
         with self._ledger.transaction() as connection:
-            self._fill(connection, rows, _PLANNED_COLUMNS, planned)
-            if len(planned) < len(cards):
-                self._add_owned(connection, first, cards)
-            self._fill(connection, rows, _REJECTED_COLUMNS, rejected)
+            columns = (ids, legacy_ids, states, *rest[:_OF_THE_CARD])
+            self._fill(connection, rows, _PLANNED_COLUMNS, columns)
+            if owned:
+                self._add_owned(connection, first, owned)
+            self._fill(connection, rows, _REJECTED_COLUMNS, list(zip(*rejected, strict=True)))
 
     def _add_owned(self, connection: Connection, first: int, cards: Sequence[PlannedCard]) -> None:
         """Write the cards that belong to customers, and the customers where they are new."""
-        owners = [(card.customer, card.customer_id) for card in cards if card.customer]
+        owners = [(card.customer or "", card.customer_id) for card in cards]
         ids, in_conflict = enter_customers(connection, owners)
         self._in_conflict |= in_conflict
         owned = [
             (
                 *(first + card.row, card.legacy_id, RowState.PLANNED.value, *card[2:7]),
-                ids[card.customer],
+                ids[card.customer or ""],
                 None if card.is_default is None else int(card.is_default),
             )
             for card in cards
-            if card.customer
         ]
-        self._fill(connection, rows, _OWNED_COLUMNS, owned)
+        self._fill(connection, rows, _OWNED_COLUMNS, list(zip(*owned, strict=True)))
 
     def finish(
         self, export: KnownExport, facts: ProvedFacts, are_alike: AreAlike = _never_alike

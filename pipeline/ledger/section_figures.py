@@ -156,7 +156,7 @@ def _renew(
             return
         connection.execute(delete(sections).where(here))
     number, *others = names
-    values = [(one.number, kind, *one[1:]) for one in found]
+    values = list(zip(*((one.number, kind, *one[1:]) for one in found), strict=True))
     store_of(connection).fill(connection, sections, (number, "of", *others), values)
 
 

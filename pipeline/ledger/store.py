@@ -194,15 +194,15 @@ class Store(Protocol):
         connection: Connection,
         table: Table,
         names: Sequence[str],
-        values: Sequence[tuple[object, ...]],
+        columns: Sequence[Sequence[object]],
     ) -> None:
         """Insert many rows.
 
         Args:
             connection: In the caller's transaction.
             table: The table.
-            names: Its columns, in the order of the values.
-            values: The rows.
+            names: Its columns.
+            columns: Their values, a value a row, in the order of the names; none for no row.
         """
 
     def shared_now(self, url: LedgerUrl) -> list[str]:

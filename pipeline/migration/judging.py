@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,7 +14,7 @@ from pipeline.config.policies import OnLookalike
 from pipeline.errors import ExportRefused
 from pipeline.exports.reader import read
 from pipeline.failure_codes import Code
-from pipeline.ledger.plan_records import JudgedChunk, PlannedCard
+from pipeline.ledger.plan_records import JudgedChunk, PlannedCard, PlannedCards
 from pipeline.migration.customer_texts import own_customer
 from pipeline.migration.expectations import Expectations
 from pipeline.model import Rejection
@@ -151,7 +150,7 @@ def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:
         raise
 
 
-def planned_cards(cards: Cards) -> list[PlannedCard]:
+def planned_cards(cards: Cards) -> PlannedCards:
     """Give what the ledger keeps of valid cards."""
     frame = cards.frame
     carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
@@ -159,14 +158,12 @@ def planned_cards(cards: Cards) -> list[PlannedCard]:
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
     customers = _customers(frame)
-    values = zip(frame.index.tolist(), *lists, carries, *customers, strict=True)
-    # As `PlannedCard._make` does, which is a function of Python's and called for every row.
-    return list(map(tuple.__new__, repeat(PlannedCard), values))
+    return PlannedCards([frame.index.tolist(), *lists, carries, *customers])
 
 
 def _customers_judged(
-    cards: list[PlannedCard], reading: Reading
-) -> tuple[list[PlannedCard], list[Rejection]]:
+    cards: Sequence[PlannedCard], reading: Reading
+) -> tuple[Sequence[PlannedCard], list[Rejection]]:
     """Give each card its customer, and reject those whose customer would show a card number."""
     if reading.own_customers:
         cards = [c if c.customer else c._replace(customer=own_customer(c.legacy_id)) for c in cards]

@@ -13,7 +13,7 @@ from pipeline.errors import (
     VerificationFailed,
 )
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import PlannedCards, ProvedFacts, SealedFacts
 from pipeline.logs import EventLog, Word
 from pipeline.migration.judging import judged_chunks
 from pipeline.migration.rows_alike import RowsAlike
@@ -110,7 +110,7 @@ def _plan_rows(
     with sealed.prove() as blocks:
         for chunk in judged_chunks(blocks, reading, export.as_of, alike):
             planning.add(export, chunk.cards, chunk.rejections)
-            total = hash_total(total, (card.legacy_id for card in chunk.cards))
+            total = hash_total(total, PlannedCards.of(chunk.cards).columns[1])
             total = hash_total(
                 total, (item.legacy_id for item in chunk.rejections if item.legacy_id)
             )

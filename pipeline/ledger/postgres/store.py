@@ -149,17 +149,17 @@ class PostgresStore:
         connection: Connection,
         table: Table,
         names: Sequence[str],
-        values: Sequence[tuple[object, ...]],
+        columns: Sequence[Sequence[object]],
     ) -> None:
         """Insert many rows by a binary COPY."""
-        if not values:
+        if not columns:
             return
-        columns = ", ".join(f'"{name}"' for name in names)
-        statement = f'COPY "{table.name}" ({columns}) FROM STDIN (FORMAT BINARY)'
+        listed = ", ".join(f'"{name}"' for name in names)
+        statement = f'COPY "{table.name}" ({listed}) FROM STDIN (FORMAT BINARY)'
         cursor = opened.driver_of(connection).cursor()
         with cursor, cursor.copy(statement) as copy:
             copy.set_types([_type(table, name) for name in names])
-            for row in values:
+            for row in zip(*columns, strict=True):
                 copy.write_row(row)
 
     def shared_now(self, url: LedgerUrl) -> list[str]:

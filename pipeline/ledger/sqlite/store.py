@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -145,16 +144,22 @@ class SqliteStore:
         connection: Connection,
         table: Table,
         names: Sequence[str],
-        values: Sequence[tuple[object, ...]],
+        columns: Sequence[Sequence[object]],
     ) -> None:
         """Insert many rows, some at a time: a statement's beginning and end cost as a row does."""
-        columns = tuple(names)
-        whole = len(values) - len(values) % _ROWS_A_STATEMENT
-        every_value = chain.from_iterable(values[:whole])
-        together = list(zip(*[every_value] * (_ROWS_A_STATEMENT * len(columns)), strict=True))
-        for rows, tuples in ((_ROWS_A_STATEMENT, together), (1, list(values[whole:]))):
+        width, count = len(names), len(columns[0]) if columns else 0
+        values: list[object] = [None] * (width * count)
+        for place, column in enumerate(columns):
+            values[place::width] = column
+        whole = count - count % _ROWS_A_STATEMENT
+        for rows, part in (
+            (_ROWS_A_STATEMENT, values[: whole * width]),
+            (1, values[whole * width :]),
+        ):
+            tuples = list(zip(*[iter(part)] * (rows * width), strict=True))
             if tuples:
-                connection.exec_driver_sql(_insertion(table, columns, rows), tuples)
+                statement = _insertion(table, tuple(names), rows)
+                connection.exec_driver_sql(statement, tuples)
 
     def shared_now(self, url: LedgerUrl) -> list[str]:
         """Give none: no carriers share a file."""
