@@ -71,7 +71,8 @@ def _is_hash(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     callback=_is_hash,
     help="The chain of events must have come by this hash, which an earlier run printed. Only this, "
     "with the hash kept somewhere else, can tell that a whole folder was put back to an earlier "
-    "state with all of its files; it says nothing of what came after the hash.",
+    "state with all of its files, or that its past was written anew and then signed by a run; it "
+    "says nothing of what came after the hash.",
 )
 @settings_options
 @json_option
@@ -88,6 +89,13 @@ def verify(
     as_json: bool,
 ) -> int:
     """Recompute every digest, total, hash chain and signature of FOLDER, offline.
+
+    FOLDER alone proves that files, ledger and chain of events agree, and that what no run changes
+    (the id, card, token and customer of a row) is what every publication in the chain said, also
+    where runs or publications were forged after it. It cannot prove that the chain is the one that
+    was: whoever may write to the ledger can write what comes next and, without a secret to stop
+    them, all that was. A past written anew is found by --public-key until a run signs it, and by
+    --expect-head for good.
 
     No file but the ledger is written, where it is yours: a verification is an event of the trail.
     Exit code 8, with the file and the place, on any difference.

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from pipeline.ledger.records import NOT_ATTACHED_YET, AttachState, CustomerState
 from pipeline.ledger.schema import attachments, attempts, customers, outcomes
@@ -87,6 +87,8 @@ def settling(names: tuple[str, ...]) -> Update:
 
 @cache
 def finding(names: tuple[str, ...]) -> Update:
-    """Change these columns of a customer (`new_` and the name)."""
+    """Change these columns of a customer (`new_` and the name); the run that found it stays so."""
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    if "epoch" in names:
+        values["epoch"] = func.coalesce(customers.c.epoch, values["epoch"])
     return update(customers).where(customers.c.id == bindparam("of_customer")).values(values)

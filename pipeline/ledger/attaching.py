@@ -204,9 +204,9 @@ def _outcome(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
 def _find(connection: Connection, found: Sequence[CustomerFound], epoch: int) -> None:
     changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for item in found:
-        known: dict[str, Any] = {"state": item.state.value, "code": item.code, "epoch": epoch}
+        known: dict[str, Any] = {"state": item.state.value, "code": item.code}
         if item.customer_id is not None:
-            known["customer_id"] = item.customer_id
+            known |= {"customer_id": item.customer_id, "epoch": epoch}
         if item.livemode is not None:
             known["livemode"] = int(item.livemode)
         if item.created_s is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import LargeBinary, func, select
 
+from pipeline.ledger.lasting_proof import LASTING, lasting_digest, what_lasts
 from pipeline.ledger.schema import DIGESTED, runs
 from pipeline.ledger.sections import (
     SECTIONED,
@@ -31,19 +32,27 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select, Table
 
+    from pipeline.ledger.lasting_proof import Lasting
+
 
 def table_digests(
-    connection: Connection, *, kept: bool, parts: Mapping[str, Sequence[Digested]] | None = None
+    connection: Connection,
+    *,
+    kept: bool,
+    parts: Mapping[str, Sequence[Digested]] | None = None,
+    lasting: Sequence[Lasting] | None = None,
 ) -> dict[str, dict[str, int | str]]:
-    """Digest what every table holds, and the schema with its rules.
+    """Digest what every table holds, the schema with its rules, and what lasts of all rows.
 
     Args:
         connection: A reading connection.
         kept: Go by what is kept of sections, and read only those of which nothing is.
         parts: What `digested_tables` gave, where it was asked before.
+        lasting: What `what_lasts` gave, likewise.
 
     Returns:
-        Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions.
+        Table name to `rows` and `sha256`; `schema` stands for the tables' own definitions,
+        `lasting` for what no later run may change.
     """
     if parts is None:
         parts = digested_tables(connection, kept=kept)
@@ -53,7 +62,10 @@ def table_digests(
         else _digest(_rows_of(connection, table))
         for table in DIGESTED
     }
-    return digests | {"schema": _digest([sorted(store_of(connection).portable_parts(connection))])}
+    if lasting is None:
+        lasting = what_lasts(connection, kept=kept)
+    schema = _digest([sorted(store_of(connection).portable_parts(connection))])
+    return digests | {"schema": schema, LASTING: lasting_digest(lasting)}
 
 
 def digested_tables(connection: Connection, *, kept: bool) -> dict[str, list[Digested]]:

@@ -24,6 +24,7 @@ from pipeline.ledger.checks import (
 )
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.key_values import put
+from pipeline.ledger.lasting_proof import require_what_lasts
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import RUN_STARTED, account
 from pipeline.ledger.published_files import require_published_files
@@ -137,6 +138,7 @@ class Ledger(Access):
                 require_newest(connection, self._url.folder)
                 known = account(connection)
                 require_untouched(connection, known, kept=self.goes_by_sections)
+                require_what_lasts(connection, known, kept=self.goes_by_sections)
                 if files and known.publications:
                     require_published_files(known, self._url.folder)
             self.proved_at = self.store.changes_seen(connection)

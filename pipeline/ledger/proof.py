@@ -27,7 +27,7 @@ from pipeline.ledger.schema import (
 )
 from pipeline.ledger.store import store_of
 from pipeline.ledger.trail_proof import last_run_died, trail_contradiction
-from pipeline.model import RowState
+from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +140,14 @@ def _stories() -> Iterator[tuple[str, Select[Any]]]:
             tokens, tokens.c.token_id == retired_tokens.c.token_id
         ),
     )
+    answered = exists().where(
+        attempts.c.row_id == tokens.c.row_id,
+        attempts.c.step == AttemptStep.TOKENIZE,
+        attempts.c.epoch == tokens.c.epoch,
+        outcomes.c.attempt_id == attempts.c.id,
+        outcomes.c.kind == OutcomeKind.OK,
+    )
+    yield "a token came with no answer of its run", select(tokens.c.row_id).where(~answered)
     yield from _stories_of_cards()
     newer = rows.alias("newer")
     replaced = rows.c.superseded_by == newer.c.id
@@ -189,6 +197,12 @@ def _stories_of_cards() -> Iterator[tuple[str, Select[Any]]]:
             attachments.c.state == AttachState.ATTACHING,
             ~select(attempts.c.id).where(open_request).exists(),
         ),
+    )
+    yield (
+        "a card goes to another customer than its row names",
+        select(attachments.c.row_id)
+        .join(rows, rows.c.id == attachments.c.row_id)
+        .where(attachments.c.customer.is_distinct_from(rows.c.customer)),
     )
     yield (
         "a card is on a customer that nobody knows",

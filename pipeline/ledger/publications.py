@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 
 from pipeline import hashing
 from pipeline.errors import VerificationFailed
@@ -76,14 +77,14 @@ class Account:
         head: The hash of the last of them.
         publications: Every publication, in order.
         in_place: How many of those are known to have come to their end.
-        last_run: The number of the event with which the last run began; 0 before the first.
+        runs: The numbers of the events with which the runs began, in order.
     """
 
     length: int
     head: str
     publications: tuple[Publication, ...]
     in_place: int = 0
-    last_run: int = 0
+    runs: tuple[int, ...] = ()
 
     @property
     def latest(self) -> Publication | None:
@@ -105,7 +106,11 @@ class Account:
         whoever wrote it.
         """
         last = self.publications[-1] if self.publications else None
-        return last if last is not None and last.seq > self.last_run else None
+        return last if last is not None and self.epoch_of(last) == len(self.runs) else None
+
+    def epoch_of(self, publication: Publication) -> int:
+        """Give the epoch of the run after which something was published: its number, from 1."""
+        return bisect(self.runs, publication.seq)
 
     @property
     def is_latest_in_place(self) -> bool:
@@ -142,10 +147,9 @@ def account(connection: Connection) -> Account:
         .limit(1)
     ).first()
     length, head = (0, hashing.GENESIS) if last is None else (int(last.seq), str(last.hash))
-    began = select(func.max(events.c.seq)).where(_is(RUN_STARTED))
-    return Account(
-        length, head, tuple(publications), in_place, connection.execute(began).scalar() or 0
-    )
+    began = select(events.c.seq).where(_is(RUN_STARTED)).order_by(events.c.seq)
+    begun = tuple(connection.execute(began).scalars())
+    return Account(length, head, tuple(publications), in_place, begun)
 
 
 def _is(kind: str) -> ColumnElement[bool]:

@@ -13,18 +13,14 @@ from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.row_conditions import is_resolved
 from pipeline.ledger.schema import exports, rows
-from pipeline.ledger.section_figures import (
-    FINGERPRINT_BYTES,
-    MIXED,
-    ON_CUSTOMER,
-    Counted,
-    counted,
-)
+from pipeline.ledger.section_figures import FINGERPRINT_BYTES, MIXED, ON_CUSTOMER, counted
 from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EXPORT
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipeline.ledger.sections import Counted
 
 _SPACE: Final = 1 << 256
 UNATTACHED: Final = "unattached"

@@ -5,25 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from sqlalchemy import and_, case, delete, func, select
 
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
+from pipeline.ledger.lasting import lasting_of_customers, lasting_of_rows
 from pipeline.ledger.records import AttachState
-from pipeline.ledger.schema import attachments, outcomes, rows, tokens
+from pipeline.ledger.schema import attachments, customers, outcomes, rows, tokens
 from pipeline.ledger.sections import (
     ANSWER_FIGURES,
+    LASTING_CUSTOMERS,
+    LASTING_ROWS,
     ROW_FIGURES,
     SECTIONED,
-    by_section,
+    Counted,
+    asked_by_section,
+    counted_as,
+    digest_of_figures,
     digest_sections,
-    in_stretch,
     numbers,
     sections,
-    stretches,
 )
 from pipeline.ledger.store import store_of
 from pipeline.model import OutcomeKind, RowState
@@ -31,10 +34,9 @@ from pipeline.model import OutcomeKind, RowState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import Connection, Table
 
     from pipeline.ledger.sections import Digested
-    from pipeline.ledger.store import Blocks
 
 MIXED: Final = ("brand", "country", "expiration_year")
 """What the tokens in force are counted by."""
@@ -76,19 +78,6 @@ _ANSWERS: Final = select(
 ).order_by(outcomes.c.attempt_id)
 
 
-class Counted(NamedTuple):
-    """What is counted of a section: its number, its rows, JSON of sums, and numbers of each row.
-
-    `sha256` is over both of them: no rule of a database sees a page whose content was damaged.
-    """
-
-    number: int
-    rows: int
-    sha256: str
-    figures: str
-    packed: bytes
-
-
 def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
     """Count sections of rows: states, hash totals by ending, the mix of tokens, fingerprints.
 
@@ -96,7 +85,7 @@ def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator
         connection: A reading connection.
         wanted: The sections, in order; default: every row that there is.
     """
-    for number, found in by_section(_asked(connection, _ROWS, rows.c.id, wanted)):
+    for number, found in asked_by_section(connection, _ROWS, rows.c.id, wanted):
         yield _counted_rows(number, found)
 
 
@@ -104,19 +93,21 @@ def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Itera
     """Pack sections of outcomes: seconds, kinds and latencies, a column after the other."""
     import numpy as np  # noqa: PLC0415 - a look at a ledger does without.
 
-    for number, found in by_section(_asked(connection, _ANSWERS, outcomes.c.attempt_id, wanted)):
+    for number, found in asked_by_section(connection, _ANSWERS, outcomes.c.attempt_id, wanted):
         _, moments, words, times = zip(*found, strict=True)
         packed = (
             (np.array(moments, np.int64) // 1000).astype("<u4").tobytes()
             + bytes([_PLACES[word] for word in words])
             + np.array(times, np.int64).clip(0, LONGEST_US).astype("<u4").tobytes()
         )
-        yield Counted(number, len(found), _digest("{}", packed), "{}", packed)
+        yield counted_as(number, len(found), {}, packed)
 
 
 COUNTED: Final = {
     ROW_FIGURES: (rows, count_rows),
     ANSWER_FIGURES: (outcomes, count_answers),
+    LASTING_ROWS: (rows, lasting_of_rows),
+    LASTING_CUSTOMERS: (customers, lasting_of_customers),
 }
 """What is counted, of which table's sections, and by what."""
 
@@ -171,7 +162,7 @@ def require_own_figures(connection: Connection) -> None:
         if (
             not isinstance(told, str)
             or not isinstance(packed, bytes)
-            or sha256 != _digest(told, packed)
+            or sha256 != digest_of_figures(told, packed)
         ):
             raise VerificationFailed(
                 "what the ledger keeps of its rows is damaged",
@@ -191,17 +182,6 @@ def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counte
         there.discard(found.number)
         yield Counted(*found)
     yield from count(connection, sorted(there))
-
-
-def _asked(
-    connection: Connection, statement: Any, key: ColumnElement[int], wanted: Iterable[int] | None
-) -> Blocks:
-    selected = store_of(connection).selected
-    if wanted is None:
-        yield from selected(connection, statement)
-        return
-    for ends in stretches(wanted):
-        yield from selected(connection, statement.where(in_stretch(key, *ends)))
 
 
 def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
@@ -233,9 +213,4 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
         "mixes": [{name: list(one.items()) for name, one in mix.items()} for mix in mixes],
     }
     packed = b"".join(prints[0]) + b"".join(prints[1])
-    told = orjson.dumps(figures).decode()
-    return Counted(number, len(found), _digest(told, packed), told, packed)
-
-
-def _digest(figures: str, packed: bytes) -> str:
-    return hashlib.sha256(figures.encode() + packed).hexdigest()
+    return counted_as(number, len(found), figures, packed)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from pipeline.ledger.section_figures import COUNTED, Counted
-from pipeline.ledger.sections import SECTION_ROWS, numbers, sections
+from pipeline.ledger.section_figures import COUNTED
+from pipeline.ledger.sections import SECTION_ROWS, Counted, numbers, sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -32,7 +32,7 @@ from pipeline.ledger.store import store_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
 sections = Table(
     "sections",
@@ -61,16 +61,44 @@ ROW_FIGURES: Final = "row figures"
 """What is counted of the rows of a section, with their tokens and attachments."""
 ANSWER_FIGURES: Final = "answer figures"
 """What is kept of the outcomes of a section."""
+LASTING_ROWS: Final = "lasting rows"
+"""What no run may change any more of the rows of a section, and of their tokens (`lasting`)."""
+LASTING_CUSTOMERS: Final = "lasting customers"
+"""The same of a section of customers."""
 
 MARKED: Final = {
-    rows.name: (rows.name, ROW_FIGURES),
-    tokens.name: (tokens.name, ROW_FIGURES),
+    rows.name: (rows.name, ROW_FIGURES, LASTING_ROWS),
+    tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS),
     attachments.name: (attachments.name, ROW_FIGURES),
     attempts.name: (attempts.name,),
     outcomes.name: (outcomes.name, ANSWER_FIGURES),
-    customers.name: (customers.name,),
+    customers.name: (customers.name, LASTING_CUSTOMERS),
 }
 """What is thrown away of a section when a row of a table is written."""
+
+
+class Counted(NamedTuple):
+    """What is counted of a section: its number, its rows, JSON of sums, and numbers of each row.
+
+    `sha256` is over both of them: no rule of a database sees a page whose content was damaged.
+    """
+
+    number: int
+    rows: int
+    sha256: str
+    figures: str
+    packed: bytes
+
+
+def counted_as(number: int, size: int, figures: object, packed: bytes = b"") -> Counted:
+    """Give what is counted of a section as it is kept; `figures` becomes JSON."""
+    told = orjson.dumps(figures).decode()
+    return Counted(number, size, digest_of_figures(told, packed), told, packed)
+
+
+def digest_of_figures(figures: str, packed: bytes) -> str:
+    """Give SHA-256 over what is counted of a section."""
+    return hashlib.sha256(figures.encode() + packed).hexdigest()
 
 
 class Digested(NamedTuple):
@@ -143,6 +171,28 @@ def digest_sections(
     for part in asked:
         for number, found in by_section(store.selected(connection, part)):
             yield Digested(number, len(found), hashlib.sha256(orjson.dumps(found)).hexdigest())
+
+
+def asked_by_section(
+    connection: Connection,
+    statement: Select[Any],
+    key: ColumnElement[int],
+    wanted: Iterable[int] | None,
+) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """Give what a statement finds, as sections: number and rows.
+
+    Args:
+        connection: A reading connection.
+        statement: Gives rows whose first column is the key, in its order.
+        key: The number by which is cut.
+        wanted: The sections, in order; default: every row that there is.
+    """
+    selected = store_of(connection).selected
+    if wanted is None:
+        yield from by_section(selected(connection, statement))
+        return
+    for ends in stretches(wanted):
+        yield from by_section(selected(connection, statement.where(in_stretch(key, *ends))))
 
 
 def by_section(

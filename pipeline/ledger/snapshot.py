@@ -10,6 +10,7 @@ from sqlalchemy import select
 from pipeline.ledger import digests, proof, publications
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
+from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.lasting_proof import Lasting
     from pipeline.ledger.publications import Account
     from pipeline.ledger.sections import Digested
 
@@ -64,7 +66,15 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
     def table_digests(self) -> dict[str, dict[str, int | str]]:
         """Give `rows` and `sha256` of every table, and of the schema with its rules."""
         with self._store.trouble():
-            return digests.table_digests(self._connection, kept=self._kept, parts=self._parts)
+            return digests.table_digests(
+                self._connection, kept=self._kept, parts=self._parts, lasting=self._lasting
+            )
+
+    def changed_since_published(self) -> str | None:
+        """Say which publication speaks of other rows, tokens or customers than these; None: none."""
+        with self._store.trouble():
+            found = changed_since_published(self._lasting, publications.account(self._connection))
+        return None if found is None else words_of_change(found)
 
     def differing_section(self) -> str | None:
         """Give the first section of which something else is kept than its rows give, or None."""
@@ -85,6 +95,10 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         """Tell whether the database's own structure holds, every page and index of it."""
         with self._store.trouble():
             return self._store.is_sound(self._connection, thorough=True)
+
+    @cached_property
+    def _lasting(self) -> list[Lasting]:
+        return what_lasts(self._connection, kept=self._kept)
 
     @cached_property
     def _parts(self) -> dict[str, list[Digested]]:

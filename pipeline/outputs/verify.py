@@ -132,9 +132,11 @@ def verify(
         found.differences += files
         manifest = verdict.manifest
         if ledger is not None:
-            found.differences += _differences(
-                LEDGER_NAME, partial(_told, "tables", ledger.look.contradiction)
-            )
+            for place, ask in (
+                ("tables", ledger.look.contradiction),
+                ("what was published", ledger.look.changed_since_published),
+            ):
+                found.differences += _differences(LEDGER_NAME, partial(_told, place, ask))
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
             found.not_covered = _not_covered(ledger, manifest)

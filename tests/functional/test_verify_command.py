@@ -14,6 +14,7 @@ from tests.support import independent_check
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.folders import (
     found_in,
+    past_that_fits,
     private_pem,
     public_pem,
     publish_as_forger,
@@ -92,9 +93,10 @@ def test_the_export_is_compared_row_by_row(carried):
 def test_a_ledger_and_files_changed_together_are_caught_by_the_export(
     carried, tmp_path, column, value, row
 ):
-    """Even a forger who publishes with our own writer, past its checks, cannot change the export."""
+    """Even a forger who writes the past anew and publishes with our own writer cannot change the export."""
     folder = copied(carried, tmp_path)
     change(folder, f"UPDATE rows SET {column} = {value} WHERE id = {10_000_000_000 + row}")  # noqa: S608
+    past_that_fits(folder)
     publish_as_forger(folder)
     export, config = carried / "cards.csv.pgp", carried / "settings.toml"
     done = cardferry("verify", folder, "--export", export, "-c", config, "--json", code=8)

@@ -1,0 +1,102 @@
+"""Holds what publications said of the things that last against the ledger of now.
+
+A publication stands in the chain of events, and in a manifest that may be signed. Of everything
+that came with runs up to its own it names one digest, and later runs change none of that: the
+same digest must come out of the ledger for ever, however many runs were begun since, and whether
+they were published or not. What came after the last publication nothing vouches for but the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.section_figures import counted
+from pipeline.ledger.sections import LASTING_CUSTOMERS, LASTING_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from pipeline.ledger.publications import Account
+
+LASTING: Final = "lasting"
+"""The name of this digest among those of the tables."""
+_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS)
+
+
+class Lasting(NamedTuple):
+    """What came with a run and lasts, of a section: epoch, kind, section, count and SHA-256."""
+
+    epoch: int
+    kind: int
+    section: int
+    things: int
+    sha256: str
+
+
+def what_lasts(connection: Connection, *, kept: bool) -> list[Lasting]:
+    """Give what came with each run and lasts, in the order of runs.
+
+    Args:
+        connection: A reading connection.
+        kept: Go by what is kept of sections, and read only those of which nothing is.
+    """
+    return sorted(
+        Lasting(epoch, number, one.number, things, sha256)
+        for number, kind in enumerate(_KINDS)
+        for one in counted(connection, kind, kept=kept)
+        for epoch, things, sha256 in orjson.loads(one.figures)
+    )
+
+
+def lasting_digest(lasting: Sequence[Lasting]) -> dict[str, int | str]:
+    """Give how many things last, and one SHA-256 over all of them."""
+    things, digest = 0, hashlib.sha256()
+    for one in lasting:
+        things += one.things
+        digest.update(orjson.dumps(tuple(one)))
+    return {"rows": things, "sha256": digest.hexdigest()}
+
+
+def changed_since_published(lasting: Sequence[Lasting], known: Account) -> int | None:
+    """Give the number of the first publication's event that said something else; None if none did.
+
+    Args:
+        lasting: What lasts in the ledger of now, in the order of runs.
+        known: What was published.
+    """
+    digest, ahead = hashlib.sha256(), 0
+    for publication in known.publications:
+        epoch = known.epoch_of(publication)
+        while ahead < len(lasting) and lasting[ahead].epoch <= epoch:
+            digest.update(orjson.dumps(tuple(lasting[ahead])))
+            ahead += 1
+        if digest.hexdigest() != publication.tables.get(LASTING):
+            return publication.seq
+    return None
+
+
+def words_of_change(seq: int) -> str:
+    """Say what a publication contradicts."""
+    return f"rows, tokens or customers are not those that were published with event {seq}"
+
+
+def require_what_lasts(connection: Connection, known: Account, *, kept: bool) -> None:
+    """Make sure that everything that was ever published and lasts is in the ledger as it was.
+
+    Raises:
+        VerificationFailed: It is not, whatever runs were begun since.
+    """
+    if not known.publications:
+        return
+    changed = changed_since_published(what_lasts(connection, kept=kept), known)
+    if changed is not None:
+        raise VerificationFailed(
+            f"the ledger was changed by another program: {words_of_change(changed)}",
+            next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
+        )

@@ -1,0 +1,157 @@
+"""Rows that were published and then changed by hand are found, also behind a run that never was.
+
+Whoever may write to a ledger can write a run into it, event by event, for which rows may change. So
+what no run changes is held against every publication, not against the last run.
+"""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from pipeline.errors import VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url
+from pipeline.outputs.publisher import publish
+from tests.support.commands import cardferry
+from tests.support.folders import (
+    VERSION,
+    found_in,
+    migrations,
+    public_pem,
+    publish_as_forger,
+    published,
+    signer,
+    signer_of,
+    unchecked,
+    without_rules,
+)
+from tests.support.independent_lasting import lasting_sha256
+from tests.support.ledgers import FACTS, StepClock
+
+CHANGES = {
+    "another token": ["UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000050"],
+    "another token, of a later run": [
+        "UPDATE tokens SET token_id = 'tokn_test_x', epoch = 3 WHERE row_id = 10000000050"
+    ],
+    "another token, for a retired one that never was": [
+        """INSERT INTO retired_tokens
+           SELECT token_id || 'x', row_id, card_id, brand, fingerprint, country, livemode, created_s,
+                  epoch, 'attach_token_gone', 1
+           FROM tokens WHERE row_id = 10000000050""",
+        "UPDATE tokens SET token_id = 'tokn_test_x', epoch = 3 WHERE row_id = 10000000050",
+    ],
+    "another card": ["UPDATE tokens SET card_id = 'card_test_x' WHERE row_id = 10000000050"],
+    "another mode": ["UPDATE tokens SET livemode = 1 WHERE row_id = 10000000050"],
+    "another fingerprint": ["UPDATE tokens SET fingerprint = 'x' WHERE row_id = 10000000050"],
+    "another id": ["UPDATE rows SET legacy_id = 'cus_x' WHERE id = 10000000050"],
+    "each other's ids": [
+        """UPDATE rows SET legacy_id = (SELECT legacy_id FROM rows other WHERE other.id =
+           CASE rows.id WHEN 10000000050 THEN 10000000051 ELSE 10000000050 END)
+           WHERE id IN (10000000050, 10000000051)""",
+    ],
+    "other digits": ["UPDATE rows SET last_digits = '9999' WHERE id = 10000000050"],
+    "another expiration": ["UPDATE rows SET expiration_year = 2049 WHERE id = 10000000050"],
+    "other carried columns": ["UPDATE rows SET carry = '[]' WHERE id = 10000000050"],
+    "another reason": [
+        """UPDATE rows SET code = 'name_missing' WHERE id = (SELECT min(id) FROM rows WHERE state =
+           'rejected' AND code NOT IN ('name_missing', 'vault_rejected', 'fraud_check_failed'))"""
+    ],
+    "a token away": [
+        "DELETE FROM tokens WHERE row_id = 10000000050",
+        "UPDATE rows SET state = 'skipped', code = 'no_card' WHERE id = 10000000050",
+    ],
+    "the run of an export": ["UPDATE exports SET epoch = 2 WHERE id = 1"],
+    "the run of all tokens": ["UPDATE tokens SET epoch = 3"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A migration of two runs, published and signed after each."""
+    return published(tmp_path / "migration")
+
+
+def change(folder, statements):
+    """Change a ledger past its rules, and make sure that this did something."""
+    with without_rules(folder) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        # With the rules away nobody else forgets what is kept of these rows.
+        for statement in (*statements, "DELETE FROM sections"):
+            assert connection.execute(statement).rowcount
+
+
+def forge_run(folder, run_id="20261121T083000Z-0badc0de"):
+    """Write a whole run into a ledger with our own writer, whose checks were taken out."""
+    with unchecked(), closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.begin_run(run_id, FACTS, FACTS["settings_digest"])
+        ledger.end_run(0, {})
+
+
+def next_run(folder):
+    """Let the owner's next run begin, and publish with the key."""
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.seal = signer().sign
+        ledger.begin_run("run-4", FACTS, FACTS["settings_digest"])
+        ledger.end_run(0, {})
+        publish(ledger, folder, VERSION, signer())
+
+
+def test_what_lasts_can_be_worked_out_without_cardferry(folder):
+    """Plain SQL, JSON and SHA-256 come to the digest that the manifest names."""
+    named = json.loads((folder / "manifest.json").read_bytes())["ledger"]["lasting"]["sha256"]
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        assert named == lasting_sha256(ledger)
+
+
+def test_a_run_that_changed_nothing_is_gone_on_from(folder):
+    """A forged run alone is the future, which anybody may write; what was signed is as it was."""
+    forge_run(folder)
+    next_run(folder)
+
+    assert found_in(folder, key=public_pem()) == []
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_forged_run_explains_no_change_of_what_was_published(folder, what):
+    """Tokens, ids, cards, verdicts: the next run refuses to sign."""
+    change(folder, CHANGES[what])
+    forge_run(folder)
+    manifest = (folder / "manifest.json").read_bytes()
+
+    with pytest.raises(VerificationFailed, match=r"contradicts|published with event"):
+        next_run(folder)
+    assert manifest == (folder / "manifest.json").read_bytes()
+
+
+def test_the_commands_refuse_it_in_words_that_say_what_to_do(folder):
+    """Publishing ends with 8 as well, and so does verification."""
+    change(folder, CHANGES["another token"])
+    forge_run(folder)
+
+    for words in (["publish", folder], ["publish", folder, "--restore"], ["verify", folder]):
+        assert "are not those that were published with event" in cardferry(*words, code=8).err
+
+
+@pytest.mark.parametrize("key", [None, b"the key of somebody else entirely"[:32]])
+@pytest.mark.parametrize("what", ["another token", "another id", "another reason"])
+def test_a_forged_publication_hides_no_change_of_what_was_published_before_it(folder, what, key):
+    """The older publications are in the chain as well: no later one makes up for them."""
+    change(folder, CHANGES[what])
+    forge_run(folder)
+    publish_as_forger(folder, key=None if key is None else signer_of(key))
+
+    with pytest.raises(VerificationFailed, match="published with event"):
+        next_run(folder)
+    assert any("published with event" in d.problem for d in found_in(folder))
+
+
+def test_a_change_of_what_the_first_publication_named_is_told_by_it(folder):
+    """The publication that is named is the first one that the change contradicts."""
+    change(folder, CHANGES["another token"])
+    first = Ledger(ledger_url(migrations().first), StepClock(), read_only=True)
+    with closing(first), first.look() as look:
+        seq = look.account().publications[0].seq
+
+    assert any(d.problem.endswith(f"published with event {seq}") for d in found_in(folder))

@@ -1,0 +1,42 @@
+"""Works out of a ledger what no run may change, with nothing of Cardferry: `lasting` in the manifest."""
+
+from tests.support.independent_check import CANONICAL, sha256
+
+LATER = ("vault_rejected", "fraud_check_failed", "customer_unknown", "filtered")
+"""Codes that a row got after it was planned, or loses again."""
+
+
+def lasting_sha256(ledger):
+    """Give the digest of the manifest, from a connection to the ledger's SQLite file."""
+    return sha256("".join(CANONICAL.encode(part) for part in what_lasts(ledger)).encode())
+
+
+def what_lasts(ledger):
+    """Give (epoch, kind, section, count, SHA-256) of what no run changes: rows, tokens, customers.
+
+    `kind` is 0 for rows and their tokens, 1 for customers; a section is a thousand ids.
+    """
+    epochs = dict(ledger.execute("SELECT id, epoch FROM exports WHERE state = 'planned'"))
+    things = []
+    for row in ledger.execute(
+        "SELECT id, legacy_id, last_digits, brand, expiration_month, expiration_year, carry, "
+        "customer, is_default, state, code, field, hint FROM rows ORDER BY id"
+    ):
+        is_final = row[9] in ("rejected", "skipped") and row[10] not in LATER
+        if row[0] // 10**10 in epochs:
+            things.append((epochs[row[0] // 10**10], 0, row if is_final else row[:9]))
+    token = "row_id, token_id, card_id, brand, fingerprint, country, livemode, created_s, epoch"
+    both = f"SELECT {token} FROM tokens UNION ALL SELECT {token} FROM retired_tokens ORDER BY 1, 2"  # noqa: S608
+    things += [(row[-1], 0, row) for row in ledger.execute(both)]
+    things += [
+        (row[-1], 1, row[:-1])
+        for row in ledger.execute(
+            "SELECT id, legacy_customer_id, customer_id, epoch FROM customers "
+            "WHERE customer_id IS NOT NULL ORDER BY id"
+        )
+    ]
+    parts = {}
+    for epoch, kind, thing in things:
+        parts.setdefault((epoch, kind, thing[0] // 1_000), []).append(thing)
+    for place, part in sorted(parts.items()):
+        yield *place, len(part), sha256(CANONICAL.encode(part).encode())

@@ -1,0 +1,145 @@
+"""What lasts: nothing that a later run does changes what was published of earlier ones."""
+
+from contextlib import closing
+from datetime import date
+
+import pytest
+
+from pipeline.ledger.cohort import cohort
+from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
+from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.planning import Planning
+from pipeline.ledger.records import CustomerFound, CustomerState
+from pipeline.ledger.recovery import plan_again, settle_open_intents
+from pipeline.ledger.retiring import retire_tokens
+from pipeline.ledger.settling import Settling
+from tests.support.ledgers import BATCH_ROWS, new_builder
+
+pytestmark = pytest.mark.usefixtures("each_store")
+
+EXPECTED = {
+    "rows": 78,
+    "sha256": "8953ef2badacbb0e412a36cc0272be271e2dcf9bf8601ef157d694a451f34f2b",
+}
+CUSTOMERS = [("anna", None), ("ben", "cust_given"), ("cleo", None)]
+
+
+@pytest.fixture
+def builder(tmp_path):
+    """A ledger after its first run: rows of every end, rows that wait, customers, a broken pass 1."""
+    builder = new_builder(tmp_path)
+    with closing(builder.ledger):
+        builder.begin("run-1")
+        builder.first = builder.plan("cards.csv", 40, reject_every=7)
+        builder.settle(builder.first, reject_every=10, fail_every=11, hold_every=13)
+        builder.waiting = builder.plan("waiting.csv", 8, first=100)
+        cohort(builder.ledger, [builder.waiting.id], [builder._legacy_id(n) for n in (100, 101)])
+        owned(builder)
+        settling = Settling(builder.ledger, 8)
+        find(settling, 1, CustomerState.GIVEN, "cust_of_anna")
+        facts = SealedFacts("broken.csv", 9, "b" * 64, bytes(32), "plain")
+        half = Planning(builder.ledger).begin(facts, date(2026, 11, 20))
+        cards = [PlannedCard(1, "half", "4242", "Visa", 12, 2031)]
+        Planning(builder.ledger).add(half, cards, [])
+        in_flight = settling.claimable(builder.waiting.first_id, builder.waiting.last_id)
+        settling.apply([settling.intent(claim.id, claim.attempts + 1) for claim in in_flight])
+        builder.begin("run-2")
+        yield builder
+
+
+def owned(builder):
+    """Plan an export of cards that belong to customers."""
+    facts = SealedFacts("owned.csv", 10, "a" * 64, bytes(32), "plain")
+    export = Planning(builder.ledger).begin(facts, date(2026, 11, 20))
+    rows = [
+        PlannedCard(n, f"owned-{n}", "4242", "Visa", 12, 2031, None, *customer)
+        for n, customer in enumerate(CUSTOMERS, 1)
+    ]
+    Planning(builder.ledger).add(export, rows, [])
+    Planning(builder.ledger).finish(export, ProvedFacts("plain", None, None, 3, "00" * 32))
+
+
+def find(settling, number, state, customer_id, code=None):
+    settling.apply([CustomerFound(number, state, customer_id, livemode=False, code=code)])
+
+
+def of_run_1(builder):
+    """Give what came with the first run and lasts, as it is now."""
+    with builder.ledger.reading() as connection:
+        return [one for one in what_lasts(connection, kept=False) if one.epoch == 1]
+
+
+def top_up(builder):
+    builder.settle(builder.plan("top-up.csv", 40, changed_every=3))
+
+
+def try_again(builder):
+    plan_again(
+        builder.ledger, [builder.first.id], ["vault_rejected", "attempts_exhausted"], held=True
+    )
+    builder.settle(builder.first)
+
+
+def hold_again(builder):
+    plan_again(builder.ledger, [builder.first.id], [], held=True)
+    builder.settle(builder.first, reject_every=2, hold_every=2)
+
+
+def retire(builder):
+    with builder.ledger.reading() as connection:
+        ids = connection.exec_driver_sql("SELECT row_id FROM tokens ORDER BY row_id").scalars()
+        some = list(ids)[:9]
+    with builder.ledger.transaction() as connection:
+        retire_tokens(connection, some, "attach_token_gone", 1)
+    builder.settle(builder.first)
+
+
+def retire_twice(builder):
+    retire(builder)
+    retire(builder)
+
+
+def recover(builder):
+    assert settle_open_intents(builder.ledger, 1).in_doubt == 2
+    builder.settle(builder.waiting)
+
+
+def choose_others(builder):
+    cohort(builder.ledger, [builder.waiting.id], None)
+    builder.settle(builder.waiting)
+
+
+def find_customers(builder):
+    settling = Settling(builder.ledger, BATCH_ROWS)
+    find(settling, 2, CustomerState.GIVEN, "cust_given")
+    find(settling, 3, CustomerState.REFUSED, None, code="customer_unknown")
+    find(settling, 1, CustomerState.REFUSED, None, code="customer_unknown")
+
+
+def read_the_broken_one(builder):
+    facts = SealedFacts("broken.csv", 9, "b" * 64, bytes(32), "plain")
+    export = Planning(builder.ledger).begin(facts, date(2026, 11, 20))
+    cards = [PlannedCard(1, "whole", "4242", "Visa", 12, 2031)]
+    Planning(builder.ledger).add(export, cards, [])
+    Planning(builder.ledger).finish(export, ProvedFacts("plain", None, None, 1, "00" * 32))
+
+
+LATER = (
+    *(top_up, try_again, hold_again, retire, retire_twice),
+    *(recover, choose_others, find_customers, read_the_broken_one),
+)
+
+
+def test_what_later_runs_do_leaves_what_came_before_them_as_it_was(builder):
+    """New cards, new tries, retired tokens, doubts settled, customers found: what lasts is the same."""
+    before = of_run_1(builder)
+    assert sum(one.things for one in before) == 78
+
+    for act in LATER:
+        act(builder)
+        assert before == of_run_1(builder), act.__name__
+
+
+def test_what_lasts_is_the_same_in_both_stores(builder):
+    """The digest is over bytes that no database has a say in."""
+    assert EXPECTED == lasting_digest(of_run_1(builder))
