@@ -262,7 +262,8 @@ FAILURE_CODES: Final = _codes(
     _attach(
         Code.CUSTOMER_UNLOCATED,
         "a customer may have been made that nobody saw; its cards are held",
-        "Look for it at the vault by its metadata, then `cardferry retry --held`.",
+        "`cardferry retry --held` looks for it once more; if you have looked at the vault and it "
+        "is not there, add `--code customer_unlocated`: the cards get new tokens.",
     ),
     _attach(
         Code.ATTACH_MISMATCH,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _RETRYABLE = [
     code.code.value
     for code in FAILURE_CODES.values()
-    if code.retryable or code.code == Code.VAULT_REJECTED
+    if code.retryable or code.code in {Code.VAULT_REJECTED, Code.CUSTOMER_UNLOCATED}
 ]
 
 

@@ -16,6 +16,8 @@ from pipeline.model import RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from sqlalchemy import ColumnElement
+
     from pipeline.ledger.ledger import Ledger
 
 
@@ -34,7 +36,8 @@ def attach_again(
         export_ids: Only rows of these exports.
         codes: Only these failure codes; empty means every one that can be tried again.
         held: Whether held cards are planned too, on the operator's word. A token that somebody
-            else used is given up for a new one.
+            else used is given up for a new one; so is one whose customer is nowhere, if
+            `customer_unlocated` is among the codes: the operator has looked at the vault.
         unattached: Whether tokens of runs that attached nothing are planned, too.
 
     Returns:
@@ -63,7 +66,7 @@ def attach_again(
             .where(customers.c.id.in_(stuck), customers.c.state == CustomerState.UNLOCATED)
             .values(state=CustomerState.WANTED, code=None)
         )
-        used = and_(again, attachments.c.code == Code.ATTACH_TOKEN_USED)
+        used = and_(again, _is_given_up(codes))
         lost = connection.execute(select(attachments.c.row_id).where(used)).scalars().all()
         planned = connection.execute(
             update(attachments)
@@ -83,3 +86,13 @@ def attach_again(
         if planned:
             ledger.record(connection, "attached_again", resource=ledger.run_id, cards=planned)
     return int(planned)
+
+
+def _is_given_up(codes: Sequence[str]) -> ColumnElement[bool]:
+    """Give the condition on an attachment that its token was used and is no good any more."""
+    by_others = attachments.c.code == Code.ATTACH_TOKEN_USED
+    if Code.CUSTOMER_UNLOCATED not in codes:
+        return by_others
+    # The other cards of such a customer were never asked for; their tokens are good.
+    was_asked_for = attachments.c.attempts > 0
+    return or_(by_others, and_(attachments.c.code == Code.CUSTOMER_UNLOCATED, was_asked_for))

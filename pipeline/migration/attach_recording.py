@@ -71,7 +71,9 @@ class AttachRecording:
         )
         if seen is not None:
             known = seen.customer_id or card.customer.customer_id
-            card.customer = card.customer._replace(state=seen.state, customer_id=known)
+            card.customer = card.customer._replace(
+                state=seen.state, customer_id=known, code=seen.code
+            )
 
     def _settlement(
         self, card: CardToAttach, outcome: Outcome, transition: AttachTransition

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from pipeline.sandbox.accounts import pair_keys
-from tests.support.attach_runs import attaching, cards
+from tests.support.attach_runs import HastyClock, attaching, cards
 from tests.support.crash import wait_until
 
 
@@ -144,6 +144,30 @@ def test_a_reading_back_that_was_killed_goes_on_where_it_was(tmp_path):
         assert '"read":25' in ended.said
         assert f'"requests":{25 - kept}' in ended.said
         assert not progress.exists()
+
+
+def test_a_token_that_was_charged_is_given_up_only_on_the_operators_word(tmp_path):
+    """No customer has its card: it is looked for again and again, until somebody says it is gone."""
+    with attaching(tmp_path) as work:
+        work.export(cards("ann", "ann", "ben"))
+        work.run(attach=False)
+        charged = {"amount": 2000, "currency": "thb", "card": work.mapping()[0]["token_id"]}
+        work.sandbox.request("POST", "/charges", json=charged)
+        first = work.run(again=(), unattached=True, clock=HastyClock())
+        held = work.failures()
+        looked = work.run(again=(), held=True, clock=HastyClock())
+        still_held = work.failures()
+        ending = work.run(again=("customer_unlocated",), held=True, clock=HastyClock())
+        # The second card of the customer was never asked for: its token was good.
+        tokens = len(tokens_of(work))
+
+        assert (first.exit_code, looked.exit_code) == (3, 3)
+        assert held == still_held == dict.fromkeys(("id-1", "id-2"), "customer_unlocated")
+        assert (ending.exit_code, work.failures(), tokens) == (0, {}, 4)
+        assert work.mapped() == work.at_the_vault()
+        assert len({customer for customer, _ in work.mapped()}) == 2
+        assert work.report()["attach"]["unseen_cards_max"] == 0
+        assert work.start("--all", command="readback").wait().code == 0
 
 
 def test_tokens_are_not_attached_by_settings_without_an_api_host(tmp_path):
