@@ -49,9 +49,13 @@ class CarrierChild:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    def wait(self) -> None:
-        """Wait until it has ended."""
-        self._process.wait()
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, and end it after so long: its session is over by then."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def carrier_starter(terminal: Terminal, given: Given) -> Callable[[], CarrierChild]:

@@ -74,6 +74,18 @@ class RunEvents:
         self._flow.commits.add(took_s)
         self._outcomes.update([item.kind._value_ for item in settled])
 
+    def count(self, kinds: Mapping[str, int]) -> None:
+        """Count outcomes that carriers have told of, by kind, for the next entry."""
+        self._outcomes.update(kinds)
+
+    def enter_if_due(self) -> None:
+        """Write what is due in a transaction of its own."""
+        at_ms = self._ledger.now_ms()
+        if (entry := self.due(at_ms)) is not None:
+            with self._ledger.transaction() as connection:
+                self.enter(connection, entry)
+            self.entered(entry, at_ms)
+
     def due(self, at_ms: int) -> Entry | None:
         """Give the entry that the commit of this moment is to hold, or None."""
         limits = self._news(at_ms)

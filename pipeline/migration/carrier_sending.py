@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SOON_S: Final = 0.2
 _RENEWALS_A_TERM: Final = 6
 _BETWEEN_RENEWALS_MAX_S: Final = 1.0
+_FORGETS_AFTER_S: Final = 60.0
+"""A carrier that stands by for longer knows nothing more of the vault's limit."""
 _TO_SEND_IN: Final = 2 / 3
 """The part of a term in which requests leave; the rest is for those that take long to leave."""
 
@@ -94,6 +96,7 @@ class _Keeping:
         self._parts = parts
         self._leasing = leasing
         self._thread = thread
+        self._sent_until = sending.clock.monotonic()
         self._controls = [parts.flow_control]
         self._rates = [sending.settings.flow.rate_per_s]
         if parts.attaching is not None and sending.attach is not None:
@@ -141,7 +144,15 @@ class _Keeping:
         if not self._parts.tokenizer.is_stopping:
             self._leasing.give_back()
         closed_s = self._parts.flow_control.closed_for_s()
-        share = sending.joined.renew(self._parts.limit.held, figures_of(sending.flow))
+        good_rate = self._parts.flow_control.last_good_rate()
+        now = sending.clock.monotonic()
+        if self._parts.limit.held:
+            self._sent_until = now
+        elif now - self._sent_until > _FORGETS_AFTER_S:
+            # Whoever sends in its place knows better by now.
+            good_rate = None
+        figures = figures_of(sending.flow) | {"good_rate": good_rate}
+        share = sending.joined.renew(self._parts.limit.held, figures, good_rate)
         if share is not None and closed_s > share.closed_for_s + _SOON_S:
             sending.joined.close_for_all(closed_s)
         return share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from pipeline.errors import (
     VaultUnavailable,
     VerificationFailed,
 )
+from pipeline.ledger.run_events import RunEvents
 from pipeline.ledger.sharing.coordinator import Coordinator
 from pipeline.ledger.sharing.jobs import Job
 from pipeline.logs import EventLog
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from pipeline.signals import DeferredSignals
 
 _BETWEEN_LOOKS_S: Final = 0.5
+_LEAVES_WITHIN_S: Final = 10.0
+"""How long a carrier may take to end beyond what its drain may; longer only if it is frozen."""
 _STARTS_IN_VAIN_MAX: Final = 5
 """So many carriers in a row may die here without a row being settled before the run gives up."""
 
@@ -137,6 +141,9 @@ class _Following:
         self._in_vain = 0
         self._settled = 0
         self._heard: set[int] = set()
+        self._good_rate: float | None = None
+        self._told: Counter[str] = Counter()
+        self._events = RunEvents(carriers.ledger, carriers.flow, lambda: self._good_rate)
 
     async def follow(self) -> None:
         """Start carriers, show what they do, and wait until the last one has left.
@@ -162,7 +169,7 @@ class _Following:
             for child in self._children:
                 child.let_go()
             for child in self._children:
-                child.wait()
+                child.wait(carriers.settings.flow.drain_s + _LEAVES_WITHIN_S)
         if self._trouble is not None:
             raise self._trouble
 
@@ -180,11 +187,15 @@ class _Following:
         return not self._stopping.is_set() and state.progress.done < state.progress.all
 
     def _show(self, state: State) -> None:
-        put_together(
-            self._carriers.flow,
-            [session.figures for session in state.sessions],
-            [session.figures for session in state.live],
-        )
+        """Make the run's figures those of its carriers, and tell the trail of them."""
+        flow, now = self._carriers.flow, [session.figures for session in state.live]
+        put_together(flow, [session.figures for session in state.sessions], now)
+        if good := [told["good_rate"] for told in now if told.get("good_rate")]:
+            self._good_rate = sum(good)
+        self._events.count(flow.answers - self._told)
+        self._told = Counter(flow.answers)
+        if any(now):
+            self._events.enter_if_due()
 
     def _take_in(self, session: Session, *, is_last: bool) -> None:
         """Stop where a carrier left for what would stop every other, too.
@@ -229,6 +240,7 @@ class _Following:
             state = self._coordinator.look()
             self._show(state)
             if not state.live:
+                self._events.close()
                 return
             await self._carriers.clock.sleep(_BETWEEN_LOOKS_S / 5)
 

@@ -14,15 +14,15 @@ _COUNTS: Final = (
     *("sent", "tokenized", "rejected", "failed", "held", "attached", "attach_failed"),
     *("attach_held", "retries", "other_brands", "breaker_opened"),
 )
-_OF_NOW: Final = ("in_flight", "in_flight_limit", "rate_allowed")
+_LIMITS: Final = ("in_flight_limit", "rate_allowed")
 _TALLIES: Final = ("codes", "answers", "troubles")
 _LATENCIES: Final = ("latencies", "commits")
 
 
 def figures_of(flow: Flow) -> dict[str, Any]:
     """Give a carrier's figures so far, ready for JSON."""
-    told: dict[str, Any] = {name: getattr(flow, name) for name in (*_COUNTS, *_OF_NOW)}
-    told["breaker"] = flow.breaker
+    told: dict[str, Any] = {name: getattr(flow, name) for name in (*_COUNTS, *_LIMITS)}
+    told |= {"in_flight": flow.in_flight, "breaker": flow.breaker}
     told |= {name: {str(k): n for k, n in getattr(flow, name).items()} for name in _TALLIES}
     told |= {name: getattr(flow, name).as_dict() for name in _LATENCIES}
     if flow.api is not None:
@@ -43,10 +43,13 @@ def put_together(
     ever, live = list(all_time), list(now)
     for name in _COUNTS:
         setattr(flow, name, sum(told.get(name, 0) for told in ever))
-    for name in _OF_NOW:
-        setattr(flow, name, sum(told.get(name, 0) for told in live))
-    breakers = {told["breaker"] for told in live if "breaker" in told}
-    flow.breaker = min(breakers, key=("closed", "half_open", "open").index, default="closed")
+    flow.in_flight = sum(told.get("in_flight", 0) for told in live)
+    if any(live):
+        # Once the last has left, what stood between the rows and the vault is what stood there last.
+        for name in _LIMITS:
+            setattr(flow, name, sum(told.get(name, 0) for told in live))
+        breakers = {told["breaker"] for told in live if told}
+        flow.breaker = min(breakers, key=("closed", "half_open", "open").index)
     for name in _TALLIES:
         tally: Counter[str] = Counter()
         for told in ever:

@@ -29,8 +29,8 @@ class Child(Protocol):
     def let_go(self) -> None:
         """Close its input, so that it drains and leaves."""
 
-    def wait(self) -> None:
-        """Wait until it has ended."""
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, and end it after so long: its session is over by then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,25 @@ def test_slots_of_all_carriers_never_exceed_c_whoever_comes_and_goes(shared):
     assert third.renew(99, {}).slots == 8
 
 
+def test_where_the_vault_refuses_and_one_carrier_could_do_it_the_others_stand_by(shared):
+    """Each that looks for a hidden limit meets it by itself; at a rate that one cannot do all send."""
+    first, second = shared.join(), shared.join()
+    first.renew(4, {}, None)
+    second.renew(0, {}, None)
+    assert second.renew(4, {}, None)[:2] == (4, 4)
+    assert second.renew(4, {}, 40.0)[:2] == (4, 0)
+    assert first.renew(4, {}, None)[:2] == (4, 8)
+    assert second.renew(0, {}, 40.0)[:2] == (0, 0)
+    assert first.renew(4, {}, None)[:2] == (8, 8)
+    assert first.renew(8, {}, 80.0)[:2] == (8, 8)
+    # It bears more than one can send: the other is needed.
+    assert first.renew(8, {}, 900.0)[:2] == (8, 4)
+    assert first.renew(4, {}, 900.0)[:2] == (4, 4)
+    # Nobody is refused any more, and who stood by has forgotten that it ever was.
+    assert second.renew(0, {}, None)[:2] == (4, 4)
+    assert first.renew(4, {}, None)[:2] == (4, 4)
+
+
 def test_fair_shares_add_up_to_c_and_those_beyond_it_stand_by():
     """Whatever C and however many carriers."""
     for c in (1, 3, 8, 100):

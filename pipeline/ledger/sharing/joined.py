@@ -68,10 +68,12 @@ class JoinedLedger(Ledger):
         self.epoch = job.epoch
         return job
 
-    def renew(self, held: int, figures: Mapping[str, object]) -> Share | None:
+    def renew(
+        self, held: int, figures: Mapping[str, object], good_rate: float | None = None
+    ) -> Share | None:
         """Renew the session, and reap those of others whose terms are over; see `sessions.renew`."""
         with self._unfenced() as connection:
-            share = sessions.renew(connection, self.session, held, figures)
+            share = sessions.renew(connection, self.session, held, figures, good_rate)
             reap(connection)
             return share
 

@@ -27,6 +27,9 @@ LIVE: Final = "live"
 LEFT: Final = "left"
 REAPED: Final = "reaped"
 
+ONE_CARRIER_PER_S: Final = 500
+"""So many requests a second one carrier can send on any machine."""
+
 
 class Share(NamedTuple):
     """What a session may do until it is renewed again.
@@ -103,15 +106,23 @@ def join(connection: Connection, origin: str, version: str, settings_digest: str
 
 
 def renew(
-    connection: Connection, session: int, held: int, figures: Mapping[str, object]
+    connection: Connection,
+    session: int,
+    held: int,
+    figures: Mapping[str, object],
+    good_rate: float | None = None,
 ) -> Share | None:
     """Renew a session's term, and its share of the slots.
+
+    Where the vault has refused requests, and one carrier alone could send all that it bears, the
+    others stand by: each that looks for the limit by itself meets it again and again.
 
     Args:
         connection: In a transaction.
         session: The session.
         held: How many slots it cannot give up yet: those it may use now.
         figures: What it has sent and met so far.
+        good_rate: Requests a second that the vault bears of it; None while it refused none.
 
     Returns:
         Its share; None where the session is over, so that it may do nothing more.
@@ -120,14 +131,19 @@ def renew(
     if job is None:
         return None
     found = connection.execute(
-        select(sessions.c.id, sessions.c.slots)
+        select(sessions.c.id, sessions.c.slots, sessions.c.good_per_ks)
         .where(sessions.c.state == LIVE)
         .order_by(sessions.c.id)
-    )
-    live = {int(number): int(slots) for number, slots in found}
+    ).all()
+    live = {int(number): int(slots) for number, slots, _ in found}
+    own_per_ks = None if good_rate is None else int(good_rate * 1_000)
+    told = (own_per_ks if number == session else per_ks for number, _, per_ks in found)
+    good = [per_ks for per_ks in told if per_ks is not None]
+    senders = 1 if good and sum(good) < ONE_CARRIER_PER_S * 1_000 else len(live)
     if session not in live:
         return None
-    fair = fair_share(job.in_flight_max, len(live), list(live).index(session))
+    rank = list(live).index(session)
+    fair = fair_share(job.in_flight_max, senders, rank) if rank < senders else 0
     others = sum(live.values()) - live[session]
     slots = max(min(held, live[session]), min(fair, job.in_flight_max - others))
     connection.execute(
@@ -136,6 +152,7 @@ def renew(
         .values(
             expires_ms=NOW_MS + job.term_ms,
             slots=slots,
+            good_per_ks=own_per_ks,
             figures=orjson.dumps(dict(figures)).decode(),
         )
     )
