@@ -11,7 +11,7 @@ from pipeline.ledger.records import AttachState, CustomerState, RowRefusal
 from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.attacher import AttachEnd
 from pipeline.migration.card_to_attach import card_of, sight_of
-from pipeline.migration.troubles import homeless, mixed_up, refused
+from pipeline.migration.troubles import mixed_up, refused, too_many_in_doubt
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class AttachStep:
         self._flow = flow
         self._proved = asyncio.Event()
         self._probing = asyncio.Lock()
-        self._homeless = 0
+        self._in_doubt = 0
         self.same_cards: SameCards | None = None
         """Finds cards that need not be put on a customer twice; None puts them there all the same."""
         self.retired = 0
@@ -159,9 +159,9 @@ class AttachStep:
             flow.tokenized -= 1
         elif end is AttachEnd.LEFT:
             self._leave(card.row_id)
-            self._homeless += 1
-            if self._homeless >= self._flow_control.slots and not self._stopping.is_set():
-                raise homeless()
+            self._in_doubt += 1
+            if self._in_doubt >= self._flow_control.slots and not self._stopping.is_set():
+                raise too_many_in_doubt()
         elif card.transition is not None:
             state = card.transition.state
             flow.attached += state is AttachState.ATTACHED

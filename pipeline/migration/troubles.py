@@ -73,7 +73,7 @@ def outage(troubles: Mapping[str, int]) -> VaultOutage:
     )
 
 
-def homeless() -> VaultUnavailable:
+def too_many_in_doubt() -> VaultUnavailable:
     """Give the trouble that too many tokens whose cards cannot be settled now mean."""
     return VaultUnavailable(
         "the API host leaves the cards of as many tokens in doubt as may be under way",
