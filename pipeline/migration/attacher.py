@@ -155,7 +155,7 @@ class Attacher:
         return end
 
     async def _attach(self, card: CardToAttach, after: Sequence[Settlement]) -> AttachEnd:
-        backoff = self._flow_control.backoff()
+        backoff = None
         while True:
             asked = await self._ask(card, after)
             if asked is None:
@@ -167,6 +167,7 @@ class Attacher:
             self._stop_where_told(card, answer, transition)
             if transition.then is not Then.SAME_AGAIN:
                 return await self._ended(card, transition)
+            backoff = backoff or self._flow_control.backoff()
             if not await backoff.wait(answer.outcome):
                 return AttachEnd.LEFT
 
