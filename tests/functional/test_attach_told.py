@@ -1,5 +1,6 @@
 """What a person is told of cards on their way to customers: by check, status and the moving line."""
 
+import json
 import signal
 from collections import Counter
 from contextlib import closing
@@ -144,3 +145,45 @@ def test_the_moving_line_counts_tokens_and_cards_on_customers(words):
     assert "allowed 0.0/s and 10.0/s" in told
     assert alone[0] == "42/100 rows"
     assert [word for word in alone if "customers" in word or "API host" in word] == []
+
+
+def test_the_report_speaks_of_customers_and_cards(work):
+    """The page and its figures: what became of the tokens' cards, and V."""
+    work.run()
+    page = (work.out / "report.html").read_text("utf-8")
+
+    assert work.report()["attach"]["attached"] == 4
+    assert "All 4 cards are on their customers." in page
+    assert "Tokens are single-use and perish" not in page
+
+
+def test_the_report_of_tokens_alone_says_that_they_perish(work):
+    """In the sentence that every summary has, with what to do."""
+    work.run(attach=False)
+
+    assert "Tokens are single-use and perish" in (work.out / "report.html").read_text("utf-8")
+
+
+def test_reading_back_ends_with_8_and_says_what_differs(work):
+    """In words and as JSON, and as an event of the trail; what is well ends with 0."""
+    work.run()
+    rules = [word for rule in work.overrides() for word in ("--set", rule)]
+    good = command(work.base, "readback", work.out, *rules)
+    row = work.mapping()[0]
+    path = f"/customers/{row['customer_id']}/cards/{row['card_id']}"
+    work.sandbox.request("DELETE", path)
+    bad = command(work.base, "readback", work.out, *rules)
+    told = command(work.base, "readback", work.out, *rules, "--json")
+    work.run()
+    trail = [json.loads(line) for line in (work.out / "trail.jsonl").read_text().splitlines()]
+    events = [event for event in trail if event["event"] == "readback"]
+
+    assert (good.code, bad.code, told.code) == (0, 8, 8)
+    assert "4 of 4 cards read back: all as the mapping says" in good.out
+    assert "of 4 cards read back, 1 missing, 0 changed, 0 unknown to the ledger" in bad.err
+    assert told.answer["findings"] == {"ok": 3, "missing": 1, "changed": 0, "stranger": 0}
+    assert [(e["success"], e["detail"]["missing"]) for e in events] == [
+        (True, 0),
+        (False, 1),
+        (False, 1),
+    ]
