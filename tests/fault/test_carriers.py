@@ -151,6 +151,7 @@ def test_a_carrier_that_is_lost_costs_no_row(tmp_path, fate):
         shared.assert_every_row_once(IN_FLIGHT * reaped)
 
 
+@pytest.mark.slow
 def test_carriers_of_a_run_that_died_finish_and_leave_and_the_next_run_goes_on(tmp_path):
     """They carry what they have taken; nothing more is taken, and no row is lost."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
@@ -176,3 +177,55 @@ def test_carriers_of_a_run_that_died_finish_and_leave_and_the_next_run_goes_on(t
 
     assert left % CHUNK == 0
     assert 0 < left < 200
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_under_carriers_costs_no_row(tmp_path):
+    """Run and carriers end, nobody sends without it, and the same command goes on."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault)
+        run = shared.started()
+        shared.wait_for_tokens(40, run)
+        postgres.server().stop()
+        try:
+            ended(run, 5)
+        finally:
+            postgres.server().start()
+        sent = shared.made().total()
+        cardferry(*shared.words, "--carriers", 1)
+        shared.assert_every_row_once(IN_FLIGHT)
+
+    assert sent < shared.rows
+
+
+@pytest.mark.slow
+def test_a_stopping_signal_drains_every_carrier_and_nothing_is_in_doubt(tmp_path):
+    """The run ends with 143; its carriers have left before, and the same command goes on."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault)
+        run = shared.started()
+        shared.wait_for_tokens(40, run)
+        run.send_signal(signal.SIGTERM)
+        ended(run, 143)
+        told = shared.status()
+        cardferry(*shared.words)
+        shared.assert_every_row_once(0)
+
+    assert {session["state"] for session in told["carriers"]["sessions"]} == {"left"}
+    assert (told["states"]["sent"], told["states"]["ambiguous"]) == (0, 0)
+    assert told["states"]["planned"] > 0
+
+
+def test_carriers_over_a_ledger_in_sqlite_are_refused_before_anything_is_sent(
+    tmp_path, monkeypatch
+):
+    """Only one process may write to it: exit code 7, for the run and for a carrier."""
+    monkeypatch.delenv(URL_NAME)
+    with running(journal=tmp_path / "journal") as vault:
+        shared = Shared(tmp_path, vault, 20)
+        refused = cardferry(*shared.words, "--carriers", 2, code=7)
+        alone = cardferry("carry", *shared.given, code=7)
+
+        assert not shared.made()
+    assert "several carriers need a ledger in PostgreSQL" in refused.err
+    assert "carriers share a ledger in PostgreSQL" in alone.err
