@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def are_plain(texts: Sequence[str], *, are_repeated: bool = False) -> bool:
-    """Say whether none of these texts can break a rule; False says nothing.
+    """Say whether none of these texts can break a rule; False leaves it open.
 
     Where it is True no text is too long or damaged, none has a control character or an invisible
     sign, and none holds a card number, whether its own row's or another. Empty ones may be there.

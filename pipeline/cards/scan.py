@@ -62,7 +62,8 @@ def scan(paths: Iterable[Path], totals: ScanTotals | None = None) -> Iterator[Fi
 
     Args:
         paths: Files or folders; a link named here is followed, those found inside are not.
-        totals: Filled while the search goes on. A search with `troubles` is not a clean bill.
+        totals: Filled while the search goes on. A search with `troubles` does not
+            prove that there is no number.
     """
     totals = ScanTotals() if totals is None else totals
     for path in paths:

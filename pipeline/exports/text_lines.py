@@ -23,7 +23,7 @@ _BATCH_LINES: Final = 8192
 _LINE_FEED: Final = ord("\n")
 _LOOK: Final = 4096
 _END_OF_FILE: Final = b"\x1a"
-"""The sign (Ctrl-Z) by which programs of old marked where a text ends."""
+"""The sign (Ctrl-Z) by which old programs mark where a text ends."""
 
 # A CR that nothing follows yet may be half of a CR LF.
 _FIRST_LINE_END: Final = re.compile(rb"\r\n|\r(?=[^\n])|\n")

@@ -28,7 +28,7 @@ _LEAST_BYTES: Final = 512 * 1024
 
 
 class DiskFull(LocalStorageFailed):
-    """The disk has no room left; what was refused is not there in part."""
+    """The disk has no room left; nothing of what was refused was written."""
 
 
 class Reserve:
