@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cards.scan import ScanTotals
-from pipeline.cards.scan import scan as search
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.counts import counted
 from pipeline.errors import CardNumberFound, LocalStorageFailed
 
 if TYPE_CHECKING:
-    from pipeline.cards.scan import Finding
+    from pipeline.cards.scan import Finding, ScanTotals
     from pipeline.cli.terminal import Terminal
 
 _ENVELOPE_VERSION = 1
@@ -40,6 +38,9 @@ def scan(terminal: Terminal, paths: tuple[Path, ...], *, as_json: bool) -> None:
     place and last four digits. Exits with 9 when a number was found, and with 5 when none was
     but something could not be searched.
     """
+    from pipeline.cards.scan import ScanTotals  # noqa: PLC0415 - help searches nothing.
+    from pipeline.cards.scan import scan as search  # noqa: PLC0415
+
     totals = ScanTotals()
     found: list[Finding] = []
     for finding in search(paths, totals):

@@ -22,7 +22,9 @@ def loaded_by(*words):
     return set(done.stdout.rpartition("loaded:")[2].split())
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["run", "-h"], ["retry", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["run", "-h"], ["retry", "-h"], ["scan", "-h"]]
+)
 def test_help_loads_nothing_that_takes_long(words):
     """Neither a database, nor a data frame, nor settings, nor a client: half a second and more."""
     loaded = loaded_by(*words)
