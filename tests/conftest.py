@@ -2,10 +2,12 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.support import leftovers
 from tests.support.compiled import share_compiled_statements
+from tests.support.sampled import THOROUGH, examples
 
 RUN_FOLDER = pytest.StashKey()
 share_compiled_statements()
@@ -52,7 +54,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_configure(config):
-    """Let the whole run, with its workers and all of their children, use one temporary folder."""
+    """Let the whole run, with its workers and all of their children, use one temporary folder.
+
+    Properties are tried on fewer examples where slow tests are left out.
+    """
+    if config.option.markexpr != "not slow":
+        os.environ[THOROUGH] = "1"
+    hypothesis.settings.register_profile("ours", max_examples=examples(100), deadline=None)
+    hypothesis.settings.load_profile("ours")
     if not hasattr(config, "workerinput"):
         config.stash[RUN_FOLDER] = leftovers.begin_run()
 

@@ -189,8 +189,8 @@ def faulty_vault(folder):
 
 
 def test_no_forced_exception_shows_a_number(tmp_path, tmp_path_factory):
-    """Every tenth border fails with the number in its exception; no file, no stream holds it."""
-    names = [*list(BORDERS)[::10], *SPECIAL]
+    """Every fifteenth border fails with the number in its exception; no file, no stream holds it."""
+    names = [*list(BORDERS)[::15], *SPECIAL]
     with faulty_vault(tmp_path_factory.mktemp("vault")) as vault:
         done, codes, good, bad = forced(tmp_path, vault, names, seed=11)
 

@@ -11,12 +11,14 @@ import pytest
 from tests.support.commands import ROOT
 from tests.support.crash import wait_until
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
+EACH = [signal.SIGHUP, slow(signal.SIGINT), signal.SIGTERM]
 
 
-@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("number", EACH)
 def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
     """What is in flight is answered and kept; nothing is ambiguous; the same command goes on."""
     with running(journal=tmp_path / "journal", latency_s=0.3) as vault:
@@ -37,7 +39,7 @@ def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
         assert 40 == len(migration.journal)
 
 
-@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("number", EACH)
 def test_two_signals_leave_at_once_and_what_was_in_flight_is_counted(tmp_path, number):
     """The second does not wait for the vault; at most C rows are in doubt."""
     with running(journal=tmp_path / "journal", faults="H") as vault:

@@ -16,7 +16,7 @@ from tests.support.folders import (
     published,
 )
 
-SAMPLED_OFFSETS = 12
+SAMPLED_OFFSETS = 6
 ALL_OFFSETS = 1_000
 LINES = ("failures.csv", "trail.jsonl", "report.json", "report.html", "manifest.json")
 CELLS = (

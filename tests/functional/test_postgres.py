@@ -59,6 +59,7 @@ def carried(folder, vault):
     }
 
 
+@pytest.mark.slow
 def test_a_migration_with_customers_comes_to_the_same_as_with_sqlite(tmp_path, monkeypatch):
     """Run, inbox, retry, status, publish, verify, readback and the mapping, in both stores."""
     found = {}

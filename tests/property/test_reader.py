@@ -13,6 +13,7 @@ from pipeline.exports import text_lines
 from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, HEADER, csv_export, row
+from tests.support.sampled import examples
 from tests.support.slow_rules import slow_records
 
 FIELDS = [name for name in HEADER if name != "card_number"]
@@ -118,7 +119,7 @@ dirty = st.lists(
 HEAD = b"id,card_number,card_holder,exp_month,exp_year\n"
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(dirty, st.integers(20, 60), st.integers(1, 7), cuts, st.integers(4, 99))
 def test_any_bytes_are_read_as_the_slow_definition_reads_them(raw, limit, chunk_rows, sizes, steps):
     """No byte is an exception, no row is lost, and how the bytes come does not matter."""
@@ -139,7 +140,7 @@ def test_any_bytes_are_read_as_the_slow_definition_reads_them(raw, limit, chunk_
     assert found == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=300), cuts, st.integers(4, 99))
 def test_any_bytes_as_json_lines_are_rows_or_problems(raw, sizes, steps):
     """A line of JSON that is none is a malformed row, whatever it is and however it comes."""

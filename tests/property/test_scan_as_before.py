@@ -27,6 +27,7 @@ from tests.support.reference_scan import scan_encodings as thorough_encodings
 from tests.support.reference_scan import scan_parquet as thorough_parquet
 from tests.support.reference_scan import scan_sqlite as thorough_sqlite
 from tests.support.reference_scan import scan_streams as thorough_streams
+from tests.support.sampled import examples
 
 SEEDS = st.integers(0, 2**32)
 PAGE_SIZES = (512, 1024, 4096, 65536)
@@ -61,7 +62,7 @@ def bytes_of(seed, pieces):
 
 
 @given(SEEDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_a_block_gives_what_it_gave(seed):
     """In every encoding, whatever stands on either side."""
     block = bytes_of(seed, 60)
@@ -80,7 +81,7 @@ def test_a_block_gives_what_it_gave_in_a_long_search(seed):
 
 
 @given(SEEDS, st.integers(-80, 80))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_the_border_of_two_blocks_gives_what_it_gave(seed, shift):
     """Whatever lies across the border between two blocks of a stream."""
     whole = b"." * (thorough_streams.BLOCK_BYTES - 200 + shift) + bytes_of(seed, 40) + b"." * 3000
@@ -105,7 +106,7 @@ def sparse(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_stream_with_little_in_it_gives_what_it_gave(seed):
     """A closer look is taken only at the regions in which something could lie."""
     whole = sparse(seed)
@@ -175,7 +176,7 @@ def database(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_database_gives_what_it_gave(seed):
     """Records are taken apart only where a cheap question says yes, and nothing is found less."""
     whole = database(seed)
@@ -229,7 +230,7 @@ def columns(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_parquet_file_gives_what_it_gave(seed):
     """Cells are turned into texts only where a cheap question says yes."""
     whole = columns(seed)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number, row
 from tests.support.chunks import ALL_BRANDS, rules, validated
+from tests.support.sampled import examples
 from tests.support.slow_rules import slow_code
 
 good_numbers = st.builds(
@@ -53,7 +54,7 @@ def stripped(bad):
     return {name: bad[source].strip() for source, name in names.items()}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(rows, min_size=1, max_size=8), all_rules)
 def test_the_verdict_is_that_of_the_slow_definition(some, judged_by):
     """Every row is a card or a rejection, under the code of the first rule it breaks."""

@@ -1,6 +1,15 @@
 """Thins out tables of cases: a few always run, the others only where slow tests are asked for."""
 
+import os
+
 import pytest
+
+THOROUGH = "CARDFERRY_THOROUGH_TESTS"
+
+
+def examples(count):
+    """Give how many examples to try: a third of the number where slow tests are left out."""
+    return count if os.environ.get(THOROUGH) else count // 3
 
 
 def slow(*values):
