@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.errors import SettingsRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,32 +257,6 @@ def store_at(url: LedgerUrl) -> Store:
             ["ledger.url: what talks to PostgreSQL is not installed"],
             next_step='Install it with `pip install "cardferry[postgres]"`.',
         ) from None
-
-
-def shared_now(url: LedgerUrl) -> LedgerUrl:
-    """Give the one ledger of a database whose run hands rows out to carriers.
-
-    Raises:
-        LocalStorageFailed: There is none, or the server does not answer.
-        SettingsRefused: There are several, or the server does not let us in.
-    """
-    schemas = store_at(url).shared_now(url)
-    if len(schemas) > 1:
-        raise SettingsRefused(
-            ["ledger.url: several runs hand rows out in this database"],
-            next_step="Say which: `cardferry carry -o DIR`, with its ledger.json in DIR.",
-        )
-    if not schemas:
-        raise nothing_to_join()
-    return replace(url, schema=schemas[0])
-
-
-def nothing_to_join() -> LocalStorageFailed:
-    """Give the error of a carrier that finds no run whose rows it could carry."""
-    return LocalStorageFailed(
-        "no run hands out rows of this ledger now",
-        next_step="Start `cardferry run EXPORT... --carriers N`; carriers join while it sends.",
-    )
 
 
 def require_reachable(url: LedgerUrl) -> None:

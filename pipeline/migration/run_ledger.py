@@ -13,7 +13,7 @@ from pipeline.errors import SettingsRefused
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LedgerUrl, ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.store import shared_now
+from pipeline.ledger.sharing.finding import shared_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

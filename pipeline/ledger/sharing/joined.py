@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sharing import chunks, sessions
+from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.jobs import Job, current_job, note
 from pipeline.ledger.sharing.reaping import reap
-from pipeline.ledger.store import nothing_to_join
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -13,9 +13,9 @@ import orjson
 from sqlalchemy import delete, func, insert, select, update
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.jobs import current_job, note
 from pipeline.ledger.sharing.tables import NOW_MS, chunks, jobs, owners, sessions
-from pipeline.ledger.store import nothing_to_join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
