@@ -14,6 +14,7 @@ import click
 
 from pipeline import process_guards
 from pipeline.cli.options import json_option, pass_terminal, settings_options
+from pipeline.counts import counted
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -78,7 +79,9 @@ def carry(
     if as_json:
         terminal.print_json({"session": session, "sent": flow.sent, "settled": flow.settled})
     else:
-        terminal.say(f"carrier {session}: {flow.settled:,} rows settled, {flow.sent:,} sent")
+        terminal.say(
+            f"carrier {session}: {counted(flow.settled, 'row')} settled, {flow.sent:,} sent"
+        )
     return 0
 
 

@@ -16,6 +16,7 @@ from pipeline.cli.advice import Given, command, shown_path
 from pipeline.cli.carrying import carry
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.readback import found_in_words
+from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -109,15 +110,15 @@ def _read_back(folder: Path, settings: Settings, credentials: Credentials) -> Re
 def _show_read_back(terminal: Terminal, found: ReadBack | None) -> None:
     if found is not None:
         out = terminal.out()
-        out.print("\nread back from the vault, and compared:", markup=False)
+        print_line(out, "\nread back from the vault, and compared:")
         for line in found_in_words(found):
-            out.print(f"  {line}", markup=False)
+            print_line(out, f"  {line}")
 
 
 def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials) -> None:
     """Show the two codes that no vault on this machine can show: nothing is sent for them."""
     reading, out = export_factory.reading(settings), terminal.out()
-    out.print(f"\n{MODES_NAME}, a second sample, only checked:", markup=False)
+    print_line(out, f"\n{MODES_NAME}, a second sample, only checked:")
     for vault, changed in (
         ("against a live vault", replace(reading, livemode=True)),
         ("against a test vault elsewhere", replace(reading, loopback_vault=False)),
@@ -127,4 +128,4 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
             AskedProfile([sample], changed), settings, credentials, SystemClock(), Listeners()
         )
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
-        out.print(f"  {vault}: {plan['to_send']} would be sent, {words}", markup=False)
+        print_line(out, f"  {vault}: {plan['to_send']} would be sent, {words}")

@@ -68,5 +68,7 @@ def publish(
         )
     else:
         show_balance(terminal.out(), figures)
-        terminal.out().print(f"files in {folder}", markup=False)
+        from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
+
+        print_line(terminal.out(), f"files in {folder}")
     return 0

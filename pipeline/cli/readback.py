@@ -81,8 +81,10 @@ def readback(
             "the vault does not hold what the mapping says: " + _counted(found),
             next_step=f"{READBACK_NAME} names each of them; nothing was changed at the vault.",
         )
+    from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
+
     for line in found_in_words(found):
-        terminal.out().print(line, markup=False)
+        print_line(terminal.out(), line)
     return code
 
 

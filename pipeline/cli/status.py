@@ -61,7 +61,7 @@ def status(
     elif verdict is None:
         _show(terminal, tree)
     elif code or not terminal.quiet:
-        terminal.out().print(f"{folder}: {verdict[1]}", markup=False)
+        print_line(terminal.out(), f"{folder}: {verdict[1]}")
     return code
 
 
@@ -95,37 +95,37 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
             else "; no answer yet"
         )
         rest = f", about {duration(left)} left" if left is not None else ""
-        out.print(f"running{speed}{rest}", markup=False)
+        print_line(out, f"running{speed}{rest}")
     elif last is None:
-        out.print("no run has begun", markup=False)
+        print_line(out, "no run has begun")
     elif not last["ended"]:
-        out.print("the last run died; run the same command again to go on", markup=False)
+        print_line(out, "the last run died; run the same command again to go on")
     else:
         code = last["exit_code"]
-        out.print(f"not running; the last run ended with {code}: {ending(code)}", markup=False)
+        print_line(out, f"not running; the last run ended with {code}: {ending(code)}")
     for state, count in tree["states"].items():
-        out.print(f"{state.replace('_', ' '):>18} {count:>12,}", markup=False)
-    out.print(f"{'rows':>18} {tree['rows']:>12,}", markup=False)
+        print_line(out, f"{state.replace('_', ' '):>18} {count:>12,}")
+    print_line(out, f"{'rows':>18} {tree['rows']:>12,}")
     if tree["carriers"] is not None:
         _show_carriers(out, tree["carriers"])
     for export in tree["waiting_exports"]:
         print_line(out, _waits(export))
     show_failures(out, tree["failures"])
     if tree["last_success"] is not None:
-        out.print(f"last success: {tree['last_success']}", markup=False)
-    out.print(f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}", markup=False)
+        print_line(out, f"last success: {tree['last_success']}")
+    print_line(out, f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}")
     show_attached(out, tree["attach"], tree["states"]["tokenized"])
 
 
 def _show_carriers(out: Console, carriers: dict[str, Any]) -> None:
     chunks = carriers["chunks"]
-    out.print(
+    print_line(
+        out,
         f"chunks: {chunks['done']:,} of {chunks['all']:,} done, {chunks['taken']:,} taken, "
         f"{chunks['free']:,} free",
-        markup=False,
     )
     for session in carriers["sessions"]:
-        held = f", {session['chunks']} chunks, {session['slots']} slots"
+        held = f", {counted(session['chunks'], 'chunk')}, {counted(session['slots'], 'slot')}"
         why = f": {session['trouble']}" if session["trouble"] else ""
         print_line(
             out,

@@ -204,21 +204,24 @@ def show_balance(out: Console, figures: dict[str, Any], this_run: ThisRun | None
         figures: The report's figures.
         this_run: What this run changed, for a column of its own; None where no run ended.
     """
-    _print_table(out, _balance(figures["balance"], this_run))
+    _print_table(out, _balance(figures["balance"], this_run, narrow=out.width < _MEANINGS_BESIDE))
     show_failures(out, {item["code"]: item["rows"] for item in figures["failures"]})
     if not figures["failures"]:
         out.print()
-    out.print(figures["verdict"]["sentence"], markup=False, soft_wrap=not out.is_terminal)
+    print_line(out, figures["verdict"]["sentence"])
     unseen = figures["unseen_tokens_max"]
-    out.print(f"tokens that may exist unseen: at most {unseen:,}", markup=False)
+    print_line(out, f"tokens that may exist unseen: at most {unseen:,}")
     show_attached(out, figures["attach"], figures["balance"]["tokenized"])
 
 
-def _balance(balance: dict[str, int], this_run: ThisRun | None) -> Table:
+def _balance(balance: dict[str, int], this_run: ThisRun | None, *, narrow: bool) -> Table:
     """Give rows by state, of this run and of all, without the states that no row is in."""
     table = (
         _table("rows", "all runs") if this_run is None else _table("rows", "this run", "all runs")
     )
+    if narrow:
+        # With one blank between columns it fits into forty.
+        table.padding = (0, 0, 0, 0)
     changed = {} if this_run is None else this_run.rows
     for name in _STATES:
         here = [] if this_run is None else [changed.get(name, 0)]
@@ -235,7 +238,7 @@ def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> N
     """Show what became of the tokens' cards, or say that tokens perish."""
     if attach is None:
         if tokens:
-            out.print(TOKENS_PERISH, markup=False, soft_wrap=not out.is_terminal)
+            print_line(out, TOKENS_PERISH)
         return
     told = [
         f"{attach[name]:,} {name.removeprefix('attach_')}"
@@ -249,9 +252,9 @@ def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> N
         )
         if attach[name] or name == "attached"
     ]
-    out.print(f"cards of {counted(attach['tokenized'], 'token')}: {', '.join(told)}", markup=False)
+    print_line(out, f"cards of {counted(attach['tokenized'], 'token')}: {', '.join(told)}")
     unseen = attach["unseen_cards_max"]
-    out.print(f"cards that may be at the vault unseen: at most {unseen:,}", markup=False)
+    print_line(out, f"cards that may be at the vault unseen: at most {unseen:,}")
 
 
 def show_failures(out: Console, failures: dict[str, int]) -> None:

@@ -121,9 +121,11 @@ class Terminal:
         """Tell a command line; folded, where it must be, so that it can be pasted all the same."""
         logs.tell(logging.INFO, "message", command)
         if not self.logs_json and (always or not self.quiet):
-            click.echo(
-                " \\\n".join(folded(command, self._columns(), "    ", "      ", 2)), err=True
-            )
+            columns = self._columns()
+            # Where one word fills the line, not even the sign that goes on may wrap.
+            deep = columns is None or max(map(len, command.split())) + 8 <= columns
+            indents = ("    ", "      ") if deep else ("", "")
+            click.echo(" \\\n".join(folded(command, columns, *indents, 2)), err=True)
 
     def _columns(self) -> int | None:
         """Give how wide standard error is; None where nobody reads it on a screen."""

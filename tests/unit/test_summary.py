@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline.cli.advice import Given
 from pipeline.cli.folding import folded
 from pipeline.cli.results_console import print_line
-from pipeline.cli.summary import say_next, show_failures, show_plan
+from pipeline.cli.summary import say_next, show_balance, show_failures, show_plan
 from pipeline.cli.terminal import Terminal
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.attach_needs import AttachNeeds
@@ -213,3 +213,26 @@ def test_no_word_of_a_failure_is_cut_at_forty_columns():
     assert max(map(len, lines)) <= 40
     for code in ("field_contains_card_number", "value_damaged"):
         assert set(FAILURE_CODES[code].meaning.split()) <= set(told.getvalue().split())
+
+
+def test_a_summary_fits_into_forty_columns():
+    """No line is longer, no heading is cut, and nothing is broken in the middle of a word."""
+    balance = dict.fromkeys(("tokenized", "rejected", "pending"), 1_234_567) | {
+        **dict.fromkeys(("failed", "held", "skipped", "already_tokenized"), 0),
+        "rows": 3_703_701,
+        "difference": 0,
+    }
+    names = ("tokenized", "attached", "reused", "superseded", "attach_failed", "attach_held")
+    attach = dict.fromkeys((*names, "unattached", "unseen_cards_max"), 1_234)
+    sentence = "Finished: 212 of 263 rows have a token; 51 could not be moved, and each is listed."
+    figures = {"balance": balance, "failures": [], "attach": attach, "unseen_tokens_max": 1_234_567}
+    told = io.StringIO()
+    out = Console(file=told, force_terminal=True, width=40, color_system=None)
+
+    show_balance(out, {**figures, "verdict": {"sentence": sentence}}, ThisRun())
+
+    lines = told.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert ["rows", "this", "run", "all", "runs"] == lines[0].split()
+    assert sentence in " ".join(line.strip() for line in lines)
+    assert "superseded," in told.getvalue().split()
