@@ -148,7 +148,7 @@ def kill_again_and_again(migration, seeded, kills, longest_s):
 
 @pytest.mark.parametrize(
     ("migrations", "kills"),
-    [(1, 6), pytest.param(10, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    [(1, 3), pytest.param(10, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
 def test_killed_at_random_instants_in_a_chain_a_migration_ends_balanced(
     tmp_path, vault, migrations, kills

@@ -1,23 +1,43 @@
 """The demo: what a newcomer sees first."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.failure_codes import FAILURE_CODES, Stage
-from tests.support.commands import ROOT, cardferry
+from tests.support.commands import ROOT, Done, cardferry
 from tests.support.sandbox import spawned
 
 MODE_CODES = {"test_card_in_live_mode", "real_card_in_test_mode"}
 
 
+@dataclass(frozen=True)
+class Demo:
+    """One demo: what it said, the folder that it chose, and what the checkout was before and after."""
+
+    done: Done
+    start: Path
+    out: Path
+    before: set[str]
+    after: set[str]
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """One demo with its folder."""
-    out = tmp_path_factory.mktemp("demo") / "out"
-    return cardferry("demo", "--out", out, code=3), out
+def shown(tmp_path_factory):
+    """A demo from any folder, without --out."""
+    start, before = tmp_path_factory.mktemp("demo"), _checkout()
+    done = cardferry("demo", cwd=start, environment={"TMPDIR": str(start)}, code=3)
+    named = next(line for line in done.out.splitlines() if line.startswith("files in "))
+    return Demo(done, start, Path(named.split(" in ")[1]), before, _checkout())
+
+
+@pytest.fixture(scope="module")
+def demo(shown):
+    """What it said, and its folder."""
+    return shown.done, shown.out
 
 
 def test_the_demo_shows_every_failure_code_of_reading_and_validation(demo):
@@ -67,20 +87,11 @@ def test_what_the_demo_leaves_verifies_as_it_advises(demo):
     cardferry("scan", out, code=0)
 
 
-def test_the_demo_needs_no_place_and_leaves_the_checkout_alone(tmp_path):
+def test_the_demo_needs_no_place_and_leaves_the_checkout_alone(shown):
     """From any folder, without --out, the demo runs and says where its files are."""
-    before = _checkout()
-
-    done = cardferry("demo", cwd=tmp_path, environment={"TMPDIR": str(tmp_path)}, code=3)
-
-    folder = Path(
-        next(line for line in done.out.splitlines() if line.startswith("files in ")).split(" in ")[
-            1
-        ]
-    )
-    assert folder.parent == tmp_path
-    assert (folder / "mapping.parquet").is_file()
-    assert before == _checkout()
+    assert shown.out.parent == shown.start
+    assert (shown.out / "mapping.parquet").is_file()
+    assert shown.before == shown.after
 
 
 def _checkout():

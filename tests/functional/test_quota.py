@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
+
 from tests.bench.quota import Case, stub
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 
 
+@pytest.mark.slow
 def test_the_next_run_starts_at_the_rate_that_the_last_one_found(tmp_path):
     """The way down from a ceiling far too high is paid for once; the ledger keeps where it led."""
     export = sealed(tmp_path, rows_csv(120))

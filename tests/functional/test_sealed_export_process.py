@@ -23,6 +23,7 @@ from pipeline.exports.decryptor.protocol import Request
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.exports.verdict import WORDS, Refused, Verdict
 from tests.support import exports
+from tests.support.sampled import slow
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = b"".join(
@@ -49,6 +50,12 @@ def decryptors(monkeypatch):
 @pytest.fixture(params=["sequoia", "gpg", "age"])
 def engine(request, tmp_path):
     """An export that is larger than every pipe, and what opens it with one of the engines."""
+    return exports.large_export(tmp_path, request.param, PLAIN)
+
+
+@pytest.fixture(params=["sequoia", slow("gpg"), "age"])
+def quick_engine(request, tmp_path):
+    """The same; gpg, whose start takes longest, only with the slow tests."""
     return exports.large_export(tmp_path, request.param, PLAIN)
 
 
@@ -84,9 +91,9 @@ def gone(pid, seconds=5.0):
     return True
 
 
-def test_leaving_a_pass_early_ends_the_child(engine):
+def test_leaving_a_pass_early_ends_the_child(quick_engine):
     """Closing after the first bytes leaves no process, thread, descriptor or folder behind."""
-    path, keys = engine
+    path, keys = quick_engine
     before, holding = exports.children(), held()
 
     with SealedExport(path, keys) as export:
@@ -102,9 +109,9 @@ def test_leaving_a_pass_early_ends_the_child(engine):
     assert all(now <= then for now, then in zip(held(), holding, strict=True))
 
 
-def test_leaving_the_export_ends_every_pass(engine):
+def test_leaving_the_export_ends_every_pass(quick_engine):
     """The end of the export's own block ends what is under way."""
-    path, keys = engine
+    path, keys = quick_engine
     before = exports.children()
 
     with SealedExport(path, keys) as export:
@@ -134,9 +141,9 @@ def test_a_whole_pass_leaves_nothing_behind(engine):
     assert all_cleared(homes)
 
 
-def test_a_killed_child_refuses_the_pass(engine):
+def test_a_killed_child_refuses_the_pass(quick_engine):
     """A child that dies in the middle is no end of file: the pass is refused, nothing hangs."""
-    path, keys = engine
+    path, keys = quick_engine
     before = exports.children()
 
     with SealedExport(path, keys) as export:
@@ -196,9 +203,9 @@ def test_a_slow_reader_is_no_hang(engine, decryptors):
         assert first.complete
 
 
-def test_an_interrupt_at_the_terminal_does_not_reach_the_child(engine):
+def test_an_interrupt_at_the_terminal_does_not_reach_the_child(quick_engine):
     """The child lives in a session of its own, where a Ctrl-C does not go."""
-    path, keys = engine
+    path, keys = quick_engine
     before = exports.children()
 
     with SealedExport(path, keys) as export:
@@ -247,9 +254,9 @@ def test_a_killed_parent_takes_the_child_along(engine):
     assert all_cleared(homes)
 
 
-def test_a_pass_may_be_read_in_another_thread(engine):
+def test_a_pass_may_be_read_in_another_thread(quick_engine):
     """A pass survives the end of the thread that started it."""
-    path, keys = engine
+    path, keys = quick_engine
 
     with SealedExport(path, keys) as export:
         first = export.prove()
