@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.crash import calls_by_thread, need_strace
 from tests.support.migrations import Migration, new_rows
+from tests.support.programs import require
 from tests.support.sampled import sampled, slow
 from tests.support.sandbox import running
 
@@ -230,7 +231,7 @@ def small_disk(tmp_path):
         folder = tmp_path / f"disk-{kilobytes}"
         folder.mkdir()
         options = f"size={kilobytes}k,mode=0700"
-        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        words = [require("mount"), "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         if subprocess.run(words, capture_output=True, check=False).returncode != 0:
             pytest.skip("small disks need the right to mount one")
         mounted.append(folder)

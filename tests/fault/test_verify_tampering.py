@@ -3,7 +3,6 @@
 import random
 import shutil
 import sqlite3
-import subprocess
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.support.folders import (
     migrations,
     public_pem,
     published,
+    without_rules,
 )
 
 SAMPLED_OFFSETS = 6
@@ -150,23 +150,15 @@ def test_a_ledger_put_back_under_newer_files_is_found(tmp_path):
 
 
 def sql(folder, *statements):
-    """Change a ledger with the sqlite3 program, past every trigger."""
-    script = ["PRAGMA writable_schema = OFF;"]
-    with sqlite3.connect(folder / "ledger.sqlite") as connection:
-        triggers = connection.execute(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-        ).fetchall()
-    connection.close()
-    script += [f"DROP TRIGGER {name};" for name, _ in triggers]
-    script += [f"{statement};" for statement in statements]
-    script += [f"{text};" for _, text in triggers]
-    command = ["sqlite3", "-bail", str(folder / "ledger.sqlite")]
-    subprocess.run(command, input="\n".join(script).encode(), check=True, capture_output=True)
+    """Change a ledger as the sqlite3 program would, past every trigger."""
+    with without_rules(folder) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize(("table", "column", "value", "where"), CELLS)
 def test_a_cell_changed_in_the_ledger_is_found(tmp_path, table, column, value, where):
-    """A value changed with the sqlite3 program, its triggers put back after it, is found."""
+    """A value changed by plain SQL, its triggers put back after it, is found."""
     folder = published(tmp_path / "migration")
     key = "key" if table == "meta" else "rowid"
     one = f"{key} = (SELECT min({key}) FROM {table} WHERE {where})"  # noqa: S608

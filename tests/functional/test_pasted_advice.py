@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli.commands import COMMANDS, cardferry
 from tests.support.commands import ROOT, rows_csv, sealed, settings
+from tests.support.programs import require
 from tests.support.sandbox import running
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -28,7 +29,7 @@ def shell(tmp_path):
 
     def type_in(line):
         done = subprocess.run(
-            ["bash", "-c", line],
+            [require("bash"), "-c", line],
             env={"PATH": f"{program.parent}:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
             cwd=place,
             stdin=subprocess.DEVNULL,

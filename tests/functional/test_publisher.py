@@ -39,6 +39,7 @@ from tests.support.folders import (
     small_migration,
 )
 from tests.support.ledgers import StepClock, new_builder, settled_builder
+from tests.support.programs import require
 from tests.support.sampled import sampled, slow
 
 
@@ -179,6 +180,7 @@ def test_the_signature_is_one_that_openssl_checks(tmp_path):
     folder = published(tmp_path / "migration")
     key = tmp_path / "key.pub.pem"
     key.write_bytes(public_pem())
+    require("openssl")
     command = "openssl pkeyutl -verify -pubin -inkey {} -rawin -in manifest.json -sigfile {}"
     words = command.format(key, "manifest.json.sig").split()
     done = subprocess.run(words, cwd=folder, capture_output=True, check=False)

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.programs import require
 from tests.support.sampled import slow
 from tests.support.sandbox import running
 
@@ -29,7 +30,11 @@ def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
             f"-o {tmp_path / 'out'} -v {redirection}"
         )
         done = subprocess.run(
-            ["bash", "-c", command], cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60, check=False
+            [require("bash"), "-c", command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
         )
 
     assert done.returncode == 0
@@ -114,7 +119,7 @@ def finished(tmp_path_factory):
 
 def _shell(words, *, before="", **environment):
     return subprocess.run(
-        ["bash", "-c", f"{before} {sys.executable} -m pipeline {words}"],
+        [require("bash"), "-c", f"{before} {sys.executable} -m pipeline {words}"],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

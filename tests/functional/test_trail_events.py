@@ -13,6 +13,7 @@ from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until
 from tests.support.folders import private_pem, public_pem
 from tests.support.migrations import Migration, new_rows
+from tests.support.programs import require
 from tests.support.sandbox import running
 
 FIELDS = {"seq", "at", "run_id", "actor", "origin", "event", "resource", "success", "detail"}
@@ -77,6 +78,7 @@ def test_the_key_that_opened_the_export_is_named(signed):
 
 def test_a_run_signs_what_it_publishes(signed):
     """With `audit.signing_key` set, stock openssl checks the manifest as the run left it."""
+    require("openssl")
     command = "openssl pkeyutl -verify -pubin -inkey {} -rawin -in manifest.json -sigfile {}"
     words = command.format(signed / "audit.pub.pem", "manifest.json.sig").split()
     done = subprocess.run(words, cwd=signed / "out", capture_output=True, check=False)

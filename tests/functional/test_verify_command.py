@@ -21,6 +21,7 @@ from tests.support.folders import (
     published,
     without_rules,
 )
+from tests.support.programs import require
 from tests.support.sampled import sampled
 from tests.support.sandbox import running
 
@@ -254,6 +255,7 @@ def test_publish_answers_in_json(tmp_path):
 
 def independent(folder, key):
     """Run the independent check as a program of its own, without Cardferry in reach."""
+    require("openssl")
     script = Path(independent_check.__file__)
     done = subprocess.run(
         [sys.executable, "-I", str(script), str(folder), str(key)],

@@ -5,6 +5,7 @@ Set CARDFERRY_REQUIRE_PROGRAMS=1 (as the continuous integration does) to fail wh
 
 import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.support.leftovers import at_the_end
+from tests.support.programs import require
 
 ROOM_BYTES = 2 << 30
 
@@ -24,13 +26,16 @@ class Server:
 
     def __init__(self, programs, folder):
         self.programs, self.folder = programs, folder
-        self.user = subprocess.run(
-            ["id", "-un"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.prefix = []
         if os.geteuid() == 0:
             # The server refuses to run as root.
-            self.prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+            self.prefix = [
+                require("setpriv"),
+                "--reuid=nobody",
+                "--regid=nogroup",
+                "--clear-groups",
+            ]
             shutil.chown(folder, "nobody", "nogroup")
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
         self.start()

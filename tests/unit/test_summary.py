@@ -18,6 +18,7 @@ from pipeline.ledger.attach_needs import AttachNeeds
 from pipeline.migration.job import Ending, Plan
 from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
 from pipeline.outputs.wording import TOKENS_PERISH
+from tests.support.programs import require
 
 FIGURES = {"balance": {}, "failures": []}
 
@@ -99,7 +100,7 @@ def test_no_word_is_broken_by_a_narrow_terminal(columns):
     assert max(map(len, lines)) <= columns
     assert sentence.split() == " ".join(lines).split()
     shell = subprocess.run(
-        ["bash", "-c", f"cardferry() {{ printf '%s\\n' \"$@\"; }}; {pasted}"],
+        [require("bash"), "-c", f"cardferry() {{ printf '%s\\n' \"$@\"; }}; {pasted}"],
         capture_output=True,
         text=True,
         check=True,
