@@ -32,8 +32,10 @@ from tests.support.folders import (
     among_others,
     found_in,
     migrations,
+    past_the_rules,
     private_pem,
     public_pem,
+    publish_as_forger,
     published,
     signer,
     small_migration,
@@ -383,3 +385,19 @@ def test_a_value_that_does_not_fit_is_not_repeated():
 
     assert "4242" not in str(raised.value)
     assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("attempts", [32_767, 32_768, 2**31 - 1])
+def test_a_number_of_attempts_beyond_two_bytes_is_written_everywhere(tmp_path, attempts):
+    """A row that was throttled all night stops no output: mapping, failures and their CSV hold it."""
+    folder = published(tmp_path / "migration")
+    past_the_rules(folder, f"UPDATE rows SET attempts = {attempts}")  # noqa: S608 - a test's own.
+    publish_as_forger(folder)
+    with (folder / "failures.csv").open(encoding="utf-8", newline="") as file:
+        in_csv = [row["attempts"] for row in csv.DictReader(file)]
+
+    for name in ("mapping.parquet", "failures.parquet"):
+        column = pq.read_table(folder / name)["attempts"]
+        assert pa.int32() == column.type
+        assert attempts in column.to_pylist()
+    assert str(attempts) in in_csv

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -315,3 +316,14 @@ def test_the_independent_check_agrees_with_verify(tmp_path, tampering):
 def test_the_independent_check_stays_under_a_hundred_lines():
     """An auditor reads it before trusting it."""
     assert len(Path(independent_check.__file__).read_text("utf-8").splitlines()) < 100
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred.csv.pgp", "a\rb.csv.pgp", "x\u202egpg.csv"])
+def test_a_name_of_an_export_changes_no_terminal(carried, tmp_path, name):
+    """Signs that a terminal would obey are shown as escapes."""
+    shutil.copy(carried / "cards.csv.pgp", tmp_path / name)
+    config = carried / "settings.toml"
+    done = cardferry("verify", carried / "out", "--export", tmp_path / name, "-c", config)
+
+    assert "every row compared with the export" in done.out
+    assert not {"\x1b", "\r", "\u202e"} & {*done.out, *done.err}
