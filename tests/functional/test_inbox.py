@@ -16,6 +16,7 @@ from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until, zygote
 from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 
@@ -114,7 +115,7 @@ def test_a_file_that_somebody_still_writes_waits(place):
     assert ["carried"] == [entry["outcome"] for entry in carried["exports"]]
 
 
-@pytest.mark.parametrize("companion", ["done", "sha256"])
+@pytest.mark.parametrize("companion", ["done", slow("sha256")])
 def test_a_companion_says_that_a_file_is_finished(place, companion):
     """A `.done` file, or the right digest in a `.sha256` file, makes waiting needless."""
     path = place.drop("a.csv.pgp", rows_csv(2))
@@ -160,6 +161,7 @@ def test_a_refused_export_blocks_nobody(place):
     assert ("", 0) == (after.err, after.code)
 
 
+@pytest.mark.slow
 def test_two_refused_exports_of_one_name_are_both_kept(place):
     """A second refusal never overwrites the first one's file or reason."""
     for _ in range(2):
@@ -171,6 +173,7 @@ def test_two_refused_exports_of_one_name_are_both_kept(place):
     )
 
 
+@pytest.mark.slow
 def test_carried_exports_can_be_removed(place):
     """With `remove` nothing stays, and only after the outputs are there."""
     place.drop("a.csv.pgp", rows_csv(2))
@@ -291,6 +294,7 @@ def test_a_signal_drains_the_export_under_way_and_is_told(tmp_path):
     assert cardferry("status", place.out, "--json").json["last_run"]["exit_code"] == 143
 
 
+@pytest.mark.slow
 def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
     """Two exports are one start, one end and one message; an empty pass is a success and no news."""
     lines = ('[watch]\nping_url = { env = "PING" }', 'notify_url = { env = "NOTIFY" }')
@@ -340,6 +344,7 @@ def test_a_process_that_was_killed_is_local_trouble(number, code):
     assert code == _killed(number).exit_code
 
 
+@pytest.mark.slow
 def test_a_look_that_finds_nothing_is_a_success_for_status_too(place):
     """A weekend without exports is no missed night; whatever else stands in the file is none."""
     place.drop("a.csv.pgp", rows_csv(1))

@@ -151,6 +151,7 @@ def test_an_unwritable_folder_is_local_trouble(tmp_path, vault):
     assert vault.entries() == []
 
 
+@pytest.mark.slow
 def test_a_vault_that_cannot_be_reached_stops_the_run_resumably(tmp_path):
     """Nobody listening is an outage: 4, no row blamed, and the next run goes on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -170,6 +171,7 @@ def test_a_vault_that_cannot_be_reached_stops_the_run_resumably(tmp_path):
     assert done.json["all_time"]["balance"]["tokenized"] == 3
 
 
+@pytest.mark.slow
 def test_an_outage_stops_the_run_when_its_limit_is_over_whatever_is_waited_for(tmp_path):
     """The breaker's pause of half a minute does not outlast a limit of two seconds."""
     with running(faults="5") as vault:
@@ -305,6 +307,7 @@ def test_a_run_with_nothing_to_send_loads_no_client_of_the_vault(tmp_path):
         assert not loaded_by(*words) & {"httpx", "tenacity", "uvloop", "pipeline.migration.send"}
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_same_folder_leaves_at_once(tmp_path):
     """While one run holds the folder another ends with 11."""
     with spawned("--latency-ms", "200", journal=tmp_path / "journal") as vault:

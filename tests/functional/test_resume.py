@@ -20,6 +20,7 @@ def migration(tmp_path, vault):
     return migration
 
 
+@pytest.mark.slow
 def test_limit_sends_that_many_rows_a_run_until_none_is_left(migration):
     """Exit 4 while rows are pending, 0 at the end, and exactly one create a row."""
     seen = []

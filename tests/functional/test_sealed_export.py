@@ -79,6 +79,7 @@ def test_an_age_file_opens_by_passphrase(tmp_path, armored):
     assert first.origin == Origin(None, None, "age")
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_the_key_that_opens_the_export(tmp_path):
     """A gpg key that is protected by a passphrase opens with it, by either engine."""
     sealed = exports.by_gpg(PLAIN, "locked", signer="signer")

@@ -57,6 +57,7 @@ def test_a_result_that_cannot_be_written_is_local_trouble(tmp_path, form):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_hides_no_other_ending(tmp_path):
     """A run that ends with 3 does so onto a full disk as well."""
     export = sealed(tmp_path, rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n")
@@ -81,6 +82,7 @@ def test_every_result_onto_a_full_disk_ends_with_a_code_and_a_word(finished, com
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stream_that_knows_only_ascii_gets_escapes(tmp_path):
     """A folder's name beyond ASCII is shown as escapes, and the run ends as ever."""
     folder = tmp_path / "ส่งออก"

@@ -73,6 +73,7 @@ def test_a_no_sends_nothing_and_the_same_command_asks_again(arguments, vault):
     assert f"verify {arguments[-1]}" in " ".join(shown.replace("\\", " ").split())
 
 
+@pytest.mark.slow
 def test_yes_and_json_ask_nothing(arguments):
     """With --yes or --json even a terminal is not asked."""
     code, shown = _at_a_terminal([*arguments, "--yes", "--limit", "2"], b"")

@@ -118,6 +118,7 @@ def test_a_run_without_anything_new_counts_as_a_success(tmp_path):
     assert 0o644 == stat.S_IMODE(target.stat().st_mode)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_told_fails_no_run(tmp_path):
     """A port that is taken, a folder that is not there, a monitor that is down: exit code 0."""
     lines = (

@@ -84,6 +84,7 @@ def test_an_odd_key_opens_what_was_sealed_to_it(tmp_path, name):
         assert b"".join(export.prove()) == PLAIN
 
 
+@pytest.mark.slow
 def test_a_locked_key_in_gpg_is_told_as_locked(tmp_path, monkeypatch):
     """Where nobody can be asked for its passphrase, the key is to blame and not the export."""
     keys, path = odd_keys(), tmp_path / "e.pgp"
