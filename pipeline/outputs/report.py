@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.counts import agreeing, counted
+from pipeline.model import OPEN_STATES
 from pipeline.outputs import charts
 from pipeline.outputs.wording import (
     ENDING_WORDS,
@@ -72,6 +73,8 @@ def _rendered(content: bytes) -> bytes:
         period=_period(figures["runs"]),
         **_mixes(figures),
         resolved=sum(figures["resolved"].values()),
+        waiting=list(_waiting(figures)),
+        unattached=(figures["attach"] or {}).get("unattached", 0),
         state_roles=STATE_ROLES,
         file_words=FILE_WORDS,
         tokens_perish=TOKENS_PERISH,
@@ -123,6 +126,13 @@ def _ticked(text: str) -> Any:
     parts = str(escape(text)).split("`")
     marked = (f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
     return Markup("".join(marked))  # noqa: S704 - escaped above.
+
+
+def _waiting(figures: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Give the exports whose rows wait to be sent, with how many do."""
+    for export in figures["exports"]:
+        if count := sum(export["states"].get(state, 0) for state in OPEN_STATES):
+            yield export["name"], count
 
 
 def _charts(figures: Mapping[str, Any]) -> dict[str, Any]:

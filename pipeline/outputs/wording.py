@@ -178,7 +178,7 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
     if balance["pending"]:
         return "unfinished", (
             f"Not finished: {counted(balance['pending'], 'row')} of {rows:,} still {agreeing(balance['pending'], 'waits', 'wait')} to be sent. "
-            "The same command goes on where this left off."
+            "A run that is given their exports again goes on where this left off."
         )
     aside = _aside(balance.get("skipped", 0), sum(resolved.values()))
     if held:

@@ -210,6 +210,22 @@ def test_the_verdict_says_in_one_sentence_how_it_ended(changes, outcome, words):
     assert words in verdict["sentence"]
 
 
+def test_a_page_with_rows_that_wait_never_says_that_nothing_is_open(tmp_path):
+    """The export and its rows that wait are named, and a run that a later one followed was killed."""
+    figures = small_migration(tmp_path / "migration", ["a", "b"])
+    figures["failures"] = []
+    [export], [run] = figures["exports"], figures["runs"]
+    export["states"] = {"tokenized": 1, "planned": 1, "ambiguous": 2}
+    figures["runs"] = [run | {"exit_code": None}, run | {"exit_code": None}]
+    page = " ".join(re.sub(r"<[^>]*>", "", render_report(figures).decode()).split())
+    figures["exports"] = [export | {"states": {"tokenized": 4}}]
+
+    assert "by export: 3 rows of cards.csv.pgp. Give these files again" in page
+    assert "Nothing is open" not in page
+    assert (2, 1) == (page.count("was killed"), page.count("has not ended, or was killed"))
+    assert "Nothing is open" in render_report(figures).decode()
+
+
 def test_u_is_never_called_a_count():
     """U is an upper bound, and the words say so."""
     assert "upper bound and not a count" in verdict_of(BALANCE, 3)["unseen"]
