@@ -12,13 +12,16 @@ import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
+from sqlalchemy import select
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.records import ExportState
+from pipeline.ledger.schema import exports, runs
 from pipeline.ledger.section_figures import counted
 from pipeline.ledger.sections import LASTING_CUSTOMERS, LASTING_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -27,10 +30,14 @@ if TYPE_CHECKING:
 LASTING: Final = "lasting"
 """The name of this digest among those of the tables."""
 _KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS)
+_OF_EXPORT: Final = (
+    *("id", "name", "size", "sha256", "kind", "engine", "key_fingerprint", "signer", "as_of"),
+    *("rows", "legacy_id_sum", "epoch"),
+)
 
 
 class Lasting(NamedTuple):
-    """What came with a run and lasts, of a section: epoch, kind, section, count and SHA-256."""
+    """What came with a run and lasts, of a section, an export or a run: SHA-256, and where it stands."""
 
     epoch: int
     kind: int
@@ -46,12 +53,24 @@ def what_lasts(connection: Connection, *, kept: bool) -> list[Lasting]:
         connection: A reading connection.
         kept: Go by what is kept of sections, and read only those of which nothing is.
     """
-    return sorted(
+    cut = [
         Lasting(epoch, number, one.number, things, sha256)
         for number, kind in enumerate(_KINDS)
         for one in counted(connection, kind, kept=kept)
         for epoch, things, sha256 in orjson.loads(one.figures)
+    ]
+    return sorted([*cut, *_exports_and_runs(connection)])
+
+
+def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
+    """Give what is told of each planned export, and of each run: who sent what, and who carried it."""
+    planned = select(*(exports.c[name] for name in _OF_EXPORT)).where(
+        exports.c.state == ExportState.PLANNED
     )
+    for kind, asked in enumerate((planned, select(runs)), len(_KINDS)):
+        for row in connection.execute(asked):
+            told = hashlib.sha256(orjson.dumps(tuple(row))).hexdigest()
+            yield Lasting(row.epoch, kind, row[0], 1, told)
 
 
 def lasting_digest(lasting: Sequence[Lasting]) -> dict[str, int | str]:

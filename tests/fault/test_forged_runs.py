@@ -62,6 +62,8 @@ CHANGES = {
         "DELETE FROM tokens WHERE row_id = 10000000050",
         "UPDATE rows SET state = 'skipped', code = 'no_card' WHERE id = 10000000050",
     ],
+    "another signer": ["UPDATE exports SET signer = 'mallory' WHERE id = 1"],
+    "another operator": ["UPDATE runs SET facts = replace(facts, 'somchai', 'x') WHERE epoch = 1"],
     "the run of an export": ["UPDATE exports SET epoch = 2 WHERE id = 1"],
     "the run of all tokens": ["UPDATE tokens SET epoch = 3"],
 }
