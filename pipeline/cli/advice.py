@@ -60,12 +60,14 @@ class Given:
         exports: The exports' paths.
         config_file: The settings file, if one was named.
         overrides: The `--set` texts.
+        inbox: The folder that exports are dropped into, if they came from one.
     """
 
     folder: Path
     exports: Sequence[Path] = ()
     config_file: Path | None = None
     overrides: Sequence[str] = ()
+    inbox: Path | None = None
 
     @property
     def settings(self) -> list[str]:
@@ -74,18 +76,15 @@ class Given:
         return [*named, *(word for text in self.overrides for word in ("--set", text))]
 
 
-def give_again(name: str, waiting: int, cut_off_run: str | None = None) -> str:
-    """Say that rows of an export wait, which a command that was not given it cannot send.
-
-    Args:
-        name: The file's name.
-        waiting: How many rows wait.
-        cut_off_run: When the run began that read it, if that run was killed.
-    """
-    words = f"{rows(waiting)} of {name} {agreeing(waiting, 'waits', 'wait')}"
-    if cut_off_run is not None:
-        words += f" since the run of {cut_off_run} was killed"
-    return f"{words}: give that file again"
+def give_again(export: WaitingExport) -> str:
+    """Say that rows of an export wait, which a command that was not given it cannot send."""
+    words = f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
+    if export.cut_off_run is not None:
+        words += f" since the run of {export.cut_off_run} was killed"
+    words += ": give that file again"
+    if unseen := export.unseen_tokens_max:
+        words += f" (up to {counted(unseen, 'token')} of {agreeing(export.rows, 'it', 'them')} may exist unseen)"
+    return words
 
 
 def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
@@ -101,17 +100,26 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
 
 
 def waiting_step(export: WaitingExport, given: Given) -> Step:
-    """Give what sends rows of an export that a command was not given."""
-    return Step(
-        give_again(export.name, export.rows, export.cut_off_run),
-        command(
-            "run",
-            shown_path(Path(export.name)),
-            "-o",
-            shown_path(given.folder),
-            *given.settings,
-        ),
-    )
+    """Give what sends rows of an export that a command was not given.
+
+    The ledger knows a file's name and digest, and not where it lay: a command is given only where
+    it can work, which is with a file that lies beside the given ones, here, or in the inbox.
+    """
+    why, name, inbox = give_again(export), Path(export.name), given.inbox
+    beside = [] if inbox is None else [inbox]
+    beside += [path.parent for path in given.exports]
+    found = next((path / name for path in [*beside, Path()] if (path / name).exists()), None)
+    if found is None and inbox is None:
+        return Step(f"{why}, with the same settings and folder")
+    if inbox is not None and not (inbox / name).exists():
+        why += (
+            f"; it is no longer in {inbox}: drop it into it again (SHA-256 {export.sha256}). "
+            "What was moved is not sent twice, from a file that is sealed anew neither; but only "
+            "this very file ends the waiting. Where it lies, this goes on at once"
+        )
+    found = found or (inbox or Path()) / name
+    options = ("-o", shown_path(given.folder), *given.settings)
+    return Step(why, command("run", shown_path(found), *options))
 
 
 def open_steps(ended: Mapping[str, int], given: Given) -> Iterator[Step]:

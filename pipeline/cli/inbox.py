@@ -98,7 +98,7 @@ def inbox(
     found.refuse()
     settings = found.settings
     private_folder(out)
-    given = Given(out, (), config_file, overrides)
+    given = Given(out, (), config_file, overrides, folder)
     command = _command(terminal, given, wait_s)
     passes: list[Pass] = []
     with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
@@ -111,7 +111,7 @@ def inbox(
                 # Of looks that found nothing only the last is kept: there may be years of them.
                 passes.pop()
             passes.append(worker.empty())
-            tell_look(terminal, passes[-1], folder, given)
+            tell_look(terminal, passes[-1], given)
             if every_s is None or passes[-1].exit_code not in _GO_ON:
                 break
             _tell_monitors(watch, passes[-1], given)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.advice import Given, Step, open_steps, report_step, waiting_step
+from pipeline.cli.advice import open_steps, report_step, waiting_step
 from pipeline.cli.flow_words import troubles_named
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from pipeline.cli.advice import Given, Step
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.inbox import Entry, Pass
 
 _RESEND: Final = "Have it sent again."
 
 
-def tell_look(terminal: Terminal, made: Pass, folder: Path, given: Given) -> None:
+def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
     """Say what became of each export of a look, and of those that nobody gave.
 
     With -q only what somebody has to look at is said.
@@ -27,8 +28,7 @@ def tell_look(terminal: Terminal, made: Pass, folder: Path, given: Given) -> Non
     Args:
         terminal: Where words go.
         made: What the look came to.
-        folder: The inbox.
-        given: The migration folder and the settings.
+        given: The migration folder, the inbox and the settings.
     """
     for entry in made.entries:
         always = entry.exit_code != 0
@@ -40,11 +40,9 @@ def tell_look(terminal: Terminal, made: Pass, folder: Path, given: Given) -> Non
         terminal.say(f"{name}: not tried; the next look takes it", always=True)
     always = made.exit_code != 0
     for export in waiting_of(made):
-        step = waiting_step(export, given)
-        where = f"drop it into {folder} again; what was moved of it is not sent twice"
-        _tell_steps(terminal, [Step(f"{step.why}, or {where}", step.command)], always=always)
-    if always and (given.folder / "report.html").exists():
-        _tell_steps(terminal, [report_step(given)], always=True)
+        _tell_steps(terminal, [waiting_step(export, given)], always=always)
+    if _asks_to_look(made) and (given.folder / "report.html").exists():
+        _tell_steps(terminal, [report_step(given)], always=always)
 
 
 def next_of(made: Pass, given: Given) -> Iterator[Step]:
@@ -53,8 +51,13 @@ def next_of(made: Pass, given: Given) -> Iterator[Step]:
         yield from _steps_of(entry, given)
     for export in waiting_of(made):
         yield waiting_step(export, given)
-    if made.exit_code != 0:
+    if _asks_to_look(made):
         yield report_step(given)
+
+
+def _asks_to_look(made: Pass) -> bool:
+    """Tell whether a person is to look at the folder: something failed, or something waits."""
+    return made.exit_code != 0 or bool(waiting_of(made))
 
 
 def waiting_of(made: Pass) -> list[WaitingExport]:
@@ -101,7 +104,7 @@ def _more(entry: Entry) -> Iterator[str]:
 def _steps_of(entry: Entry, given: Given) -> list[Step]:
     """Give what is done about the rows of an export that did not move; it lies where it now lies."""
     exports = [] if entry.path is None else [entry.path]
-    here = Given(given.folder, exports, given.config_file, given.overrides)
+    here = replace(given, exports=exports)
     return list(open_steps(entry.answer.get("this_run", {}).get("rows", {}), here))
 
 

@@ -14,6 +14,7 @@ from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.clock import SystemClock
 from pipeline.counts import agreeing, counted
 from pipeline.errors import VaultUnavailable
+from pipeline.migration.run_account import WaitingExport
 from pipeline.migration.status import status_of
 from pipeline.outputs.wording import ending
 
@@ -81,7 +82,7 @@ def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
 
 
 def _waits(export: dict[str, Any]) -> str:
-    return give_again(export["name"], export["rows"], export["cut_off_run"])
+    return give_again(WaitingExport(**export))
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:

@@ -29,7 +29,12 @@ from pipeline.ledger.records import (
     WaitingRows,
     row_id,
 )
-from pipeline.ledger.row_conditions import has_failed_on_the_way, is_open, is_resolved
+from pipeline.ledger.row_conditions import (
+    UNSEEN_TOKENS,
+    has_failed_on_the_way,
+    is_open,
+    is_resolved,
+)
 from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.ledger.section_figures import SUPERSEDED
@@ -280,12 +285,15 @@ class Listings(QueryBase):
         }
         for export in self.exports():
             here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
-            count = self._number(select(func.count()).where(here, rows.c.state.in_(OPEN_STATES)))
+            open_here = (here, rows.c.state.in_(OPEN_STATES))
+            count = self._number(select(func.count()).where(*open_here))
+            unseen = self._number(select(UNSEEN_TOKENS).where(*open_here)) if count else 0
             if self.is_attaching():
                 pending = (here, *_IS_IN_FORCE, attachments.c.state.in_(NOT_ATTACHED_YET))
                 on_the_way = select(func.count()).select_from(attachments).join(rows, _ITS_ROW)
                 count += self._number(on_the_way.where(*pending))
             if count:
                 since = cut_off.get(export.id)
-                waiting.append(WaitingRows(export.id, export.name, export.sha256, count, since))
+                told = (export.id, export.name, export.sha256, count, since, unseen)
+                waiting.append(WaitingRows(*told))
         return waiting

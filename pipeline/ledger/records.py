@@ -114,6 +114,7 @@ class WaitingRows(NamedTuple):
     sha256: str
     rows: int
     cut_off_ms: int | None
+    unseen_tokens_max: int
 
 
 class Claim(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, exists, false, or_, select, true
+from sqlalchemy import and_, case, exists, false, func, or_, select, true
 
 from pipeline.ledger.records import ROW_SPAN, AttachState, ExportState, row_id
 from pipeline.ledger.schema import attachments, exports, rows
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy import ColumnElement
+
+UNSEEN_TOKENS = func.coalesce(
+    func.sum(rows.c.unknowns + case((rows.c.state == RowState.SENT, 1), else_=0)), 0
+)
+"""How many tokens of some rows may exist that nobody saw, at most; open intents included."""
 
 _MOVED = (RowState.TOKENIZED, RowState.ALREADY_TOKENIZED)
 

@@ -10,7 +10,13 @@ from sqlalchemy import case, func, select
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
-from pipeline.ledger.row_conditions import has_failed_on_the_way, is_open, is_resolved, of_exports
+from pipeline.ledger.row_conditions import (
+    UNSEEN_TOKENS,
+    has_failed_on_the_way,
+    is_open,
+    is_resolved,
+    of_exports,
+)
 from pipeline.ledger.schema import (
     WITH_OTHER_DETAILS,
     attachments,
@@ -159,8 +165,7 @@ class Sums(QueryBase):
 
     def unseen_tokens_max(self) -> int:
         """Give U: how many tokens may exist that nobody saw, open intents included."""
-        sent = func.coalesce(func.sum(case((rows.c.state == RowState.SENT, 1), else_=0)), 0)
-        return self._number(select(func.coalesce(func.sum(rows.c.unknowns), 0) + sent))
+        return self._number(select(UNSEEN_TOKENS))
 
     def answered_since(self, since_ms: int) -> tuple[int, int | None]:
         """Count the rows that the vault answered about since a moment.

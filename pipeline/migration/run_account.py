@@ -39,18 +39,20 @@ class WaitingExport:
         sha256: Of its sealed bytes.
         rows: How many wait.
         cut_off_run: When the run began that read it, if that run was killed; else None.
+        unseen_tokens_max: How many tokens of these rows may exist that nobody saw, at most.
     """
 
     name: str
     sha256: str
     rows: int
     cut_off_run: str | None = None
+    unseen_tokens_max: int = 0
 
     @classmethod
     def of(cls, found: WaitingRows) -> WaitingExport:
         """Give what the ledger found, with its moment as a text."""
         began = None if found.cut_off_ms is None else timestamp_of_ms(found.cut_off_ms)
-        return cls(found.name, found.sha256, found.rows, began)
+        return cls(found.name, found.sha256, found.rows, began, found.unseen_tokens_max)
 
 
 @dataclass(frozen=True, slots=True)

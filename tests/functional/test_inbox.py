@@ -185,18 +185,29 @@ def test_carried_exports_can_be_removed(place):
 
 
 def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
-    """Its rows wait until it is given again: a night of other files says so by name."""
+    """Its rows wait until it is given again; sealed anew its cards move, and only it ends that."""
     left = place.drop("a.csv.pgp", rows_csv(3))
     cardferry("run", left, "-c", place.config, "-o", place.out, "--limit", "1", code=4)
+    content = left.read_bytes()
     left.unlink()
     place.drop("b.csv.pgp", rows_csv(2, first=11))
 
     done = place.empty()
+    place.drop("anew.csv.pgp", rows_csv(3))
+    anew = place.empty()
+    left.write_bytes(content)
+    itself = place.empty()
 
     assert "b.csv.pgp: carried (2 tokenized)" in done.err
-    wait = f"2 rows of a.csv.pgp wait: give that file again, or drop it into {place.folder} again"
-    assert wait in done.err
-    assert f"run a.csv.pgp -o {place.out} -c {place.config}\n" in done.err
+    wait = "2 rows of a.csv.pgp wait: give that file again"
+    gone = f"it is no longer in {place.folder}: drop it into it again ("
+    assert f"{wait}; {gone}SHA-256 {hashlib.sha256(content).hexdigest()})" in done.err
+    assert f"run {left} -o {place.out} -c {place.config}\n" in done.err
+    assert f"read {place.out}/report.html" in done.err
+    assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
+    assert wait in anew.err
+    assert "a.csv.pgp: carried (2 already tokenized)" in itself.err
+    assert "wait" not in itself.err
 
 
 def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_path):
@@ -218,7 +229,9 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
     since = f"{waiting['rows']} rows of a.csv.pgp wait since the run of {waiting['cut_off_run']}"
     assert f"{since} was killed: give that file again" in night.err
     assert f"{since} was killed: give that file again" in told
-    assert [f"run a.csv.pgp -o {place.out} -c {place.config}"] == [
+    assert 1 == waiting["unseen_tokens_max"]
+    assert "(up to 1 token of them may exist unseen)" in night.err
+    assert [f"run {left} -o {place.out} -c {place.config}", f"verify {place.out}"] == [
         step["command"].partition("cardferry ")[2] or step["command"].partition("pipeline ")[2]
         for step in night.json["next"]
     ]

@@ -68,7 +68,7 @@ def test_rows_of_an_export_that_was_not_given_wait_and_are_named(tmp_path, folde
     assert ("night-1.csv.pgp", 7) == (waiting["name"], waiting["rows"])
     assert (4, 0) == (other["this_run"]["rows"]["tokenized"], other["this_run"]["waiting"])
     assert "waiting: 7 rows of night-1.csv.pgp" in in_words.out
-    assert "run night-1.csv.pgp" in in_words.err
+    assert f"run {first} " in in_words.err
     assert ["night-1.csv.pgp"] == [export["name"] for export in status["waiting_exports"]]
     assert ([], 7) == (rest["waiting_exports"], rest["this_run"]["rows"]["tokenized"])
 

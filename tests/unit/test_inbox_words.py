@@ -9,7 +9,7 @@ from pipeline.cli.inbox_words import next_of, tell_look
 from pipeline.cli.terminal import Terminal
 from pipeline.migration.inbox import Entry, Pass
 
-GIVEN = Given(Path("out"), (), Path("my.toml"))
+GIVEN = Given(Path("out"), (), Path("my.toml"), (), Path("inbox"))
 
 
 def _entry(outcome, code, path, *, reason=None, rows=None, **answer):
@@ -18,7 +18,7 @@ def _entry(outcome, code, path, *, reason=None, rows=None, **answer):
 
 
 def _told(capsys, *entries, untried=()):
-    tell_look(Terminal(), Pass(entries, (), untried), Path("inbox"), GIVEN)
+    tell_look(Terminal(), Pass(entries, (), untried), GIVEN)
     return capsys.readouterr().err
 
 

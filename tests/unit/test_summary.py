@@ -48,15 +48,20 @@ def test_every_state_that_needs_somebody_names_what_to_do(this_run, told, capsys
     assert "verify out" in said
 
 
-def test_an_export_that_waits_is_named_with_the_command_that_sends_it(capsys):
-    """Whoever reads the mail of a night learns which file to give again."""
-    waiting = [WaitingExport("topup-08.csv.age", "ab", 110)]
-    given = Given(Path("out"), [Path("a.pgp")], Path("my.toml"), ["flow.rate_per_s=2"])
+def test_an_export_that_waits_is_named_with_the_command_that_sends_it(tmp_path, capsys):
+    """Whoever reads the mail of a night learns which file to give again, and how where it lies."""
+    waiting = [WaitingExport("topup-08.csv.age", "ab", 110, None, 2)]
+    given = Given(Path("out"), [tmp_path / "a.pgp"], Path("my.toml"), ["flow.rate_per_s=2"])
 
+    nowhere = _said(capsys, Ending(0, "run", FIGURES, waiting=waiting), given)
+    (tmp_path / "topup-08.csv.age").touch()
     said = _said(capsys, Ending(0, "run", FIGURES, waiting=waiting), given)
 
     assert "110 rows of topup-08.csv.age wait: give that file again" in said
-    assert "run topup-08.csv.age -o out -c my.toml --set flow.rate_per_s=2" in said
+    assert "(up to 2 tokens of them may exist unseen)" in said
+    assert f"run {tmp_path}/topup-08.csv.age -o out -c my.toml --set flow.rate_per_s=2" in said
+    assert "give that file again" in nowhere
+    assert "run topup-08" not in nowhere
 
 
 @pytest.mark.parametrize("name", ["my out", "-out", "--out", "a'b", "$HOME"])
