@@ -25,7 +25,10 @@ _OPEN: Final = (
     (
         "held",
         ("is held back", "are held back"),
-        "when the vault is well, and a second token does no harm, send again",
+        (
+            "no run and no night sends {it} again by itself. When the vault is well (`{doctor}` tells), "
+            "and one more token does no harm, send again"
+        ),
         ("--held",),
     ),
     (
@@ -42,6 +45,9 @@ _OPEN: Final = (
     ),
 )
 """How rows ended, in words for one and for many, what is done about it, and by which `retry`."""
+
+STATES_WITH_STEPS: Final = (*(state for state, *_ in _OPEN), "rejected")
+"""How rows end that somebody has to do something about."""
 
 
 class Step(NamedTuple):
@@ -94,7 +100,8 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
         yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
     for export in ending.waiting:
         yield waiting_step(export, given)
-    yield from open_steps(ending.this_run.rows, given)
+    unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
+    yield from open_steps(ending.this_run.rows, given, unseen)
     if ending.figures is not None:
         yield report_step(given)
 
@@ -122,23 +129,27 @@ def waiting_step(export: WaitingExport, given: Given) -> Step:
     return Step(why, command("run", shown_path(found), *options))
 
 
-def open_steps(ended: Mapping[str, int], given: Given) -> Iterator[Step]:
+def open_steps(ended: Mapping[str, int], given: Given, unseen: int = 0) -> Iterator[Step]:
     """Give what is done about rows that a run did not move.
 
     Args:
         ended: Rows by state, as the run ended them.
         given: The folder, the exports that hold these rows, and the settings.
+        unseen: How many tokens of these exports may exist that nobody saw, at most.
     """
+    doctor = command("doctor", "-o", shown_path(given.folder), *given.settings)
     again = ["retry", shown_path(given.folder), *map(shown_path, given.exports), *given.settings]
     for state, words, remedy, option in _OPEN:
         if count := ended.get(state):
-            yield Step(
-                f"{rows(count)} {agreeing(count, *words)}; {remedy}", command(*again, *option)
-            )
+            done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor)
+            if unseen and state == "held":
+                done = f"up to {counted(unseen, 'token')} may exist unseen; {done}"
+            yield Step(f"{rows(count)} {agreeing(count, *words)}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
         yield Step(
             f"{rows(count)} rejected: look at {given.folder / 'failures.csv'}, have "
-            f"{agreeing(count, 'it', 'them')} corrected, and run the new export into the same folder"
+            f"{agreeing(count, 'it', 'them')} corrected, and give the new export, with these rows or "
+            "with all: cards that were moved are not sent twice"
         )
 
 

@@ -85,7 +85,7 @@ def flow_words(flow: Flow) -> list[str]:
 def _outages(flow: Flow) -> list[str]:
     hosts = {"vault": flow.breaker, "API host": flow.api.breaker if flow.api else "closed"}
     return [
-        f"the {host} does not answer, waiting for it"
+        f"the {host} fails or does not answer, waiting for it"
         for host, breaker in hosts.items()
         if breaker != "closed"
     ]

@@ -171,6 +171,7 @@ def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
                 "outcome": entry.outcome,
                 "exit_code": entry.exit_code,
                 "reason": entry.reason,
+                "path": None if entry.path is None else str(entry.path),
                 "run": dict(entry.answer),
             }
             for made in passes

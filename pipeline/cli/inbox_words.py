@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.advice import open_steps, report_step, waiting_step
+from pipeline.cli.advice import STATES_WITH_STEPS, Step, open_steps, report_step, waiting_step
 from pipeline.cli.flow_words import troubles_named
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
@@ -13,7 +13,7 @@ from pipeline.migration.run_account import WaitingExport
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.cli.advice import Given, Step
+    from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.inbox import Entry, Pass
 
@@ -33,12 +33,12 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
     for entry in made.entries:
         always = entry.exit_code != 0
         terminal.say(f"{entry.name}: {_ending(entry)}", always=always)
-        for line in _more(entry):
+        for line in _more(entry, given):
             terminal.say(f"  {line}", always=always)
-        _tell_steps(terminal, _steps_of(entry, given), always=always)
+    always = made.exit_code != 0
+    _tell_steps(terminal, list(_steps_of(made, given)), always=always)
     for name in made.untried:
         terminal.say(f"{name}: not tried; the next look takes it", always=True)
-    always = made.exit_code != 0
     for export in waiting_of(made):
         _tell_steps(terminal, [waiting_step(export, given)], always=always)
     if _asks_to_look(made) and (given.folder / "report.html").exists():
@@ -48,7 +48,9 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
 def next_of(made: Pass, given: Given) -> Iterator[Step]:
     """Give what is to be done after a look, the most urgent first, for programs."""
     for entry in made.entries:
-        yield from _steps_of(entry, given)
+        if entry.outcome == "refused":
+            yield Step(f"{entry.name} was refused. {_resend(entry, given)}")
+    yield from _steps_of(made, given)
     for export in waiting_of(made):
         yield waiting_step(export, given)
     if _asks_to_look(made):
@@ -83,12 +85,12 @@ def _ending(entry: Entry) -> str:
     return f"carried{', with new failures' if entry.exit_code else ''}{told}"
 
 
-def _more(entry: Entry) -> Iterator[str]:
+def _more(entry: Entry, given: Given) -> Iterator[str]:
     """Say why an export ended as it did, and what is done about it where no command does it."""
     if entry.outcome == "refused":
         if entry.path is not None:
             yield f"it lies in {entry.path.parent} now, with its reason beside it"
-        yield entry.answer.get("next_step") or _RESEND
+        yield _resend(entry, given)
         return
     run: dict[str, Any] = entry.answer.get("this_run", {})
     if troubles := run.get("troubles"):
@@ -101,11 +103,27 @@ def _more(entry: Entry) -> Iterator[str]:
         yield "the next look goes on with it"
 
 
-def _steps_of(entry: Entry, given: Given) -> list[Step]:
-    """Give what is done about the rows of an export that did not move; it lies where it now lies."""
-    exports = [] if entry.path is None else [entry.path]
-    here = replace(given, exports=exports)
-    return list(open_steps(entry.answer.get("this_run", {}).get("rows", {}), here))
+def _resend(entry: Entry, given: Given) -> str:
+    """Say what is done about a refused export, and where what comes instead of it is to go."""
+    step = entry.answer.get("next_step") or _RESEND
+    return (
+        f"{step} What comes instead of it goes into {given.inbox}, under this name or another; it "
+        "is taken once it has been left alone for a while, or at once with NAME.done beside it"
+    )
+
+
+def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
+    """Give what is done about rows that did not move: one command for all exports that hold some."""
+    for state in STATES_WITH_STEPS:
+        having = [entry for entry in made.entries if _ended(entry, state)]
+        exports = [entry.path for entry in having if entry.path is not None]
+        unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
+        total = {state: sum(_ended(entry, state) for entry in having)}
+        yield from open_steps(total, replace(given, exports=exports), unseen)
+
+
+def _ended(entry: Entry, state: str) -> int:
+    return int(entry.answer.get("this_run", {}).get("rows", {}).get(state, 0))
 
 
 def _tell_steps(terminal: Terminal, steps: Sequence[Step], *, always: bool) -> None:

@@ -163,9 +163,9 @@ class Sums(QueryBase):
         counted = select(func.count()).select_from(rows)
         return self._number(counted.where(WITH_OTHER_DETAILS, _of_exports(export_ids)))
 
-    def unseen_tokens_max(self) -> int:
-        """Give U: how many tokens may exist that nobody saw, open intents included."""
-        return self._number(select(UNSEEN_TOKENS))
+    def unseen_tokens_max(self, export_ids: Collection[int] | None = None) -> int:
+        """Give U, of all or some exports: tokens that may exist unseen, open intents included."""
+        return self._number(select(UNSEEN_TOKENS).where(of_exports(export_ids)))
 
     def answered_since(self, since_ms: int) -> tuple[int, int | None]:
         """Count the rows that the vault answered about since a moment.

@@ -96,6 +96,7 @@ class ThisRun:
         waiting: Rows of the given exports that still wait.
         figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
             requests met that neither made nor rejected anything (`status 503`), with how many;
+            unseen_tokens_max: of the given exports, over all runs;
             other_details: rows of known cards whose carried columns or customer are not as then.
     """
 
@@ -178,13 +179,14 @@ class RunAccount:
         codes: dict[str, int] = {}
         cards: dict[str, int] = {}
         unattached = 0
-        figures["other_details"] = 0
+        figures["other_details"] = figures["unseen_tokens_max"] = 0
         if self._given:
             with self._ledger.look() as look:
                 states, codes = look.states_of(self._given), look.by_code(self._given)
                 cards = look.attach_balance(self._given)
                 unattached = self._unattached(look)
                 other_details = look.with_other_details(self._given)
+                figures["unseen_tokens_max"] = look.unseen_tokens_max(self._given)
                 figures["other_details"] = max(other_details - self._other_details, 0)
         changed = {
             state.value: max(states.get(state, 0) - self._states[state], 0)

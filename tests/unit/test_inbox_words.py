@@ -46,24 +46,44 @@ def test_a_retry_names_the_export_where_it_lies_after_the_night(path, named, cap
     assert step.command in told
 
 
+def test_rows_held_of_several_exports_take_one_command(capsys):
+    """It names the files that hold some, how many tokens may exist unseen, and how to ask the vault."""
+    run = {"unseen_tokens_max": 2}
+    paths = [Path(f"inbox/{name}.csv.pgp") for name in "abc"]
+    held = [_entry("carried", 3, path, rows={"held": 1}, run=run) for path in paths[:2]]
+
+    told = _told(capsys, *held, _entry("carried", 0, paths[2], rows={"tokenized": 3}))
+
+    assert "  2 rows are held back; up to 4 tokens may exist unseen; no run and no night" in told
+    assert (
+        "doctor -o out -c my.toml` tells), and one more token does no harm, send again:\n" in told
+    )
+    assert "retry out inbox/a.csv.pgp inbox/b.csv.pgp -c my.toml --held\n" in told
+    assert 1 == told.count("retry out")
+
+
 def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
     """The reason does not name the file twice, and the next step stands below it."""
-    told = _told(
-        capsys,
-        _entry(
-            "refused",
-            6,
-            Path("inbox/refused/a.csv.pgp"),
-            reason="a.csv.pgp: it was cut short",
-            next_step="Ask the sender to send it again.",
-        ),
+    entry = _entry(
+        "refused",
+        6,
+        Path("inbox/refused/a.csv.pgp"),
+        reason="a.csv.pgp: it was cut short",
+        next_step="Ask the sender to send it again.",
     )
+    told = _told(capsys, entry)
+    step, _ = next_of(Pass((entry,), (), ()), GIVEN)
 
     assert [
         "a.csv.pgp: refused and put aside: it was cut short",
         "  it lies in inbox/refused now, with its reason beside it",
-        "  Ask the sender to send it again.",
+        (
+            "  Ask the sender to send it again. What comes instead of it goes into inbox, under this name "
+            "or another; it is taken once it has been left alone for a while, or at once with NAME.done "
+            "beside it"
+        ),
     ] == told.splitlines()
+    assert step.why.startswith("a.csv.pgp was refused. Ask the sender to send it again. What comes")
 
 
 def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):
