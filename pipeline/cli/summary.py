@@ -176,6 +176,7 @@ def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
         },
         "waiting_exports": [asdict(export) for export in ending.waiting],
         "chain_head": ending.chain_head,
+        "trail_head": figures.get("trail", {}).get("head"),
         "paths": paths_in(given.folder) if ending.figures is not None else [],
         "next": [step._asdict() for step in next_steps(ending, given)],
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import inspect
 
+from pipeline.counts import agreeing, counted
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.key_values import known, put
 from pipeline.ledger.schema import SCHEMA_VERSION
@@ -83,9 +84,11 @@ def require_own_schema(connection: Connection) -> None:
     different = sorted(store.own_parts(connection) ^ store.parts_of(connection))
     if different:
         raise VerificationFailed(
-            f"the ledger's tables and rules are not those of this version "
-            f"({len(different)} parts differ)",
-            next_step="Keep the folder as it is and ask who touched the ledger.",
+            f"the ledger's tables and rules are not those of this build of Cardferry "
+            f"({counted(len(different), 'part')} {agreeing(len(different), 'differs', 'differ')}): "
+            "another build made it, or somebody changed it by hand",
+            next_step="If another build made it, go on with that one, or begin a new folder. If "
+            "not, keep the folder as it is and ask who changed it.",
         )
 
 

@@ -1,5 +1,7 @@
 """Exit codes and counts speak of one command: its exports, and what it changed."""
 
+import json
+
 import pytest
 
 from tests.support.commands import cardferry, rows_csv, sealed, settings
@@ -112,10 +114,12 @@ def test_only_the_approved_plan_is_sent(tmp_path, folder):
 
 
 def test_a_run_names_the_head_of_its_chain_and_the_files_it_wrote(tmp_path, folder):
-    """Whoever keeps the head elsewhere can prove later that nothing was rolled back."""
+    """Whoever keeps the head can prove that nothing was rolled back; the report's is told beside it."""
     with running() as vault:
         told = _run(vault, tmp_path, folder, sealed(tmp_path, rows_csv(2)), code=0)
+    report = json.loads((folder / "report.json").read_bytes())
 
     assert 64 == len(told["chain_head"])
+    assert report["trail"]["head"] == told["trail_head"] != told["chain_head"]
     assert str(folder / "mapping.parquet") in told["paths"]
     assert str(folder / "manifest.json") in told["paths"]

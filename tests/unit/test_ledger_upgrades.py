@@ -148,9 +148,11 @@ SWAP = "UPDATE tokens SET card_id = card_id"
 )
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_schema_that_is_not_ours_to_the_last_statement_is_refused(folder, change, read_only):
-    """Whatever was added, taken away or loosened, whatever its name: exit 8 at the opening."""
+    """Whatever was added, taken away or loosened, whatever its name: 8 at the opening, blaming nobody."""
     with raw(folder) as database:
         database.execute(change)
 
-    with pytest.raises(VerificationFailed, match="not those of this version"):
+    with pytest.raises(VerificationFailed, match="not those of this build") as refused:
         opened(folder, read_only=read_only)
+    assert "another build made it, or somebody changed it by hand" in refused.value.message
+    assert "go on with that one, or begin a new folder" in refused.value.next_step
