@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.folder_files import open_in_folder, read_in_folder
+from pipeline.ledger.lasting_proof import LASTING
 from pipeline.outputs.files import REPORT_NAME
 from pipeline.outputs.sinks import digest_of
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _FOR_OTHERS: Final = 0o077
 _RUNS: Final = "runs"
+_GROWS: Final = frozenset({_RUNS, LASTING})
+"""What a run changes that brings no rows; `lasting` is worked out of tables that are compared here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def find_unchanged(
         return None
     last = publications[-1]
     now = {name: told["sha256"] for name, told in tables.items()}
-    same_rows = all(now[name] == last.tables.get(name) for name in now if name != _RUNS)
+    same_rows = all(now[name] == last.tables.get(name) for name in now if name not in _GROWS)
     if same_rows and _runs_go_on(look, now, last):
         return Unchanged(folder, last.files)
     return None
