@@ -58,6 +58,11 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         with self._store.trouble():
             return publications.account(self._connection)
 
+    def refused_exports(self, length: int) -> list[tuple[str, str, str]]:
+        """Give name, digest and moment of each export refused in the first `length` events."""
+        with self._store.trouble():
+            return publications.refused_exports(self._connection, length)
+
     def event_lines(self, length: int | None = None) -> Iterator[tuple[str, str]]:
         """Give (canonical body, hash) of the first `length` events, or of all, in order."""
         with self._store.trouble():

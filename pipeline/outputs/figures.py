@@ -44,6 +44,7 @@ _ENDINGS: Final = {
     **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
 }
 """Row states as the hash totals group them."""
+_REFUSED: Final = ("name", "sha256", "at")
 
 
 def gather(
@@ -69,6 +70,10 @@ def gather(
     of_runs = {
         "vault": _vault(runs),
         "runs": [_run(run) for run in runs],
+        "refused": [
+            dict(zip(_REFUSED, export, strict=True))
+            for export in look.refused_exports(account.length)
+        ],
         "trail": {"head": account.head, "length": account.length},
         "files": list(files),
         "signed_by": signed_by,

@@ -70,6 +70,7 @@ def _rendered(content: bytes) -> bytes:
         **_proof(figures),
         failures=sorted(figures["failures"], key=lambda failure: -failure["rows"]),
         runs=figures["runs"][-RUNS_SHOWN:],
+        refused=figures["refused"][-RUNS_SHOWN:],
         period=_period(figures["runs"]),
         **_mixes(figures),
         resolved=sum(figures["resolved"].values()),

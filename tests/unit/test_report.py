@@ -2,16 +2,21 @@
 
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from importlib.resources import files
 
 import jsonschema
 import pytest
 
+from pipeline.ledger.plan_records import ProvedFacts, SealedFacts
+from pipeline.ledger.planning import Planning
 from pipeline.outputs import charts
+from pipeline.outputs.publisher import publish
 from pipeline.outputs.report import render_report
 from pipeline.outputs.wording import milliseconds, number, share, verdict_of, visible
-from tests.support.folders import HOSTILE, among_others, migrations, small_migration
+from tests.support.folders import HOSTILE, VERSION, among_others, migrations, small_migration
+from tests.support.ledgers import new_builder
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -224,6 +229,34 @@ def test_a_page_with_rows_that_wait_never_says_that_nothing_is_open(tmp_path):
     assert "Nothing is open" not in page
     assert (2, 1) == (page.count("was killed"), page.count("has not ended, or was killed"))
     assert "Nothing is open" in render_report(figures).decode()
+
+
+def test_a_refused_export_is_named_until_its_bytes_are_taken(tmp_path):
+    """By name, moment and digest, in the page and the JSON; one that was proved since is not."""
+    builder = new_builder(tmp_path / "migration")
+    builder.begin("run-1")
+    builder.settle(builder.plan("good.pgp", 3))
+    planning = Planning(builder.ledger)
+    digests = {"cut<b>.pgp": "ab" * 32, "mended.pgp": "cd" * 32}
+    for name, digest in digests.items():
+        known = planning.begin(
+            SealedFacts(name, 10, digest, bytes(32), "openpgp"), date(2026, 11, 20)
+        )
+        planning.refuse(known, "ExportRefused")
+    known = planning.begin(
+        SealedFacts("mended.pgp", 10, "cd" * 32, bytes(32), "openpgp"), date(2026, 11, 20)
+    )
+    planning.finish(known, ProvedFacts("gpg", "ab", None, 0, "0" * 64))
+    builder.end(6)
+    figures = publish(builder.ledger, tmp_path / "migration", VERSION)
+    builder.ledger.close()
+    schema = json.loads((files("pipeline.outputs") / "templates/report.schema.json").read_bytes())
+    jsonschema.validate(figures, schema)
+    page = render_report(figures).decode()
+
+    assert [("cut<b>.pgp", "ab" * 32)] == [(e["name"], e["sha256"]) for e in figures["refused"]]
+    assert "cut&lt;b&gt;.pgp" in page
+    assert "ab" * 32 in page
 
 
 def test_u_is_never_called_a_count():
