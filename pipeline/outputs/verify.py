@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,22 +131,19 @@ def verify(
         found.differences += files
         manifest = verdict.manifest
         if ledger is not None:
-            for place, ask in (
-                ("tables", ledger.look.contradiction),
-                ("what was published", ledger.look.changed_since_published),
-            ):
-                found.differences += _differences(LEDGER_NAME, partial(_told, place, ask))
+            found.differences += _told("tables", ledger.look.contradiction)
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
             found.not_covered = _not_covered(ledger, manifest)
             found.differences += _differences(
                 LEDGER_NAME, lambda: content_differences(folder, ledger, manifest, changed)
             )
+        if ledger is not None:
+            # After the rows and columns, which say more exactly where.
+            found.differences += _told("what was published", ledger.look.changed_since_published)
         if ledger is not None and not any(d.file == LEDGER_NAME for d in found.differences):
             # Where rows were changed, what is kept of them says no more than that.
-            found.differences += _differences(
-                LEDGER_NAME, partial(_told, "table sections", ledger.look.differing_section)
-            )
+            found.differences += _told("table sections", ledger.look.differing_section)
     return found
 
 
@@ -161,11 +157,15 @@ def _differences(name: str, check: Callable[[], Iterable[Difference]]) -> list[D
         return [Difference(name, WHOLE, f"cannot be judged ({type(trouble).__name__})")]
 
 
-def _told(place: str, ask: Callable[[], str | None]) -> Iterator[Difference]:
-    """Name the first thing that the ledger tells against itself."""
-    told = ask()
-    if told is not None:
-        yield Difference(LEDGER_NAME, place, told)
+def _told(place: str, ask: Callable[[], str | None]) -> list[Difference]:
+    """Ask the ledger for the first thing that it tells against itself."""
+
+    def check() -> Iterator[Difference]:
+        told = ask()
+        if told is not None:
+            yield Difference(LEDGER_NAME, place, told)
+
+    return _differences(LEDGER_NAME, check)
 
 
 def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:

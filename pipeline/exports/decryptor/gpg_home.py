@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 HOME_PREFIX: Final = "cardferry-gpg-"
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it.
+_FOLDERS: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - only looked at.
+_NAMES_OF_FOLDERS: Final = ("TMPDIR", "TEMP", "TMP")
+"""Where Python's `tempfile` looks for a folder; each is where a killed run may have made one."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOR_OTHERS: Final = 0o077
 _ROOM_BYTES: Final = 256 << 10
@@ -92,7 +95,9 @@ def _no_room() -> LocalStorageFailed:
 @cache
 def sweep_homes() -> None:
     """Remove the folders that killed runs of this user left, once a process."""
-    for parent in _parents_of_homes():
+    named = (os.environ.get(name) for name in _NAMES_OF_FOLDERS)
+    # Where they may have been made: to ask which one is taken now would write into it.
+    for parent in {_MEMORY_FOLDER, *_FOLDERS, *(Path(path) for path in named if path)}:
         with suppress(OSError), os.scandir(parent) as entries:
             for entry in entries:
                 if entry.name.startswith(HOME_PREFIX):
