@@ -81,7 +81,7 @@ def ways(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
     """Give the ways to open an export, in the order in which they are tried; one at least.
 
     Raises:
-        Refused: `NO_KEY`, `KEY_OF_OTHER_KIND`, `PASSWORD_ONLY`, `SIGNATURE_IMPOSSIBLE`.
+        Refused: `NO_KEY`, `KEY_OF_OTHER_KIND`, `BEYOND_GPG`, `PASSWORD_ONLY`, `SIGNATURE_IMPOSSIBLE`.
     """
     found = _OF_KIND[export.kind](export, keys)
     if not found:
@@ -150,31 +150,32 @@ def _openpgp(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
         for place in keys.places
         for engine in _engines(place, keys, head)
     ]
-    if not head.password:
-        return found
-    if not head.recipients:
+    if head.password and not head.recipients:
         found = []
         if keys.passphrase is None:
             raise Refused(Verdict.PASSWORD_ONLY)
-    if keys.passphrase is not None:
+    if head.password and keys.passphrase is not None:
         request = Request("sequoia", by_password=True)
         found += [
             Way(replace(request, engine=engine), KeyPlace())
             for engine in _engines(KeyPlace(), keys, head)
         ]
+    if not found and (keys.places or keys.passphrase is not None):
+        raise Refused(Verdict.BEYOND_GPG)
     return found
 
 
 def _engines(key: KeyPlace, keys: EnvelopeKeys, head: OpenPGPHead) -> list[Engine]:
+    """Give the engines to try; none where it has to be gpg, which opens no packets of RFC 9580."""
     has_gpg = shutil.which("gpg") is not None
+    is_new = head.container == "seipd2" or any(
+        len(recipient) > _KEY_ID_HEX for recipient in head.recipients
+    )
     if key.gpg or keys.engine == "gpg":
-        return ["gpg"]
+        return [] if is_new else ["gpg"]
     if keys.engine == "sequoia" or not has_gpg:
         return ["sequoia"]
-    old_enough = head.container == "seipd1" and all(
-        len(recipient) <= _KEY_ID_HEX for recipient in head.recipients
-    )
-    if not old_enough and head.container != "aead":
+    if is_new or head.container not in {"seipd1", "aead"}:
         return ["sequoia"]
     return ["gpg"] if keys.signer_files else ["sequoia", "gpg"]
 

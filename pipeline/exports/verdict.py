@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     KEY_LOCKED = auto()
     CARD_MISSING = auto()
     BEYOND_SEQUOIA = auto()
+    BEYOND_GPG = auto()
     PASSPHRASE_NEEDED = auto()
     WRONG_PASSPHRASE = auto()
     WORK_FACTOR = auto()
@@ -104,6 +105,10 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
     Verdict.CARD_MISSING: (
         "the card or token that holds its key is not there or not ready",
         "Put it in, see what `gpg --card-status` says, and run the same command again.",
+    ),
+    Verdict.BEYOND_GPG: (
+        "its packets are those of RFC 9580, which gpg does not open",
+        'Set `export.engine = "auto"` and a key file, or ask the sender to seal it with gpg.',
     ),
     Verdict.BEYOND_SEQUOIA: (
         "Sequoia does not open it: an unusual cipher, curve or packet, or a key that is expired",

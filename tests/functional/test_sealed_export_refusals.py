@@ -74,6 +74,15 @@ CASES = [
     ("gpg twice", "e.pgp", {"name": "cv25519"}, Verdict.TRAILING),
     ("gpg to nobody", "e.pgp", {"name": "rsa"}, Verdict.WRONG_KEY),
     ("sequoia", "e.pgp", {"name": "cv25519", "signers": ["signer"]}, Verdict.UNSIGNED),
+    # gpg calls its packets no data: nobody changed it.
+    ("sequoia", "e.pgp", {"name": "cv25519", "engine": "gpg"}, Verdict.BEYOND_GPG),
+    ("sequoia", "e.pgp", {"gpg": "0" * 40}, Verdict.BEYOND_GPG),
+    (
+        "sequoia",
+        "e.pgp",
+        {"name": "cv25519", "engine": "gpg", "passphrase": "x"},
+        Verdict.BEYOND_GPG,
+    ),
     (
         "sequoia by stranger",
         "e.pgp",

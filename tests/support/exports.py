@@ -108,11 +108,12 @@ def keyring():
     return Keyring()
 
 
-def keys_of(name=None, *, passphrase=None, signers=(), gpg=None, plain=False):
+def keys_of(name=None, *, passphrase=None, signers=(), gpg=None, plain=False, engine="auto"):
     """Give the settings that open an export with one of the keyring's keys."""
     return EnvelopeKeys(
         key_file=keyring().secret(name) if name else None,
         gpg_fingerprint=gpg,
+        engine=engine,
         passphrase=SecretStr(passphrase) if passphrase is not None else None,
         signer_files=tuple(keyring().public(signer) for signer in signers),
         allow_plaintext=plain,
