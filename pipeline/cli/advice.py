@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pipeline.counts import agreeing, counted
 
@@ -101,7 +101,8 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     for export in ending.waiting:
         yield waiting_step(export, given)
     unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
-    yield from open_steps(ending.this_run.rows, given, unseen)
+    rejected = ending.this_run.figures.get("rejected_rows", ())
+    yield from open_steps(ending.this_run.rows, given, unseen, rejected)
     if ending.figures is not None:
         yield report_step(given)
 
@@ -129,13 +130,19 @@ def waiting_step(export: WaitingExport, given: Given) -> Step:
     return Step(why, command("run", shown_path(found), *options))
 
 
-def open_steps(ended: Mapping[str, int], given: Given, unseen: int = 0) -> Iterator[Step]:
+def open_steps(
+    ended: Mapping[str, int],
+    given: Given,
+    unseen: int = 0,
+    rejected: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[Step]:
     """Give what is done about rows that a run did not move.
 
     Args:
         ended: Rows by state, as the run ended them.
         given: The folder, the exports that hold these rows, and the settings.
         unseen: How many tokens of these exports may exist that nobody saw, at most.
+        rejected: Export and row number of the first rejected rows.
     """
     doctor = command("doctor", "-o", shown_path(given.folder), *given.settings)
     again = ["retry", shown_path(given.folder), *map(shown_path, given.exports), *given.settings]
@@ -147,10 +154,19 @@ def open_steps(ended: Mapping[str, int], given: Given, unseen: int = 0) -> Itera
             yield Step(f"{rows(count)} {agreeing(count, *words)}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
         yield Step(
-            f"{rows(count)} rejected: look at {given.folder / 'failures.csv'}, have "
+            f"{rows(count)} rejected{_rows_named(rejected, count)}: look at {given.folder / 'failures.csv'}, have "
             f"{agreeing(count, 'it', 'them')} corrected, and give the new export, with these rows or "
             "with all: cards that were moved are not sent twice"
         )
+
+
+def _rows_named(rejected: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Name the first rejected rows by number, as `failures.csv` does: ` (row 6 of a.csv.pgp)`."""
+    if not rejected:
+        return ""
+    told = ", ".join(f"row {row['row']:,} of {row['export']}" for row in rejected)
+    more = count - len(rejected)
+    return f" ({told}{f' and {more:,} more' if more > 0 else ''})"
 
 
 def report_step(given: Given) -> Step:

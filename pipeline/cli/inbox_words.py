@@ -119,7 +119,8 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
         exports = [entry.path for entry in having if entry.path is not None]
         unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
         total = {state: sum(_ended(entry, state) for entry in having)}
-        yield from open_steps(total, replace(given, exports=exports), unseen)
+        rejected = [row for e in having for row in e.answer["this_run"].get("rejected_rows", ())]
+        yield from open_steps(total, replace(given, exports=exports), unseen, rejected)
 
 
 def _ended(entry: Entry, state: str) -> int:

@@ -163,6 +163,16 @@ class Sums(QueryBase):
         counted = select(func.count()).select_from(rows)
         return self._number(counted.where(WITH_OTHER_DETAILS, _of_exports(export_ids)))
 
+    def rejected_rows(self, export_ids: Collection[int], at_most: int) -> list[tuple[str, int]]:
+        """Give export and row number of the first open rejected rows of some exports."""
+        its_export = exports.c.id == rows.c.id // ROW_SPAN
+        rejected = (of_exports(export_ids), is_open(), rows.c.state == RowState.REJECTED)
+        found = select(exports.c.name, rows.c.id % ROW_SPAN).join(exports, its_export)
+        return [
+            tuple(row)
+            for row in self._all(found.where(*rejected).order_by(rows.c.id).limit(at_most))
+        ]
+
     def unseen_tokens_max(self, export_ids: Collection[int] | None = None) -> int:
         """Give U, of all or some exports: tokens that may exist unseen, open intents included."""
         return self._number(select(UNSEEN_TOKENS).where(of_exports(export_ids)))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.vault.interface import Account
 
 FINISHED_WITH_FAILURES = 3
+_ROWS_NAMED = 5
 CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
 """How cards end on their way to customers, as the attach balance calls it."""
 
@@ -96,6 +97,7 @@ class ThisRun:
         waiting: Rows of the given exports that still wait.
         figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
             requests met that neither made nor rejected anything (`status 503`), with how many;
+            rejected_rows: export and row number of the first of them;
             unseen_tokens_max: of the given exports, over all runs;
             other_details: rows of known cards whose carried columns or customer are not as then.
     """
@@ -180,12 +182,18 @@ class RunAccount:
         cards: dict[str, int] = {}
         unattached = 0
         figures["other_details"] = figures["unseen_tokens_max"] = 0
+        figures["rejected_rows"] = []
         if self._given:
             with self._ledger.look() as look:
                 states, codes = look.states_of(self._given), look.by_code(self._given)
                 cards = look.attach_balance(self._given)
                 unattached = self._unattached(look)
                 other_details = look.with_other_details(self._given)
+                if states.get(RowState.REJECTED, 0) > self._states[RowState.REJECTED]:
+                    figures["rejected_rows"] = [
+                        {"export": name, "row": row}
+                        for name, row in look.rejected_rows(self._given, _ROWS_NAMED)
+                    ]
                 figures["unseen_tokens_max"] = look.unseen_tokens_max(self._given)
                 figures["other_details"] = max(other_details - self._other_details, 0)
         changed = {

@@ -48,6 +48,16 @@ def test_every_state_that_needs_somebody_names_what_to_do(this_run, told, capsys
     assert "verify out" in said
 
 
+def test_the_first_rejected_rows_are_named_by_number(capsys):
+    """As `failures.csv` numbers them; what is not named is counted."""
+    first = [{"export": "a.pgp", "row": 6}, {"export": "b.pgp", "row": 1_200}]
+    this_run = ThisRun({"rejected": 9}, {"number_length": 9}, figures={"rejected_rows": first})
+
+    said = _said(capsys, Ending(3, "run", FIGURES, this_run=this_run), Given(Path("out")))
+
+    assert "9 rows rejected (row 6 of a.pgp, row 1,200 of b.pgp and 7 more): look at" in said
+
+
 def test_an_export_that_waits_is_named_with_the_command_that_sends_it(tmp_path, capsys):
     """Whoever reads the mail of a night learns which file to give again, and how where it lies."""
     waiting = [WaitingExport("topup-08.csv.age", "ab", 110, None, 2)]
