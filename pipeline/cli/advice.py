@@ -150,12 +150,17 @@ def open_steps(
         if count := ended.get(state):
             done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor)
             if unseen and state == "held":
-                done = f"up to {counted(unseen, 'token')} may exist unseen; {done}"
+                done = f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure answer; {done}"
             yield Step(f"{rows(count)} {agreeing(count, *words)}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
+        new = (
+            f"drop the new export into {given.inbox}"
+            if given.inbox
+            else "run the new export into this folder"
+        )
         yield Step(
             f"{rows(count)} rejected{_rows_named(rejected, count)}: look at {given.folder / 'failures.csv'}, have "
-            f"{agreeing(count, 'it', 'them')} corrected, and give the new export, with these rows or "
+            f"{agreeing(count, 'it', 'them')} corrected, and {new}, with {agreeing(count, 'this row', 'these rows')} or "
             "with all: cards that were moved are not sent twice"
         )
 

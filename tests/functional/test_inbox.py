@@ -247,7 +247,10 @@ def test_new_failures_are_told_and_the_file_is_done(place):
     assert "a.csv.pgp: carried, with new failures" in done.err
     assert "(2 tokenized, 1 rejected)" in done.err
     assert "  1 row rejected (row 3 of a.csv.pgp): look at " in done.err
-    assert "have it corrected, and give the new export, with these rows or with all" in done.err
+    assert (
+        f"have it corrected, and drop the new export into {place.folder}, with this row or"
+        in done.err
+    )
     assert "" == after.err
 
 

@@ -56,6 +56,9 @@ def test_the_first_rejected_rows_are_named_by_number(capsys):
     said = _said(capsys, Ending(3, "run", FIGURES, this_run=this_run), Given(Path("out")))
 
     assert "9 rows rejected (row 6 of a.pgp, row 1,200 of b.pgp and 7 more): look at" in said
+    assert (
+        "have them corrected, and run the new export into this folder, with these rows or" in said
+    )
 
 
 def test_an_export_that_waits_is_named_with_the_command_that_sends_it(tmp_path, capsys):
