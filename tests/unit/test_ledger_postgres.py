@@ -211,7 +211,7 @@ def test_a_ledger_with_other_tables_or_rules_is_refused(tmp_path, change):
     """A rule that somebody took away or added could change rows behind every later write."""
     meddle(begun(tmp_path), change)
 
-    with pytest.raises(VerificationFailed, match="not those of this version"):
+    with pytest.raises(VerificationFailed, match="not those of this build"):
         Ledger(ledger_url(tmp_path), StepClock())
 
 
