@@ -25,10 +25,13 @@ OPEN_KEY = b"(private-key"
 """What gpg's agent writes of a key that has no passphrase."""
 
 
-def homes():
-    """Give the folders that gpg was lent, in memory and on the disk."""
-    places = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - looked at only.
-    return {path for place in places for path in place.glob(f"{HOME_PREFIX}*")}
+@pytest.fixture
+def memory(monkeypatch):
+    """Give a folder in memory for homes that no other test makes, looks at or sweeps."""
+    place = Path("/dev/shm")  # noqa: S108 - the folder itself has a random name.
+    with tempfile.TemporaryDirectory(prefix="cfgh-", dir=place if place.is_dir() else None) as name:
+        monkeypatch.setattr(gpg_home, "_MEMORY_FOLDER", Path(name))
+        yield Path(name)
 
 
 def secret_files(home):
@@ -96,31 +99,36 @@ def test_a_key_that_has_its_passphrase_keeps_it_and_what_is_no_key_is_left_to_gp
         assert locked(odd, "any") is None
 
 
-def killed_run(tmp_path):
+MAKES_HOMES_IN = """
+from pathlib import Path
+from pipeline.exports.decryptor import gpg_home
+gpg_home._MEMORY_FOLDER = Path({})
+"""
+
+
+def killed_run(tmp_path, memory):
     """Kill all processes of a run that decrypts with gpg, and give the folder that it left."""
     require("gpg")
     path, keys = exports.large_export(tmp_path, "gpg", PLAIN)
-    before = homes()
-    command = [sys.executable, "-B", "-c", exports.READS_ONE_BLOCK, path, keys.key_file]
-    run = subprocess.Popen(
-        list(map(str, [*command, *keys.signer_files])),
+    code = MAKES_HOMES_IN.format(repr(str(memory))) + exports.READS_ONE_BLOCK
+    with subprocess.Popen(
+        list(map(str, [sys.executable, "-B", "-c", code, path, keys.key_file, *keys.signer_files])),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-    )
-    assert run.stdout.readline().strip()
-    (left,) = homes() - before
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    run.stdin.close()
-    run.stdout.close()
+    ) as run:
+        try:
+            assert run.stdout.readline().strip()
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)
+    (left,) = memory.glob(f"{HOME_PREFIX}*")
     return left
 
 
-def test_what_a_killed_run_leaves_opens_nothing_and_is_swept_by_the_next(tmp_path):
+def test_what_a_killed_run_leaves_opens_nothing_and_is_swept_by_the_next(tmp_path, memory):
     """SIGKILL of the whole group: its folder holds no key without a passphrase, and is removed."""
-    left = killed_run(tmp_path)
+    left = killed_run(tmp_path, memory)
 
     assert secret_files(left)
     assert not any(OPEN_KEY in content for content in secret_files(left))
