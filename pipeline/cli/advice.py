@@ -122,8 +122,9 @@ def waiting_step(export: WaitingExport, given: Given) -> Step:
     if inbox is not None and not (inbox / name).exists():
         why += (
             f"; it is no longer in {inbox}: drop it into it again (SHA-256 {export.sha256}). "
-            "What was moved is not sent twice, from a file that is sealed anew neither; but only "
-            "this very file ends the waiting. Where it lies, this goes on at once"
+            "A file with the same rows that is sealed anew will do, too: what was moved is not sent "
+            "twice, and the rest is sent; only this one is listed as waiting until it comes itself. "
+            "Once it is back, this goes on at once"
         )
     found = found or (inbox or Path()) / name
     options = ("-o", shown_path(given.folder), *given.settings)
@@ -150,7 +151,10 @@ def open_steps(
         if count := ended.get(state):
             done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor)
             if unseen and state == "held":
-                done = f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure answer; {done}"
+                done = (
+                    f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure "
+                    f"answer: nothing is charged by one, and it maps to no legacy id; {done}"
+                )
             yield Step(f"{rows(count)} {agreeing(count, *words)}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
         new = (

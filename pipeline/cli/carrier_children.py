@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.errors import LocalStorageFailed
+from pipeline.cli.child_process import start_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +29,7 @@ class CarrierChild:
     """
 
     def __init__(self, command: list[str]) -> None:
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell.
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
-            )
-        except OSError as trouble:
-            raise LocalStorageFailed(
-                f"no process can be started ({os.strerror(trouble.errno or 0)})",
-                next_step="Free memory or processes on this machine, then run again.",
-            ) from None
+        self._process = start_child(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
     def ended(self) -> int | None:
         """Give its exit code once it has ended; negative where a signal ended it."""

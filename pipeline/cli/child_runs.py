@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
+from pipeline.cli.child_process import start_child
 from pipeline.errors import LocalStorageFailed
 from pipeline.migration.inbox import Carried
 
@@ -64,15 +64,7 @@ class ChildRuns:
         Raises:
             LocalStorageFailed: This machine cannot start a process now.
         """
-        try:
-            child = subprocess.Popen(  # noqa: S603 - our own program, no shell.
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
-            )
-        except OSError as trouble:
-            raise LocalStorageFailed(
-                f"no process can be started ({os.strerror(trouble.errno or 0)})",
-                next_step="Free memory or processes on this machine, then run again.",
-            ) from None
+        child = start_child(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._child = child
         if self._number is not None:
             child.send_signal(self._number)

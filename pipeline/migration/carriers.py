@@ -182,9 +182,10 @@ class _Following:
                 self._take_in(session, is_last=not state.live)
         if self._carriers.flow.failures > self._carriers.failures_max:
             self._stop(too_many_failures())
-        if not self._stopping.is_set() and state.progress.done < state.progress.all:
+        is_left = state.progress.done < state.progress.all
+        if is_left and not self._stopping.is_set():
             self._replace_the_dead(state)
-        return not self._stopping.is_set() and state.progress.done < state.progress.all
+        return is_left and not self._stopping.is_set()
 
     def _show(self, state: State) -> None:
         """Make the run's figures those of its carriers, and tell the trail of them."""

@@ -202,6 +202,7 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     wait = "2 rows of a.csv.pgp wait: give that file again"
     gone = f"it is no longer in {place.folder}: drop it into it again ("
     assert f"{wait}; {gone}SHA-256 {hashlib.sha256(content).hexdigest()})" in done.err
+    assert "A file with the same rows that is sealed anew will do, too" in done.err
     assert f"run {left} -o {place.out} -c {place.config}\n" in done.err
     assert f"read {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err

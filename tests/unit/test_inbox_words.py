@@ -55,6 +55,7 @@ def test_rows_held_of_several_exports_take_one_command(capsys):
     told = _told(capsys, *held, _entry("carried", 0, paths[2], rows={"tokenized": 3}))
 
     assert "  2 rows are held back; up to 4 tokens may exist unseen, one a sending without" in told
+    assert "answer: nothing is charged by one, and it maps to no legacy id; no run and no" in told
     assert (
         "doctor -o out -c my.toml` tells), and one more token does no harm, send again:\n" in told
     )

@@ -136,12 +136,12 @@ def renew(
         .order_by(sessions.c.id)
     ).all()
     live = {int(number): int(slots) for number, slots, _ in found}
+    if session not in live:
+        return None
     own_per_ks = None if good_rate is None else int(good_rate * 1_000)
     told = (own_per_ks if number == session else per_ks for number, _, per_ks in found)
     good = [per_ks for per_ks in told if per_ks is not None]
     senders = 1 if good and sum(good) < ONE_CARRIER_PER_S * 1_000 else len(live)
-    if session not in live:
-        return None
     rank = list(live).index(session)
     fair = fair_share(job.in_flight_max, senders, rank) if rank < senders else 0
     others = sum(live.values()) - live[session]

@@ -29,8 +29,8 @@ LOOKING_WAITS_MS: Final = 30_000
 WRITING_WAITS_MS: Final = 2_000_000_000
 """Three weeks: who holds the ledger is no trouble of the disk, and answers wait in memory."""
 DATABASE_ERRORS: Final = (sqlite3.Error, SQLAlchemyError)
-_DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode", "user-defined")
-"""What SQLite and its driver say of bytes that nobody wrote, our own functions over them included."""
+_DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode")
+"""What SQLite and its driver say of bytes that nobody wrote."""
 
 
 def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = False) -> Engine:

@@ -1,0 +1,36 @@
+"""Starts our own program as a child, and says in words where this machine cannot start one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from pipeline.errors import LocalStorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def start_child(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own.
+
+    What a terminal sends to the group would otherwise reach it twice: at once, and through us.
+
+    Args:
+        command: Its command line.
+        stdin: One of subprocess's constants, or a descriptor.
+        stdout: The same; its error output is ours.
+
+    Raises:
+        LocalStorageFailed: This machine cannot start a process now.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own program, no shell.
+            command, stdin=stdin, stdout=stdout, process_group=0
+        )
+    except OSError as trouble:
+        raise LocalStorageFailed(
+            f"no process can be started ({os.strerror(trouble.errno or 0)})",
+            next_step="Free memory or processes on this machine, then run again.",
+        ) from None
