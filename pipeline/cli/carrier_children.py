@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.cli.child_process import start_child
+from pipeline.child_process import start_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from pipeline.cli.child_process import start_child
+from pipeline.child_process import start_child
 from pipeline.errors import LocalStorageFailed
 from pipeline.migration.inbox import Carried
 
