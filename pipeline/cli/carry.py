@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     "hands rows out in the database.",
 )
 @click.option(
+    "--ledger",
+    metavar="NAME",
+    help="The migration, by the name of its ledger in the database, as in ledger.json.",
+)
+@click.option(
     "--until-input-ends",
     is_flag=True,
     help="Drain and leave when standard input is closed, as by a launcher that dies.",
@@ -45,6 +50,7 @@ def carry(
     config_file: Path | None,
     overrides: tuple[str, ...],
     folder: Path | None,
+    ledger: str | None,
     *,
     until_input_ends: bool,
     as_json: bool,
@@ -54,7 +60,8 @@ def carry(
     Joins a `cardferry run --carriers N` whose ledger is in PostgreSQL, takes chunks of its rows until
     none is free, and leaves. Stop it or lose it at any moment: others take its rows over. Its
     settings must mean what the run's mean; pace and retries are the run's, shared by all carriers.
-    Exports are looked for where the run read them, unless named here.
+    Exports are looked for where the run read them, unless they, or a folder that holds them under
+    their names, are named here.
     """
     # Only who runs it waits for what carries it out, not who asks for help.
     from pipeline.clock import SystemClock  # noqa: PLC0415
@@ -66,10 +73,12 @@ def carry(
     from pipeline.migration.run_environment import run_environment  # noqa: PLC0415
     from pipeline.migration.run_ledger import shared_ledger_place  # noqa: PLC0415
 
+    if folder is not None and ledger is not None:
+        raise click.UsageError("-o and --ledger exclude each other")
     held = process_guards.harden()
     found = read_settings(config_file, os.environ, overrides)
     found.refuse()
-    place = shared_ledger_place(found.settings, found.credentials, folder)
+    place = shared_ledger_place(found.settings, found.credentials, folder, ledger)
     if until_input_ends:
         threading.Thread(target=_end_with_input, name="input", daemon=True).start()
     tools = Tools(SystemClock(), SystemRandom(), Listeners(FlowLog()))

@@ -157,6 +157,11 @@ def pointer_of(folder: Path) -> Pointer | None:
     return Pointer(source, schema)
 
 
+def is_ledger_name(text: str) -> bool:
+    """Tell whether a text is the name of a ledger in PostgreSQL, its schema."""
+    return _SCHEMA(text) is not None
+
+
 def write_pointer(folder: Path, source: SecretSource, schema: str) -> None:
     """Write where the ledger is, durably, unless the folder says so already.
 

@@ -24,7 +24,7 @@ from pipeline.migration.troubles import VaultOutage
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
@@ -43,8 +43,8 @@ class Carrier:
         credentials: The secrets they name.
         tools: Clock, randomness, and who is shown the flow.
         place: The ledger.
-        exports: Where the run's exports are on this machine; those not named are looked for where
-            the run read them.
+        exports: Where the run's exports are on this machine, or folders that hold them under their
+            names; those not named are looked for where the run read them.
     """
 
     def __init__(
@@ -135,7 +135,8 @@ class Carrier:
         planning = Planning(ledger)
         found: dict[str, PlannedExport] = {}
         named = {export["sha256"]: Path(export["path"]) for export in wanted}
-        for path in (*self._given, *(p for p in named.values() if not self._given or p.exists())):
+        given = [path for each in self._given for path in _in_folder(each, named.values())]
+        for path in (*given, *(p for p in named.values() if not given or p.exists())):
             sealed = stack.enter_context(SealedExport(path, keys, limits))
             file = sealed.digest()
             known = planning.find(file.sha256)
@@ -147,6 +148,13 @@ class Carrier:
                 next_step="Name where it is: `cardferry carry EXPORT... -c CONFIG`.",
             )
         return {planned.known.id: planned for planned in found.values()}
+
+
+def _in_folder(given: Path, wanted: Iterable[Path]) -> list[Path]:
+    """Give the exports that lie in a folder under the names of those wanted; a file as it is."""
+    if not given.is_dir():
+        return [given]
+    return [path for path in (given / each.name for each in wanted) if path.is_file()]
 
 
 def told_of(trouble: CardferryError | None) -> dict[str, Any] | None:

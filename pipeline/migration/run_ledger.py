@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,7 +12,7 @@ from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
 from pipeline.errors import SettingsRefused
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import LedgerUrl, ledger_url_of_run
+from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.sharing.finding import shared_now
 
@@ -42,7 +43,7 @@ def ledger_place(settings: Settings, credentials: Credentials, folder: Path) -> 
 
 
 def shared_ledger_place(
-    settings: Settings, credentials: Credentials, folder: Path | None
+    settings: Settings, credentials: Credentials, folder: Path | None, name: str | None = None
 ) -> LedgerUrl:
     """Give where the ledger is that a carrier joins.
 
@@ -51,15 +52,21 @@ def shared_ledger_place(
         credentials: The secrets they name.
         folder: The migration's folder, or one with a copy of its `ledger.json`; None to look in the
             database for the one run that hands rows out.
+        name: The ledger's name in the database, in place of a folder.
 
     Raises:
         LocalStorageFailed: No run hands rows out there, or the server does not answer.
         SettingsRefused: The settings name no ledger in PostgreSQL, several runs hand rows out in
-            its database, or the folder names none.
+            its database, the folder names none, or the name is none.
     """
     source, secret = settings.ledger.url, credentials.ledger_url
     if not isinstance(source, SecretSource) or secret is None:
         raise SettingsRefused(["ledger.url: carriers share a ledger in PostgreSQL"])
+    there = LedgerUrl(secret.get_secret_value(), source=source, is_known=True)
+    if name is not None:
+        if not is_ledger_name(name):
+            raise SettingsRefused(["--ledger: is no ledger's name, as it stands in ledger.json"])
+        return replace(there, schema=name)
     if folder is not None:
         place = ledger_place(settings, credentials, folder)
         if not place.is_known:
@@ -68,7 +75,7 @@ def shared_ledger_place(
                 next_step="Copy ledger.json of the migration's folder there, or leave --out away.",
             )
         return place
-    return shared_now(LedgerUrl(secret.get_secret_value(), source=source, is_known=True))
+    return shared_now(there)
 
 
 @contextmanager
