@@ -144,7 +144,7 @@ def _check_files(
     for setting, keys in (("export.key", export.keys), ("export.number_key", numbers)):
         for path in [key.file for key in keys if key.file and not _covers(refused, setting)]:
             try:
-                with _opened_privately(path, strict=strict):
+                with opened_privately(path, strict=strict):
                     pass
             except ValueError as error:
                 problems.append(f"{setting}: {error}")
@@ -174,7 +174,7 @@ def read_secret(source: SecretSource, environ: Mapping[str, str], *, strict: boo
             raise ValueError(f"the environment variable {source.env} is not set")
         return text
     if source.file is not None:
-        with _opened_privately(source.file, strict=strict) as descriptor:
+        with opened_privately(source.file, strict=strict) as descriptor:
             return _decoded(_read_whole(descriptor))
     if source.fd is None:
         raise ValueError("names no source")
@@ -205,7 +205,7 @@ def _decoded(content: bytes) -> str:
 
 
 @contextmanager
-def _opened_privately(path: Path, *, strict: bool) -> Iterator[int]:
+def opened_privately(path: Path, *, strict: bool) -> Iterator[int]:
     """Open a secret file, unless it is not a file or others may read it.
 
     A link is followed: secret stores mount them. Towards a loopback vault only published test

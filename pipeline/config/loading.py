@@ -17,6 +17,7 @@ import orjson
 from pydantic import SecretStr
 
 from pipeline.config.agreement import disagreements
+from pipeline.config.cluster import TLS_FILES, privacy_problems
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.config.policies import Mode
@@ -74,6 +75,7 @@ _PATHS = (
     ("export", "number_key", "file"),
     ("export", "signers"),
     ("ledger", "url", "file"),
+    *(("cluster", name) for name in TLS_FILES),
     ("audit", "signing_key", "file"),
     ("audit", "signing_passphrase", "file"),
     ("watch", "metrics_file"),
@@ -149,6 +151,7 @@ def read_settings(
         problems.append("the settings file may be written by anyone; run chmod o-w on it")
     if settings.attach is not None:
         problems.extend(disagreements(settings, settings.attach, places))
+    problems.extend(privacy_problems(settings.cluster))
     credentials = read_credentials(settings, environ, problems, places, only)
     return ReadSettings(settings, credentials, problems, is_from_file=path is not None)
 

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.config.addresses import SecretSource, address_problems, base_url, is_loopback
 from pipeline.config.attach import AttachSettings  # noqa: TC001 - pydantic reads it.
+from pipeline.config.cluster import ClusterSettings
 from pipeline.config.columns import ColumnSettings, Section, Text
 from pipeline.config.ledger import LedgerSettings
 from pipeline.config.policies import (
@@ -275,5 +276,6 @@ class Settings(Section):
     flow: FlowSettings = FlowSettings()
     attach: AttachSettings | None = Field(None, description="absent: tokens only, which perish")
     ledger: LedgerSettings = LedgerSettings()
+    cluster: ClusterSettings = ClusterSettings()
     audit: AuditSettings = AuditSettings()
     watch: WatchSettings = WatchSettings()
