@@ -35,6 +35,10 @@ class CarrierChild:
         """Give its exit code once it has ended; negative where a signal ended it."""
         return self._process.poll()
 
+    def said(self) -> str:
+        """Give nothing: its error output is ours."""
+        return ""
+
     def let_go(self) -> None:
         """Close its input, so that it drains and leaves."""
         if self._process.stdin is not None:

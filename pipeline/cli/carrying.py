@@ -23,7 +23,7 @@ from pipeline.migration.run_environment import run_environment
 from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pipeline.cli.advice import Given
@@ -62,19 +62,21 @@ def watch_command(
 def carry_and_show(
     terminal: Terminal,
     given: Given,
-    job: Callable[[dict[str, object]], Job],
+    job: Callable[[dict[str, object], Settings], Job],
     *,
     ask: bool,
     tells: bool = True,
+    lacks: Callable[[ReadSettings], Iterable[str]] = lambda _found: (),
 ) -> int:
     """Carry exports as the options say, show how it ended and what is next; give the exit code.
 
     Args:
         terminal: Where words go.
         given: The folder, exports and settings of the command line.
-        job: Makes the job from the facts about who runs it and where.
+        job: Makes the job from the facts about who runs it and where, and the settings.
         ask: Whether to ask before sending, where somebody can answer.
         tells: Whether monitors are told by HTTP of this run.
+        lacks: Says what this run needs beyond settings that are right in themselves.
 
     Raises:
         CardferryError: The run could not begin or was stopped.
@@ -82,8 +84,8 @@ def carry_and_show(
     held_guards = process_guards.harden()
     found = read_settings(given.config_file, os.environ, given.overrides)
     watch = watch_command(terminal, found, given.folder, tells=tells)
-    found.refuse()
-    asked = job(run_environment(held_guards, found.settings.audit.operator))
+    found._replace(problems=[*found.problems, *lacks(found)]).refuse()
+    asked = job(run_environment(held_guards, found.settings.audit.operator), found.settings)
     ending = carry(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)

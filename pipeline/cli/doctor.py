@@ -13,6 +13,7 @@ from pipeline import process_guards
 from pipeline.cli.folding import folded
 from pipeline.cli.options import json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
+from pipeline.cluster.doctor_cluster import cluster_findings
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 from pipeline.migration.doctor import machine_findings
@@ -81,6 +82,7 @@ def _findings(
         yield from export_keys(found.settings, found.credentials)
         yield from signing_key(found.settings, found.credentials)
         yield from ledger_findings(found.settings, found.credentials, folder)
+        yield from cluster_findings(found.settings)
     yield from machine_findings(found.settings, folder, guards)
     if not found.problems:
         # With wrong settings it would not be known whom the key is shown to.

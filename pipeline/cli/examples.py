@@ -40,6 +40,7 @@ ENDINGS: Final = {
             "run cards.csv.pgp -c production.toml -o out/ --limit 10",
             "run *.pgp -c production.toml -o out/ --yes --json",
             "run cards.csv.pgp -c production.toml -o out/ --set flow.rate_per_s=2",
+            "run cards.csv.pgp -c production.toml -o out/ --cluster tls://scheduler:8786 --carriers 4",
         ),
     ),
     "inbox": Ending(

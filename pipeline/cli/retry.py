@@ -69,7 +69,7 @@ def retry(
     return carry_and_show(
         terminal,
         given,
-        lambda facts: Job(
+        lambda facts, _settings: Job(
             exports,
             folder,
             facts,

@@ -13,6 +13,7 @@ from pipeline.cli.options import exports_argument, pass_terminal
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
+    from pipeline.config.models import Settings
 
 
 @click.command("run")
@@ -49,9 +50,16 @@ if TYPE_CHECKING:
     "--carriers",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Start N carriers here, which send in place of this process, and let others join "
+    help="Start N carriers, which send in place of this process, and let others join "
     "(`cardferry carry`); needs a ledger in PostgreSQL.",
 )
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Have the workers of this Dask cluster start the carriers (tls://HOST:PORT), in place of "
+    "cluster.address; needs a ledger in PostgreSQL.",
+)
+@click.option("--no-cluster", is_flag=True, help="Carry here, whatever the settings say.")
 @click.option("--no-attach", is_flag=True, help="Make tokens only; cards are attached later.")
 @pass_terminal
 def run(
@@ -65,6 +73,8 @@ def run(
     approved_plan: str | None,
     cohort_file: Path | None,
     carriers: int | None,
+    cluster: str | None,
+    no_cluster: bool,
     no_attach: bool,
     wait_s: float,
     yes: bool,
@@ -78,21 +88,30 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     # Only who runs it waits for what carries it out, not who asks for help.
-    from pipeline.cli.carrier_children import carrier_starter  # noqa: PLC0415
     from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.cli.launching import (  # noqa: PLC0415
+        lacks_for_cluster,
+        launch_by_cluster,
+        launch_here,
+        refuse_limit,
+    )
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
     terminal.tells_errors = not within_inbox
-    if carriers is not None and limit is not None:
-        raise click.UsageError("--limit does not go with --carriers")
+    if cluster is not None and no_cluster:
+        raise click.UsageError("--cluster and --no-cluster exclude each other")
     only = None if cohort_file is None else read_cohort(cohort_file)
+    refuse_limit(limit, carriers, None)
+    if cluster is not None:
+        overrides = (*overrides, f"cluster.address={cluster}")
     given = Given(folder, exports, config_file, overrides)
-    return carry_and_show(
-        terminal,
-        given,
-        lambda facts: Job(
+
+    def job(facts: dict[str, object], settings: Settings) -> Job:
+        by_cluster = settings.cluster.address is not None and not no_cluster
+        refuse_limit(limit, carriers, settings if by_cluster else None)
+        return Job(
             exports,
             folder,
             facts,
@@ -101,9 +120,16 @@ def run(
             approved_plan=approved_plan,
             only=only,
             no_attach=no_attach,
-            carriers=carriers or 0,
-            start_carrier=None if carriers is None else carrier_starter(terminal, given),
-        ),
+            launch=launch_by_cluster(settings, given, carriers)
+            if by_cluster
+            else launch_here(terminal, given, carriers),
+        )
+
+    return carry_and_show(
+        terminal,
+        given,
+        job,
         ask=not yes,
         tells=not within_inbox,
+        lacks=(lambda _found: ()) if no_cluster else lacks_for_cluster,
     )

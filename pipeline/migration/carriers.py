@@ -15,6 +15,7 @@ from pipeline.config.loading import meaning_digest
 from pipeline.errors import (
     CardferryError,
     CardNumberFound,
+    ExportRefused,
     Interrupted,
     LocalStorageFailed,
     SettingsRefused,
@@ -50,7 +51,9 @@ _BETWEEN_LOOKS_S: Final = 0.5
 _LEAVES_WITHIN_S: Final = 10.0
 """How long a carrier may take to end beyond what its drain may; longer only if it is frozen."""
 _STARTS_IN_VAIN_MAX: Final = 5
-"""So many carriers in a row may die here without a row being settled before the run gives up."""
+"""So many carriers in a row may die without a row being settled before the run gives up."""
+_ENDS_THE_SAME_WAY: Final = frozenset({2, ExportRefused.exit_code, SettingsRefused.exit_code})
+"""How a carrier ends whose machine has other settings or exports; others may be at work elsewhere."""
 
 log = EventLog("carriers")
 
@@ -69,7 +72,7 @@ class Carriers:
         failures_max: More failures than this stop the run.
         attach: How cards are attached; None for tokens only.
         on_signal: Told a stopping signal's number.
-        count: How many carriers to start on this machine.
+        count: How many carriers to start.
         start: Starts one.
     """
 
@@ -139,6 +142,7 @@ class _Following:
         self._trouble: CardferryError | None = None
         self._children: list[Child] = []
         self._in_vain = 0
+        self._said = ""
         self._settled = 0
         self._heard: set[int] = set()
         self._good_rate: float | None = None
@@ -219,20 +223,34 @@ class _Following:
         settled = self._carriers.flow.settled
         if settled > self._settled:
             self._settled, self._in_vain = settled, 0
-        alive = [child for child in self._children if child.ended() is None]
-        for _ in range(len(self._children) - len(alive)):
-            self._in_vain += 1
-            if self._in_vain <= _STARTS_IN_VAIN_MAX:
-                log.warning("carrier ended and another is started")
-                alive.append(self._carriers.start())
+        alive: list[Child] = []
+        for child in self._children:
+            code = child.ended()
+            alive += [child] if code is None else self._in_place_of(child, code)
         self._children = alive
         if self._carriers.count and not alive and not state.live:
+            last = f"; the last one said: {self._said}" if self._said else ""
             self._stop(
                 LocalStorageFailed(
-                    "no carrier is left, and those that were started ended at once",
+                    f"no carrier is left, and those that were started ended at once{last}",
                     next_step="Look at what they said, then run the same command again.",
                 )
             )
+
+    def _in_place_of(self, child: Child, code: int) -> list[Child]:
+        """Start a carrier in place of one that ended, unless it would end the same way."""
+        self._said = child.said() or self._said
+        self._in_vain += 1
+        if code in _ENDS_THE_SAME_WAY or self._in_vain > _STARTS_IN_VAIN_MAX:
+            log.warning("carrier ended", code=code)
+            return []
+        log.warning("carrier ended and another is started", code=code)
+        try:
+            return [self._carriers.start()]
+        except CardferryError as trouble:
+            # Others may be at work.
+            self._said = trouble.message
+            return []
 
     async def _see_them_off(self) -> None:
         """Ask the carriers to leave, and wait until they have, or their terms are over."""

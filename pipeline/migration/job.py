@@ -10,6 +10,7 @@ from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from random import Random
 
@@ -21,16 +22,32 @@ if TYPE_CHECKING:
 
 
 class Child(Protocol):
-    """A carrier that this run started on its own machine."""
+    """A carrier that this run started, on its own machine or by a cluster."""
 
     def ended(self) -> int | None:
         """Give its exit code once it has ended; negative where a signal ended it."""
+
+    def said(self) -> str:
+        """Give what it said of why it ended, where that was not said here already."""
 
     def let_go(self) -> None:
         """Close its input, so that it drains and leaves."""
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended, and end it after so long: its session is over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a run has carriers started, which send in place of its own process.
+
+    Attributes:
+        count: How many.
+        starting: Opens what starts one, for as long as carriers are wanted.
+    """
+
+    count: int
+    starting: Callable[[], AbstractContextManager[Callable[[], Child]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +64,7 @@ class Job:
         wait_s: How long to wait for another run of this folder to end, in seconds.
         no_attach: Make tokens only, whatever the settings say.
         unattached: Attach what earlier runs of tokens alone left, too.
-        carriers: How many carriers to start on this machine, which send in place of this process.
-        start_carrier: Starts one; None where this process sends.
+        launch: How carriers are started; None where this process sends.
         approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
         only: Send only rows with these legacy ids; None for all.
     """
@@ -64,8 +80,7 @@ class Job:
     only: CohortFile | None = None
     no_attach: bool = False
     unattached: bool = False
-    carriers: int = 0
-    start_carrier: Callable[[], Child] | None = None
+    launch: Launch | None = None
 
 
 @dataclass(frozen=True, slots=True)

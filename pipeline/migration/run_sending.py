@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.ledger import Ledger
     from pipeline.metrics import Flow
-    from pipeline.migration.job import Child, Job, Tools
+    from pipeline.migration.job import Job, Launch, Tools
     from pipeline.migration.plan import PlannedExport
     from pipeline.signals import DeferredSignals
 
@@ -64,8 +64,8 @@ class RunSending:
         self.flow.total = waiting if limit is None else min(limit, waiting)
         failures_max = int(self.settings.rules.max_failure_rate * counts["rows"])
         failures_max -= counts["failures"]
-        if self.job.start_carrier is not None and work:
-            self._by_carriers(ledger, work, failures_max, self.job.start_carrier)
+        if self.job.launch is not None and work:
+            self._by_carriers(ledger, work, failures_max, self.job.launch)
             work = []
             if not is_left(ledger, self.attach):
                 return
@@ -76,21 +76,22 @@ class RunSending:
         ledger: Ledger,
         work: Sequence[PlannedExport],
         failures_max: int,
-        start: Callable[[], Child],
+        launch: Launch,
     ) -> None:
-        Carriers(
-            settings=self.settings,
-            ledger=ledger,
-            clock=self.tools.clock,
-            listener=self.tools.listener,
-            flow=self.flow,
-            signals=self.signals,
-            failures_max=failures_max,
-            attach=self.attach,
-            on_signal=self.on_signal,
-            count=self.job.carriers,
-            start=start,
-        ).send(work)
+        with launch.starting() as start:
+            Carriers(
+                settings=self.settings,
+                ledger=ledger,
+                clock=self.tools.clock,
+                listener=self.tools.listener,
+                flow=self.flow,
+                signals=self.signals,
+                failures_max=failures_max,
+                attach=self.attach,
+                on_signal=self.on_signal,
+                count=launch.count,
+                start=start,
+            ).send(work)
 
     def _here(self, ledger: Ledger, work: Sequence[PlannedExport], failures_max: int) -> None:
         Sending(

@@ -1,0 +1,1 @@
+"""Lets a Dask cluster start a run's carriers on other machines."""
