@@ -1,5 +1,6 @@
 """The shipped examples: what a scheduler, a container and a monitor are given under `configs/`."""
 
+import importlib
 import json
 import re
 import shlex
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from pipeline.cli.commands import COMMANDS, cardferry
+from pipeline.cluster.carrier_task import WORDS_NAME
+from pipeline.cluster.connection import RESOURCE
 from tests.support.programs import require
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -128,3 +131,58 @@ def test_every_command_line_of_the_examples_is_understood(tmp_path, line):
 
     assert words[0] in COMMANDS
     cardferry.get_command(None, words[0]).make_context(words[0], arguments[1:]).close()
+
+
+def _dask_commands():
+    """Give what the examples of a cluster start: by file, Dask's command and its words."""
+    for document in yaml.safe_load_all((CONFIGS / "kubernetes" / "cluster.yaml").read_text()):
+        if document["kind"] == "Deployment":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            yield pytest.param(container["command"][1:], id=f"kubernetes {container['name']}")
+    script = (CONFIGS / "slurm" / "workers.sbatch").read_text().replace("\\\n", " ")
+    (worker,) = re.findall(r"^exec \S+/dask (.*)$", script, re.MULTILINE)
+    yield pytest.param(shlex.split(worker), id="slurm")
+    told = (
+        (CONFIGS / "reference.md").read_text().replace("$tls", "--tls-key a.key --tls-cert b.pem")
+    )
+    for line in re.findall(r"^dask (.*)$", told, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        yield pytest.param(words, id=f"reference {words[0]}")
+
+
+@pytest.mark.parametrize("words", list(_dask_commands()))
+def test_every_dask_command_of_the_examples_is_understood(tmp_path, words):
+    """Dask's own command line knows the options; each worker offers to start carriers without a nanny."""
+    command = importlib.import_module(f"distributed.cli.dask_{words[0]}").main
+    file = tmp_path / "file.pem"
+    file.touch()
+    # They have to be there.
+    words = [re.sub(r"(^|=)[\w/]*\.?(pem|key)$", rf"\1{file}", word) for word in words]
+    with command.make_context(words[0], words[1:]) as context:
+        given = context.params
+
+    assert given["tls_key"]
+    assert not given["dashboard"]
+    if words[0] == "worker":
+        assert (given["resources"], given["nanny"]) == (f"{RESOURCE}=1", False)
+        assert given["scheduler"].startswith("tls://")
+    else:
+        assert given["protocol"] == "tls"
+
+
+def test_the_words_that_workers_are_given_are_those_of_a_carrier():
+    """What the examples write into `CARDFERRY_CARRY` is a command line of `carry`."""
+    files = ("kubernetes/cluster.yaml", "slurm/workers.sbatch", "reference.md")
+    found = [
+        words
+        for name in files
+        for words in re.findall(
+            rf"{WORDS_NAME}(?:, value: |=)[\"']([^\"']+)", (CONFIGS / name).read_text()
+        )
+    ]
+
+    assert len(found) == len(files)
+    for words in found:
+        option, settings, folder = shlex.split(words)
+        assert (option, Path(settings).name) == ("-c", "worker.toml")
+        assert folder.endswith("/exports")

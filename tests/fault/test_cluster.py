@@ -1,0 +1,282 @@
+"""Carriers that a Dask cluster starts: over TLS, with keys of their own, whoever is killed, every row once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from random import Random
+
+import pyarrow.parquet as pq
+import pytest
+import trustme
+
+from pipeline.clock import SystemClock
+from pipeline.cluster.carrier_task import LOG_NAME, WORDS_NAME
+from pipeline.migration.status import status_of
+from tests.support import postgres
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed
+from tests.support.crash import wait_until
+from tests.support.dask_cluster import certify, cluster
+from tests.support.exports import keyring
+from tests.support.sandbox import running
+
+ROWS, IN_FLIGHT, CHUNK, TERM_S, CUSTOMERS = 240, 8, 20, 8, 40
+INSTANTS = range(int(os.environ.get("CARDFERRY_INSTANTS", "20")))
+
+
+class Clustered:
+    """A migration whose run has its own settings, and whose workers have others that mean the same.
+
+    The keys, the export and the ledger's URL are named by other variables and paths on each side.
+    """
+
+    def __init__(self, folder, vault):
+        self.folder, self.vault, self.out = folder, vault, folder / "out"
+        self.secrets = {
+            "LEDGER": postgres.server().database("cluster"),
+            "PUBLIC": vault.public_key,
+            "SECRET": vault.secret_key,
+        }
+        lines = rows_csv(ROWS).decode().splitlines()
+        plain = [lines[0]]
+        plain += [
+            f"{line.rpartition(',')[0]},cus-{n % CUSTOMERS}" for n, line in enumerate(lines[1:])
+        ]
+        self.cards = [line.split(",") for line in plain[1:]]
+        self.export = sealed(folder, "\n".join([*plain, ""]).encode())
+        self.of_workers = folder / "worker"
+        self.of_workers.mkdir()
+        (self.of_workers / self.export.name).write_bytes(self.export.read_bytes())
+
+    def environment(self, side):
+        return {f"{side}_{name}": value for name, value in self.secrets.items()}
+
+    def settings_of(self, side, folder, *lines):
+        """Write the settings of the run, or of its workers."""
+        key = folder / "own.key"
+        key.write_bytes(keyring().secret("cv25519").read_bytes())
+        key.chmod(0o600)
+        text = [
+            "[vault]",
+            f'url = "{self.vault.base_url}"',
+            f'public_key = {{ env = "{side}_PUBLIC" }}',
+            "[export]",
+            'key = { file = "own.key" }',
+            'carry = ["legacy_customer_id"]',
+            "[export.columns]",
+            'customer = "legacy_customer_id"',
+            "[flow]",
+            f"chunk_rows = {CHUNK}",
+            f"in_flight_max = {IN_FLIGHT}",
+            "rate_per_s = 100000",
+            "[attach]",
+            f'url = "{self.vault.base_url}"',
+            f'secret_key = {{ env = "{side}_SECRET" }}',
+            "rate_per_s = 100000",
+            "[ledger]",
+            f'url = {{ env = "{side}_LEDGER" }}',
+            f"session_s = {TERM_S}",
+            *lines,
+        ]
+        path = folder / f"{side.lower()}.toml"
+        path.write_text("\n".join(text), "utf-8")
+        return path
+
+    def cluster(self, *lines, workers=2):
+        """Give the cluster; its workers know nothing of the run's side."""
+        config = self.settings_of("WORKER", self.of_workers, *lines)
+        words = f"-c {config} {self.of_workers}"
+        environment = {WORDS_NAME: words, **self.environment("WORKER")}
+        return cluster(self.folder / "cluster", environment, workers)
+
+    def words(self, made, *more):
+        config = self.settings_of("RUN", self.folder, *made.settings, "carriers = 2")
+        return ("run", self.export, "-c", config, "-o", self.out, *more)
+
+    def run(self, made, *more, code=0):
+        return cardferry(*self.words(made, *more), environment=self.environment("RUN"), code=code)
+
+    def started(self, made):
+        """Start the run and go on at once."""
+        said = (self.folder / "run.txt").open("ab")
+        with said:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pipeline", *map(str, self.words(made))],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment("RUN")},
+            )
+
+    def made(self):
+        """Count the tokens that the vault made for each row."""
+        return Counter(e["name_sha256"] for e in self.vault.entries() if "name_sha256" in e)
+
+    def status(self):
+        return status_of(self.out, SystemClock())
+
+    def pids(self, state="live"):
+        """Give the process numbers of the carriers in a state."""
+        told = self.status()["carriers"]["sessions"]
+        return [int(s["origin"].rpartition(":")[2]) for s in told if s["state"] == state]
+
+    def wait_for_tokens(self, count, process):
+        while self.made().total() < count and process.poll() is None:
+            time.sleep(0.02)
+
+    def assert_every_row_once(self, monkeypatch, doubled_max=0):
+        """By the vault's own journal, by what was published, and by what the vault holds."""
+        for name, value in self.environment("RUN").items():
+            monkeypatch.setenv(name, value)
+        made, status = self.made(), self.status()
+        mapped = pq.read_table(self.out / "mapping.parquet").to_pylist()
+        assert [(row["legacy_id"], row["last_digits"]) for row in mapped] == [
+            (card[0], card[2][-4:]) for card in self.cards
+        ]
+        assert len({row["token_id"] for row in mapped}) == len(made) == ROWS
+        assert len({row["card_id"] for row in mapped}) == ROWS
+        assert len({row["customer_id"] for row in mapped}) == CUSTOMERS
+        assert ROWS <= made.total() <= ROWS + doubled_max
+        assert made.total() - ROWS <= status["unseen_tokens_max"] <= doubled_max
+        cardferry("verify", self.out)
+
+
+def ended(process, *codes, timeout=240):
+    try:
+        assert process.wait(timeout) in codes
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def clustered(tmp_path):
+    with running(journal=tmp_path / "journal", latency_s=0.05) as vault:
+        yield Clustered(tmp_path, vault)
+
+
+def test_a_cluster_carries_every_row_once_with_keys_of_its_own(clustered, monkeypatch):
+    """Nothing of the run's keys, paths or settings is known to a worker, and its log holds no number."""
+    with clustered.cluster() as made:
+        done = clustered.run(made, "--json")
+        clustered.assert_every_row_once(monkeypatch)
+        logs = list(made.folder.rglob(LOG_NAME))
+        told = "".join(path.read_text("utf-8") for path in logs)
+        cardferry("scan", made.folder)
+    status = clustered.status()
+
+    assert done.json["this_run"]["sent"] >= ROWS
+    assert {s["state"] for s in status["carriers"]["sessions"]} == {"left"}
+    assert sum(s["sent"] for s in status["carriers"]["sessions"]) == ROWS
+    assert told.count("carrier joined") == len(status["carriers"]["sessions"])
+    assert clustered.secrets["SECRET"] not in told
+
+
+@pytest.mark.slow
+def test_a_run_whose_carriers_are_refused_says_what_their_machines_lack(clustered):
+    """A worker of other settings carries nothing; the run ends and repeats what the carrier said."""
+    with clustered.cluster("[rules]", 'expired = "tokenize"', workers=1) as made:
+        done = clustered.run(made, code=5)
+
+    assert "vault, export columns, rules or attach differ from those of the run" in done.err
+    assert not clustered.made()
+
+
+@pytest.mark.slow
+def test_a_scheduler_of_another_authority_or_none_is_refused_before_a_card_is_sent(clustered):
+    """Certificates are settings (7); a scheduler that does not answer is trouble that may pass (5)."""
+    with clustered.cluster(workers=0) as made:
+        ours = made.files
+        made.files = certify(trustme.CA(), clustered.folder / "other", "other")
+        wait_until(lambda: "Scheduler at" in (made.folder / "0-scheduler.txt").read_text())
+        refused = clustered.run(made, code=7)
+        told = cardferry(
+            "doctor",
+            *clustered.words(made)[2:4],
+            "-o",
+            clustered.out,
+            code=7,
+            environment=clustered.environment("RUN"),
+        )
+        made.files = ours
+        made.scheduler.kill()
+        made.scheduler.wait()
+        missed = clustered.run(made, code=5)
+
+    assert "do not trust one another's certificates" in refused.err
+    assert "do not trust one another's certificates" in told.out
+    assert "the Dask scheduler that cluster.address names does not answer" in missed.err
+    assert not clustered.made()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fate", ["worker", "worker and carrier", "scheduler", "run"])
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_whoever_is_killed_every_row_is_sent_once(clustered, monkeypatch, fate, instant):
+    """At a random instant: the same command goes on, and no more than C tokens a lost carrier are doubled."""
+    at = Random(f"{fate} {instant}").randrange(1, ROWS - CHUNK)
+    with clustered.cluster() as made:
+        run = clustered.started(made)
+        clustered.wait_for_tokens(at, run)
+        if fate == "run":
+            run.kill()
+            run.wait()
+        elif fate == "scheduler":
+            made.scheduler.kill()
+            # It may have been done before anybody was missed.
+            ended(run, 0, 5)
+            made.start()
+        else:
+            carriers = clustered.pids() if fate == "worker and carrier" else []
+            made.workers[0].kill()
+            for pid in carriers[:1]:
+                os.kill(pid, signal.SIGKILL)
+            made.start_worker()
+            ended(run, 0)
+        if fate in {"run", "scheduler"}:
+            clustered.run(made)
+        reaped = 0 if fate == "run" else len(clustered.pids("reaped"))
+        clustered.assert_every_row_once(monkeypatch, IN_FLIGHT * reaped)
+
+
+@pytest.mark.slow
+def test_a_stopping_signal_drains_the_carriers_of_a_cluster(clustered, monkeypatch):
+    """The run ends with 143, nothing is in doubt, and the cluster is free for the same command."""
+    with clustered.cluster() as made:
+        run = clustered.started(made)
+        clustered.wait_for_tokens(40, run)
+        run.send_signal(signal.SIGTERM)
+        ended(run, 143)
+        for name, value in clustered.environment("RUN").items():
+            monkeypatch.setenv(name, value)
+        told = clustered.status()
+        clustered.run(made)
+        clustered.assert_every_row_once(monkeypatch)
+
+    assert (told["states"]["sent"], told["states"]["ambiguous"]) == (0, 0)
+    assert told["states"]["planned"] > 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_in_order_leaves_nothing_in_doubt(clustered, monkeypatch):
+    """Its carrier drains before the worker ends, and the other worker carries the rest."""
+    with clustered.cluster() as made:
+        run = clustered.started(made)
+        clustered.wait_for_tokens(60, run)
+        made.workers[0].terminate()
+        made.workers[0].wait(60)
+        ended(run, 0)
+        clustered.assert_every_row_once(monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_worker_that_comes_late_is_waited_for(clustered, monkeypatch):
+    """A run that finds no worker tells so, and goes on once there is one."""
+    with clustered.cluster(workers=0) as made:
+        run = clustered.started(made)
+        said = clustered.folder / "run.txt"
+        wait_until(lambda: "no worker offers" in said.read_text("utf-8") or run.poll() is not None)
+        made.start_worker()
+        ended(run, 0)
+        clustered.assert_every_row_once(monkeypatch)
