@@ -1,5 +1,6 @@
 """Whom a refusal speaks of: the vault's word for all, or one row's own trouble."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -71,22 +72,35 @@ def test_after_one_such_row_a_lone_429_teaches_nothing_and_two_in_a_row_do():
     assert ALL is refusals.throttled(9, 900)
 
 
+def test_while_one_row_is_suspect_a_lone_429_of_another_makes_nobody_wait():
+    """From its third try on; once the suspect is through, the next 429 speaks of all again."""
+    refusals = RowRefusals()
+    said = [refusals.throttled(7, 500), refusals.throttled(8, 501), refusals.throttled(7, 550)]
+    said += [refusals.throttled(7, 600), refusals.throttled(9, 650)]
+    refusals.forget(7)
+    refusals.forget(9)
+
+    assert [ALL, ALL, UNCLEAR, UNCLEAR, UNCLEAR] == said
+    assert ALL is refusals.throttled(10, 700)
+
+
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
 def test_a_limit_for_all_blames_no_row(share):
-    """Whatever share of tries it refuses, at random, 20,000 rows are never taken for poison."""
-    random, refusals, successes, own = Random(1), RowRefusals(), 0, 0
+    """Whatever share of tries it refuses, at random, 20,000 rows are never taken for poison, nor often for suspect."""
+    random, refusals, successes, said = Random(1), RowRefusals(), 0, Counter()
     waiting = []
     for row in range(20_000):
         waiting.append(row)
         for again in list(waiting):
             if random.random() < share:
-                own += refusals.throttled(again, successes) is ROW
+                said[refusals.throttled(again, successes)] += 1
             else:
                 successes += 1
                 refusals.forget(again)
                 waiting.remove(again)
 
-    assert 0 == own
+    assert 0 == said[ROW]
+    assert said[UNCLEAR] <= said[ALL] / 20
 
 
 def test_a_closed_vault_blames_no_row_however_long():

@@ -28,6 +28,9 @@ _IMPOSSIBLE: Final = 1e-9
 """Where it is less likely than this, the refusal is the row's own."""
 
 _THROTTLES_MIN: Final = 5
+_SUSPECT_MIN: Final = 3
+"""A row that is unlikely to draw so many tries by a limit for all makes others suspect, too, until it
+is through: else the first refusals of each of several such rows would make everybody wait."""
 _ALONE_MAX: Final = 20
 """Tries after which the last row of all, with nobody left to compare it with, is set aside."""
 
@@ -82,6 +85,7 @@ class RowRefusals:
     def __init__(self) -> None:
         self._denied: dict[int, int] = {}
         self._throttled: dict[int, _Throttled] = {}
+        self._suspects: set[int] = set()
         self._denied_in_a_row = _InARow()
         self._throttled_in_a_row = _InARow()
         self._fresh: list[int] = []
@@ -97,6 +101,7 @@ class RowRefusals:
         """Take in that a row was not refused this time."""
         self._denied.pop(row, None)
         self._throttled.pop(row, None)
+        self._suspects.discard(row)
 
     def denied(self, row: int, successes: int) -> Refusal:
         """Take in a 403, 404 or redirect.
@@ -129,7 +134,11 @@ class RowRefusals:
             return self._own(row)
         if others_succeed and times >= _THROTTLES_MIN and chance < _IMPOSSIBLE:
             return self._own(row)
-        if (others_succeed and chance < _UNLIKELY) or (self._rows_own and alone and successes):
+        is_unlikely = others_succeed and chance < _UNLIKELY
+        if is_unlikely and times >= _SUSPECT_MIN:
+            self._suspects.add(row)
+        are_likely = self._rows_own or bool(self._suspects)
+        if is_unlikely or (are_likely and alone and successes):
             return Refusal.UNCLEAR
         return Refusal.OF_ALL
 
