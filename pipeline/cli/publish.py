@@ -52,8 +52,7 @@ def publish(
     if config_file is not None or overrides:
         settings, credentials = load_settings(config_file, os.environ, overrides)
         operator = settings.audit.operator or operator
-        if credentials.signing_key is not None:
-            signer = Signer.from_pem(credentials.signing_key, credentials.signing_passphrase)
+        signer = Signer.of(credentials)
     who = (operator, f"{system.host}:{system.pid}")
     figures = publish_again(folder, SystemClock(), signer, who, restore=restore)
     if as_json:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.left_behind import Seal
+    from pipeline.ledger.published_signature import Vouching
 
 
 class Access:
@@ -70,8 +71,8 @@ class Access:
         self._waiting = Waiting(self.file)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
-        self.seal: Seal | None = None
-        """Signs the note of how the ledger was left, where its manifests are signed."""
+        self.signer: Vouching | None = None
+        """Who signs the manifests, where they are signed; then so is how the ledger was left."""
         self.proved_at: int | None = None
         """The changes of others that the store had seen when the whole ledger was proved."""
         with self.store.trouble():
@@ -100,11 +101,15 @@ class Access:
         self.engine.dispose()
         self.reserve.free()
         if self.file is not None and is_proved:
-            note_how_left(self.file, self.seal)
+            note_how_left(self.file, self._seal)
 
     def is_as_left(self) -> bool:
         """Tell whether nobody has written to the ledger since a proof of all of it."""
-        return self.file is not None and is_as_left(self.file, self.seal)
+        return self.file is not None and is_as_left(self.file, self._seal)
+
+    @property
+    def _seal(self) -> Seal | None:
+        return None if self.signer is None else self.signer.sign
 
     def _is_proved(self) -> bool:
         if self.proved_at is None or self._failure is not None:

@@ -15,19 +15,13 @@ from sqlalchemy import select, update
 from pipeline.clock import milliseconds, timestamp
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.access import Access
+from pipeline.ledger.as_published import require_as_published
 from pipeline.ledger.chain import Chain, follow_trail
-from pipeline.ledger.checks import (
-    require_newest,
-    require_same_meaning,
-    require_same_mode,
-    require_untouched,
-)
+from pipeline.ledger.checks import require_same_meaning, require_same_mode
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.key_values import put
-from pipeline.ledger.lasting_proof import require_what_lasts
 from pipeline.ledger.proof import require_one_story
-from pipeline.ledger.publications import RUN_STARTED, account
-from pipeline.ledger.published_files import require_published_files
+from pipeline.ledger.publications import MANIFEST_NAME, RUN_STARTED, SIGNATURE_UNCHECKED
 from pipeline.ledger.schema import runs
 from pipeline.ledger.section_figures import renew_sections, require_own_figures
 from pipeline.logs import EventLog
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline import hashing
     from pipeline.clock import Clock
     from pipeline.ledger.ledger_url import LedgerUrl
+    from pipeline.ledger.published_signature import Unchecked
     from pipeline.ledger.store import Batches
     from pipeline.signals import DeferredSignals
 
@@ -80,6 +75,8 @@ class Ledger(Access):
         self._actor = ""
         self._origin = ""
         self._chain = Chain()
+        self.unchecked: Unchecked | None = None
+        """Why the signer cannot vouch for the last publication, once the ledger was verified."""
 
     @property
     def chain_head(self) -> str:
@@ -134,13 +131,14 @@ class Ledger(Access):
             chain = follow_trail(connection)
             require_own_figures(connection)
             require_one_story(connection, of_rows=not self.goes_by_sections)
-            if self._url.folder is not None:
-                require_newest(connection, self._url.folder)
-                known = account(connection)
-                require_untouched(connection, known, kept=self.goes_by_sections)
-                require_what_lasts(connection, known, kept=self.goes_by_sections)
-                if files and known.publications:
-                    require_published_files(known, self._url.folder)
+            if (folder := self._url.folder) is not None:
+                self.unchecked = require_as_published(
+                    connection,
+                    folder,
+                    self.signer,
+                    kept=self.goes_by_sections,
+                    files=files,
+                )
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain
 
@@ -200,6 +198,8 @@ class Ledger(Access):
                 )
             self.record(connection, RUN_STARTED, resource=run_id, settings=settings_digest)
             self.enter_notes(connection)
+            if (why := self.unchecked) is not None:
+                self.record(connection, SIGNATURE_UNCHECKED, resource=MANIFEST_NAME, why=why.value)
             if behind_ms > 0:
                 log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)

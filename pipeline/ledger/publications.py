@@ -31,9 +31,14 @@ IN_PLACE: Final = "outputs_in_place"
 """The event after the last file took its name: from here on each that was named must be there."""
 RESTORATION: Final = "outputs_restored"
 """The event of somebody who lets files that were changed or taken away be written again."""
+SIGNATURE_UNCHECKED: Final = "signature_unchecked"
+"""The event of somebody who signs, after a publication for which that key cannot vouch."""
 RUN_STARTED: Final = "run_started"
 """The event with which a run begins."""
-_LOOKS: Final = (PUBLICATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION)
+_LOOKS: Final = (
+    *(PUBLICATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION),
+    SIGNATURE_UNCHECKED,
+)
 
 
 @dataclass(frozen=True, slots=True)

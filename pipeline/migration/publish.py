@@ -10,7 +10,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.publications import RESTORATION
+from pipeline.ledger.publications import MANIFEST_NAME, RESTORATION, SIGNATURE_UNCHECKED
 from pipeline.ledger.published_files import trouble_with_files
 from pipeline.outputs.publisher import publish
 
@@ -53,8 +53,10 @@ def publish_again(
             next_step="Name the folder that `cardferry run -o` made.",
         )
     with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
-        ledger.seal = signer.sign if signer else None
+        ledger.signer = signer
         ledger.attend(*who, files=not restore)
+        if ledger.unchecked is not None:
+            ledger.note(SIGNATURE_UNCHECKED, resource=MANIFEST_NAME, why=ledger.unchecked.value)
         if restore:
             _note_restored(ledger, folder)
         return publish(ledger, folder, __version__, signer, anew=True)

@@ -20,6 +20,7 @@ from pipeline.migration.readback_findings import Checked, ReadbackFinding, compa
 from pipeline.migration.readback_progress import Progress
 from pipeline.migration.vault_reader import VaultReader
 from pipeline.outputs.readback import READBACK_NAME, write_readback
+from pipeline.outputs.signature import Signer
 from pipeline.vault.flow.flow_control import FlowControl
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def read_back(
         )
     clock = tools[0]
     with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+        ledger.signer = Signer.of(settings[1])
         ledger.attend(*who)
         with ledger.look() as look:
             reading = _Reading(look, folder, asked, settings, tools)

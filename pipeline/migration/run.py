@@ -66,7 +66,7 @@ class Run:
         self._settings = settings
         self._credentials = credentials
         self._tools = tools
-        self._signer = _signer(credentials)
+        self._signer = Signer.of(credentials)
         self._signal_noted = False
         self._account: RunAccount
         self._plan_digest: str | None = None
@@ -90,6 +90,7 @@ class Run:
             ledger = stack.enter_context(
                 held_ledger(self._job, given, self._tools.clock, self._signals)
             )
+            ledger.signer = self._signer
             ledger.begin_run(
                 self._run_id(),
                 self._facts(),
@@ -271,8 +272,3 @@ class Run:
             "in_flight_max": self._settings.flow.in_flight_max,
             "on_ambiguous": self._settings.flow.on_ambiguous,
         }
-
-
-def _signer(credentials: Credentials) -> Signer | None:
-    key = credentials.signing_key
-    return None if key is None else Signer.from_pem(key, credentials.signing_passphrase)

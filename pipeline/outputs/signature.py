@@ -24,6 +24,8 @@ from pipeline.errors import SettingsRefused
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from pipeline.config.credentials import Credentials
+
 _HOW_TO_MAKE_ONE = (
     "Make one with `openssl genpkey -algorithm ed25519 -out audit.pem`, and its public half with "
     "`openssl pkey -in audit.pem -pubout -out audit.pub.pem`."
@@ -65,9 +67,23 @@ class Signer:
             raise _refused("audit.signing_key: is not an Ed25519 key")
         return cls(key)
 
+    @classmethod
+    def of(cls, credentials: Credentials) -> Self | None:
+        """Give who signs by the key that the settings name; None where they name none.
+
+        Raises:
+            SettingsRefused: As for `from_pem`.
+        """
+        key = credentials.signing_key
+        return None if key is None else cls.from_pem(key, credentials.signing_passphrase)
+
     def sign(self, message: bytes) -> bytes:
         """Give the 64 bytes of the signature."""
         return self._key.sign(message)
+
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether a signature over these bytes is this key's."""
+        return is_signed(self._key.public_key(), message, signature)
 
 
 def load_public_key(pem: bytes) -> Ed25519PublicKey:

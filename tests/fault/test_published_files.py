@@ -177,15 +177,15 @@ def test_after_a_publication_that_was_cut_short_only_its_files_or_those_before_m
 def test_a_forged_note_of_how_the_ledger_was_left_makes_no_signing_run_believe_it(tmp_path):
     """Whoever changes rows by hand may say that nobody did; the next signature is not put over it."""
     folder = published(tmp_path / "migration")
-    for seal in (None, signer().sign):
+    for who in (None, signer()):
         with contextlib.closing(Ledger(ledger_url(folder), StepClock())) as ledger:
-            ledger.seal = seal
+            ledger.signer = who
             ledger.attend("somchai", "here:1")
-        assert is_as_left(folder / "ledger.sqlite", seal)
+        assert is_as_left(folder / "ledger.sqlite", who and who.sign)
     changed_by_hand(folder)
     note_how_left(folder / "ledger.sqlite")
     with contextlib.closing(Ledger(ledger_url(folder), StepClock())) as ledger:
-        ledger.seal = signer().sign
+        ledger.signer = signer()
         with pytest.raises(VerificationFailed, match="changed by another program"):
             ledger.begin_run("run-3", {}, "5e" * 32)
 

@@ -1,6 +1,7 @@
 """The trail tells everything that PCI DSS 10.2 asks for: who, what, when, how it went, where, on what."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,9 +10,10 @@ from contextlib import closing
 
 import pytest
 
+from pipeline.ledger.left_behind import note_how_left
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until
-from tests.support.folders import private_pem, public_pem
+from tests.support.folders import past_the_rules, private_pem, public_pem
 from tests.support.migrations import Migration, new_rows
 from tests.support.programs import require
 from tests.support.sandbox import running
@@ -85,6 +87,19 @@ def test_a_run_signs_what_it_publishes(signed):
 
     assert 0 == done.returncode, done.stderr
     assert all(event["signing_key"] for event in told(signed / "out", "outputs_published"))
+
+
+def test_a_run_that_signs_believes_no_forged_note_of_how_the_ledger_was_left(signed, tmp_path):
+    """Rows that were changed by hand behind a note that nobody did are found, and nothing is signed."""
+    out = tmp_path / "out"
+    shutil.copytree(signed / "out", out)
+    past_the_rules(out, "UPDATE tokens SET token_id = 'tokn_test_x' WHERE row_id = 10000000003")
+    note_how_left(out / "ledger.sqlite")
+    manifest = (out / "manifest.json").read_bytes()
+    words = ("run", signed / "cards.csv.pgp", "-c", signed / "settings.toml", "-o", out)
+
+    assert "changed by another program" in cardferry(*words, code=8).err
+    assert manifest == (out / "manifest.json").read_bytes()
 
 
 def test_a_signing_key_that_cannot_sign_is_refused_before_anything_is_read(tmp_path):
