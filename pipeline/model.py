@@ -54,6 +54,15 @@ class Rejection:
 NEVER_SENT: Final = "stopped before sending"
 """The evidence of an attempt that a stopping run did not make."""
 
+NO_ANSWER: Final = "the run ended before an answer came"
+"""The evidence of an attempt that a later run found open: the run died while it was under way."""
+
+SEEN_BEFORE: Final = "token id seen before"
+"""The evidence of an answer with a token id that another row has."""
+
+WRONG_MODE: Final = "token of the other mode"
+"""The evidence of the one FATAL outcome behind which a token was made."""
+
 
 class OutcomeKind(StrEnum):
     """What one attempt came to, judged by evidence (design, section 4)."""

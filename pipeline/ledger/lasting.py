@@ -1,10 +1,11 @@
-"""Digests what no run may change any more: what a row says of its card, its tokens, its customer.
+"""Digests what no run may change any more: cards, tokens, customers, and what was sent for them.
 
 A run sends rows, retires tokens and replaces cards; it never gives a row another legacy id or
-another card, a token another row, or a customer of the vault another owner. So whatever came with a
-run stays in the ledger as it was, whatever later runs do, and what a publication said of it can be
-held against the ledger for ever (`lasting_proof`). Whoever forges a run cannot explain another
-token of an earlier one by it.
+another card, a token another row, a customer of the vault another owner, or an attempt another
+answer. So whatever came with a run stays in the ledger as it was, whatever later runs do, and what
+a publication said of it can be held against the ledger for ever (`lasting_proof`). Whoever forges
+a run cannot explain another token of an earlier one by it, nor another answer; and where a row
+stands follows from its answers (`answers_proof`).
 
 Of each section that is a digest a run: JSON [[epoch, things, SHA-256 of them], ...].
 """
@@ -20,9 +21,17 @@ from sqlalchemy import select
 
 from pipeline.failure_codes import FAILURE_CODES, Code, Stage
 from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.ledger.schema import customers, exports, retired_tokens, rows, tokens
+from pipeline.ledger.schema import (
+    attempts,
+    customers,
+    exports,
+    outcomes,
+    retired_tokens,
+    rows,
+    tokens,
+)
 from pipeline.ledger.sections import asked_by_section, counted_as
-from pipeline.model import RowState
+from pipeline.model import NO_ANSWER, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,6 +63,18 @@ _RETIRED: Final = select(
 _CUSTOMERS: Final = select(
     customers.c.id, customers.c.legacy_customer_id, customers.c.customer_id, customers.c.epoch
 ).order_by(customers.c.id)
+_SENT: Final = len(attempts.columns)
+_EPOCH: Final = attempts.columns.keys().index("epoch")
+_NOT_OF_ITS_RUN: Final = (None, NO_ANSWER)
+_ATTEMPTS: Final = (
+    select(
+        *attempts.columns,
+        *(outcomes.c[name] for name in ("evidence", "kind", "vault_code", "request_id")),
+        *(outcomes.c[name] for name in ("latency_us", "at_ms")),
+    )
+    .outerjoin(outcomes, outcomes.c.attempt_id == attempts.c.id)
+    .order_by(attempts.c.id)
+)
 _OF_PASS_1: Final = frozenset(
     code for code, known in FAILURE_CODES.items() if known.stage in {Stage.READ, Stage.VALIDATE}
 )
@@ -87,6 +108,20 @@ def lasting_of_customers(connection: Connection, wanted: Iterable[int] | None) -
         for *customer, epoch in found:
             if customer[-1] is not None:
                 things[epoch].append(customer)
+        yield counted_as(number, len(found), _digests(things))
+
+
+def lasting_of_attempts(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
+    """Digest what was sent when, and what came back, of sections of attempts; `wanted` as above.
+
+    An attempt that its run left open is closed by a later one; such an outcome comes with no run
+    here, and `answers_proof` says what it must be.
+    """
+    for number, found in asked_by_section(connection, _ATTEMPTS, attempts.c.id, wanted):
+        things: _Things = defaultdict(list)
+        for attempt in found:
+            is_open = attempt[_SENT] in _NOT_OF_ITS_RUN
+            things[attempt[_EPOCH]].append(attempt[:_SENT] if is_open else attempt)
         yield counted_as(number, len(found), _digests(things))
 
 

@@ -18,7 +18,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import exports, runs
 from pipeline.ledger.section_figures import counted
-from pipeline.ledger.sections import LASTING_CUSTOMERS, LASTING_ROWS
+from pipeline.ledger.sections import LASTING_ATTEMPTS, LASTING_CUSTOMERS, LASTING_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LASTING: Final = "lasting"
 """The name of this digest among those of the tables."""
-_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS)
+_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
 _OF_EXPORT: Final = (
     *("id", "name", "size", "sha256", "kind", "engine", "key_fingerprint", "signer", "as_of"),
     *("rows", "legacy_id_sum", "epoch"),
@@ -102,7 +102,7 @@ def changed_since_published(lasting: Sequence[Lasting], known: Account) -> int |
 
 def words_of_change(seq: int) -> str:
     """Say what a publication contradicts."""
-    return f"rows, tokens or customers are not those that were published with event {seq}"
+    return f"rows, tokens, customers or attempts are not those that were published with event {seq}"
 
 
 def require_what_lasts(connection: Connection, known: Account, *, kept: bool) -> None:

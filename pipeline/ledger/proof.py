@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, exists, false, func, or_, select
+from sqlalchemy import case, exists, func, or_, select
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep, CustomerState, ExportState
+from pipeline.ledger.answers_proof import answers_contradiction
+from pipeline.ledger.cards_proof import stories_of_cards
+from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
 from pipeline.ledger.schema import (
     NOT_FOR_TOKENS,
     attachments,
     attempts,
-    customers,
     exports,
     outcomes,
     retired_tokens,
@@ -32,12 +33,10 @@ from pipeline.model import OutcomeKind, RowState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import Connection, Select
 
 _HAS_TOKEN: Final = exists().where(tokens.c.row_id == rows.c.id)
 _ENDED: Final = exists().where(outcomes.c.attempt_id == attempts.c.id)
-_SEEN_THERE: Final = (AttachState.ATTACHED, AttachState.REUSED, AttachState.HELD)
-_WITH_CUSTOMER: Final = (AttachState.ATTACHED, AttachState.REUSED)
 
 
 def require_one_story(connection: Connection, *, of_rows: bool = True) -> None:
@@ -92,7 +91,7 @@ def contradiction(connection: Connection) -> str | None:
     for words, one, other in _sums():
         if connection.execute(select(one.scalar_subquery() != other.scalar_subquery())).scalar():
             return words
-    return trail_contradiction(connection)
+    return answers_contradiction(connection) or trail_contradiction(connection)
 
 
 def _stories() -> Iterator[tuple[str, Select[Any]]]:
@@ -148,84 +147,7 @@ def _stories() -> Iterator[tuple[str, Select[Any]]]:
         outcomes.c.kind == OutcomeKind.OK,
     )
     yield "a token came with no answer of its run", select(tokens.c.row_id).where(~answered)
-    yield from _stories_of_cards()
-    newer = rows.alias("newer")
-    replaced = rows.c.superseded_by == newer.c.id
-    yield (
-        "a card was replaced by a row that has no token",
-        select(rows.c.id)
-        .join(newer, replaced, isouter=True)
-        .where(rows.c.superseded_by.is_not(None), ~_ends(newer.c.state)),
-    )
-    yield (
-        "two tokens of one legacy id are in force",
-        select(newer.c.id)
-        .join(rows, rows.c.id == newer.c.supersedes)
-        .where(
-            newer.c.supersedes.is_not(None),
-            newer.c.state == RowState.TOKENIZED,
-            rows.c.state == RowState.TOKENIZED,
-            rows.c.superseded_by.is_(None),
-        ),
-    )
-
-
-def _ends(state: ColumnElement[Any]) -> ColumnElement[bool]:
-    return func.coalesce(state.in_([RowState.TOKENIZED, RowState.HELD]), false())
-
-
-def _stories_of_cards() -> Iterator[tuple[str, Select[Any]]]:
-    yield (
-        "a request about a card is open, and the card is not under way",
-        select(attempts.c.id)
-        .join(attachments, attachments.c.row_id == attempts.c.row_id, isouter=True)
-        .where(
-            NOT_FOR_TOKENS,
-            ~_ENDED,
-            attempts.c.step == AttemptStep.ATTACH,
-            func.coalesce(attachments.c.state, "") != AttachState.ATTACHING,
-        ),
-    )
-    open_request = and_(
-        attempts.c.row_id == attachments.c.row_id,
-        attempts.c.step == AttemptStep.ATTACH,
-        ~exists().where(outcomes.c.attempt_id == attempts.c.id),
-    )
-    yield (
-        "a card is under way, and no request about it is open",
-        select(attachments.c.row_id).where(
-            attachments.c.state == AttachState.ATTACHING,
-            ~select(attempts.c.id).where(open_request).exists(),
-        ),
-    )
-    yield (
-        "a card goes to another customer than its row names",
-        select(attachments.c.row_id)
-        .join(rows, rows.c.id == attachments.c.row_id)
-        .where(attachments.c.customer.is_distinct_from(rows.c.customer)),
-    )
-    yield (
-        "a card is on a customer that nobody knows",
-        select(attachments.c.row_id)
-        .join(customers, customers.c.id == attachments.c.customer, isouter=True)
-        .where(attachments.c.state.in_(_WITH_CUSTOMER), customers.c.customer_id.is_(None)),
-    )
-    came_about = exists().where(
-        attachments.c.customer == customers.c.id, attachments.c.state.in_(_SEEN_THERE)
-    )
-    yield (
-        "a customer was made, and no card of it was seen",
-        select(customers.c.id).where(
-            customers.c.state.in_([CustomerState.MADE, CustomerState.LOCATED]), ~came_about
-        ),
-    )
-    yield (
-        "a customer is in the making, and no card was sent for it",
-        select(customers.c.id).where(
-            customers.c.state == CustomerState.MAKING,
-            ~select(attachments.c.row_id).where(attachments.c.customer == customers.c.id).exists(),
-        ),
-    )
+    yield from stories_of_cards()
 
 
 def _sums() -> Iterator[tuple[str, Select[Any], Select[Any]]]:
@@ -235,6 +157,11 @@ def _sums() -> Iterator[tuple[str, Select[Any], Select[Any]]]:
         "the rows' attempts are not as many as were written down",
         select(counted),
         select(func.count()).select_from(attempts).where(attempts.c.step == AttemptStep.TOKENIZE),
+    )
+    yield (
+        "the cards' requests are not as many as were written down",
+        select(func.coalesce(func.sum(attachments.c.attempts), 0)),
+        select(func.count()).where(NOT_FOR_TOKENS, attempts.c.step == AttemptStep.ATTACH),
     )
     planned = select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
     yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import (
     and_,
@@ -21,7 +21,7 @@ from sqlalchemy import (
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep
 from pipeline.ledger.schema import NOT_FOR_TOKENS, attachments, attempts, outcomes, rows, tokens
-from pipeline.model import OutcomeKind, RowState
+from pipeline.model import NO_ANSWER, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Ranges = Sequence[tuple[int, int]]
     """First and last ids of rows."""
-
-NO_ANSWER: Final = "the run ended before an answer came"
 
 
 class Recovered(NamedTuple):

@@ -11,11 +11,12 @@ from sqlalchemy import and_, case, delete, func, select
 
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
-from pipeline.ledger.lasting import lasting_of_customers, lasting_of_rows
+from pipeline.ledger.lasting import lasting_of_attempts, lasting_of_customers, lasting_of_rows
 from pipeline.ledger.records import AttachState
-from pipeline.ledger.schema import attachments, customers, outcomes, rows, tokens
+from pipeline.ledger.schema import attachments, attempts, customers, outcomes, rows, tokens
 from pipeline.ledger.sections import (
     ANSWER_FIGURES,
+    LASTING_ATTEMPTS,
     LASTING_CUSTOMERS,
     LASTING_ROWS,
     ROW_FIGURES,
@@ -108,6 +109,7 @@ COUNTED: Final = {
     ANSWER_FIGURES: (outcomes, count_answers),
     LASTING_ROWS: (rows, lasting_of_rows),
     LASTING_CUSTOMERS: (customers, lasting_of_customers),
+    LASTING_ATTEMPTS: (attempts, lasting_of_attempts),
 }
 """What is counted, of which table's sections, and by what."""
 

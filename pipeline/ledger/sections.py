@@ -65,13 +65,15 @@ LASTING_ROWS: Final = "lasting rows"
 """What no run may change any more of the rows of a section, and of their tokens (`lasting`)."""
 LASTING_CUSTOMERS: Final = "lasting customers"
 """The same of a section of customers."""
+LASTING_ATTEMPTS: Final = "lasting attempts"
+"""The same of a section of attempts, with their outcomes."""
 
 MARKED: Final = {
     rows.name: (rows.name, ROW_FIGURES, LASTING_ROWS),
     tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS),
     attachments.name: (attachments.name, ROW_FIGURES),
-    attempts.name: (attempts.name,),
-    outcomes.name: (outcomes.name, ANSWER_FIGURES),
+    attempts.name: (attempts.name, LASTING_ATTEMPTS),
+    outcomes.name: (outcomes.name, ANSWER_FIGURES, LASTING_ATTEMPTS),
     customers.name: (customers.name, LASTING_CUSTOMERS),
 }
 """What is thrown away of a section when a row of a table is written."""

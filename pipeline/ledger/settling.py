@@ -27,7 +27,7 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
 from pipeline.ledger.store import ROWS_AT_ONCE, TokenDoubled
-from pipeline.model import CLAIMABLE_STATES, OPEN_STATES, OutcomeKind, RowState
+from pipeline.model import CLAIMABLE_STATES, OPEN_STATES, SEEN_BEFORE, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -288,7 +288,7 @@ def _token_id(item: Settlement) -> str | None:
 def _frozen(item: Settlement) -> Settlement:
     return item._replace(
         kind=OutcomeKind.MISMATCH,
-        evidence="token id seen before",
+        evidence=SEEN_BEFORE,
         state=RowState.HELD,
         code=Code.ANSWER_MISMATCH,
         token=None,

@@ -66,6 +66,34 @@ CHANGES = {
     "another operator": ["UPDATE runs SET facts = replace(facts, 'somchai', 'x') WHERE epoch = 1"],
     "the run of an export": ["UPDATE exports SET epoch = 2 WHERE id = 1"],
     "the run of all tokens": ["UPDATE tokens SET epoch = 3"],
+    "another answer": ["UPDATE outcomes SET kind = 'declined' WHERE attempt_id = 20"],
+    "an answer's moment": ["UPDATE outcomes SET at_ms = at_ms - 1 WHERE attempt_id = 20"],
+    "an attempt's moment": ["UPDATE attempts SET at_ms = at_ms - 1 WHERE id = 20"],
+    "the run of an attempt": ["UPDATE attempts SET epoch = 3 WHERE id = 20"],
+    "an attempt away": [
+        "DELETE FROM outcomes WHERE attempt_id = (SELECT min(id) FROM attempts WHERE row_id = 20000000001)",
+        "DELETE FROM attempts WHERE row_id = 20000000001 AND number = 1",
+        "UPDATE attempts SET number = 1 WHERE row_id = 20000000001",
+        "UPDATE rows SET attempts = 1 WHERE id = 20000000001",
+    ],
+    "a doubt away": ["UPDATE rows SET unknowns = 0 WHERE id = 10000000003"],
+    "held, now failed": [
+        "UPDATE rows SET state = 'failed', code = 'attempts_exhausted' WHERE id = 10000000003"
+    ],
+    "a token given up": [
+        """INSERT INTO retired_tokens SELECT token_id, row_id, card_id, brand, fingerprint, country,
+           livemode, created_s, epoch, 'attach_token_gone', 1 FROM tokens WHERE row_id = 10000000050""",
+        "DELETE FROM tokens WHERE row_id = 10000000050",
+        "UPDATE rows SET state = 'planned' WHERE id = 10000000050",
+    ],
+    "a replaced card in force again": [
+        "UPDATE rows SET superseded_by = NULL WHERE id = 10000000004",
+        "UPDATE rows SET supersedes = NULL WHERE superseded_by IS NULL AND id = 30000000004",
+    ],
+    "the older card for the newer": [
+        "UPDATE rows SET superseded_by = NULL, supersedes = 30000000004 WHERE id = 10000000004",
+        "UPDATE rows SET superseded_by = 10000000004, supersedes = NULL WHERE id = 30000000004",
+    ],
 }
 
 
@@ -94,7 +122,7 @@ def forge_run(folder, run_id="20261121T083000Z-0badc0de"):
 def next_run(folder):
     """Let the owner's next run begin, and publish with the key."""
     with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
-        ledger.seal = signer().sign
+        ledger.signer = signer()
         ledger.begin_run("run-4", FACTS, FACTS["settings_digest"])
         ledger.end_run(0, {})
         publish(ledger, folder, VERSION, signer())

@@ -12,9 +12,9 @@ def lasting_sha256(ledger):
 
 
 def what_lasts(ledger):
-    """Give (epoch, kind, section, count, SHA-256) of what no run changes: rows, tokens, customers.
+    """Give (epoch, kind, section, count, SHA-256) of what no run changes, in order.
 
-    `kind` is 0 for rows and their tokens, 1 for customers; a section is a thousand ids.
+    `kind` is 0 for rows and their tokens, 1 for customers, 2 for attempts; a section is a thousand ids.
     """
     epochs = dict(ledger.execute("SELECT id, epoch FROM exports WHERE state = 'planned'"))
     things = []
@@ -35,6 +35,13 @@ def what_lasts(ledger):
             "WHERE customer_id IS NOT NULL ORDER BY id"
         )
     ]
+    attempt = "id, row_id, step, number, epoch, attempts.at_ms"
+    answer = "evidence, kind, vault_code, request_id, latency_us, outcomes.at_ms"
+    joined = "attempts LEFT JOIN outcomes ON attempt_id = id"
+    both = f"SELECT {attempt}, {answer} FROM {joined} ORDER BY id"  # noqa: S608
+    for row in ledger.execute(both):
+        is_open = row[6] in (None, "the run ended before an answer came")
+        things.append((row[4], 2, row[:6] if is_open else row))
     parts = {}
     for epoch, kind, thing in things:
         parts.setdefault((epoch, kind, thing[0] // 1_000), []).append(thing)
@@ -43,7 +50,7 @@ def what_lasts(ledger):
         "id, name, size, sha256, kind, engine, key_fingerprint, signer, as_of, rows, legacy_id_sum"
     )
     planned = f"SELECT epoch, {told}, epoch FROM exports WHERE state = 'planned'"  # noqa: S608
-    for kind, asked in ((2, planned), (3, "SELECT epoch, * FROM runs")):
+    for kind, asked in ((3, planned), (4, "SELECT epoch, * FROM runs")):
         for epoch, *row in ledger.execute(asked):
             found.append((epoch, kind, row[0], 1, sha256(CANONICAL.encode(row).encode())))
     yield from sorted(found)

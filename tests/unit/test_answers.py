@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model import OutcomeKind
+from pipeline.model import WRONG_MODE, OutcomeKind
 from pipeline.vault.interface import SentCard
-from pipeline.vault.omise.answers import WRONG_MODE, classify, read_object
+from pipeline.vault.omise.answers import classify, read_object
 from pipeline.vault.transport.answer_reader import Answer
 
 SENT = SentCard("4242", 10, 2030)

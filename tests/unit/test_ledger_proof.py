@@ -198,11 +198,12 @@ def attach(builder, settling, commits):
     others = [request for request in requests if not request.makes_customer]
     settling.apply([*tokens, *firsts])
     commits.take("tokens and requests")
-    settling.apply([attached(request) for request in firsts])
+    cards = {token.row_id: token.token.card_id for token in tokens}
+    settling.apply([attached(request, cards) for request in firsts])
     commits.take("first cards attached")
     settling.apply(others)
     commits.take("requests of the others")
-    settling.apply([attached(request) for request in others])
+    settling.apply([attached(request, cards) for request in others])
     commits.take("attached")
     with builder.ledger.look() as look:
         left = look.attachable(export.first_id, export.last_id)
@@ -210,7 +211,7 @@ def attach(builder, settling, commits):
     commits.take("retired")
 
 
-def attached(request):
+def attached(request, cards):
     gone = request.row_id % 8 == 1
     found = CustomerFound(request.customer, CustomerState.MADE, f"cust_test_{request.customer}")
     return AttachSettlement(
@@ -225,7 +226,7 @@ def attached(request):
         vault_code=None,
         request_id=None,
         latency_us=1,
-        card_id=None if gone else f"card_test_{request.row_id}",
+        card_id=None if gone else cards[request.row_id],
         found=found if request.makes_customer else None,
     )
 
@@ -273,6 +274,20 @@ LOST = {
     "attachments WHERE state = 'attached')",
     "card's attempt": "UPDATE attachments SET state = 'attaching' WHERE row_id = (SELECT "
     "max(row_id) FROM attachments WHERE state = 'attached')",
+    "card's request": "UPDATE attachments SET attempts = attempts + 1 WHERE row_id = (SELECT "
+    "max(row_id) FROM attachments WHERE state = 'attached')",
+    "card's id": "UPDATE attachments SET card_id = 'card_test_x' WHERE row_id = (SELECT max(row_id) "
+    "FROM attachments WHERE state = 'attached')",
+    "card's doubts": "UPDATE attachments SET unknowns = 2 WHERE row_id = (SELECT max(row_id) FROM "
+    "attachments WHERE state = 'attached')",
+    "card's end": "UPDATE attachments SET state = 'attach_failed', code = 'attach_rejected' WHERE "
+    "row_id = (SELECT max(row_id) FROM attachments WHERE state = 'attached')",
+    "card's mismatch": "UPDATE outcomes SET kind = 'mismatch' WHERE attempt_id = (SELECT max(id) FROM "
+    "attempts WHERE step = 'attach')",
+    "deleted card": "UPDATE attachments SET deleted_ms = 1 WHERE row_id = (SELECT max(row_id) FROM "
+    "attachments WHERE state = 'attached')",
+    "reason of a retired token": "UPDATE outcomes SET kind = 'ok' WHERE kind <> 'ok' AND attempt_id IN "
+    "(SELECT id FROM attempts WHERE step = 'attach')",
 }
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.ledger.recovery import NO_ANSWER, plan_again, settle_open_intents
+from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.settling import Settling
+from pipeline.model import NO_ANSWER
 from tests.support.ledgers import new_builder
 
 pytestmark = pytest.mark.usefixtures("each_store")

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from pipeline.model import Outcome, OutcomeKind, Token
+from pipeline.model import WRONG_MODE, Outcome, OutcomeKind, Token
 from pipeline.vault.transport.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -77,9 +77,6 @@ _COUNTRY: Final = re.compile(r"[A-Za-z]{2}").fullmatch
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
 _INDENTED: Final = orjson.OPT_INDENT_2
 _KEYS_MAX: Final = 64
-
-WRONG_MODE: Final = "token of the other mode"
-"""The evidence of the one FATAL outcome behind which a token was made."""
 
 _NO_TOKEN: Final = Outcome(OutcomeKind.AMBIGUOUS, "status 200 without a token")
 _NO_CARD: Final = Outcome(OutcomeKind.AMBIGUOUS, "token without a card")
