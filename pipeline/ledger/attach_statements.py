@@ -14,7 +14,7 @@ from pipeline.ledger.schema import attachments, attempts, customers, outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Column, ColumnElement, Insert, Update
+    from sqlalchemy import Column, ColumnElement, Insert
 
 
 ATTEMPT: Final = insert(attempts)
@@ -68,27 +68,52 @@ NO_OTHER_DEFAULT: Final = (
 )
 
 
+def _or_as_before(column: Column[Any], name: str) -> ColumnElement[Any]:
+    """Give a parameter, or what a column has already where the parameter is absent."""
+    return func.coalesce(bindparam(name, type_=column.type), column)
+
+
+SETTLING: Final = (
+    update(attachments)
+    .where(attachments.c.row_id == bindparam("of_row"))
+    .values(
+        state=bindparam("new_state"),
+        code=bindparam("new_code"),
+        unknowns=attachments.c.unknowns + bindparam("doubts"),
+        vault_code=bindparam("new_vault_code"),
+        request_id=bindparam("new_request_id"),
+        **{
+            name: _or_as_before(attachments.c[name], f"new_{name}")
+            for name in ("card_id", "is_default", "attached_ms", "deleted_ms")
+        },
+    )
+)
+"""Say where an attachment stands by now, and add to its `doubts`."""
+
+FINDING: Final = (
+    update(customers)
+    .where(customers.c.id == bindparam("of_customer"))
+    .values(
+        state=bindparam("new_state"),
+        code=bindparam("new_code"),
+        # The run that found it stays so.
+        epoch=func.coalesce(
+            customers.c.epoch, bindparam("new_epoch", type_=customers.c.epoch.type)
+        ),
+        **{
+            name: _or_as_before(customers.c[name], f"new_{name}")
+            for name in ("customer_id", "livemode", "created_s")
+        },
+    )
+)
+"""Say where a customer stands by now."""
+
+
 @cache
 def entering(database: str) -> Insert:
     """Enter an attachment that is not there yet; `database` is a dialect's name."""
     # By name, as loading PostgreSQL's loads all of its drivers.
     dialect = import_module(f"sqlalchemy.dialects.{database}")
-    statement: Insert = dialect.insert(attachments).on_conflict_do_nothing()
+    entered = dialect.insert(attachments).values(state=AttachState.UNATTACHED)
+    statement: Insert = entered.on_conflict_do_nothing()
     return statement
-
-
-@cache
-def settling(names: tuple[str, ...]) -> Update:
-    """Change these columns of an attachment (`new_` and the name), and add to its `doubts`."""
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    values["unknowns"] = attachments.c.unknowns + bindparam("doubts")
-    return update(attachments).where(attachments.c.row_id == bindparam("of_row")).values(values)
-
-
-@cache
-def finding(names: tuple[str, ...]) -> Update:
-    """Change these columns of a customer (`new_` and the name); the run that found it stays so."""
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    if "epoch" in names:
-        values["epoch"] = func.coalesce(customers.c.epoch, values["epoch"])
-    return update(customers).where(customers.c.id == bindparam("of_customer")).values(values)

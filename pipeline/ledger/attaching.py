@@ -15,12 +15,12 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.attach_statements import (
     ATTACHING,
     ATTEMPT,
+    FINDING,
     MAKING,
     NO_OTHER_DEFAULT,
     OUTCOME,
+    SETTLING,
     entering,
-    finding,
-    settling,
 )
 from pipeline.ledger.many_rows import run_for_each
 from pipeline.ledger.records import (
@@ -35,6 +35,7 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.retiring import retire_tokens
 from pipeline.ledger.schema import attachments, rows
+from pipeline.ledger.store import CARD_MOVED
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
@@ -142,10 +143,7 @@ def _enter(
     connection: Connection, entries: Sequence[AttachIntent] | Sequence[AttachSettlement]
 ) -> None:
     """Enter the attachments that are not there yet."""
-    entered = [
-        {"row_id": e.row_id, "customer": e.customer, "state": AttachState.UNATTACHED.value}
-        for e in entries
-    ]
+    entered = [{"row_id": e.row_id, "customer": e.customer} for e in entries]
     run_for_each(connection, entering(connection.dialect.name), entered)
 
 
@@ -156,14 +154,7 @@ def _settle(connection: Connection, items: Sequence[AttachSettlement], at_ms: in
     without_request = [item for item in items if item.attempt_id is None]
     if without_request:
         _enter(connection, without_request)
-    changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for item in items:
-        changed = _changed(item, at_ms)
-        row = {"of_row": item.row_id, "doubts": item.unknowns}
-        row.update((f"new_{name}", value) for name, value in changed.items())
-        changes.setdefault(tuple(changed), []).append(row)
-    for names, rows_changed in changes.items():
-        _each(connection, settling(names), rows_changed)
+    _each(connection, SETTLING, [_settled(item, at_ms) for item in items])
     defaults = [
         {"of_customer": item.customer, "of_row": item.row_id} for item in items if item.is_default
     ]
@@ -171,22 +162,27 @@ def _settle(connection: Connection, items: Sequence[AttachSettlement], at_ms: in
         run_for_each(connection, NO_OTHER_DEFAULT, defaults)
 
 
-def _changed(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
-    changed: dict[str, Any] = {
-        "state": item.state.value,
-        "code": item.code,
-        "vault_code": item.vault_code,
-        "request_id": item.request_id,
+def _settled(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
+    attached_ms, deleted_ms = moments(item, at_ms)
+    return {
+        "of_row": item.row_id,
+        "new_state": item.state.value,
+        "new_code": item.code,
+        "doubts": item.unknowns,
+        "new_vault_code": item.vault_code,
+        "new_request_id": item.request_id,
+        "new_card_id": item.card_id,
+        "new_is_default": None if item.is_default is None else int(item.is_default),
+        "new_attached_ms": attached_ms,
+        "new_deleted_ms": deleted_ms,
     }
-    if item.card_id is not None:
-        changed["card_id"] = item.card_id
-    if item.is_default is not None:
-        changed["is_default"] = int(item.is_default)
+
+
+def moments(item: AttachSettlement, at_ms: int) -> tuple[int | None, int | None]:
+    """Give when the card was seen on its customer, and when it was deleted, as far as this says so."""
     if item.deleted:
-        changed["deleted_ms"] = at_ms
-    elif item.card_id is not None:
-        changed["attached_ms"] = at_ms
-    return changed
+        return None, at_ms
+    return None if item.card_id is None else at_ms, None
 
 
 def _outcome(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
@@ -202,19 +198,19 @@ def _outcome(item: AttachSettlement, at_ms: int) -> dict[str, Any]:
 
 
 def _find(connection: Connection, found: Sequence[CustomerFound], epoch: int) -> None:
-    changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for item in found:
-        known: dict[str, Any] = {"state": item.state.value, "code": item.code}
-        if item.customer_id is not None:
-            known |= {"customer_id": item.customer_id, "epoch": epoch}
-        if item.livemode is not None:
-            known["livemode"] = int(item.livemode)
-        if item.created_s is not None:
-            known["created_s"] = item.created_s
-        row = {f"new_{name}": value for name, value in known.items()}
-        changes.setdefault(tuple(known), []).append({"of_customer": item.id, **row})
-    for names, customers_changed in changes.items():
-        _each(connection, finding(names), customers_changed)
+    known = [
+        {
+            "of_customer": item.id,
+            "new_state": item.state.value,
+            "new_code": item.code,
+            "new_customer_id": item.customer_id,
+            "new_livemode": None if item.livemode is None else int(item.livemode),
+            "new_created_s": item.created_s,
+            "new_epoch": None if item.customer_id is None else epoch,
+        }
+        for item in found
+    ]
+    _each(connection, FINDING, known)
 
 
 def _refuse_row(connection: Connection, item: RowRefusal) -> None:
@@ -246,6 +242,6 @@ def _each(connection: Connection, statement: Update, of: list[dict[str, Any]]) -
 
 def _moved() -> VerificationFailed:
     return VerificationFailed(
-        "a card or customer of the ledger was not where this run had left it",
+        CARD_MOVED,
         next_step="Look for a second program that writes to this folder.",
     )

@@ -213,8 +213,9 @@ class Settling:
         """Write a batch as one statement, or in a transaction with what such a statement cannot hold."""
         run_events = self._events
         entry = None if run_events is None else run_events.due(at_ms)
-        if entry is None and not others and len(settled) + len(intents) <= ROWS_AT_ONCE:
-            self._batches.commit(settled, intents, at_ms)
+        is_short = len(settled) + len(others) + len(intents) <= ROWS_AT_ONCE
+        if entry is None and is_short and self._batches.may_hold(others):
+            self._batches.commit(settled, intents, at_ms, others)
             return
         with self._ledger.transaction() as connection:
             if run_events is not None and entry is not None:
@@ -231,8 +232,8 @@ class Settling:
         intents: Sequence[Intent],
         at_ms: int,
     ) -> None:
-        if not others:
-            self._batches.write(settled, intents, at_ms)
+        if self._batches.may_hold(others):
+            self._batches.write(settled, intents, at_ms, others)
             return
         if settled:
             self._batches.write(settled, [], at_ms)

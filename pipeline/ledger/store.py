@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
+    from pipeline.ledger.attaching import AttachEntry
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.reserve import Reserve
@@ -31,6 +32,7 @@ FETCHED_AT_ONCE: Final = 5_000
 """Rows of one block of an answer."""
 
 MOVED: Final = "a row of the ledger was not where this run had left it"
+CARD_MOVED: Final = "a card or customer of the ledger was not where this run had left it"
 
 Parts = frozenset[tuple[str, ...]]
 """What a schema is made of: its statements, and the states and steps that its tables list."""
@@ -57,17 +59,41 @@ class TokenDoubled(Exception):
 class Batches(Protocol):
     """Writes what happened to many rows; made anew for each run."""
 
-    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+    def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
+        """Tell whether a batch may hold this beside tokens and attempts.
+
+        What it may not hold is written by `attaching` in the same transaction.
+        """
+
+    def commit(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
 
         Raises:
             AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
         """
 
-    def write(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+    def write(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
         """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
+
+        Args:
+            settled: What attempts to make tokens came to.
+            intents: The next attempts to make tokens.
+            at_ms: The batch's moment.
+            of_cards: What is said of cards and customers in between, such as `may_hold` allows.
 
         Raises:
             LocalStorageFailed: The store refused; whether it has the batch the next run finds out.

@@ -119,8 +119,13 @@ class Builder:
     def end(self, exit_code=0, **statistics):
         self.ledger.end_run(exit_code, STATISTICS | statistics)
 
-    def plan(self, name, rows, *, first=1, reject_every=0, changed_every=0, carry=None):
-        """Plan an export of `rows` rows whose legacy ids are numbered from `first`."""
+    def plan(
+        self, name, rows, *, first=1, reject_every=0, changed_every=0, carry=None, owned=False
+    ):
+        """Plan an export of `rows` rows whose legacy ids are numbered from `first`.
+
+        Where they are `owned`, each belongs to a customer that has its legacy id.
+        """
         planning = Planning(self.ledger)
         digest = hashlib.sha256(name.encode()).hexdigest()
         facts = SealedFacts(name, rows * 97, digest, bytes.fromhex(digest), "openpgp")
@@ -134,7 +139,8 @@ class Builder:
                     rejections.append(rejection(row, legacy_id, row // reject_every))
                 else:
                     changed = bool(changed_every) and row % changed_every == 0
-                    cards.append(card(row, legacy_id, first + row - 1, changed, carry))
+                    planned = card(row, legacy_id, first + row - 1, changed, carry)
+                    cards.append(planned._replace(customer=legacy_id) if owned else planned)
             planning.add(export, cards, rejections)
             total = hash_total(total, (c.legacy_id for c in cards))
             total = hash_total(total, (r.legacy_id for r in rejections if r.legacy_id))

@@ -265,9 +265,11 @@ def test_a_customer_that_may_have_been_made_unseen_is_made_for_no_other_card(jou
     journey.intend(1, makes=True, before=journey.tokenize(1))
     journey.builder.begin("run-2")
     settle_open_intents(journey.ledger, 1)
+    journey.settling = Settling(journey.ledger, 8)
+    tokens = journey.tokenize(2)
 
-    with pytest.raises(VerificationFailed):
-        journey.intend(2, makes=True, before=journey.tokenize(2))
+    with pytest.raises(VerificationFailed, match="a card or customer of the ledger was not where"):
+        journey.intend(2, makes=True, before=tokens)
     again = journey.intend(1, makes=True)
     journey.settle(again, unknowns=-1, found=made(again))
 

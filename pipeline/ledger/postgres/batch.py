@@ -21,6 +21,7 @@ from pipeline.model import CLAIMABLE_STATES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.ledger.attaching import AttachEntry
     from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.store import Writing
 
@@ -140,7 +141,17 @@ class Batches:
         with writing() as driver:
             driver.execute(_FUNCTION)
 
-    def commit(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+    def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
+        """Allow nothing: cards and customers are written in statements of their own."""
+        return not of_cards
+
+    def commit(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
 
         Raises:
@@ -150,9 +161,15 @@ class Batches:
             is_open = driver.info.transaction_status is TransactionStatus.INTRANS
             if is_open or len(settled) + len(intents) > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
-            self._call(driver, settled, intents, at_ms)
+            self._call(driver, settled, intents, at_ms, of_cards)
 
-    def write(self, settled: Sequence[Settlement], intents: Sequence[Intent], at_ms: int) -> None:
+    def write(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
         """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
@@ -165,7 +182,7 @@ class Batches:
                 nothing of the batch happened.
         """
         with self._writing() as driver:
-            self._call(driver, settled, intents, at_ms)
+            self._call(driver, settled, intents, at_ms, of_cards)
 
     def _call(
         self,
@@ -173,7 +190,10 @@ class Batches:
         settled: Sequence[Settlement],
         intents: Sequence[Intent],
         at_ms: int,
+        of_cards: Sequence[AttachEntry],
     ) -> None:
+        if not self.may_hold(of_cards):
+            raise AssertionError("this batch holds what is written in statements of its own")
         arguments = (
             self._epoch,
             self._session,
