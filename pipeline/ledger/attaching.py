@@ -22,6 +22,7 @@ from pipeline.ledger.attach_statements import (
     SETTLING,
     entering,
 )
+from pipeline.ledger.batches import CARD_MOVED
 from pipeline.ledger.many_rows import run_for_each
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
@@ -35,7 +36,6 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.retiring import retire_tokens
 from pipeline.ledger.schema import attachments, rows
-from pipeline.ledger.store import CARD_MOVED
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Update
 
-    _Said = AttachSettlement | CustomerFound | Retirement | RowRefusal
+    from pipeline.ledger.records import AttachEntry
 
-AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
+    _Said = AttachSettlement | CustomerFound | Retirement | RowRefusal
 
 
 def net_open(entries: Sequence[AttachEntry]) -> int:

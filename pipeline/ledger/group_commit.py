@@ -11,9 +11,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pipeline.ledger.batches import ROWS_AT_ONCE
 from pipeline.ledger.records import AttachIntent, AttemptStep, Intent
 from pipeline.ledger.reserve import DiskFull
-from pipeline.ledger.store import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

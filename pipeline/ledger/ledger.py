@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
+    from pipeline.ledger.batches import Batches
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.published_signature import Unchecked
-    from pipeline.ledger.store import Batches
     from pipeline.signals import DeferredSignals
 
 log = EventLog("ledger")

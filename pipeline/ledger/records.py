@@ -241,7 +241,8 @@ class RowRefusal(NamedTuple):
     code: str
 
 
-Entry = (
-    Intent | Settlement | AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
-)
+AttachEntry = AttachIntent | AttachSettlement | CustomerFound | Retirement | RowRefusal
+"""What is said of cards and customers in a batch."""
+
+Entry = Intent | Settlement | AttachEntry
 """Whatever may stand in a batch; it is dated when the batch is written."""

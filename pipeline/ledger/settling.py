@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 from pipeline.clock import milliseconds
 from pipeline.failure_codes import Code
 from pipeline.ledger.attaching import net_open, write_attaching
+from pipeline.ledger.batches import ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.records import (
     ROW_SPAN,
@@ -26,7 +27,6 @@ from pipeline.ledger.records import (
     row_id,
 )
 from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
-from pipeline.ledger.store import ROWS_AT_ONCE, TokenDoubled
 from pipeline.model import CLAIMABLE_STATES, OPEN_STATES, SEEN_BEFORE, OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.attaching import AttachEntry
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.records import Entry
+    from pipeline.ledger.records import AttachEntry, Entry
     from pipeline.ledger.run_events import RunEvents
 
 

@@ -7,41 +7,32 @@ no database by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from pipeline.errors import SettingsRefused
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
-    from pipeline.ledger.attaching import AttachEntry
+    from pipeline.ledger.batches import Batches, Writing
     from pipeline.ledger.ledger_url import LedgerUrl
-    from pipeline.ledger.records import Intent, Settlement
     from pipeline.ledger.reserve import Reserve
-
-ROWS_AT_ONCE: Final = 512
-"""Entries of one batch; SQLite allows 32,766 marks in a statement, some 1,500 entries."""
 
 FETCHED_AT_ONCE: Final = 5_000
 """Rows of one block of an answer."""
-
-MOVED: Final = "a row of the ledger was not where this run had left it"
-CARD_MOVED: Final = "a card or customer of the ledger was not where this run had left it"
 
 Parts = frozenset[tuple[str, ...]]
 """What a schema is made of: its statements, and the states and steps that its tables list."""
 
 Blocks = Iterator[Sequence[tuple[Any, ...]]]
 """Rows of an answer as the driver gives them, a block at a time."""
-
-Writing = Callable[[], AbstractContextManager[Any]]
-"""Gives the driver's own connection for as long as a statement takes (`Access.writing`)."""
 
 
 class Note(NamedTuple):
@@ -50,57 +41,6 @@ class Note(NamedTuple):
     kind: str
     resource: str
     detail: dict[str, Any]
-
-
-class TokenDoubled(Exception):
-    """A token id of the batch is known already, or stands in it twice."""
-
-
-class Batches(Protocol):
-    """Writes what happened to many rows; made anew for each run."""
-
-    def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
-        """Tell whether a batch may hold this beside tokens and attempts.
-
-        What it may not hold is written by `attaching` in the same transaction.
-        """
-
-    def commit(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
-        """Write a batch as a transaction of its own, in one call; as `write` in all else.
-
-        Raises:
-            AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
-        """
-
-    def write(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
-        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
-
-        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
-
-        Args:
-            settled: What attempts to make tokens came to.
-            intents: The next attempts to make tokens.
-            at_ms: The batch's moment.
-            of_cards: What is said of cards and customers in between, such as `may_hold` allows.
-
-        Raises:
-            LocalStorageFailed: The store refused; whether it has the batch the next run finds out.
-            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
-            VerificationFailed: A row is not where this run left it, or a later run took over;
-                nothing of the batch happened.
-        """
 
 
 class Store(Protocol):

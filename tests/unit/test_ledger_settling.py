@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.batches import ROWS_AT_ONCE
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.store import ROWS_AT_ONCE
 from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import new_builder, tokenized
 

@@ -13,17 +13,16 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.batches import MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.epoch import overtaken
 from pipeline.ledger.sharing.sessions import session_over
-from pipeline.ledger.store import MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.model import CLAIMABLE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.ledger.attaching import AttachEntry
-    from pipeline.ledger.records import Intent, Settlement
-    from pipeline.ledger.store import Writing
+    from pipeline.ledger.batches import Writing
+    from pipeline.ledger.records import AttachEntry, Intent, Settlement
 
 _OVERTAKEN, _MOVED, _DOUBLED, _OVER = "CF001", "CF002", "CF003", "CF004"
 _NAME: Final = "pg_temp.cardferry_batch"

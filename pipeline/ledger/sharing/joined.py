@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
+    from pipeline.ledger.batches import Batches
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.sharing.chunks import Lease
     from pipeline.ledger.sharing.sessions import Share
-    from pipeline.ledger.store import Batches
     from pipeline.signals import DeferredSignals
 
 

@@ -20,17 +20,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.batches import CARD_MOVED, MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.epoch import OVERTAKEN, overtaken
 from pipeline.ledger.sqlite import card_entries, token_entries
 from pipeline.ledger.sqlite.token_entries import DOUBLED, NO_SETTLEMENT
-from pipeline.ledger.store import CARD_MOVED, MOVED, ROWS_AT_ONCE, TokenDoubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from pipeline.ledger.attaching import AttachEntry
-    from pipeline.ledger.records import Intent, Settlement
+    from pipeline.ledger.records import AttachEntry, Intent, Settlement
 
 ROWS_STEP: Final = 16
 """Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest

@@ -24,6 +24,7 @@ from pipeline.ledger.attach_statements import (
     entering,
 )
 from pipeline.ledger.attaching import moments
+from pipeline.ledger.batches import CARD_MOVED
 from pipeline.ledger.records import (
     AttachIntent,
     AttachSettlement,
@@ -34,14 +35,14 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.sqlite.token_entries import COLUMNS as OF_TOKENS
 from pipeline.ledger.sqlite.token_entries import NO_SETTLEMENT, NO_TOKEN
-from pipeline.ledger.store import CARD_MOVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Insert, Update
 
-    from pipeline.ledger.attaching import AttachEntry
+    from pipeline.ledger.records import AttachEntry
+
 
 _REQUEST, _ATTACH, _MAKE, _SETTLED, _SETTLED_UNASKED, _FOUND = 5, 6, 7, 8, 9, 10
 """The kinds of entry, beside those of tokens."""

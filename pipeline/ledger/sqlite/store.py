@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select, Table
 
     from pipeline.errors import CardferryError
+    from pipeline.ledger.batches import Writing
     from pipeline.ledger.ledger_url import LedgerUrl
-    from pipeline.ledger.store import Blocks, Parts, Store, Writing
+    from pipeline.ledger.store import Blocks, Parts, Store
 
 _ROWS_A_STATEMENT: Final = 50
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.ledger.store import MOVED
+from pipeline.ledger.batches import MOVED
 from pipeline.model import CLAIMABLE_STATES
 
 if TYPE_CHECKING:

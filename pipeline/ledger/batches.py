@@ -1,0 +1,70 @@
+"""Says how a run's batches are written down, whatever store keeps the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from pipeline.ledger.records import AttachEntry, Intent, Settlement
+
+ROWS_AT_ONCE: Final = 512
+"""Entries of one batch; SQLite allows 32,766 marks in a statement, some 1,500 entries."""
+
+MOVED: Final = "a row of the ledger was not where this run had left it"
+CARD_MOVED: Final = "a card or customer of the ledger was not where this run had left it"
+
+Writing = Callable[[], AbstractContextManager[Any]]
+"""Gives the driver's own connection for as long as a statement takes (`Access.writing`)."""
+
+
+class TokenDoubled(Exception):
+    """A token id of the batch is known already, or stands in it twice."""
+
+
+class Batches(Protocol):
+    """Writes what happened to many rows; made anew for each run."""
+
+    def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
+        """Tell whether a batch may hold this beside tokens and attempts.
+
+        What it may not hold is written by `attaching` in the same transaction.
+        """
+
+    def commit(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
+        """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        Raises:
+            AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
+        """
+
+    def write(
+        self,
+        settled: Sequence[Settlement],
+        intents: Sequence[Intent],
+        at_ms: int,
+        of_cards: Sequence[AttachEntry] = (),
+    ) -> None:
+        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
+
+        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
+
+        Args:
+            settled: What attempts to make tokens came to.
+            intents: The next attempts to make tokens.
+            at_ms: The batch's moment.
+            of_cards: What is said of cards and customers in between, such as `may_hold` allows.
+
+        Raises:
+            LocalStorageFailed: The store refused; whether it has the batch the next run finds out.
+            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
+            VerificationFailed: A row is not where this run left it, or a later run took over;
+                nothing of the batch happened.
+        """
