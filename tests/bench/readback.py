@@ -61,7 +61,12 @@ def spoil(work):
 
 def measured(folder, rows):
     """Attach so many cards, spoil three things, read all back; give the peak of reading in MB."""
-    flow = ("flow.in_flight_max=64", "flow.rate_per_s=100000", "attach.rate_per_s=100000")
+    flow = (
+        "vault.read_timeout_s=30",
+        "flow.in_flight_max=64",
+        "flow.rate_per_s=100000",
+        "attach.rate_per_s=100000",
+    )
     told = folder / "told"
     with spawned("--tokens-max", rows + 10, journal=folder / "journal") as vault:
         work = AttachRun(folder, vault, list(flow))
