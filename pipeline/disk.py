@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import itertools
 import os
 import stat
@@ -20,6 +21,7 @@ from pipeline.errors import LocalStorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 _FILE_MODE: Final = 0o600
@@ -29,7 +31,7 @@ _NEW_FILE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os
 _serial: Final = itertools.count(1)
 
 
-def open_regular_file(path: Path) -> IO[bytes]:
+def open_regular_file(path: Path) -> BufferedReader:
     """Open a file for reading its bytes.
 
     Raises:
@@ -40,6 +42,13 @@ def open_regular_file(path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def sha256_of(path: Path) -> str | None:
+    """Give the SHA-256 of a file's bytes in hexadecimal; None where they cannot be read."""
+    with suppress(OSError), open_regular_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
 
 
 @contextmanager

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     help="Leave telling monitors by HTTP, and people why it stopped, to the inbox that called.",
 )
 @click.option(
+    "--sha256-beside",
+    hidden=True,
+    metavar="DIGEST",
+    help="What the file beside the export says that its bytes are.",
+)
+@click.option(
     "--carriers",
     type=click.IntRange(min=0),
     metavar="N",
@@ -79,6 +85,7 @@ def run(
     wait_s: float,
     yes: bool,
     within_inbox: bool,
+    sha256_beside: str | None,
     as_json: bool,
 ) -> int:
     """Carry exports into a migration folder.
@@ -119,6 +126,7 @@ def run(
             wait_s=wait_s,
             approved_plan=approved_plan,
             only=only,
+            sha256_beside=sha256_beside,
             no_attach=no_attach,
             launch=launch_by_cluster(settings, given, carriers)
             if by_cluster

@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import resolve_known, settle_duplicates
+from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED
 from pipeline.ledger.plan_records import (
     STATES_UNSENT,
     KnownExport,
@@ -106,16 +107,14 @@ class Planning:
                     epoch=self._ledger.epoch,
                 )
             )
-            self._ledger.record(
-                connection, "export_opened", resource=facts.name, sha256=facts.sha256
-            )
+            self._ledger.record(connection, OPENED, resource=facts.name, sha256=facts.sha256)
         return KnownExport(
             export_id, facts.name, facts.sha256, as_of, facts.block_digests, is_planned=False
         )
 
     def note_known(self, export: KnownExport) -> None:
         """Note that an export came again whose rows are planned already."""
-        self._ledger.note("export_known", resource=export.name, sha256=export.sha256)
+        self._ledger.note(KNOWN, resource=export.name, sha256=export.sha256)
 
     def note_key_use(self, export: KnownExport) -> None:
         """Note that an export is decrypted once more, to send what is planned of it."""
@@ -214,7 +213,7 @@ class Planning:
             )
             self._ledger.record(
                 connection,
-                "export_proved",
+                PROVED,
                 resource=export.name,
                 sha256=export.sha256,
                 rows=facts.rows,
@@ -225,18 +224,42 @@ class Planning:
         self.left_out.update(facts.left_out)
         self.remedies.update(facts.remedies)
 
-    def refuse(self, export: KnownExport, reason: str) -> None:
-        """Throw a refused export's rows away and note the refusal."""
+    def refuse(self, export: KnownExport, reason: str, why: str) -> None:
+        """Throw a refused export's rows away and note the refusal.
+
+        Args:
+            export: Which was begun and not finished.
+            reason: The kind of trouble; `NOTHING_AGAINST_IT` where the export is not to blame.
+            why: The same in words of ours, without any value from the data.
+        """
         with self._ledger.transaction() as connection:
             _discard(connection, export.sha256)
-            self._ledger.record(
-                connection,
-                "export_refused",
-                resource=export.name,
-                success=False,
-                sha256=export.sha256,
-                reason=reason,
-            )
+            self._record_refusal(connection, export.name, export.sha256, reason, why)
+
+    def turn_away(self, name: str, sha256: str | None, reason: str, why: str) -> None:
+        """Note that an export was refused of which nothing was entered, or whose rows stay planned.
+
+        Args:
+            name: The file's name.
+            sha256: Of its bytes; None where they could not be read.
+            reason: As for `refuse`.
+            why: As for `refuse`.
+        """
+        with self._ledger.transaction() as connection:
+            self._record_refusal(connection, name, sha256, reason, why)
+
+    def _record_refusal(
+        self, connection: Connection, name: str, sha256: str | None, reason: str, why: str
+    ) -> None:
+        self._ledger.record(
+            connection,
+            REFUSED,
+            resource=name,
+            success=False,
+            sha256=sha256,
+            reason=reason,
+            why=why,
+        )
 
 
 def _days(as_of: date, newest: str) -> int:

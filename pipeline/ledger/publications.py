@@ -190,24 +190,3 @@ def event_lines(connection: Connection, length: int | None = None) -> Iterator[t
                 next_step="Keep the folder as it is and ask who touched it.",
             )
         yield str(body), str(own)
-
-
-def refused_exports(connection: Connection, length: int) -> list[tuple[str, str, str]]:
-    """Give name, digest and moment of each export that was refused and not taken since.
-
-    Args:
-        connection: In a transaction.
-        length: How many events are spoken of.
-    """
-    found = connection.execute(
-        select(events.c.body)
-        .where(or_(_is("export_refused"), _is("export_proved")), events.c.seq <= length)
-        .order_by(events.c.seq)
-    )
-    refused: dict[str, tuple[str, str, str]] = {}
-    for event in map(orjson.loads, found.scalars()):
-        digest = event["detail"]["sha256"]
-        refused.pop(digest, None)
-        if event["event"] == "export_refused":
-            refused[digest] = (event["resource"], digest, event["at"])
-    return list(refused.values())

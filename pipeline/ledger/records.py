@@ -8,9 +8,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pipeline.errors import SUCCESSES
+
 if TYPE_CHECKING:
     from pipeline.model import OutcomeKind, RowState, Token
 
+GAVE_UP: Final = "gave_up"
+"""Stands in the facts of a run that carried nothing, but gave exports up."""
 ROW_SPAN: Final = 10_000_000_000
 """Ids that one export may use; more rows than this no file has."""
 
@@ -104,6 +108,11 @@ class RunRecord(NamedTuple):
     exit_code: int | None
     facts: dict[str, Any]
     statistics: dict[str, Any]
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it settled every row of its exports; one that only gave exports up had none."""
+        return self.exit_code in SUCCESSES and GAVE_UP not in self.facts
 
 
 class WaitingRows(NamedTuple):

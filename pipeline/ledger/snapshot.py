@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from pipeline.ledger import digests, proof, publications
+from pipeline.ledger import digests, export_events, proof, publications
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.export_events import GivenUpExport, RefusedExport
     from pipeline.ledger.lasting_proof import Lasting
     from pipeline.ledger.publications import Account
     from pipeline.ledger.sections import Digested
@@ -58,10 +59,19 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         with self._store.trouble():
             return publications.account(self._connection)
 
-    def refused_exports(self, length: int) -> list[tuple[str, str, str]]:
-        """Give name, digest and moment of each export refused in the first `length` events."""
+    def refused_exports(self, length: int | None = None) -> list[RefusedExport]:
+        """Give each export refused in the first `length` events, or in all, and not taken since."""
         with self._store.trouble():
-            return publications.refused_exports(self._connection, length)
+            return export_events.refused_exports(self._connection, length)
+
+    def why_refused(self) -> dict[str | None, str]:
+        """Give why exports were refused that were not taken since, by their digests."""
+        return {export.sha256: export.why for export in self.refused_exports()}
+
+    def given_up_exports(self, length: int | None = None) -> list[GivenUpExport]:
+        """Give each export given up in the first `length` events, or in all, that did not come since."""
+        with self._store.trouble():
+            return export_events.given_up_exports(self._connection, length)
 
     def event_lines(self, length: int | None = None) -> Iterator[tuple[str, str]]:
         """Give (canonical body, hash) of the first `length` events, or of all, in order."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import or_, select
 
+from pipeline.ledger.export_events import OPENED, PROVED, REFUSED
 from pipeline.ledger.key_values import SETTINGS_KEY, known
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import events, exports, runs
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 
 _GONE: Final = ""
+_PLANNED: Final = ExportState.PLANNED.value
 _LEADS_TO: Final = {
-    "export_opened": ExportState.PROVING.value,
-    "export_proved": ExportState.PLANNED.value,
-    "export_refused": _GONE,
+    OPENED: ExportState.PROVING.value,
+    PROVED: _PLANNED,
+    REFUSED: _GONE,
 }
 """Where an event takes its export."""
 
@@ -62,7 +64,7 @@ def trail_contradiction(connection: Connection) -> str | None:
 def _told(connection: Connection) -> _Told:
     runs_begun: list[str] = []
     runs_ended: set[str] = set()
-    settings, states = None, dict[str, str]()
+    settings, states = None, dict[str | None, str]()
     for event in _events(connection):
         kind, detail = event["event"], event["detail"]
         if kind == "run_started":
@@ -70,9 +72,10 @@ def _told(connection: Connection) -> _Told:
             settings = detail.get("settings")
         elif kind == "run_ended":
             runs_ended.add(event["resource"])
-        elif kind in _LEADS_TO:
+        elif kind in _LEADS_TO and states.get(detail["sha256"]) != _PLANNED:
+            # Rows that were planned stay, though their export be refused when it comes again.
             states[detail["sha256"]] = _LEADS_TO[kind]
-    is_there = {sha256: state for sha256, state in states.items() if state != _GONE}
+    is_there = {sha256: state for sha256, state in states.items() if sha256 and state != _GONE}
     return _Told(runs_begun, runs_ended, settings, is_there)
 
 

@@ -30,16 +30,18 @@ class Expectations:
         rows_max: Rows that each export may have; 0 is no bound.
         rows: Rows that the only export has; 0 is any number.
         sha256: Of the only export's sealed bytes, hexadecimal in lower case; None is any.
+        sha256_beside: The same, as the `.sha256` file that lies beside it says.
     """
 
     rows_max: int = 0
     rows: int = 0
     sha256: str | None = None
+    sha256_beside: str | None = None
 
     @classmethod
-    def of(cls, rules: RuleSettings) -> Expectations:
-        """Give what the settings say."""
-        return cls(rules.max_rows, rules.expect_rows, rules.expect_sha256)
+    def of(cls, rules: RuleSettings, sha256_beside: str | None = None) -> Expectations:
+        """Give what the settings say, and the file that lies beside the export."""
+        return cls(rules.max_rows, rules.expect_rows, rules.expect_sha256, sha256_beside)
 
     def require_one(self, exports: Sequence[Path]) -> None:
         """Refuse several exports where the settings speak of one.
@@ -58,6 +60,11 @@ class Expectations:
         Raises:
             ExportRefused: Its digest is another.
         """
+        if self.sha256_beside is not None and sha256 != self.sha256_beside:
+            raise ExportRefused(
+                f"{name}: its digest is not the one in {name}.sha256",
+                next_step="Have it sent again.",
+            )
         if self.sha256 is not None and sha256 != self.sha256:
             raise ExportRefused(
                 f"{name}: it is not the export that rules.expect_sha256 names", next_step=_ASK

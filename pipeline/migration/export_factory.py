@@ -45,8 +45,13 @@ def envelope_limits(settings: Settings) -> Limits:
     return Limits(plain_bytes_max=settings.export.plain_bytes_max)
 
 
-def reading(settings: Settings) -> Reading:
-    """Give how exports are read and judged."""
+def reading(settings: Settings, sha256_beside: str | None = None) -> Reading:
+    """Give how exports are read and judged.
+
+    Args:
+        settings: The settings in force.
+        sha256_beside: What the `.sha256` file beside the only export says; None without one.
+    """
     rules, attach = settings.rules, settings.attach
     livemode = settings.vault.mode is Mode.LIVE
     return Reading(
@@ -59,7 +64,7 @@ def reading(settings: Settings) -> Reading:
         texts=None if attach is None else customer_texts(attach),
         own_customers=attach is not None and attach.without_customer == "own",
         lookalike_ids=rules.lookalike_ids,
-        expects=Expectations.of(rules),
+        expects=Expectations.of(rules, sha256_beside),
     )
 
 

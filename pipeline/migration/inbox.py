@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pipeline.clock import timestamp
-from pipeline.disk import open_regular_file, write_atomically
+from pipeline.disk import open_regular_file, sha256_of, write_atomically
 from pipeline.errors import SUCCESSES, ExportRefused, KeyUnusable, LocalStorageFailed
 from pipeline.folder_files import read_in_folder
 from pipeline.logs import EventLog
@@ -70,10 +70,11 @@ class Entry:
     Attributes:
         name: The file's name.
         outcome: `carried`, `refused`, or `stopped` when it is still to be carried.
-        exit_code: Of its process; 6 for one that was refused without one.
+        exit_code: Of its process.
         reason: Why it was refused or stopped; None when it was carried.
         path: Where it lies now; None where it was removed.
         answer: What its process printed.
+        sha256: Of the bytes of one that was refused; None where they cannot be read.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Entry:
     reason: str | None = None
     path: Path | None = None
     answer: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Inbox:
         folder: Path,
         out: Path,
         rules: InboxRules,
-        carry: Callable[[Path], Carried],
+        carry: Callable[[InboxFile], Carried],
         clock: Clock,
     ) -> None:
         self._folder = folder
@@ -176,9 +178,7 @@ class Inbox:
 
     def _one(self, file: InboxFile) -> Entry:
         name = file.path.name
-        if file.damage is not None:
-            return self._refuse(file, file.damage, {})
-        ended = self._carry(file.path)
+        ended = self._carry(file)
         if ended.exit_code in SUCCESSES:
             path = self._put_done_away(file, ended.exit_code)
             return Entry(name, "carried", ended.exit_code, None, path, ended.answer)
@@ -208,6 +208,8 @@ class Inbox:
     def _refuse(self, file: InboxFile, reason: str, answer: Mapping[str, Any]) -> Entry:
         """Put an export aside with its reason; where that cannot be, remember it where it lies."""
         aside = None
+        # Two files may come under one name; this tells which of them is spoken of.
+        sha256 = sha256_of(file.path)
         try:
             aside = put_away(file, REFUSED_FOLDER)
         except LocalStorageFailed:
@@ -215,10 +217,10 @@ class Inbox:
         else:
             next_step = answer.get("next_step") or "Have it sent again."
             when = timestamp(self._clock.now())
-            text = f"{when} refused: {reason}\n{next_step}\n"
+            text = f"{when} refused: {reason}\n{next_step}\nSHA-256 {sha256 or 'unknown'}\n"
             with write_atomically(aside.with_name(f"{aside.name}.reason.txt")) as written:
                 written.write(text.encode())
-        return Entry(file.path.name, "refused", _REFUSED, reason, aside, answer)
+        return Entry(file.path.name, "refused", _REFUSED, reason, aside, answer, sha256)
 
     def _is_settled(self, file: InboxFile) -> bool:
         return self._settled.get(file.path.name) == file.identity

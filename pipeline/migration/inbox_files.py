@@ -9,7 +9,6 @@ by the kernel's word that nobody has it open for writing.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.disk import open_regular_file, private_folder
+from pipeline.disk import open_regular_file, private_folder, sha256_of
 from pipeline.errors import LocalStorageFailed
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ _DONE_MARK: Final = ".done"
 _DIGEST: Final = ".sha256"
 _DIGEST_BYTES_MAX: Final = 4096
 _SHA256: Final = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
-_READ_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +50,14 @@ class InboxFile:
         path: Where it lies.
         identity: What it was when it was looked at.
         finished: Whether its sender is done with it.
-        damage: Why it cannot be the file that was sent, if that is known already.
+        sha256_beside: What the `.sha256` file beside it says, if there is one; the run that carries
+            it takes no other bytes.
     """
 
     path: Path
     identity: Identity
     finished: bool
-    damage: str | None = None
+    sha256_beside: str | None = None
 
 
 def look(folder: Path, now_s: float, quiet_s: float, *, plain: bool) -> list[InboxFile]:
@@ -143,17 +142,15 @@ def _looked_at(path: Path, now_s: float, quiet_s: float) -> InboxFile | None:
     identity = identity_of(path)
     if identity is None:
         return None
-    if _beside(path, _DONE_MARK).is_file():
-        return InboxFile(path, identity, finished=True)
     wanted = _digest_beside(path)
-    left_alone = _left_alone(path, now_s, quiet_s)
-    if wanted is None:
-        return InboxFile(path, identity, left_alone)
-    if _sha256(path) == wanted:
-        return InboxFile(path, identity, finished=True)
-    # Either it is still being written, or what came is not what was sent.
-    damage = f"its digest is not the one in {path.name}{_DIGEST}"
-    return InboxFile(path, identity, left_alone, damage if left_alone else None)
+    # With another digest it is still being written, or what came is not what was sent: whoever
+    # carries it finds that out once it is left alone.
+    finished = (
+        _beside(path, _DONE_MARK).is_file()
+        or _left_alone(path, now_s, quiet_s)
+        or (wanted is not None and sha256_of(path) == wanted)
+    )
+    return InboxFile(path, identity, finished, wanted)
 
 
 def _left_alone(path: Path, now_s: float, quiet_s: float) -> bool:
@@ -185,15 +182,6 @@ def _digest_beside(path: Path) -> str | None:
     with suppress(OSError), open_regular_file(_beside(path, _DIGEST)) as opened:
         found = _SHA256.match(opened.read(_DIGEST_BYTES_MAX))
         return found[1].decode().lower() if found else None
-    return None
-
-
-def _sha256(path: Path) -> str | None:
-    digest = hashlib.sha256()
-    with suppress(OSError), open_regular_file(path) as opened:
-        while block := opened.read(_READ_BYTES):
-            digest.update(block)
-        return digest.hexdigest()
     return None
 
 

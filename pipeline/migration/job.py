@@ -67,6 +67,7 @@ class Job:
         launch: How carriers are started; None where this process sends.
         approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
         only: Send only rows with these legacy ids; None for all.
+        sha256_beside: What the `.sha256` file beside the only export says; None without one.
     """
 
     exports: Sequence[Path]
@@ -78,6 +79,7 @@ class Job:
     wait_s: float = 0.0
     approved_plan: str | None = None
     only: CohortFile | None = None
+    sha256_beside: str | None = None
     no_attach: bool = False
     unattached: bool = False
     launch: Launch | None = None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter as Counts
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.disk import sha256_of
 from pipeline.errors import (
     CardferryError,
     ExportRefused,
     Interrupted,
+    KeyUnusable,
     LocalStorageFailed,
     VerificationFailed,
 )
+from pipeline.exports.sealed_export import SealedExport
+from pipeline.exports.sealed_file import shown_name
 from pipeline.hashing import hash_total, shown
+from pipeline.ledger.export_events import NOTHING_AGAINST_IT
 from pipeline.ledger.plan_records import PlannedCards, ProvedFacts, SealedFacts
 from pipeline.logs import EventLog, Word
 from pipeline.migration.judging import judged_chunks
@@ -23,10 +30,13 @@ log = EventLog("plan")
 _MANY: Final = 0.05
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import date
+    from pathlib import Path
 
-    from pipeline.exports.sealed_export import ExportFile, SealedExport
+    from pipeline.exports.keys import EnvelopeKeys
+    from pipeline.exports.limits import Limits
+    from pipeline.exports.sealed_export import ExportFile
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
@@ -39,6 +49,39 @@ class PlannedExport(NamedTuple):
     sealed: SealedExport
     file: ExportFile
     known: KnownExport
+
+
+def opened(path: Path, keys: EnvelopeKeys, limits: Limits, planning: Planning) -> SealedExport:
+    """Open an export for its two passes.
+
+    Args:
+        path: Where it lies.
+        keys: What opens it, and who may have signed it.
+        limits: How much it may unpack to.
+        planning: Learns of one that is refused.
+
+    Raises:
+        ExportRefused: It is missing, no regular file, or not sealed as it should be.
+    """
+    with refusals_noted(planning, path):
+        return SealedExport(path, keys, limits)
+
+
+@contextmanager
+def refusals_noted(planning: Planning, path: Path) -> Iterator[None]:
+    """Let the trail learn of a file that is refused before anything of it is entered.
+
+    Raises:
+        ExportRefused: As the block does.
+    """
+    try:
+        yield
+    except ExportRefused as refusal:
+        # Where there is no file, a name was mistyped and nothing was refused.
+        if os.path.lexists(path):
+            name = shown_name(path)
+            planning.turn_away(name, sha256_of(path), _kind(refusal), _why(refusal, name))
+        raise
 
 
 def prove_and_plan(
@@ -61,8 +104,9 @@ def prove_and_plan(
     Raises:
         ExportRefused: Something is wrong with the export as a whole; nothing of it stays planned.
     """
-    file = sealed.digest()
-    reading.expects.check_bytes(file.name, file.sha256)
+    with refusals_noted(planning, sealed.path):
+        file = sealed.digest()
+        reading.expects.check_bytes(file.name, file.sha256)
     known = planning.find(file.sha256)
     if known is not None and known.is_planned:
         planning.note_known(known)
@@ -75,7 +119,7 @@ def prove_and_plan(
         # Nothing is wrong with the export; the next run throws the broken plan away.
         raise
     except CardferryError as refusal:
-        planning.refuse(export, type(refusal).__name__)
+        planning.refuse(export, _kind(refusal), _why(refusal, file.name))
         if isinstance(refusal, ExportRefused):
             raise refusal.naming(file.name) from None
         raise
@@ -84,6 +128,16 @@ def prove_and_plan(
         # A profile tells them itself.
         _log_remedies(proved.remedies)
     return file, export
+
+
+def _kind(refusal: CardferryError) -> str:
+    """Name what kind of refusal it is, or that it says nothing against the export."""
+    is_to_blame = isinstance(refusal, ExportRefused) and not isinstance(refusal, KeyUnusable)
+    return type(refusal).__name__ if is_to_blame else NOTHING_AGAINST_IT
+
+
+def _why(refusal: CardferryError, name: str) -> str:
+    return refusal.message.removeprefix(f"{name}: ")
 
 
 def _log_remedies(remedies: Mapping[tuple[str, str], int]) -> None:

@@ -7,8 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
-from pipeline.clock import timestamp
-from pipeline.config.loading import masked, meaning_digest
+from pipeline.config.loading import meaning_digest
 from pipeline.config.policies import Mode
 from pipeline.descriptor_limit import require_descriptors
 from pipeline.errors import (
@@ -16,7 +15,6 @@ from pipeline.errors import (
     Interrupted,
     LocalStorageFailed,
 )
-from pipeline.exports.sealed_export import SealedExport
 from pipeline.ledger.attach_again import attach_again
 from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.planning import Planning
@@ -28,9 +26,10 @@ from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.leftovers import is_left
-from pipeline.migration.plan import PlannedExport, prove_and_plan
+from pipeline.migration.plan import PlannedExport, opened, prove_and_plan, refusals_noted
 from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
 from pipeline.migration.run_account import RunAccount
+from pipeline.migration.run_environment import facts_of_run, run_name
 from pipeline.migration.run_ledger import carried_columns, held_ledger
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.outputs.publisher import publish
@@ -92,8 +91,8 @@ class Run:
             )
             ledger.signer = self._signer
             ledger.begin_run(
-                self._run_id(),
-                self._facts(),
+                run_name(self._tools.clock, self._tools.random),
+                facts_of_run(self._job.facts, self._settings),
                 meaning_digest(self._settings),
                 livemode=self._settings.vault.mode is Mode.LIVE,
             )
@@ -161,10 +160,8 @@ class Run:
             job.only.sha256 if job.only else None,
         )
         refuse_another_plan(job.approved_plan, self._plan_digest)
+        self._refuse_if_too_many_fail(ledger, given)
         with ledger.look() as look:
-            for export in given:
-                states = look.states_of([export.known.id])
-                refuse_too_many_failures(export.file.name, states, settings.rules.max_failure_rate)
             return [
                 export
                 for export in given
@@ -172,17 +169,26 @@ class Run:
                 or (self._attach is not None and look.unattached([export.known.id]))
             ]
 
+    def _refuse_if_too_many_fail(self, ledger: Ledger, given: Sequence[PlannedExport]) -> None:
+        with ledger.look() as look:
+            counted = [look.states_of([export.known.id]) for export in given]
+        for export, states in zip(given, counted, strict=True):
+            with refusals_noted(Planning(ledger), export.sealed.path):
+                rate_max = self._settings.rules.max_failure_rate
+                refuse_too_many_failures(export.file.name, states, rate_max)
+
     def _prove_and_plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
         """Prove every export, plan those that are new, and hold them open; each of them once."""
         settings = self._settings
-        planning, reading = Planning(ledger), export_factory.reading(settings)
+        planning = Planning(ledger)
+        reading = export_factory.reading(settings, self._job.sha256_beside)
         keys = export_factory.envelope_keys(settings, self._credentials)
         limits = export_factory.envelope_limits(settings)
         today = settings.rules.as_of or self._tools.clock.now().date()
         reading.expects.require_one(self._job.exports)
         given: dict[str, PlannedExport] = {}
         for path in self._job.exports:
-            sealed = stack.enter_context(SealedExport(path, keys, limits))
+            sealed = stack.enter_context(opened(path, keys, limits, planning))
             with self._tools.listener.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
             log.info("export planned", sha256=Word(file.sha256), is_new=not known.is_planned)
@@ -257,18 +263,3 @@ class Run:
 
     def _end(self, ledger: Ledger, code: int, started: float) -> None:
         ledger.end_run(code, self._flow.statistics(self._tools.clock.monotonic() - started))
-
-    def _run_id(self) -> str:
-        """Give the run's name: its start and a word that tells two of one second apart."""
-        moment = timestamp(self._tools.clock.now()).replace("-", "").replace(":", "")
-        return f"{moment}-{self._tools.random.getrandbits(32):08x}"
-
-    def _facts(self) -> dict[str, object]:
-        return {
-            **self._job.facts,
-            "version": __version__,
-            "settings": masked(self._settings),
-            "settings_digest": meaning_digest(self._settings),
-            "in_flight_max": self._settings.flow.in_flight_max,
-            "on_ambiguous": self._settings.flow.on_ambiguous,
-        }

@@ -13,7 +13,7 @@ from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.config.attach import AttachSettings
     from pipeline.errors import CardferryError
@@ -41,6 +41,7 @@ class WaitingExport:
         rows: How many wait.
         cut_off_run: When the run began that read it, if that run was killed; else None.
         unseen_tokens_max: How many tokens of these rows may exist that nobody saw, at most.
+        refused: Why it was refused when it was given last, if it was: too many of its rows fail.
     """
 
     name: str
@@ -48,12 +49,19 @@ class WaitingExport:
     rows: int
     cut_off_run: str | None = None
     unseen_tokens_max: int = 0
+    refused: str | None = None
 
     @classmethod
-    def of(cls, found: WaitingRows) -> WaitingExport:
-        """Give what the ledger found, with its moment as a text."""
+    def of(cls, found: WaitingRows, refused: Mapping[str | None, str]) -> WaitingExport:
+        """Give what the ledger found, with its moment as a text.
+
+        Args:
+            found: What it found.
+            refused: Why exports were refused and not taken since, by their digests.
+        """
         began = None if found.cut_off_ms is None else timestamp_of_ms(found.cut_off_ms)
-        return cls(found.name, found.sha256, found.rows, began, found.unseen_tokens_max)
+        unseen, why = found.unseen_tokens_max, refused.get(found.sha256)
+        return cls(found.name, found.sha256, found.rows, began, unseen, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +264,9 @@ class RunAccount:
     def waiting_exports(self) -> list[WaitingExport]:
         """Name the exports that wait and were not given; this run could not send their rows."""
         with self._ledger.look() as look:
+            refused = look.why_refused()
             return [
-                WaitingExport.of(export)
+                WaitingExport.of(export, refused)
                 for export in look.waiting_by_export()
                 if export.export_id not in self._given
             ]

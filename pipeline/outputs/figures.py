@@ -44,7 +44,7 @@ _ENDINGS: Final = {
     **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
 }
 """Row states as the hash totals group them."""
-_REFUSED: Final = ("name", "sha256", "at")
+_REFUSED: Final = ("name", "sha256", "at", "why")
 
 
 def gather(
@@ -70,10 +70,8 @@ def gather(
     of_runs = {
         "vault": _vault(runs),
         "runs": [_run(run) for run in runs],
-        "refused": [
-            dict(zip(_REFUSED, export, strict=True))
-            for export in look.refused_exports(account.length)
-        ],
+        "refused": refused(look, account.length),
+        "given_up": [export._asdict() for export in look.given_up_exports(account.length)],
         "trail": {"head": account.head, "length": account.length},
         "files": list(files),
         "signed_by": signed_by,
@@ -85,6 +83,20 @@ def gather(
         **{name: told for name, told in of_rows.items() if name not in of_runs},
         **of_runs,
     }
+
+
+def refused(look: Snapshot, length: int | None = None) -> list[dict[str, str | None]]:
+    """Give the exports that were refused and not taken since, of which nothing is in the ledger.
+
+    Args:
+        look: A look at the ledger.
+        length: How many events are spoken of; None for all.
+    """
+    return [
+        {name: getattr(export, name) for name in _REFUSED}
+        for export in look.refused_exports(length)
+        if not export.is_planned
+    ]
 
 
 def _of_rows(look: Snapshot) -> dict[str, Any]:

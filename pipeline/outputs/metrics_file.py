@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from pipeline.cards.detect import contains_pan
 from pipeline.disk import write_atomically
-from pipeline.errors import SUCCESSES
 from pipeline.folder_files import read_in_folder
 from pipeline.metrics import Flow
 from pipeline.model import OPEN_STATES, RowState
@@ -53,6 +52,7 @@ class Standing:
     Attributes:
         states: Rows by state, of all runs.
         waiting: Rows that wait to be sent, by the export's name; only exports that have some.
+        refused: Exports that were refused and not taken or given up since.
         tokens_unseen_max: How many tokens may exist that nobody saw.
         cards_unseen_max: How many cards on customers may exist that nobody saw.
         last_success_s: When a run last settled every row of its exports, in seconds since 1970.
@@ -61,6 +61,7 @@ class Standing:
 
     states: Mapping[RowState, int]
     waiting: Mapping[str, int]
+    refused: int
     tokens_unseen_max: int
     cards_unseen_max: int
     last_success_s: float | None
@@ -74,10 +75,11 @@ def standing_of(look: Snapshot) -> Standing:
         # Two exports may have one name; a series of metrics may not stand there twice.
         waiting[export.name] = waiting.get(export.name, 0) + export.rows
     ended = [run for run in look.runs() if run.ended_ms is not None]
-    successes = [run.ended_ms or 0 for run in ended if run.exit_code in SUCCESSES]
+    successes = [run.ended_ms or 0 for run in ended if run.is_success]
     return Standing(
         look.by_state(),
         waiting,
+        len(look.refused_exports()),
         look.unseen_tokens_max(),
         look.unseen_cards_max(),
         successes[-1] / 1000 if successes else None,
@@ -126,6 +128,11 @@ class MigrationMetrics(Collector):
         if self.standing is not None:
             yield self._rows()
             yield self._waiting(self.standing)
+            yield self._gauge(
+                "exports_refused",
+                "Exports that were refused and not taken or given up since.",
+                self.standing.refused,
+            )
             added = self.flow.ambiguous if self._adds_flow else 0
             yield self._gauge(
                 "tokens_unseen_max",

@@ -55,7 +55,7 @@ QUANTILE_WORDS: Final = {
 
 EXIT_WORDS: Final = {
     None: "has not ended, or was killed",
-    0: "every row settled",
+    0: "every row of its exports settled",
     3: "finished, some rows did not move",
     4: "stopped, resumable",
     5: "stopped: local disk",

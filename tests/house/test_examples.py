@@ -23,6 +23,7 @@ SITUATIONS = {
     "CardferryNightMissed": {"cardferry_last_success_timestamp_seconds": "0x1700"},
     "CardferryMustBeLookedAt": {"cardferry_last_exit_code": "8x1700"},
     "CardferrySettingsOrExportRefused": {"cardferry_last_exit_code": "6x1700"},
+    "CardferryExportStaysRefused": {"cardferry_exports_refused": "2x1700"},
     "CardferryRowsWait": {"cardferry_rows_waiting": "110x1700"},
     "CardferryTokensUnseen": {"cardferry_tokens_unseen_max": "0x1600 3x100"},
     "CardferryVaultRefuses": {
@@ -73,6 +74,7 @@ def test_a_healthy_migration_raises_no_alert(tmp_path):
         "cardferry_last_success_timestamp_seconds": "0+60x1700",
         "cardferry_last_exit_code": "0x1700",
         "cardferry_rows_waiting": "0x1700",
+        "cardferry_exports_refused": "0x1700",
         "cardferry_tokens_unseen_max": "3x1700",
         "cardferry_run_answers": "0+100x1700",
         "cardferry_run_refusals": "0+1x1700",

@@ -391,7 +391,7 @@ def test_what_a_refused_export_named_is_forgotten(builder):
     facts = SealedFacts("a.csv", 10, "a" * 64, bytes(32), "plain")
     export = planning.begin(facts, DAY)
     planning.add(export, [card(1, "anna", "cust_1")], [])
-    planning.refuse(export, "ExportRefused")
+    planning.refuse(export, "ExportRefused", "it was cut short")
     plan(builder.ledger, "b", [card(1, "anna", "cust_2")])
     with builder.ledger.look() as look:
         assert {} == look.by_code()

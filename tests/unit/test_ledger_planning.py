@@ -74,7 +74,7 @@ def test_a_refused_export_leaves_nothing_but_an_event(ledger):
     planning = Planning(ledger)
     export = planning.begin(sealed(), DAY)
     planning.add(export, [card(1, "a")], [])
-    planning.refuse(export, "ExportRefused")
+    planning.refuse(export, "ExportRefused", "it was cut short")
 
     assert {} == states(ledger)
     assert planning.find(export.sha256) is None

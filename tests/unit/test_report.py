@@ -242,7 +242,7 @@ def test_a_refused_export_is_named_until_its_bytes_are_taken(tmp_path):
         known = planning.begin(
             SealedFacts(name, 10, digest, bytes(32), "openpgp"), date(2026, 11, 20)
         )
-        planning.refuse(known, "ExportRefused")
+        planning.refuse(known, "ExportRefused", "it was <i>cut</i> short")
     known = planning.begin(
         SealedFacts("mended.pgp", 10, "cd" * 32, bytes(32), "openpgp"), date(2026, 11, 20)
     )
@@ -256,6 +256,7 @@ def test_a_refused_export_is_named_until_its_bytes_are_taken(tmp_path):
 
     assert [("cut<b>.pgp", "ab" * 32)] == [(e["name"], e["sha256"]) for e in figures["refused"]]
     assert "cut&lt;b&gt;.pgp" in page
+    assert "it was &lt;i&gt;cut&lt;/i&gt; short" in page
     assert "ab" * 32 in page
 
 
