@@ -277,7 +277,7 @@ FAILURE_CODES: Final = _codes(
 SKIP_CODES: Final = {
     Code.NO_CARD: "the record is a customer without a card",
     Code.NOT_A_CARD: "the record is another payment method than a card",
-    Code.FILTERED: "the row is not in the cohort that this run was given",
+    Code.FILTERED: "the row is not in the cohort that this run was given, or its export was given up",
     Code.REPEATED: "the row is an earlier one of its export again, card and all",
 }
 """Why a row is skipped, which is no failure (the contract's *Codes of failures*)."""

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "status": "Show how far a migration is.",
     "inbox": "Carry every finished export that lies in a folder.",
     "retry": "Plan retryable failures again and carry them.",
+    "give-up": "Give up exports whose files will not come again, with a reason.",
     "publish": "Write every output again from the ledger.",
     "export-mapping": "Write the mapping for systems that read no Parquet.",
     "export-ledger": "Write a ledger that is elsewhere into one SQLite file.",

@@ -65,6 +65,13 @@ ENDINGS: Final = {
             "retry out/ cards.csv.pgp -c production.toml --code outcome_unknown --held",
         ),
     ),
+    "give-up": Ending(
+        (0, 3, 4, 5, 7, 8, 11),
+        (
+            'give-up out/ cards.csv.pgp -c production.toml --reason "the sender has no copy"',
+            'give-up out/ cards.csv.pgp -c production.toml --reason "sent anew as b.csv.pgp" --json',
+        ),
+    ),
     "publish": Ending((0, 5, 7, 8, 11), ("publish out/", "publish out/ -c production.toml")),
     "export-mapping": Ending(
         (0, 5, 7, 8),

@@ -74,6 +74,12 @@ def choose(ledger: Ledger, export_ids: Collection[int], chosen: CohortFile | Non
     return told
 
 
+def note_left_out(ledger: Ledger) -> None:
+    """Note that rows are left out, so that a run that is given their export takes them back."""
+    if not ledger.recall(_CHOSEN):
+        ledger.remember(_CHOSEN, "given up")
+
+
 def _refused(why: str) -> SettingsRefused:
     return SettingsRefused(
         [f"--only: the file {why}"], next_step="Give a text file with one legacy id a line."

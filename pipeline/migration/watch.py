@@ -106,6 +106,17 @@ class Watch:
             self._server.server_close()
             self._server = None
 
+    def show(self) -> None:
+        """Show how the migration stands after something that was no night: the last success stays."""
+        self._quietly(self._write_standing, _NOT_WRITTEN)
+
+    def _write_standing(self) -> None:
+        told = [] if self._path is None else families_told(self._path)
+        self._metrics.keep_run(told)
+        self._metrics.last_success_s = success_of(told)
+        self._metrics.standing = self._standing()
+        self._write()
+
     @contextmanager
     def reading(self, name: str) -> Iterator[Counter]:  # noqa: ARG002 - rows are counted once planned.
         """Learn that an export is being read; nothing is shown of that."""
