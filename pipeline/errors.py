@@ -135,6 +135,14 @@ class MigrationLocked(CardferryError):
 
     exit_code = 11
 
+    def __init__(
+        self,
+        message: str = "another run holds this migration",
+        *,
+        next_step: str = "Wait for it (`--wait-lock 15m` does), or look at it with `cardferry status DIR`.",
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+
 
 class Interrupted(CardferryError):
     """A signal asked the run to stop and it did, with everything settled or counted.

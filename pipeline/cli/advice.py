@@ -67,6 +67,7 @@ class Given:
         config_file: The settings file, if one was named.
         overrides: The `--set` texts.
         inbox: The folder that exports are dropped into, if they came from one.
+        beside_others: Whether another run may hold the folder when somebody reads this.
     """
 
     folder: Path
@@ -74,6 +75,13 @@ class Given:
     config_file: Path | None = None
     overrides: Sequence[str] = ()
     inbox: Path | None = None
+    beside_others: bool = False
+
+    @property
+    def patience(self) -> tuple[str, ...]:
+        """The option that waits for another run, where one may be under way: a night's, or its next."""
+        may_meet_another = self.beside_others or self.inbox is not None
+        return ("--wait-lock", "15m") if may_meet_another else ()
 
     @property
     def settings(self) -> list[str]:
@@ -87,6 +95,8 @@ def give_again(export: WaitingExport) -> str:
     words = f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
     if export.cut_off_run is not None:
         words += f" since the run of {export.cut_off_run} was killed"
+    if export.refused is not None:
+        words += f", as it was refused ({export.refused})"
     words += ": give that file again"
     if unseen := export.unseen_tokens_max:
         words += f" (up to {counted(unseen, 'token')} of {agreeing(export.rows, 'it', 'them')} may exist unseen)"
@@ -123,12 +133,55 @@ def waiting_step(export: WaitingExport, given: Given) -> Step:
         why += (
             f"; it is no longer in {inbox}: drop it into it again (SHA-256 {export.sha256}). "
             "A file with the same rows that is sealed anew will do, too: what was moved is not sent "
-            "twice, and the rest is sent; only this one is listed as waiting until it comes itself. "
-            "Once it is back, this goes on at once"
+            "twice, and the rest is sent; only this one is listed as waiting until it comes itself, or "
+            f"is given up (`{_give_up(export.name, given)}`). Once it is back, this goes on at once"
         )
     found = found or (inbox or Path()) / name
-    options = ("-o", shown_path(given.folder), *given.settings)
+    options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
     return Step(why, command("run", shown_path(found), *options))
+
+
+def give_up_step(name: str, sha256: str, given: Given) -> Step:
+    """Give what ends the wait for rows whose file is lost for good."""
+    return Step(
+        f"{name}: if that file is lost for good, its rows can be given up (SHA-256 {sha256}): nothing "
+        "of them is sent, the reason stays in the report, and the file itself undoes it",
+        _give_up(name, given),
+    )
+
+
+def refused_step(export: Mapping[str, Any], given: Given) -> Step:
+    """Give what is done about an export that was refused and not taken since."""
+    return Step(
+        f"{export['name']} was refused: have it sent again. Once what comes instead of it was carried, "
+        "or somebody has decided to do without it, take it off this list",
+        _give_up(export["name"], given),
+    )
+
+
+def _give_up(name: str, given: Given) -> str:
+    options = (*given.settings, "--reason", "WHY", *given.patience)
+    return command("give-up", shown_path(given.folder), shown_path(Path(name)), *options)
+
+
+def doubt_words(count: int, then: str | None) -> str:
+    """Say of the rows that a killed run had under way what the next run does with them.
+
+    Args:
+        count: How many.
+        then: The setting `flow.on_ambiguous` of that run.
+    """
+    it, them = agreeing(count, "its", "their"), agreeing(count, "it", "each of them")
+    does = (
+        f"holds {them} for a decision (`retry --held`)"
+        if then == "hold"
+        else f"sends {them} once more, and holds a row whose answer was lost twice"
+    )
+    return (
+        f"{rows(count)} {agreeing(count, 'was', 'were')} under way, and nobody knows whether {it} "
+        f"{agreeing(count, 'token was', 'tokens were')} made: nothing has to be done by hand, as the "
+        f"next run that is given {it} export {does}"
+    )
 
 
 def open_steps(
@@ -147,6 +200,7 @@ def open_steps(
     """
     doctor = command("doctor", "-o", shown_path(given.folder), *given.settings)
     again = ["retry", shown_path(given.folder), *map(shown_path, given.exports), *given.settings]
+    again += given.patience
     for state, words, remedy, option in _OPEN:
         if count := ended.get(state):
             done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor)

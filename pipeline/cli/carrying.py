@@ -19,7 +19,7 @@ from pipeline.migration.flow_log import FlowLog
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.messages import Messenger
 from pipeline.migration.run import Run
-from pipeline.migration.run_environment import run_environment
+from pipeline.migration.run_environment import paths_given, run_environment
 from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def carry_and_show(
     found = read_settings(given.config_file, os.environ, given.overrides)
     watch = watch_command(terminal, found, given.folder, tells=tells)
     found._replace(problems=[*found.problems, *lacks(found)]).refuse()
-    asked = job(run_environment(held_guards, found.settings.audit.operator), found.settings)
+    facts = run_environment(held_guards, found.settings.audit.operator)
+    facts |= paths_given(given.exports, given.config_file, are_settings_whole=not given.overrides)
+    asked = job(facts, found.settings)
     ending = carry(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)

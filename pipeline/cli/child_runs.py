@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType, TracebackType
 
+KILLED: Final = "Killed"
+"""The `kind` of the answer of a process that ended without one."""
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -92,9 +94,9 @@ def _killed(number: int) -> Carried:
         return Carried(128 + number)
     reason = (
         f"its process was killed ({signal.Signals(number).name}), for want of memory perhaps; "
-        "nothing is lost, and the next look goes on"
+        "nothing is lost"
     )
-    return Carried(LocalStorageFailed.exit_code, {"error": reason})
+    return Carried(LocalStorageFailed.exit_code, {"error": reason, "kind": KILLED})
 
 
 def _answer(said: bytes) -> dict[str, Any]:

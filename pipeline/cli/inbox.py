@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.cli.advice import Given
+from pipeline.cli.advice import Given, doubt_words
 from pipeline.cli.carrying import watch_command
-from pipeline.cli.child_runs import ChildRuns
+from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
 from pipeline.cli.inbox_words import next_of, tell_look, waiting_of
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
-from pipeline.errors import MigrationLocked, VaultUnavailable
+from pipeline.errors import CardferryError, MigrationLocked, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
 from pipeline.migration.inbox import Inbox, InboxRules, Pass
+from pipeline.migration.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.cli.terminal import Terminal
+    from pipeline.migration.inbox import Carried
+    from pipeline.migration.inbox_files import InboxFile
     from pipeline.migration.watch import Watch
 
 LOCK_NAME: Final = ".inbox.lock"
@@ -105,7 +108,11 @@ def inbox(
         rules = InboxRules(
             quiet_s, plain=settings.export.allow_plaintext, when_done=settings.watch.inbox_done
         )
-        worker = Inbox(folder, out, rules, lambda path: stopping.run(command(path)), SystemClock())
+
+        def carry(file: InboxFile) -> Carried:
+            return _with_doubt(stopping.run(command(file)), out)
+
+        worker = Inbox(folder, out, rules, carry, SystemClock())
         while not stopping.seen:
             if passes and not passes[-1].entries:
                 # Of looks that found nothing only the last is kept: there may be years of them.
@@ -124,7 +131,7 @@ def inbox(
     return code
 
 
-def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[Path], list[str]]:
+def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[InboxFile], list[str]]:
     """Give what builds the command line that carries one export."""
     options = ["-o", str(given.folder.absolute()), "--yes", "--json", "--within-inbox"]
     options += ["--wait-lock", f"{wait_s:g}s"]
@@ -138,7 +145,27 @@ def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[Path]
         options += ["--log-file", str(terminal.log_file.absolute())]
     # -P: a folder named like our package in the current folder must not be taken for it.
     start = [sys.executable, "-P", "-m", "pipeline", "run"]
-    return lambda export: [*start, *options, "--", str(export.absolute())]
+
+    def command(file: InboxFile) -> list[str]:
+        wanted = [] if file.sha256_beside is None else ["--sha256-beside", file.sha256_beside]
+        return [*start, *options, *wanted, "--", str(file.path.absolute())]
+
+    return command
+
+
+def _with_doubt(ended: Carried, out: Path) -> Carried:
+    """Add to the end of a run that was killed what becomes of the rows that it had under way."""
+    if ended.answer.get("kind") != KILLED:
+        return ended
+    try:
+        doubt = status_of(out, SystemClock())["in_doubt"]
+    except CardferryError:
+        # The next look says what is wrong with the ledger.
+        return ended
+    if doubt is None:
+        return ended
+    words = doubt_words(doubt["rows"], doubt["then"])
+    return replace(ended, answer={**ended.answer, "next_step": words, "in_doubt": doubt})
 
 
 def _tell_monitors(watch: Watch, made: Pass, given: Given) -> None:
@@ -172,6 +199,7 @@ def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
                 "exit_code": entry.exit_code,
                 "reason": entry.reason,
                 "path": None if entry.path is None else str(entry.path),
+                "sha256": entry.sha256,
                 "run": dict(entry.answer),
             }
             for made in passes

@@ -89,7 +89,8 @@ def _more(entry: Entry, given: Given) -> Iterator[str]:
     """Say why an export ended as it did, and what is done about it where no command does it."""
     if entry.outcome == "refused":
         if entry.path is not None:
-            yield f"it lies in {entry.path.parent} now, with its reason beside it"
+            digest = entry.sha256 or "unknown"
+            yield f"it lies in {entry.path.parent} now, with its reason beside it (SHA-256 {digest})"
         yield _resend(entry, given)
         return
     run: dict[str, Any] = entry.answer.get("this_run", {})
@@ -107,8 +108,9 @@ def _resend(entry: Entry, given: Given) -> str:
     """Say what is done about a refused export, and where what comes instead of it is to go."""
     step = entry.answer.get("next_step") or _RESEND
     return (
-        f"{step} What comes instead of it goes into {given.inbox}, under this name or another; it "
-        "is taken once it has been left alone for a while, or at once with NAME.done beside it"
+        f"{step} What comes instead of it goes into {given.inbox}, under this name or another that "
+        "ends alike; it is taken once it has been left alone for a while, or at once where an empty "
+        f"file of its name with .done behind ({entry.name}.done) lies beside it"
     )
 
 

@@ -6,23 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.advice import give_again
+from pipeline.cli.advice import doubt_words, give_again, rows
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.results_console import print_line
+from pipeline.cli.status_steps import steps_of
 from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.clock import SystemClock
 from pipeline.counts import agreeing, counted
-from pipeline.errors import VaultUnavailable
+from pipeline.errors import SUCCESSES, VaultUnavailable
 from pipeline.migration.run_account import WaitingExport
 from pipeline.migration.status import status_of
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
 
+    from pipeline.cli.advice import Step
     from pipeline.cli.terminal import Terminal
 
 _MUST_BE_MENDED, _WAITS = 3, VaultUnavailable.exit_code
@@ -54,13 +57,15 @@ def status(
     if max_age_s is not None and not check:
         raise click.UsageError("--max-age goes with --check")
     tree = status_of(folder, SystemClock())
+    steps = list(steps_of(tree, folder))
     verdict = _verdict(tree, max_age_s) if check else None
     code = verdict[0] if verdict else 0
     if as_json:
         told = {} if verdict is None else {"exit_code": code, "verdict": verdict[1]}
-        terminal.print_json(tree | told)
+        terminal.print_json(tree | {"next": [step._asdict() for step in steps]} | told)
     elif verdict is None:
         _show(terminal, tree)
+        _show_steps(terminal, steps)
     elif code or not terminal.quiet:
         print_line(terminal.out(), f"{folder}: {verdict[1]}")
     return code
@@ -68,17 +73,51 @@ def status(
 
 def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
     """Give the exit code of --check and the one line that says why."""
-    age_s, failures = tree["last_success_age_s"], sum(tree["failures"].values())
-    if tree["pending"]:
-        return _WAITS, "; ".join(map(_waits, tree["waiting_exports"]))
-    if age_s is None:
-        return _WAITS, "no run has succeeded yet"
-    if max_age_s is not None and age_s > max_age_s:
-        return _WAITS, f"the last success was {duration(age_s)} ago, at {tree['last_success']}"
+    if (why := _why_it_waits(tree, max_age_s)) is not None:
+        return _WAITS, why
+    failures = sum(tree["failures"].values())
     if failures:
         open_ones = f"{counted(failures, 'failure')} {agreeing(failures, 'is', 'are')} open"
         return _MUST_BE_MENDED, f"{open_ones}: look at failures.csv"
-    return 0, f"all is well; the last success was {duration(age_s)} ago"
+    return 0, _how_well(tree)
+
+
+def _why_it_waits(tree: dict[str, Any], max_age_s: float | None) -> str | None:
+    age_s = tree["last_success_age_s"]
+    if tree["pending"]:
+        return "; ".join(map(_waits, tree["waiting_exports"]))
+    if age_s is None:
+        is_fine = max_age_s is None and _is_settled(tree)
+        return None if is_fine else "no run has succeeded yet"
+    if max_age_s is not None and age_s > max_age_s:
+        return f"the last success was {duration(age_s)} ago, at {tree['last_success']}"
+    return None
+
+
+def _how_well(tree: dict[str, Any]) -> str:
+    """Say that no row waits and none failed, and what the exit code does not speak of."""
+    if refused := tree["refused"]:
+        names = ", ".join(dict.fromkeys(export["name"] for export in refused))
+        told = f"{counted(len(refused), 'export')} {agreeing(len(refused), 'was', 'were')} refused"
+        return f"no row waits and no failure is open, but {told} and not taken since: {names}"
+    if tree["last_success_age_s"] is None:
+        return "no row waits and no failure is open; what waited was given up"
+    return f"all is well; the last success was {duration(tree['last_success_age_s'])} ago"
+
+
+def _is_settled(tree: dict[str, Any]) -> bool:
+    """Tell whether the last run left nothing: one that gave up what waited is no success of a night."""
+    return tree["last_run"] is not None and tree["last_run"]["exit_code"] in SUCCESSES
+
+
+def _show_steps(terminal: Terminal, steps: Sequence[Step]) -> None:
+    """Tell what can be done next, beside the result."""
+    if steps:
+        terminal.say("", "next:")
+    for why, command in steps:
+        terminal.say(f"  {why}{':' if command else ''}")
+        if command is not None:
+            terminal.say_command(command)
 
 
 def _waits(export: dict[str, Any]) -> str:
@@ -87,6 +126,26 @@ def _waits(export: dict[str, Any]) -> str:
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     out = terminal.out()
+    for line in _how_it_goes(tree):
+        print_line(out, line)
+    for state, count in tree["states"].items():
+        print_line(out, f"{state.replace('_', ' '):>18} {count:>12,}")
+    print_line(out, f"{'rows':>18} {tree['rows']:>12,}")
+    if tree["carriers"] is not None:
+        _show_carriers(out, tree["carriers"])
+    for export in tree["waiting_exports"]:
+        print_line(out, _waits(export))
+    for export in tree["refused"]:
+        print_line(out, _refused(export))
+    show_failures(out, tree["failures"])
+    if tree["last_success"] is not None:
+        print_line(out, f"last success: {tree['last_success']}")
+    print_line(out, f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}")
+    show_attached(out, tree["attach"], tree["states"]["tokenized"])
+
+
+def _how_it_goes(tree: dict[str, Any]) -> Iterator[str]:
+    """Say how the run goes that is under way, or how the last one ended."""
     last = tree["last_run"]
     if tree["running"]:
         rate, left = tree["rows_per_s"], tree["seconds_left"]
@@ -96,26 +155,32 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
             else "; no answer yet"
         )
         rest = f", about {duration(left)} left" if left is not None else ""
-        print_line(out, f"running{speed}{rest}")
+        yield f"running{speed}{rest}"
     elif last is None:
-        print_line(out, "no run has begun")
+        yield "no run has begun"
     elif not last["ended"]:
-        print_line(out, "the last run died; run the same command again to go on")
+        yield "the last run died; run the same command again to go on"
+        if doubt := tree["in_doubt"]:
+            yield doubt_words(doubt["rows"], doubt["then"])
     else:
         code = last["exit_code"]
-        print_line(out, f"not running; the last run ended with {code}: {ending(code)}")
-    for state, count in tree["states"].items():
-        print_line(out, f"{state.replace('_', ' '):>18} {count:>12,}")
-    print_line(out, f"{'rows':>18} {tree['rows']:>12,}")
-    if tree["carriers"] is not None:
-        _show_carriers(out, tree["carriers"])
-    for export in tree["waiting_exports"]:
-        print_line(out, _waits(export))
-    show_failures(out, tree["failures"])
-    if tree["last_success"] is not None:
-        print_line(out, f"last success: {tree['last_success']}")
-    print_line(out, f"tokens that may exist unseen: at most {tree['unseen_tokens_max']:,}")
-    show_attached(out, tree["attach"], tree["states"]["tokenized"])
+        yield f"not running; the last run ended with {code}: {ending(code)}{_what_is_left(tree)}"
+
+
+def _what_is_left(tree: dict[str, Any]) -> str:
+    """Say what earlier runs have left, which the end of the last one does not speak of."""
+    waiting = tree["pending"]
+    if not waiting or tree["last_run"]["exit_code"] not in SUCCESSES:
+        return ""
+    return f"; but {rows(waiting)} of other exports {agreeing(waiting, 'waits', 'wait')}"
+
+
+def _refused(export: dict[str, Any]) -> str:
+    digest = export["sha256"] or "unknown"
+    return (
+        f"{export['name']} was refused at {export['at']} and not taken since: {export['why']} "
+        f"(SHA-256 {digest})"
+    )
 
 
 def _show_carriers(out: Console, carriers: dict[str, Any]) -> None:

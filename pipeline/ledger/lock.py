@@ -47,10 +47,7 @@ def migration_lock(folder: Path, name: str = LOCK_NAME, *, wait_s: float = 0.0) 
         try:
             _take(descriptor, wait_s)
         except BlockingIOError:
-            raise MigrationLocked(
-                "another run holds this migration",
-                next_step="Wait for it, or look at it with `cardferry status DIR`.",
-            ) from None
+            raise MigrationLocked from None
         except OSError as error:
             raise LocalStorageFailed(
                 f"this file system keeps no locks ({error.strerror})",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, union_all
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
@@ -106,6 +106,23 @@ class Sums(QueryBase):
         )
         counted.update({str(code): int(count) for code, count in on_the_way})
         return dict(sorted(counted.items()))
+
+    def open_by_export(self) -> list[tuple[int, str, int]]:
+        """Give export number, how its rows ended, and how many of them are open so, in order.
+
+        A card on its way to a customer ended `attach_failed` or `attach_held`.
+        """
+        export = (rows.c.id // ROW_SPAN).label("export")
+        found = select(export, rows.c.state).where(_planned_exports(), is_open())
+        on_the_way = (
+            select(export, attachments.c.state)
+            .join(attachments, attachments.c.row_id == rows.c.id)
+            .where(has_failed_on_the_way())
+        )
+        ended = union_all(found, on_the_way).subquery()
+        which = (ended.c.export, ended.c.state)
+        counted = select(*which, func.count()).group_by(*which).order_by(*which)
+        return [(int(number), str(state), int(n)) for number, state, n in self._all(counted)]
 
     def commonest_hints(self, codes: Collection[str], most: int) -> list[tuple[str, str, int]]:
         """Give code, hint and count of what is open with these codes, the commonest first."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.clock import timestamp_of_ms
-from pipeline.errors import SUCCESSES, VerificationFailed
+from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
@@ -14,10 +14,12 @@ from pipeline.ledger.sharing.coordinator import state_of
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import WaitingExport
-from pipeline.outputs.figures import attached
+from pipeline.migration.run_environment import EXPORTS_IN, SETTINGS_FILE
+from pipeline.model import RowState
+from pipeline.outputs.figures import attached, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.clock import Clock
@@ -64,13 +66,17 @@ def _tree(
     rate = _rate(look, last.started_ms, now_ms) if running and last else None
     unattached = look.unattached() if look.is_attaching() else 0
     waiting = pending(states) + unattached
+    failures = look.by_code()
     return {
         "running": running,
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
         "pending": waiting,
-        "failures": look.by_code(),
+        "failures": failures,
+        "open": _open(look) if failures else [],
         "waiting_exports": _waiting_exports(look, last if running else None),
+        "refused": refused(look),
+        "in_doubt": None if running or last is None else _in_doubt(states, last),
         **_last_success(runs, last_look_ms, now_ms),
         "unseen_tokens_max": look.unseen_tokens_max(),
         "attach": attached(look),
@@ -84,19 +90,47 @@ def _tree(
             "exit_code": last.exit_code,
             "ended": last.ended_ms is not None,
             "statistics": last.statistics,
+            "settings_file": last.facts.get(SETTINGS_FILE),
+            # A run that gave exports up was given none.
+            "exports_in": next(
+                (o for run in reversed(runs) if (o := run.facts.get(EXPORTS_IN))), []
+            ),
         },
     }
+
+
+def _open(look: Snapshot) -> list[dict[str, Any]]:
+    """Give each export with rows that somebody has to decide about, by how those ended."""
+    known = {export.id: export for export in look.exports()}
+    return [
+        {
+            "export": known[number].name,
+            "sha256": known[number].sha256,
+            "state": state,
+            "rows": count,
+            "unseen_tokens_max": look.unseen_tokens_max([number]),
+        }
+        for number, state, count in look.open_by_export()
+    ]
+
+
+def _in_doubt(states: Mapping[RowState, int], last: RunRecord) -> dict[str, Any] | None:
+    """Give how many rows a run that died had under way, and what the next one does with them."""
+    rows = states[RowState.SENT] + states[RowState.AMBIGUOUS]
+    if last.ended_ms is not None or not rows:
+        return None
+    return {"rows": rows, "then": last.facts.get("on_ambiguous")}
 
 
 def _waiting_exports(look: Snapshot, under_way: RunRecord | None) -> list[dict[str, Any]]:
     """Give the exports that wait; the run that is under way has not been cut off."""
     now = None if under_way is None else under_way.started_ms
-    return [
-        asdict(
-            WaitingExport.of(found._replace(cut_off_ms=None) if found.cut_off_ms == now else found)
-        )
+    waiting = [
+        found._replace(cut_off_ms=None) if found.cut_off_ms == now else found
         for found in look.waiting_by_export()
     ]
+    refused = look.why_refused()
+    return [asdict(WaitingExport.of(found, refused)) for found in waiting]
 
 
 def _carriers(ledger: Ledger) -> dict[str, Any] | None:
@@ -131,7 +165,7 @@ def _last_success(
     runs: Sequence[RunRecord], last_look_ms: int | None, now_ms: int
 ) -> dict[str, Any]:
     """Give the last run that settled every row of its exports, or look that found nothing to do."""
-    moments = [run.ended_ms for run in runs if run.ended_ms and run.exit_code in SUCCESSES]
+    moments = [run.ended_ms for run in runs if run.ended_ms and run.is_success]
     moments += [] if last_look_ms is None else [last_look_ms]
     last_ms = max(moments, default=None)
     return {

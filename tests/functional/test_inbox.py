@@ -203,7 +203,7 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     gone = f"it is no longer in {place.folder}: drop it into it again ("
     assert f"{wait}; {gone}SHA-256 {hashlib.sha256(content).hexdigest()})" in done.err
     assert "A file with the same rows that is sealed anew will do, too" in done.err
-    assert f"run {left} -o {place.out} -c {place.config}\n" in done.err
+    assert f"run {left} -o {place.out} -c {place.config} --wait-lock 15m\n" in done.err
     assert f"read {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
     assert wait in anew.err
@@ -232,7 +232,8 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
     assert f"{since} was killed: give that file again" in told
     assert 1 == waiting["unseen_tokens_max"]
     assert "(up to 1 token of them may exist unseen)" in night.err
-    assert [f"run {left} -o {place.out} -c {place.config}", f"verify {place.out}"] == [
+    run = f"run {left} -o {place.out} -c {place.config} --wait-lock 15m"
+    assert [run, f"verify {place.out}"] == [
         step["command"].partition("cardferry ")[2] or step["command"].partition("pipeline ")[2]
         for step in night.json["next"]
     ]

@@ -14,7 +14,7 @@ GIVEN = Given(Path("out"), (), Path("my.toml"), (), Path("inbox"))
 
 def _entry(outcome, code, path, *, reason=None, rows=None, **answer):
     run = {"this_run": {"rows": rows or {}, **answer.pop("run", {})}, **answer}
-    return Entry("a.csv.pgp", outcome, code, reason, path, run)
+    return Entry("a.csv.pgp", outcome, code, reason, path, run, "ab12")
 
 
 def _told(capsys, *entries, untried=()):
@@ -42,7 +42,7 @@ def test_a_retry_names_the_export_where_it_lies_after_the_night(path, named, cap
     assert "  trouble with the vault: requests met status 503 (8 times)\n" in told
     assert "  1 outcome_unknown: the card was sent" in told
     assert "  1 row is held back; " in told
-    assert f"retry {named} my.toml --held\n" in told
+    assert f"retry {named} my.toml --wait-lock 15m --held\n" in told
     assert step.command in told
 
 
@@ -59,7 +59,7 @@ def test_rows_held_of_several_exports_take_one_command(capsys):
     assert (
         "doctor -o out -c my.toml` tells), and one more token does no harm, send again:\n" in told
     )
-    assert "retry out inbox/a.csv.pgp inbox/b.csv.pgp -c my.toml --held\n" in told
+    assert "retry out inbox/a.csv.pgp inbox/b.csv.pgp -c my.toml --wait-lock 15m --held\n" in told
     assert 1 == told.count("retry out")
 
 
@@ -77,11 +77,11 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
 
     assert [
         "a.csv.pgp: refused and put aside: it was cut short",
-        "  it lies in inbox/refused now, with its reason beside it",
+        "  it lies in inbox/refused now, with its reason beside it (SHA-256 ab12)",
         (
             "  Ask the sender to send it again. What comes instead of it goes into inbox, under this name "
-            "or another; it is taken once it has been left alone for a while, or at once with NAME.done "
-            "beside it"
+            "or another that ends alike; it is taken once it has been left alone for a while, or at once "
+            "where an empty file of its name with .done behind (a.csv.pgp.done) lies beside it"
         ),
     ] == told.splitlines()
     assert step.why.startswith("a.csv.pgp was refused. Ask the sender to send it again. What comes")

@@ -37,10 +37,7 @@ def hold(driver: psycopg.Connection[Any], schema: str, wait_s: float) -> None:
             return
         if left:
             threading.Event().wait(_BETWEEN_TRIES_S)
-    raise MigrationLocked(
-        "another run holds this migration",
-        next_step="Wait for it, or look at it with `cardferry status DIR`.",
-    )
+    raise MigrationLocked
 
 
 def is_held(driver: psycopg.Connection[Any], schema: str) -> bool:

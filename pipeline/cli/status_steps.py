@@ -1,0 +1,80 @@
+"""Words what can be done about a migration as `status` finds it: a command wherever one can work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.advice import (
+    STATES_WITH_STEPS,
+    Given,
+    Step,
+    give_up_step,
+    open_steps,
+    refused_step,
+    waiting_step,
+)
+from pipeline.migration.run_account import WaitingExport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
+    """Give what can be done next, the most urgent first.
+
+    Args:
+        tree: What `migration.status.status_of` found.
+        folder: The migration folder.
+    """
+    last = tree["last_run"] or {}
+    settings = last.get("settings_file")
+    # Where the last run found its exports; an inbox may have moved them since.
+    places = [Path(place) for place in last.get("exports_in", ())]
+    places += [place / "done" for place in places]
+    given = Given(folder, (), Path(settings) if settings else None, (), beside_others=True)
+    for tree_of_export in tree["waiting_exports"]:
+        export = WaitingExport(**tree_of_export)
+        yield _of_settings(waiting_step(export, replace(given, exports=_in(places, export.name))))
+        if _found(export.name, places) is None:
+            yield give_up_step(export.name, export.sha256, given)
+    for state in STATES_WITH_STEPS:
+        having = [each for each in tree["open"] if each["state"] == state]
+        yield from _about(state, having, places, given)
+    for export in tree["refused"]:
+        yield refused_step(export, given)
+
+
+def _about(
+    state: str, having: Sequence[Mapping[str, Any]], places: Sequence[Path], given: Given
+) -> Iterator[Step]:
+    """Give what is done about the rows of some exports that ended in one way."""
+    names = list(dict.fromkeys(each["export"] for each in having))
+    paths = [path for name in names if (path := _found(name, places)) is not None]
+    unseen = sum(each["unseen_tokens_max"] for each in having)
+    total = {state: sum(each["rows"] for each in having)}
+    for step in open_steps(total, replace(given, exports=paths), unseen):
+        told = _of_settings(step)
+        if told.command is not None and len(paths) < len(names):
+            told = told._replace(command=None)
+        if step.command is not None and told.command is None:
+            held = " --held" if step.command.split()[-1] == "--held" else ""
+            retry = f"`cardferry retry FOLDER EXPORT... -c SETTINGS{held}` does"
+            told = Step(f"{step.why}: {retry}, with the settings of its run and {', '.join(names)}")
+        yield told
+
+
+def _of_settings(step: Step) -> Step:
+    """Take the command away where nobody knows the settings that it has to be given."""
+    if step.command is None or " -c " in step.command:
+        return step
+    return Step(step.why)
+
+
+def _in(places: Sequence[Path], name: str) -> list[Path]:
+    return [place / name for place in places]
+
+
+def _found(name: str, places: Sequence[Path]) -> Path | None:
+    return next((path for path in [*_in(places, name), Path(name)] if path.exists()), None)
