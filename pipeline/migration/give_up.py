@@ -80,11 +80,12 @@ def give_up_exports(
         reason: Why, in the operator's words.
 
     Raises:
-        CardferryError: As `Run.perform`; nothing is given up then, or all of it.
+        CardferryError: As `Run.perform`; what was given up by then stays so.
     """
     settings, credentials = given
-    signals = DeferredSignals()
+    signals, signer = DeferredSignals(), Signer.of(credentials)
     with signals.interrupting(), held_ledger(job, given, tools.clock, signals) as ledger:
+        ledger.signer = signer
         ledger.begin_run(
             run_name(tools.clock, tools.random),
             facts_of_run(job.facts, settings),
@@ -104,7 +105,6 @@ def give_up_exports(
         ledger.end_run(code, Flow().statistics(0.0))
         with ledger.look() as look:
             has_outputs = bool(look.exports())
-        signer = Signer.of(credentials)
         figures = publish(ledger, job.folder, __version__, signer) if has_outputs else None
         return GivingUp(code, ledger.run_id, ended, waiting, figures, ledger.chain_head)
 

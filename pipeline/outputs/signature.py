@@ -44,16 +44,6 @@ class Signer:
         self.fingerprint = fingerprint(key.public_key())
         """SHA-256 of the public key, in hexadecimal; names the key in the trail."""
 
-    @classmethod
-    def of(cls, credentials: Credentials) -> Self | None:
-        """Give the signer that the settings name; None where they name none.
-
-        Raises:
-            SettingsRefused: As `from_pem`.
-        """
-        key = credentials.signing_key
-        return None if key is None else cls.from_pem(key, credentials.signing_passphrase)
-
     def __repr__(self) -> str:
         return f"Signer({self.fingerprint[:16]}…)"
 
