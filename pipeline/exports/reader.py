@@ -28,8 +28,9 @@ from pipeline.exports.csv_dialect import Dialect, read_fields
 from pipeline.exports.csv_records import csv_records, decoded
 from pipeline.exports.head.text import encoding_of
 from pipeline.exports.json_documents import document_records
+from pipeline.exports.json_fields import JsonFields, document_fields
 from pipeline.exports.json_paths import EACH, FieldPath
-from pipeline.exports.json_records import JsonFields, document_fields, json_records
+from pipeline.exports.json_records import json_records
 from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
 
 if TYPE_CHECKING:

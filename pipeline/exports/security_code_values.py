@@ -8,6 +8,7 @@ is more than a flag, and an ambiguous one where nearly every value has three or 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cards.detect import holds_track
@@ -106,7 +107,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield value.strip()
     elif isinstance(value, bool) or value is None:
         return
-    elif isinstance(value, (int, float)):
+    elif isinstance(value, (int, float, Decimal)):
         yield str(value)
     else:
         for inner in value.values() if isinstance(value, dict) else value:

@@ -15,7 +15,8 @@ from pipeline.exports import text_lines as steps
 from pipeline.exports.columns import ReaderOptions, column_places
 from pipeline.exports.csv_dialect import Dialect
 from pipeline.exports.csv_records import csv_records
-from pipeline.exports.json_records import JsonFields, json_records
+from pipeline.exports.json_fields import JsonFields
+from pipeline.exports.json_records import json_records
 from pipeline.exports.reader import _header, read
 from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.text_lines import text_lines

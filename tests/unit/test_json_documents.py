@@ -108,6 +108,55 @@ def test_a_key_that_stands_twice_spoils_its_row_in_a_document_too():
     assert rows(raw) == ["malformed_row", ("c", None)]
 
 
+def test_an_odd_member_among_many_spoils_no_other_and_keeps_its_place():
+    """Members are parsed many at a time; one that is no plain object is looked at by itself."""
+    members = [card(f"id-{place}") for place in range(300)]
+    members[1] = card("long", year=2030.0, month=12, number=4242424242424242)
+    members[2] = card(1234567890123456789012345)
+    members[3] = card("nested", address={"city": "Bangkok", "geo": [1.5, {"id": "x"}]})
+    members[4] = card(["a"])
+    members[5] = 5
+    members[6] = card('a"},{"id":"\\')
+    members[7] = card("a\x01b")
+    text = json.dumps(members).replace('"id": "id-9",', '"id": "id-9", "id": "b",')
+    expected = [(f"id-{place}", None) for place in range(300)]
+    expected[1:8] = [
+        *(("long", None), ("1234567890123456789012345", None), ("nested", None)),
+        *("malformed_row", "malformed_row", ('a"},{"id":"\\', None), "malformed_row"),
+    ]
+    expected[9] = "malformed_row"
+
+    assert rows(text.encode(), piece=1_000) == expected
+    inner = b'{"customers": ' + text.encode() + b"}"
+    assert rows(inner, records="customers.*", format="json") == expected
+
+
+def test_a_list_whose_key_ends_like_the_parsers_name_of_members_is_refused_in_words():
+    """Its members could not be told from the list; no row of it is lost without a word."""
+    with pytest.raises(ExportRefused) as caught:
+        rows({"customers.item": [card("a")]}, format="json", **STRIPE)
+
+    assert "ends in `.item`" in caught.value.message
+
+
+def test_a_whole_number_of_thousands_of_digits_is_no_end_of_the_program():
+    """Nothing that makes numbers of texts ever sees it: it is a text like another, or refused."""
+    member = f'{{"id": {"7" * 5_000}, "name": "a\\"b"}}'
+
+    assert rows(f"[{member}]".encode()) == [("7" * 5_000, None)]
+    assert rows(member.encode(), format="jsonl") == ["malformed_row"]
+    with pytest.raises(ExportRefused, match="4,300 digits"):
+        rows(f'{{"cards": {{"x": {member}}}}}'.encode(), records="cards.*", format="json")
+
+
+def test_a_fraction_under_a_key_of_security_codes_is_one():
+    """Whatever kind of number stands there, and whoever parses it."""
+    raw = b'[{"id":"a", "cvv": 12.5, "inner": {"x": 1}}]'
+
+    with pytest.raises(ExportRefused, match="security codes"):
+        rows(raw)
+
+
 def test_other_encodings_are_read_as_the_settings_say():
     """UTF-16 with a mark and a named encoding give the same rows."""
     text = json.dumps([card("\u0e01")], ensure_ascii=False)
