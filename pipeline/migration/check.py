@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pipeline.exports.sealed_export import ExportFile
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.snapshot import Snapshot
+    from pipeline.ledger.sums import PlanFigures
     from pipeline.metrics import Listener
     from pipeline.migration.judging import Reading
 
@@ -102,6 +104,7 @@ def profile(
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
                 opened.append((file, known, sealed.packed_in))
         with ledger.look() as look:
+            planned = look.plan_figures()
             figures = {
                 "exports": [
                     {
@@ -116,22 +119,22 @@ def profile(
                 "plan_digest": plan_digest(
                     settings, {(file.sha256, known.as_of) for file, known, _ in opened}
                 ),
-                **_plan(look, settings, clock),
+                **_plan(look, planned, settings, clock),
                 **seen.figures(),
                 "left_out": dict(sorted(planning.left_out.items())),
                 "remedies": [
                     {"setting": setting, "value": value, "rows": count}
                     for (setting, value), count in planning.remedies.items()
                 ],
-                "refusal": _refusal(look, settings, opened),
+                "refusal": _refusal(planned, settings, opened),
             }
             _write(asked, look, figures)
     return figures
 
 
-def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
+def _plan(look: Snapshot, planned: PlanFigures, settings: Settings, clock: Clock) -> dict[str, Any]:
     """Give what would be sent, how long it takes at the configured rate, and until when."""
-    states = look.by_state()
+    states = sum(planned.states.values(), Counter[RowState]())
     waiting = pending(states)
     failures = look.by_code()
     skipped = look.skipped_by_code()
@@ -152,8 +155,8 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
             {"code": code, "hint": hint, "rows": rows}
             for code, hint, rows in look.commonest_hints(_TOLD_WITH_HINTS, _HINTS_MAX)
         ],
-        "brands": look.planned_mix("brand"),
-        "expiration_years": look.planned_mix("expiration_year"),
+        "brands": planned.brands,
+        "expiration_years": planned.expiration_years,
         "duplicates": {
             "same_card_again": states[RowState.ALREADY_TOKENIZED] + skipped.get(Code.REPEATED, 0),
             "legacy_id_duplicate": failures.get(Code.LEGACY_ID_DUPLICATE, 0),
@@ -167,13 +170,12 @@ def _plan(look: Snapshot, settings: Settings, clock: Clock) -> dict[str, Any]:
     }
 
 
-def _refusal(look: Snapshot, settings: Settings, opened: Sequence[Opened]) -> str | None:
+def _refusal(planned: PlanFigures, settings: Settings, opened: Sequence[Opened]) -> str | None:
     """Say why a run would refuse the exports for what is in their rows; None if it would not."""
     for file, known, _ in opened:
         try:
-            refuse_too_many_failures(
-                file.name, look.states_of([known.id]), settings.rules.max_failure_rate
-            )
+            states = planned.states.get(known.id, Counter())
+            refuse_too_many_failures(file.name, states, settings.rules.max_failure_rate)
         except ExportRefused as refused:
             return refused.message
     return None

@@ -154,7 +154,9 @@ def planned_cards(cards: Cards) -> PlannedCards:
     """Give what the ledger keeps of valid cards."""
     frame = cards.frame
     carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
-    carries = _carried_texts(frame, carried) if carried else [None] * len(frame)
+    carries: Sequence[str | None] = (
+        _carried_texts(frame, carried) if carried else [None] * len(frame)
+    )
     columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
     lists = [frame[name].tolist() for name in columns]
     customers = _customers(frame)
@@ -199,12 +201,16 @@ def _customers(frame: pd.DataFrame) -> list[list[Any]]:
     return [*found, [text.casefold() in _YES or text == legacy_id for text, legacy_id in rows]]
 
 
-def _carried_texts(frame: pd.DataFrame, carried: Sequence[str]) -> list[str | None]:
+def _carried_texts(frame: pd.DataFrame, carried: Sequence[str]) -> Sequence[str]:
     """Give what is carried of each row as JSON: an object of texts, in the order of the columns."""
     names = [name.removeprefix(CARRY_PREFIX) for name in carried]
     columns = [frame[name].tolist() for name in carried]
     if all(map(_needs_no_escape, columns)):
-        keys = [orjson.dumps(name).decode().replace("%", "%%") for name in names]
+        keys = [orjson.dumps(name).decode() for name in names]
+        if len(keys) == 1 and columns[0]:
+            begin, end = f'{{{keys[0]}:"', '"}'
+            return (begin + f"{end}\n{begin}".join(columns[0]) + end).split("\n")
+        keys = [key.replace("%", "%%") for key in keys]
         form = "{" + ",".join([f'{key}:"%s"' for key in keys]) + "}"
         return [form % row for row in zip(*columns, strict=True)]
     rows = zip(*columns, strict=True)
