@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.outputs.verify import Verification
+    from pipeline.outputs.verify import LaterEvent, Verification
 
 _NEXT_STEP: Final = (
     "If a run or publish was cut short, `cardferry publish DIR` mends the files. Otherwise keep a "
     f"copy of the folder as it is and ask who touched it; `{RESTORE}` writes its files again."
 )
 _KEY_BYTES_MAX: Final = 64 * 1024
-_EVENTS_SHOWN: Final = 10
+_KINDS_SHOWN: Final = 10
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _SIGNATURES: Final = {
     "valid": "the signature is valid",
@@ -137,17 +138,31 @@ def _read_key(path: Path) -> bytes:
 
 
 def _not_covered(found: Verification) -> list[str]:
-    """Tell of the events that came after the last publication, and who says to have written them."""
-    later = found.not_covered
-    shown = [
-        f"  event {event.seq}: {visible(event.event)} by {visible(event.actor)}, "
-        f"process {visible(event.origin)}"
-        for event in later[:_EVENTS_SHOWN]
-    ]
-    if not later:
+    """Tell of the events that came after the last publication, and who says to have written them.
+
+    Those of one kind and one person stand in one line: a night that brings nothing has four.
+    """
+    alike: dict[tuple[str, str], list[LaterEvent]] = {}
+    for event in found.not_covered:
+        alike.setdefault((event.event, event.actor), []).append(event)
+    if not alike:
         return []
-    more = [f"  and {len(later) - len(shown):,} more"] if len(later) > len(shown) else []
-    return ["not yet covered by a manifest, as they came after it:", *shown, *more]
+    shown = list(islice(map(_of_one_kind, alike.values()), _KINDS_SHOWN))
+    more = len(found.not_covered) - sum(map(len, islice(alike.values(), _KINDS_SHOWN)))
+    return [
+        "not yet covered by a manifest, as they came after it:",
+        *shown,
+        *([f"  and {more:,} more"] if more else []),
+    ]
+
+
+def _of_one_kind(events: list[LaterEvent]) -> str:
+    first, last = events[0], events[-1]
+    words = f"event {first.seq}"
+    if last is not first:
+        words = f"{counted(len(events), 'event')} from {first.seq} to {last.seq}"
+    process = "process" if last is first else "the last one process"
+    return f"  {words}: {visible(last.event)} by {visible(last.actor)}, {process} {visible(last.origin)}"
 
 
 def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[str, Any]:

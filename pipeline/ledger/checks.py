@@ -102,8 +102,9 @@ def require_untouched(connection: Connection, known: Account, *, kept: bool) -> 
     binding = known.binding
     if binding is None:
         return
-    held = {name: told["sha256"] for name, told in table_digests(connection, kept=kept).items()}
-    if held != binding.tables:
+    epoch = known.epoch_of(binding)
+    held = table_digests(connection, kept=kept, epoch=epoch).items()
+    if {name: told["sha256"] for name, told in held} != binding.tables:
         raise VerificationFailed(
             "the ledger was changed by another program since its outputs were published",
             next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",

@@ -13,9 +13,10 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import LargeBinary, func, select
+from sqlalchemy import LargeBinary, select
 
-from pipeline.ledger.lasting_proof import LASTING, lasting_digest, what_lasts
+from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
+from pipeline.ledger.publications import LASTING
 from pipeline.ledger.schema import DIGESTED, runs
 from pipeline.ledger.sections import (
     SECTIONED,
@@ -30,7 +31,7 @@ from pipeline.ledger.store import store_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import Connection, Table
 
     from pipeline.ledger.lasting_proof import Lasting
 
@@ -39,6 +40,7 @@ def table_digests(
     connection: Connection,
     *,
     kept: bool,
+    epoch: int | None = None,
     parts: Mapping[str, Sequence[Digested]] | None = None,
     lasting: Sequence[Lasting] | None = None,
 ) -> dict[str, dict[str, int | str]]:
@@ -47,6 +49,7 @@ def table_digests(
     Args:
         connection: A reading connection.
         kept: Go by what is kept of sections, and read only those of which nothing is.
+        epoch: Leave runs out that came after this one, which brought nothing; default: none.
         parts: What `digested_tables` gave, where it was asked before.
         lasting: What `what_lasts` gave, likewise.
 
@@ -59,13 +62,13 @@ def table_digests(
     digests = {
         str(table.name): digest_of(parts[table.name])
         if table in SECTIONED
-        else _digest(_rows_of(connection, table))
+        else _digest(_rows_of(connection, table, epoch))
         for table in DIGESTED
     }
     if lasting is None:
         lasting = what_lasts(connection, kept=kept)
     schema = _digest([sorted(store_of(connection).portable_parts(connection))])
-    return digests | {"schema": schema, LASTING: lasting_digest(lasting)}
+    return digests | {"schema": schema, LASTING: lasting_digest(lasting, epoch)}
 
 
 def digested_tables(connection: Connection, *, kept: bool) -> dict[str, list[Digested]]:
@@ -84,17 +87,12 @@ def digested(connection: Connection, table: Table, *, kept: bool) -> list[Digest
     return [known[number] for number in there]
 
 
-def digest_of_earlier_runs(connection: Connection) -> str:
-    """Digest the table of runs without the last of them."""
-    last = select(func.max(runs.c.epoch)).scalar_subquery()
-    earlier = select(runs).where(runs.c.epoch < last)
-    return str(_digest(_rows_of(connection, runs, earlier))["sha256"])
-
-
 def _rows_of(
-    connection: Connection, table: Table, asked: Select[Any] | None = None
+    connection: Connection, table: Table, epoch: int | None
 ) -> Iterable[Sequence[Sequence[Any]]]:
-    statement = (select(table) if asked is None else asked).order_by(*table.primary_key)
+    statement = select(table).order_by(*table.primary_key)
+    if table is runs and epoch is not None:
+        statement = statement.where(runs.c.epoch <= epoch)
     blocks = store_of(connection).selected(connection, statement)
     binary = {n for n, column in enumerate(table.columns) if isinstance(column.type, LargeBinary)}
     if not binary:

@@ -3,7 +3,8 @@
 A publication stands in the chain of events, and in a manifest that may be signed. Of everything
 that came with runs up to its own it names one digest, and later runs change none of that: the
 same digest must come out of the ledger for ever, however many runs were begun since, and whether
-they were published or not. What came after the last publication nothing vouches for but the chain.
+they were published or not. The confirmation of runs that brought nothing names such a digest, too.
+What came after the last of them nothing vouches for but the chain.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.publications import Account
 
-LASTING: Final = "lasting"
-"""The name of this digest among those of the tables."""
 _KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
 _OF_EXPORT: Final = (
     *("id", "name", "size", "sha256", "kind", "engine", "key_fingerprint", "signer", "as_of"),
@@ -73,35 +72,36 @@ def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
             yield Lasting(row.epoch, kind, row[0], 1, told)
 
 
-def lasting_digest(lasting: Sequence[Lasting]) -> dict[str, int | str]:
-    """Give how many things last, and one SHA-256 over all of them."""
+def lasting_digest(lasting: Sequence[Lasting], epoch: int | None = None) -> dict[str, int | str]:
+    """Give how many things last, and one SHA-256 over all of them, up to a run or of all runs."""
     things, digest = 0, hashlib.sha256()
     for one in lasting:
+        if epoch is not None and one.epoch > epoch:
+            break
         things += one.things
         digest.update(orjson.dumps(tuple(one)))
     return {"rows": things, "sha256": digest.hexdigest()}
 
 
 def changed_since_published(lasting: Sequence[Lasting], known: Account) -> int | None:
-    """Give the number of the first publication's event that said something else; None if none did.
+    """Give the number of the first event that vouched for something else; None if none did.
 
     Args:
         lasting: What lasts in the ledger of now, in the order of runs.
-        known: What was published.
+        known: What was published, and confirmed.
     """
     digest, ahead = hashlib.sha256(), 0
-    for publication in known.publications:
-        epoch = known.epoch_of(publication)
-        while ahead < len(lasting) and lasting[ahead].epoch <= epoch:
+    for vouched in known.vouched():
+        while ahead < len(lasting) and lasting[ahead].epoch <= vouched.epoch:
             digest.update(orjson.dumps(tuple(lasting[ahead])))
             ahead += 1
-        if digest.hexdigest() != publication.tables.get(LASTING):
-            return publication.seq
+        if digest.hexdigest() != vouched.lasting:
+            return vouched.seq
     return None
 
 
 def words_of_change(seq: int) -> str:
-    """Say what a publication contradicts."""
+    """Say what a publication, or its confirmation, contradicts."""
     return f"rows, tokens, customers or attempts are not those that were published with event {seq}"
 
 

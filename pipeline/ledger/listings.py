@@ -164,18 +164,17 @@ class Listings(QueryBase):
         )
         return None if found is None else ExportRecord._make(found)
 
-    def runs(self) -> list[RunRecord]:
-        """Give the runs, oldest first."""
-        found = self._all(
-            select(
-                runs.c.run_id,
-                runs.c.started_ms,
-                runs.c.ended_ms,
-                runs.c.exit_code,
-                runs.c.facts,
-                runs.c.statistics,
-            ).order_by(runs.c.epoch)
-        )
+    def runs(self, epoch: int | None = None) -> list[RunRecord]:
+        """Give the runs, oldest first, up to one of them or all."""
+        asked = select(
+            runs.c.run_id,
+            runs.c.started_ms,
+            runs.c.ended_ms,
+            runs.c.exit_code,
+            runs.c.facts,
+            runs.c.statistics,
+        ).order_by(runs.c.epoch)
+        found = self._all(asked if epoch is None else asked.where(runs.c.epoch <= epoch))
         return [
             RunRecord(run_id, started, ended, code, orjson.loads(facts), orjson.loads(told or "{}"))
             for run_id, started, ended, code, facts, told in found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import or_, select
@@ -15,7 +15,7 @@ from pipeline.ledger.schema import events
 from pipeline.ledger.store import FETCHED_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -27,16 +27,20 @@ VERIFICATION: Final = "outputs_verified"
 """The event that a verification leaves; it names the manifest's digest and what was found."""
 READING_BACK: Final = "readback"
 """The event that a comparison with the vault leaves; it names its file's digest and the counts."""
+CONFIRMATION: Final = "outputs_unchanged"
+"""The event after runs that brought nothing: what was published last still says all there is to say."""
 IN_PLACE: Final = "outputs_in_place"
 """The event after the last file took its name: from here on each that was named must be there."""
 RESTORATION: Final = "outputs_restored"
 """The event of somebody who lets files that were changed or taken away be written again."""
 SIGNATURE_UNCHECKED: Final = "signature_unchecked"
 """The event of somebody who signs, after a publication for which that key cannot vouch."""
+LASTING: Final = "lasting"
+"""The name, among the tables' digests, of that over what no later run may change."""
 RUN_STARTED: Final = "run_started"
 """The event with which a run begins."""
 _LOOKS: Final = (
-    *(PUBLICATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION),
+    *(PUBLICATION, CONFIRMATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION),
     SIGNATURE_UNCHECKED,
 )
 
@@ -47,6 +51,7 @@ class Publication:
 
     Attributes:
         seq: The number of its event.
+        length: How many events its trail has.
         version: The version of Cardferry that published.
         manifest: SHA-256 of the manifest.
         signature: SHA-256 of the signature, if it was signed.
@@ -56,6 +61,7 @@ class Publication:
     """
 
     seq: int
+    length: int
     version: str
     manifest: str
     signature: str | None
@@ -70,12 +76,34 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What the ledger says of runs that brought nothing, and for which nothing was published.
+
+    Attributes:
+        seq: The number of its event.
+        lasting: SHA-256 of what no later run may change, these runs included (`lasting_proof`).
+    """
+
+    seq: int
+    lasting: str
+
+
+class Vouched(NamedTuple):
+    """What an event says of everything that came with the runs up to one of them, and lasts."""
+
+    epoch: int
+    seq: int
+    lasting: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """How far the events go that outputs speak of, and which publications there were.
 
     Events that change no row (publications, verifications, comparisons with the vault) after the
     last other event are not part of the trail that was published, so that publishing an unchanged
-    ledger again gives the same trail. The next run's trail has them.
+    ledger again gives the same trail. Neither are those of runs that brought nothing, once a
+    confirmation says so. The trail of the next run that brings something has them all.
 
     Attributes:
         length: How many events outputs speak of.
@@ -83,6 +111,7 @@ class Account:
         publications: Every publication, in order.
         in_place: How many of those are known to have come to their end.
         runs: The numbers of the events with which the runs began, in order.
+        confirmations: Every confirmation of the publication before it, in order.
     """
 
     length: int
@@ -90,6 +119,7 @@ class Account:
     publications: tuple[Publication, ...]
     in_place: int = 0
     runs: tuple[int, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
 
     @property
     def latest(self) -> Publication | None:
@@ -105,17 +135,38 @@ class Account:
 
     @property
     def binding(self) -> Publication | None:
-        """The publication whose tables must still be the ledger's: no run has begun since it.
+        """The publication whose tables must still be the ledger's, as of its last run.
 
-        Only runs write rows. An event of any other kind after it allows no change,
-        whoever wrote it.
+        Only runs write rows, and none has begun since it, or since its last confirmation. An event
+        of any other kind allows no change, whoever wrote it.
         """
-        last = self.publications[-1] if self.publications else None
-        return last if last is not None and self.epoch_of(last) == len(self.runs) else None
+        said = _last_seq(self.publications, self.confirmations)
+        is_bound = said and self.runs_before(said) == len(self.runs)
+        return self.publications[-1] if is_bound else None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last run that outputs speak of."""
+        return self.runs_before(self.length)
 
     def epoch_of(self, publication: Publication) -> int:
-        """Give the epoch of the run after which something was published: its number, from 1."""
-        return bisect(self.runs, publication.seq)
+        """Give the epoch of the last run that a publication speaks of: its number, from 1."""
+        return self.runs_before(publication.length)
+
+    def runs_before(self, seq: int) -> int:
+        """Count the runs that had begun when an event was written."""
+        return bisect(self.runs, seq)
+
+    def vouched(self) -> list[Vouched]:
+        """Give what was ever said of what lasts, in the order of the runs that it was said of."""
+        published = [
+            Vouched(self.epoch_of(one), one.seq, one.tables.get(LASTING))
+            for one in self.publications
+        ]
+        confirmed = [
+            Vouched(self.runs_before(one.seq), one.seq, one.lasting) for one in self.confirmations
+        ]
+        return sorted([*published, *confirmed], key=lambda said: said[:2])
 
     @property
     def is_latest_in_place(self) -> bool:
@@ -132,19 +183,17 @@ class Account:
 
 def account(connection: Connection) -> Account:
     """Find out which events outputs speak of."""
-    found = connection.execute(
-        select(events.c.seq, events.c.body)
-        .where(or_(_is(PUBLICATION), _is(IN_PLACE)))
-        .order_by(events.c.seq)
-    )
     publications: list[Publication] = []
+    confirmations: list[Confirmation] = []
     in_place = 0
-    for seq, body in found:
-        event = orjson.loads(body)
+    for seq, event in _events(connection, PUBLICATION, CONFIRMATION, IN_PLACE):
+        detail = event["detail"]
         if event["event"] == PUBLICATION:
-            publications.append(_publication(seq, event["detail"]))
-        else:
+            publications.append(_publication(seq, detail))
+        elif event["event"] == IN_PLACE:
             in_place = len(publications)
+        elif publications and detail.get("manifest") == publications[-1].manifest:
+            confirmations.append(Confirmation(seq, str(detail.get(LASTING))))
     last = connection.execute(
         select(events.c.seq, events.c.hash)
         .where(*(~_is(kind) for kind in _LOOKS))
@@ -152,18 +201,43 @@ def account(connection: Connection) -> Account:
         .limit(1)
     ).first()
     length, head = (0, hashing.GENESIS) if last is None else (int(last.seq), str(last.hash))
+    if _last_seq(publications, confirmations) > length > publications[-1].length:
+        length = publications[-1].length
+        end = select(events.c.hash).where(events.c.seq == length)
+        head = str(connection.execute(end).scalar())
     began = select(events.c.seq).where(_is(RUN_STARTED)).order_by(events.c.seq)
     begun = tuple(connection.execute(began).scalars())
-    return Account(length, head, tuple(publications), in_place, begun)
+    return Account(length, head, tuple(publications), in_place, begun, tuple(confirmations))
+
+
+def kinds_since(connection: Connection, seq: int) -> set[str]:
+    """Give the kinds of the events after one, but for those that change no row."""
+    later = select(events.c.body).where(events.c.seq > seq, *(~_is(kind) for kind in _LOOKS))
+    return {orjson.loads(body)["event"] for body in connection.execute(later).scalars()}
+
+
+def _events(connection: Connection, *kinds: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give number and body of every event of some kinds, in order."""
+    found = connection.execute(
+        select(events.c.seq, events.c.body).where(or_(*map(_is, kinds))).order_by(events.c.seq)
+    )
+    for seq, body in found:
+        yield int(seq), orjson.loads(body)
 
 
 def _is(kind: str) -> ColumnElement[bool]:
     return events.c.body.contains(f'"event":"{kind}"', autoescape=True)
 
 
+def _last_seq(*said: Sequence[Publication] | Sequence[Confirmation]) -> int:
+    """Give the number of the last of some events, or 0."""
+    return max((one[-1].seq for one in said if one), default=0)
+
+
 def _publication(seq: int, detail: Mapping[str, Any]) -> Publication:
     return Publication(
-        int(seq),
+        seq,
+        int(detail.get("length", seq - 1)),
         str(detail.get("version")),
         str(detail["manifest"]),
         detail.get("signature"),

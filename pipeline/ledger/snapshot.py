@@ -78,11 +78,24 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         with self._store.trouble():
             yield from publications.event_lines(self._connection, length)
 
-    def table_digests(self) -> dict[str, dict[str, int | str]]:
-        """Give `rows` and `sha256` of every table, and of the schema with its rules."""
+    def kinds_since(self, seq: int) -> set[str]:
+        """Give the kinds of the events after one, but for those that change no row."""
+        with self._store.trouble():
+            return publications.kinds_since(self._connection, seq)
+
+    def table_digests(self, epoch: int | None = None) -> dict[str, dict[str, int | str]]:
+        """Give `rows` and `sha256` of every table, and of the schema with its rules.
+
+        Args:
+            epoch: Leave runs out that came after this one, which brought nothing; default: none.
+        """
         with self._store.trouble():
             return digests.table_digests(
-                self._connection, kept=self._kept, parts=self._parts, lasting=self._lasting
+                self._connection,
+                kept=self._kept,
+                epoch=epoch,
+                parts=self._parts,
+                lasting=self._lasting,
             )
 
     def changed_since_published(self) -> str | None:
@@ -95,11 +108,6 @@ class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, Read
         """Give the first section of which something else is kept than its rows give, or None."""
         with self._store.trouble():
             return differing_section(self._connection, self._parts)
-
-    def digest_of_earlier_runs(self) -> str:
-        """Give the digest that the table of runs had before the last run was begun."""
-        with self._store.trouble():
-            return digests.digest_of_earlier_runs(self._connection)
 
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""

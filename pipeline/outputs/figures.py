@@ -66,7 +66,8 @@ def gather(
     Returns:
         What `report.json` holds; times are text in UTC, latencies microseconds.
     """
-    account, runs = look.account(), look.runs()
+    account = look.account()
+    runs = look.runs(account.epoch)
     of_runs = {
         "vault": _vault(runs),
         "runs": [_run(run) for run in runs],

@@ -93,8 +93,8 @@ class Outputs:
 
     @cached_property
     def tables(self) -> dict[str, dict[str, int | str]]:
-        """Rows and SHA-256 of the ledger's tables."""
-        return self._look.table_digests()
+        """Rows and SHA-256 of the ledger's tables, without runs that outputs do not speak of."""
+        return self._look.table_digests(self.account.epoch)
 
     def go_on_from(self, figures: Mapping[str, Any] | None) -> None:
         """Take what the report tells of rows from figures that were published of the same rows."""

@@ -4,6 +4,9 @@ Every file is a function of the ledger alone, so publishing twice gives the same
 manifest's digest is written into the ledger's chain of events before any file takes its name:
 a manifest that the ledger does not name was never published, and after a crash between the
 names the ledger knows which files should stand there. That all of them do is an event, too.
+
+After runs that brought nothing no file is touched: the ledger confirms what was published last,
+and what it says does not reach further than it did.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.disk import write_together
 from pipeline.folder_files import read_in_folder
 from pipeline.ledger.publications import (
+    CONFIRMATION,
     IN_PLACE,
     MANIFEST_NAME,
     PUBLICATION,
@@ -52,7 +56,8 @@ def publish(
         folder: The migration folder.
         version: Cardferry's version, for the files' metadata.
         signer: Who vouches for the manifest.
-        anew: Make every file from the ledger's rows, even what the last publication vouches for.
+        anew: Make every file from the ledger's rows, even what the last publication vouches for;
+            what is in the folder already stays there.
 
     Returns:
         The report's figures.
@@ -61,6 +66,27 @@ def publish(
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
     ledger.renew_sections()
+    key = signer.fingerprint if signer else None
+    with ledger.look(sparingly=True) as look:
+        unchanged = None if anew else find_unchanged(look, folder, version)
+        lasting = unchanged.confirmed(look, key) if unchanged else None
+        is_said = look.account().latest is not None
+    if unchanged is None or unchanged.figures is None or lasting is None:
+        return _write(ledger, folder, version, signer, unchanged)
+    if not is_said:
+        manifest = unchanged.published.manifest
+        ledger.note(CONFIRMATION, resource=MANIFEST_NAME, manifest=manifest, lasting=lasting)
+    return unchanged.figures
+
+
+def _write(
+    ledger: Ledger,
+    folder: Path,
+    version: str,
+    signer: Signer | None,
+    unchanged: Unchanged | None,
+) -> dict[str, Any]:
+    """Write every output of which nothing else stands in the folder; give the report's figures."""
     with write_together(folder) as staged:
         with ledger.look(sparingly=True) as look:
             known = look.account()
@@ -68,11 +94,8 @@ def publish(
             is_signed = signer is None and _is_kept(folder, latest, version)
             key = latest.signing_key if is_signed and latest else None
             outputs = Outputs(look, version, signer.fingerprint if signer else key)
-            unchanged = None
-            if not (anew or is_first):
-                unchanged = find_unchanged(look, outputs.tables, folder, version)
             if unchanged is not None:
-                outputs.go_on_from(unchanged.figures())
+                outputs.go_on_from(unchanged.figures)
             kept = _kept(outputs, unchanged)
             made = {n: _made(outputs, n, staged) for n in outputs.writers if n not in kept}
             written = {name: kept.get(name) or made[name] for name in outputs.writers}
@@ -82,7 +105,7 @@ def publish(
         signed_as: tuple[str | None, str | None] = (None, None)
         if signer is not None:
             signature = signer.sign(manifest)
-            staged.new_file(SIGNATURE_NAME).write(signature)
+            _write_unless_there(staged, folder, SIGNATURE_NAME, signature)
             signed_as = _sha256(signature), signer.fingerprint
         elif is_signed and latest is not None and latest.manifest == _sha256(manifest):
             signed_as = latest.signature, latest.signing_key
@@ -91,6 +114,7 @@ def publish(
             latest,
             Publication(
                 0,
+                outputs.account.length,
                 version,
                 _sha256(manifest),
                 *signed_as,
@@ -101,7 +125,7 @@ def publish(
         if signed_as == (None, None):
             # The stage syncs the folder, and with it this name's end.
             (folder / SIGNATURE_NAME).unlink(missing_ok=True)
-        staged.new_file(MANIFEST_NAME).write(manifest)
+        _write_unless_there(staged, folder, MANIFEST_NAME, manifest)
     _note_in_place(ledger)
     return outputs.figures
 
@@ -121,6 +145,12 @@ def _leave_what_is_there(
     for name, (_, sha256) in made.items():
         if held(folder / name, sha256):
             staged.forget(name)
+
+
+def _write_unless_there(staged: StagedFiles, folder: Path, name: str, content: bytes) -> None:
+    """Write a file of ours, and leave it alone where it holds these bytes already."""
+    if not held(folder / name, _sha256(content)):
+        staged.new_file(name).write(content)
 
 
 def _made(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
@@ -149,6 +179,7 @@ def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
         ledger.note(
             PUBLICATION,
             resource=MANIFEST_NAME,
+            length=now.length,
             version=now.version,
             manifest=now.manifest,
             signature=now.signature,

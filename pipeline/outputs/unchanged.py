@@ -1,10 +1,13 @@
 """Finds what of the last publication still holds, so that a night without new rows makes none of it again.
 
 Files and figures are made from the ledger's tables. Where every table holds what it held then (by
-the digests that the publication left in the chain of events), and the runs of then are still the
-first of its runs, what was made of rows is still right: a file is left alone if it has the digest
-that was published, and the report's figures are taken from the report. What was changed since, or
-cannot be read, is made anew; and `verify` makes everything anew.
+the digests that the publication left in the chain of events), but for runs that came since, what was
+made of rows is still right: a file is left alone if it has the digest that was published, and the
+report's figures are taken from the report. What was changed since, or cannot be read, is made anew;
+and `verify` makes everything anew.
+
+Where those runs ended well and told of nothing but that they began, knew their exports and ended,
+there is nothing to publish at all: every file stays as it is, and the ledger says so.
 """
 
 from __future__ import annotations
@@ -12,76 +15,94 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from pipeline.errors import SUCCESSES
 from pipeline.folder_files import open_in_folder, read_in_folder
-from pipeline.ledger.lasting_proof import LASTING
+from pipeline.ledger.publications import LASTING, RUN_STARTED
 from pipeline.outputs.files import REPORT_NAME
 from pipeline.outputs.sinks import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.ledger.publications import Publication
     from pipeline.ledger.snapshot import Snapshot
 
 _FOR_OTHERS: Final = 0o077
-_RUNS: Final = "runs"
-_GROWS: Final = frozenset({_RUNS, LASTING})
-"""What a run changes that brings no rows; `lasting` is worked out of tables that are compared here."""
+_BRING_NOTHING: Final = frozenset({RUN_STARTED, "export_known", "clock_behind", "run_ended"})
+"""What a run may tell of that the report and its readers need not learn."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unchanged:
     """The last publication of a folder, whose rows are those of the ledger now.
 
     Attributes:
         folder: The migration folder.
-        files: SHA-256 of each file as it was published, by its name.
+        published: What was published then.
     """
 
     folder: Path
-    files: Mapping[str, str]
+    published: Publication
 
     def held(self, name: str) -> tuple[int, str] | None:
         """Give size and SHA-256 of a file that still is what was published; None if it is not."""
-        return held(self.folder / name, self.files.get(name))
+        return held(self.folder / name, self.published.files.get(name))
 
+    @cached_property
     def figures(self) -> dict[str, Any] | None:
-        """Give the report's figures as they were published; None if they are not there any more."""
+        """The report's figures as they were published; None if they are not there any more."""
         try:
             content = read_in_folder(self.folder / REPORT_NAME)
         except OSError:
             return None
-        if hashlib.sha256(content).hexdigest() != self.files.get(REPORT_NAME):
+        if hashlib.sha256(content).hexdigest() != self.published.files.get(REPORT_NAME):
             return None
         figures: dict[str, Any] = orjson.loads(content)
         return figures
 
+    def confirmed(self, look: Snapshot, signing_key: str | None) -> str | None:
+        """Make sure that there is nothing to publish: each file is there and still says all.
 
-def find_unchanged(
-    look: Snapshot, tables: Mapping[str, Mapping[str, object]], folder: Path, version: str
-) -> Unchanged | None:
+        Args:
+            look: The look at the ledger with which this publication was found.
+            signing_key: Fingerprint of the key that is to vouch for it; None for whichever did.
+
+        Returns:
+            The digest of what lasts, which the ledger then confirms; None if there is anything.
+        """
+        known, last = look.account(), self.published
+        since = look.runs()[known.epoch_of(last) :]
+        is_all = (
+            known.is_latest_in_place
+            and signing_key in {None, last.signing_key}
+            and look.kinds_since(last.length) <= _BRING_NOTHING
+            and all(run.exit_code in SUCCESSES for run in since)
+            and self.figures is not None
+            and all(held(self.folder / name, sha256) for name, sha256 in last.digests().items())
+        )
+        return str(look.table_digests()[LASTING]["sha256"]) if is_all else None
+
+
+def find_unchanged(look: Snapshot, folder: Path, version: str) -> Unchanged | None:
     """Give the last publication if the ledger's rows are what they were then, and None if not.
 
     Args:
         look: A look at the ledger.
-        tables: Its tables' digests (`Snapshot.table_digests`).
         folder: The migration folder.
         version: Cardferry's version; another one may make other bytes.
     """
-    publications = look.account().publications
-    if not publications or publications[-1].version != version:
+    known = look.account()
+    if not known.publications or known.publications[-1].version != version:
         return None
-    last = publications[-1]
-    now = {name: told["sha256"] for name, told in tables.items()}
-    same_rows = all(now[name] == last.tables.get(name) for name in now if name not in _GROWS)
-    if same_rows and _runs_go_on(look, now, last):
-        return Unchanged(folder, last.files)
-    return None
+    last = known.publications[-1]
+    now = look.table_digests(known.epoch_of(last))
+    is_same = {name: told["sha256"] for name, told in now.items()} == last.tables
+    return Unchanged(folder, last) if is_same else None
 
 
 def held(path: Path, sha256: str | None) -> tuple[int, str] | None:
@@ -94,9 +115,3 @@ def held(path: Path, sha256: str | None) -> tuple[int, str] | None:
     except OSError:
         return None
     return found if found is not None and found[1] == sha256 else None
-
-
-def _runs_go_on(look: Snapshot, now: Mapping[str, object], last: Publication) -> bool:
-    """Tell whether the runs are those of the publication, or those and one more."""
-    then = last.tables.get(_RUNS)
-    return then is not None and then in {now[_RUNS], look.digest_of_earlier_runs()}

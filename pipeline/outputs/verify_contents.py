@@ -96,7 +96,7 @@ def _first_row_that_differs(
 
 def _changed_tables(ledger: SoundLedger, manifest: Manifest) -> list[str]:
     told = {name: table.model_dump() for name, table in manifest.ledger.items()}
-    found = ledger.look.table_digests()
+    found = ledger.look.table_digests(ledger.account.epoch)
     return [f"table {name}" for name in found if found[name] != told.get(name)]
 
 

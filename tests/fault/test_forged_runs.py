@@ -5,6 +5,7 @@ what no run changes is held against every publication, not against the last run.
 """
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -17,7 +18,9 @@ from pipeline.outputs.publisher import publish
 from tests.support.commands import cardferry
 from tests.support.folders import (
     VERSION,
+    digests_of_now,
     found_in,
+    hash_anew,
     migrations,
     public_pem,
     publish_as_forger,
@@ -27,6 +30,7 @@ from tests.support.folders import (
     unchecked,
     without_rules,
 )
+from tests.support.independent_check import sha256
 from tests.support.independent_lasting import lasting_sha256
 from tests.support.ledgers import FACTS, StepClock
 
@@ -185,3 +189,117 @@ def test_a_change_of_what_the_first_publication_named_is_told_by_it(folder):
         seq = look.account().publications[0].seq
 
     assert any(d.problem.endswith(f"published with event {seq}") for d in found_in(folder))
+
+
+NOT_LASTING = {
+    "a vault's word": ["UPDATE rows SET vault_code = 'x' WHERE id = 10000000050"],
+    "fewer tokens unseen": ["UPDATE rows SET unknowns = unknowns + 1 WHERE id = 10000000050"],
+    "another duration": ["UPDATE outcomes SET latency_us = latency_us + 1 WHERE attempt_id = 9"],
+}
+"""What runs may change, so that only the tables' own digests tell."""
+
+
+def quiet_night(folder):
+    """Let the owner's run bring nothing, so that the ledger only confirms what was published."""
+    manifest = (folder / "manifest.json").read_bytes()
+    next_run(folder)
+    assert manifest == (folder / "manifest.json").read_bytes()
+
+
+def confirm_as_forger(folder):
+    """Write a run and the words that it brought nothing, with digests of the ledger as it is now."""
+    forge_run(folder)
+    manifest = sha256((folder / "manifest.json").read_bytes())
+    with unchecked(), closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.attend("forger", "elsewhere:1")
+        lasting = digests_of_now(folder)["lasting"]
+        ledger.note("outputs_unchanged", resource="x", manifest=manifest, lasting=lasting)
+
+
+@pytest.mark.parametrize("what", [*list(CHANGES)[:1], *NOT_LASTING])
+def test_rows_that_were_changed_after_a_night_of_nothing_are_found(folder, what):
+    """What was published binds as long as no run brought anything: run, publish, verify say 8."""
+    quiet_night(folder)
+    change(folder, (CHANGES | NOT_LASTING)[what])
+
+    with pytest.raises(
+        VerificationFailed, match=r"contradicts|changed by another program|published with event"
+    ):
+        next_run(folder)
+    for words in (["publish", folder], ["publish", folder, "--restore"], ["verify", folder]):
+        cardferry(*words, code=8)
+
+
+@pytest.mark.parametrize("what", [*list(CHANGES)[:1], "another operator", *NOT_LASTING])
+def test_a_forged_confirmation_explains_no_change(folder, what):
+    """It can speak of runs alone: the tables of rows are those of the publication, which is signed."""
+    quiet_night(folder)
+    change(folder, (CHANGES | NOT_LASTING)[what])
+    confirm_as_forger(folder)
+
+    with pytest.raises(
+        VerificationFailed, match=r"contradicts|changed by another program|published with event"
+    ):
+        next_run(folder)
+    assert found_in(folder, key=public_pem())
+
+
+def test_a_night_of_nothing_cannot_be_rewritten(folder):
+    """Who ran it and how it ended is vouched for as well, by every later confirmation."""
+    quiet_night(folder)
+    change(folder, ["UPDATE runs SET facts = replace(facts, 'somchai', 'x') WHERE epoch = 3"])
+
+    with pytest.raises(VerificationFailed, match="published with event"):
+        next_run(folder)
+    assert any("published with event" in d.problem for d in found_in(folder, key=public_pem()))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.json.sig", "trail.jsonl"])
+def test_a_published_file_that_is_missing_after_a_night_of_nothing_is_found(folder, name):
+    """The confirmation names no files: those of the publication must be there."""
+    quiet_night(folder)
+    (folder / name).unlink()
+
+    with pytest.raises(VerificationFailed, match="is missing"):
+        next_run(folder)
+    assert name in {difference.file for difference in found_in(folder)}
+
+
+def test_a_publication_that_was_taken_out_of_the_chain_is_missed(folder):
+    """A confirmation without its publication confirms nothing, and the files are nobody's."""
+    quiet_night(folder)
+
+    def take_out(told):
+        last = max(n for n, e in enumerate(told) if e["event"] == "outputs_published")
+        del told[last : last + 2]
+        told.extend([told[-1] | {"event": "x"}] * 2)
+
+    hash_anew(folder, take_out)
+
+    with pytest.raises(VerificationFailed):
+        next_run(folder)
+    assert found_in(folder)
+
+
+def test_a_confirmation_of_another_manifest_confirms_nothing(folder):
+    """The run before it stays one that nothing was published for, as after a kill."""
+    forge_run(folder)
+    with unchecked(), closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.attend("forger", "elsewhere:1")
+        ledger.note("outputs_unchanged", resource="x", manifest="0" * 64, lasting="0" * 64)
+
+    assert ["manifest.json"] == [difference.file for difference in found_in(folder)]
+
+
+def test_nights_that_were_cut_off_are_missed_by_whoever_kept_the_head(folder):
+    """The manifest is that of before them; the head that the last run printed is not in the chain."""
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    quiet_night(folder)
+    ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
+    with closing(ledger), ledger.look() as look:
+        head = list(look.event_lines())[-1][1]
+
+    assert [] == found_in(folder, key=public_pem(), head=head)
+    assert [] == found_in(copy, key=public_pem())
+    assert ["chain of events"] == [d.place for d in found_in(copy, head=head)]

@@ -66,8 +66,8 @@ def test_a_run_tells_of_its_start_its_files_its_key_its_outcomes_and_its_end(sig
     first += ["limits_changed", "outcomes_settled", "run_ended"]
     published = ["outputs_published", "outputs_in_place"]
 
-    second = ["run_started", "export_known", "run_ended"]
-    assert [*first, *published, *second, *published] == kinds
+    second = ["run_started", "export_known", "run_ended", "outputs_unchanged"]
+    assert [*first, *published, *second] == kinds
 
 
 def test_the_key_that_opened_the_export_is_named(signed):
