@@ -179,3 +179,19 @@ def test_a_sender_that_gets_a_part_of_the_ceiling_keeps_that_part_of_what_it_lea
     assert (pace.good_per_s is None) == (good is None)
     pace.allow(200)
     assert pace.rate_per_s == pytest.approx(rate, rel=1e-6) or rate * part < 0.2
+
+
+def test_a_cut_is_taken_back_for_whoever_caused_it_and_for_nobody_else():
+    """The rate is what it was, and the next run learns of no refusal; a cut in between stands."""
+    pace = AdaptiveRate(100.0)
+    pace.throttled(0.1, None, sent_at=pace.reserve(0.0), by=7)
+    cut = pace.rate_per_s
+    pace.take_back(8)
+    assert cut == pace.rate_per_s < 100.0
+    pace.take_back(7)
+    assert (100.0, None) == (pace.rate_per_s, pace.good_per_s)
+
+    pace.throttled(1.1, None, sent_at=pace.reserve(1.0), by=7)
+    pace.throttled(2.1, None, sent_at=pace.reserve(2.0), by=9)
+    pace.take_back(7)
+    assert 100.0 > pace.rate_per_s

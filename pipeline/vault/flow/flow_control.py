@@ -219,7 +219,7 @@ class FlowControl:
 
         Returns:
             Whom a refusal speaks of; `None` for what is no refusal. One that speaks of a single
-            row, or may, changes neither rate nor breaker.
+            row, or may, changes neither rate nor breaker, and takes back what its first one cut.
         """
         kind = outcome.kind
         if kind is OutcomeKind.OK or kind is OutcomeKind.REJECTED:
@@ -236,9 +236,10 @@ class FlowControl:
         elif kind is OutcomeKind.THROTTLED:
             refusal = self._refusals.throttled(row, self._successes)
             if refusal is Refusal.OF_ALL:
-                self._rate.throttled(now, outcome.retry_after_s, sent_at=sent_at)
+                self._rate.throttled(now, outcome.retry_after_s, sent_at=sent_at, by=row)
                 self._breaker.throttled(now, sent_at=sent_at)
             else:
+                self._rate.take_back(row)
                 self._breaker.withdrawn()
         elif kind is not OutcomeKind.FATAL and kind is not OutcomeKind.MISMATCH:
             self._failed(outcome, sent_at, now)

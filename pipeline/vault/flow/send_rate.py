@@ -12,7 +12,7 @@ shorter returns find a risen limit sooner and are refused more often.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 FLOOR_PER_S: Final = 0.2
 """However often the vault refuses, a send every five seconds keeps asking."""
@@ -50,6 +50,16 @@ _SLACK_S: Final = 0.005
 """A send that is late by less is on time: event loops are no more precise."""
 
 
+class _BeforeCut(NamedTuple):
+    """What a cut changes, as it was before, and whose refusal it was."""
+
+    by: int | None
+    plateau: float | None
+    return_s: float
+    quiet_s: float
+    rate: float
+
+
 class AdaptiveRate:
     """Spaces sends and finds the rate that the vault bears.
 
@@ -67,6 +77,7 @@ class AdaptiveRate:
         self._return_s = _RETURN_S
         self._quiet_s = 0.0
         self._good_since_cut = 0
+        self._before_cut: _BeforeCut | None = None
         if start_per_s is not None and start_per_s < ceiling_per_s:
             self._plateau = max(start_per_s, self._floor)
             self._return_s = self._quiet_s = _patience(self._plateau, 0.0)
@@ -127,7 +138,9 @@ class AdaptiveRate:
         if sent_at >= self._cut_at:
             self._good_since_cut += 1
 
-    def throttled(self, now: float, retry_after_s: float | None, *, sent_at: float) -> None:
+    def throttled(
+        self, now: float, retry_after_s: float | None, *, sent_at: float, by: int | None = None
+    ) -> None:
         """Take in a 429.
 
         Args:
@@ -135,11 +148,13 @@ class AdaptiveRate:
             retry_after_s: Seconds that the vault wants to be left alone, if it said so.
             sent_at: When the refused request left; one that left before the last cut is no news
                 beyond its `retry_after_s`.
+            by: Whose it was, for `take_back`.
         """
         if retry_after_s:
             self.hold_off(now, retry_after_s)
         if sent_at < self._cut_at:
             return
+        self._before_cut = _BeforeCut(by, self._plateau, self._return_s, self._quiet_s, self._rate)
         helped = self._good_since_cut >= _GOOD_BETWEEN_CUTS
         self._plateau = self._rate if helped else max(self._rate * _CUT, self._floor)
         cost_s = max(retry_after_s or 0.0, _ROUND_TRIPS * (now - sent_at))
@@ -150,6 +165,17 @@ class AdaptiveRate:
         self._cut_at = max(now, self._next_at)
         self._set_rate(self._plateau * _CUT)
         self._next_at = max(self._next_at, now + self._interval)
+
+    def take_back(self, by: int) -> None:
+        """Forget the last cut if it was this one's: the refusal spoke of nobody else after all.
+
+        A Retry-After that came with it was kept; nobody knew better then.
+        """
+        before = self._before_cut
+        if before is not None and before.by == by:
+            self._plateau, self._return_s, self._quiet_s = before[1:4]
+            self._set_rate(before.rate)
+            self._before_cut = None
 
     def allow(self, ceiling_per_s: float) -> None:
         """Take in another ceiling: what was learned of the vault's limit is shared alike."""
