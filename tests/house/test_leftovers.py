@@ -5,7 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support import postgres
 from tests.support.commands import ROOT
+from tests.support.crash import wait_until
 
 PROGRAM = """
 import tempfile
@@ -31,3 +33,24 @@ def test_what_a_run_leaves_is_named_and_what_a_killed_one_left_goes():
     assert left.startswith("left-")
     assert is_there == "False"
     assert not stale.exists()
+
+
+SERVER = """
+from tests.support import postgres
+server = postgres.server()
+print(server.folder, server.data, flush=True)
+input()
+"""
+
+
+def test_the_tests_database_server_ends_with_a_test_process_that_is_killed():
+    """Neither the server nor its folder in memory lives on."""
+    postgres.server()
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        folder, files = map(Path, process.stdout.readline().decode().split())
+        server = int((files / "postmaster.pid").read_text("ascii").split()[0])
+        assert Path("/proc", str(server)).exists()
+        process.kill()
+    wait_until(lambda: not folder.exists() and not Path("/proc", str(server)).exists())
