@@ -21,6 +21,13 @@ _limit_option = click.option(
     metavar="ROWS",
     help="Send at most this many rows now; default: all of them.",
 )
+_carriers_option = click.option(
+    "--carriers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Start N carriers, which send in place of this process, and let others join "
+    "(`cardferry carry`); needs a ledger in PostgreSQL.",
+)
 _wait_lock_option = click.option(
     "--wait-lock",
     "wait_s",
@@ -38,7 +45,8 @@ _yes_option = click.option(
 
 
 def carrying_options(command: Command) -> Command:
-    """Give a command `-c`, `--set`, `--limit`, `--wait-lock`, `-y` and `--json`."""
-    for option in (json_option, _yes_option, _wait_lock_option, _limit_option, settings_options):
+    """Give a command `-c`, `--set`, `--limit`, `--carriers`, `--wait-lock`, `-y` and `--json`."""
+    sending = (_carriers_option, _limit_option)
+    for option in (json_option, _yes_option, _wait_lock_option, *sending, settings_options):
         command = option(command)
     return command

@@ -50,6 +50,7 @@ def retry(
     *,
     codes: tuple[str, ...],
     limit: int | None,
+    carriers: int | None,
     held: bool,
     unattached: bool,
     wait_s: float,
@@ -62,9 +63,11 @@ def retry(
     """
     # As for `run`.
     from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.cli.launching import launch_here, refuse_limit  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
+    refuse_limit(limit, carriers, None)
     given = Given(folder, exports, config_file, overrides)
     return carry_and_show(
         terminal,
@@ -78,6 +81,7 @@ def retry(
             held=held,
             unattached=unattached,
             wait_s=wait_s,
+            launch=launch_here(terminal, given, carriers),
         ),
         ask=not yes,
     )

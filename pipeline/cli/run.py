@@ -53,13 +53,6 @@ if TYPE_CHECKING:
     help="What the file beside the export says that its bytes are.",
 )
 @click.option(
-    "--carriers",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Start N carriers, which send in place of this process, and let others join "
-    "(`cardferry carry`); needs a ledger in PostgreSQL.",
-)
-@click.option(
     "--cluster",
     metavar="ADDRESS",
     help="Have the workers of this Dask cluster start the carriers (tls://HOST:PORT), in place of "
