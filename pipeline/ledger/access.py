@@ -1,19 +1,22 @@
 """Opens a ledger's database, and hands it to readers and writers one at a time.
 
 After a write or sync that failed nobody knows what the disk holds, so this process writes nothing
-more. Two troubles do not count as such: another program that holds the file is waited for, and a full
-disk refuses a write before anything of it is there.
+more. Three troubles do not count as such: another program that holds the file is waited for, a full
+disk refuses a write before anything of it is there, and of a server that was gone it is found out what
+it made durable, where outages are borne.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.checks import create_if_empty
 from pipeline.ledger.holder import Waiting
 from pipeline.ledger.left_behind import is_as_left, note_how_left
+from pipeline.ledger.outages import Outages, ServerLost
+from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
@@ -22,13 +25,16 @@ from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
+    from pipeline.clock import Clock
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.left_behind import Seal
     from pipeline.ledger.published_signature import Vouching
+
+    Result = TypeVar("Result")
 
 
 class Access:
@@ -64,7 +70,8 @@ class Access:
         self.reserve = self.store.reserve(url)
         self._url = url
         self._signals = signals or DeferredSignals()
-        self._failure: LocalStorageFailed | None = None
+        self._failure: CardferryError | None = None
+        self._outages: Outages | None = None
         self._upgraded: tuple[int, int] | None = None
         self.file = self.store.watched_file(url)
         """The file that the ledger is, if it is one of its own."""
@@ -110,6 +117,90 @@ class Access:
     @property
     def _seal(self) -> Seal | None:
         return None if self.signer is None else self.signer.sign
+
+    def prove(self) -> None:
+        """Make sure, before a look, that the ledger's tables tell one story.
+
+        A run proves it as it begins; looks at one that is under way need not, and would hold it up.
+
+        Raises:
+            VerificationFailed: They contradict each other, as after a lost journal.
+        """
+        with self.reading() as connection:
+            require_one_story(connection, of_rows=not self.is_as_left())
+
+    def again(self, unit: Callable[[], Result]) -> Result:
+        """Do something once; begin anew where the connection was lost before any of it happened.
+
+        Args:
+            unit: One transaction, or looks alone; it raises `ServerLost` if nothing happened.
+
+        Raises:
+            CardferryError: What the unit raises, and whatever ends the wait (`Outages.overcome`).
+        """
+        while True:
+            try:
+                return unit()
+            except ServerLost:
+                if self._outages is None:
+                    raise
+                self._overcome(self._outages)
+
+    def was_durable(self, number: int) -> bool:
+        """Tell of the last commit, whose answer was lost with the connection, whether it is durable.
+
+        False, too, where outages are not borne: then the next run finds out.
+        """
+        return self._outages is not None and self._overcome(self._outages) == number
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than that for the server from now on, as the process is to end."""
+        if self._outages is not None:
+            self._outages.hurry(seconds)
+
+    def begin_commit(self) -> int:
+        """Give the next commit a number; 0 where outages are not borne."""
+        return 0 if self._outages is None else self._outages.begin_commit()
+
+    def number_commit(self, connection: Connection, number: int) -> None:
+        """Write a commit's number beside what it writes, in its transaction."""
+        if self._outages is not None:
+            self._outages.number(connection, number)
+
+    def committed(self, number: int) -> None:
+        """Take in that the commit with this number is durable."""
+        if self._outages is not None:
+            self._outages.committed(number)
+
+    def _bear(self, clock: Clock, wait_s: float, writer: tuple[int, int]) -> None:
+        """Bear outages of the server from now on; a file has none."""
+        if not self.store.has_server:
+            return
+        outages = Outages(self._reconnect, self.reading, clock, wait_s, writer)
+        with self.writing(), self.engine.begin() as connection:
+            outages.forget_earlier(connection)
+        self._outages = outages
+
+    def _overcome(self, outages: Outages) -> int:
+        if self._failure is not None and not isinstance(self._failure, ServerLost):
+            raise self._failure
+        try:
+            return outages.overcome()
+        except CardferryError as failure:
+            self._failure = failure
+            raise
+
+    def _reconnect(self) -> None:
+        with self.store.trouble():
+            self.store.reconnect(self.engine, holds=not self._joins)
+            # What is set in a transaction lasts only if that is committed.
+            with self.engine.begin() as connection:
+                self._driver = self.store.driver_of(connection)
+                self._reconnected(connection)
+        self._failure = None
+
+    def _reconnected(self, connection: Connection) -> None:
+        """Set what a new connection needs beyond what every one has."""
 
     def _is_proved(self) -> bool:
         if self.proved_at is None or self._failure is not None:

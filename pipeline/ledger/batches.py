@@ -38,8 +38,12 @@ class Batches(Protocol):
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+        *,
+        number: int = 0,
+    ) -> Sequence[int]:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
+
+        By its `number` it is found again where the answer to it is lost (`outages`); 0 for none.
 
         Raises:
             AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
@@ -51,7 +55,7 @@ class Batches(Protocol):
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+    ) -> Sequence[int]:
         """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
@@ -61,6 +65,9 @@ class Batches(Protocol):
             intents: The next attempts to make tokens.
             at_ms: The batch's moment.
             of_cards: What is said of cards and customers in between, such as `may_hold` allows.
+
+        Returns:
+            The rows whose intents do not begin: a card alike is under way in another carrier.
 
         Raises:
             LocalStorageFailed: The store refused; whether it has the batch the next run finds out.

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.schema import retired_tokens, rows, tokens
-from pipeline.model import OutcomeKind, RowState
+from pipeline.model import SEEN_BEFORE, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _token_id(item: Settlement) -> str | None:
 def _frozen(item: Settlement) -> Settlement:
     return item._replace(
         kind=OutcomeKind.MISMATCH,
-        evidence="token id seen before",
+        evidence=SEEN_BEFORE,
         state=RowState.HELD,
         code=Code.ANSWER_MISMATCH,
         token=None,

@@ -16,7 +16,7 @@ from pipeline.ledger.records import AttachIntent, AttemptStep, Intent
 from pipeline.ledger.reserve import DiskFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from concurrent.futures import Executor
 
     from pipeline.ledger.records import (
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         RowRefusal,
         Settlement,
     )
-    from pipeline.ledger.settling import Settling
+    from pipeline.ledger.settling import Applied, Settling
 
     Settled = Settlement | AttachSettlement | CustomerFound | Retirement | RowRefusal
+    _Waiter = asyncio.Future[Container[int]]
+    """Waits for a commit, and learns which rows' intents it left out."""
 
 _WORTH_A_COMMIT: Final = 64
 """A commit's syncs take as long as writing about this many entries; smaller batches do not pay."""
@@ -59,7 +61,7 @@ class GroupCommit:
         self,
         settling: Settling,
         executor: Executor,
-        on_frozen: Callable[[list[int]], None],
+        on_frozen: Callable[[Sequence[int]], None],
         on_failed: Callable[[BaseException], None],
         in_flight_max: int,
     ) -> None:
@@ -68,7 +70,7 @@ class GroupCommit:
         self._on_frozen = on_frozen
         self._on_failed = on_failed
         self._entries_max = min(max(in_flight_max, _WORTH_A_COMMIT), ROWS_AT_ONCE)
-        self._queue: deque[tuple[tuple[Entry, ...], asyncio.Future[None] | None]] = deque()
+        self._queue: deque[tuple[tuple[Entry, ...], _Waiter | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._drained: asyncio.Future[None] | None = None
@@ -84,15 +86,17 @@ class GroupCommit:
             self._queue.append((entries, None))
             self._wake()
 
-    async def intend(self, row_id: int, number: int) -> Intent:
+    async def intend(self, row_id: int, number: int) -> Intent | None:
         """Write a row's next attempt down and wait until it is on the disk; only then send it.
+
+        None where another carrier has a card alike under way: nothing of this one was begun.
 
         Raises:
             LocalStorageFailed: The disk refused, now or before; the row must not be sent.
         """
         intent = self._settling.intent(row_id, number)
-        await self._durable(intent)
-        return intent
+        left_out = await self._durable(intent)
+        return None if row_id in left_out else intent
 
     async def intend_attach(
         self,
@@ -123,18 +127,19 @@ class GroupCommit:
         await self._durable(*after, intent)
         return intent
 
-    async def _durable(self, *entries: Entry) -> None:
+    async def _durable(self, *entries: Entry) -> Container[int]:
         if self._no_intents is not None:
             self.settle(*(e for e in entries if not isinstance(e, Intent | AttachIntent)))
             raise self._no_intents
-        waiter = (self._loop or self._bind()).create_future()
+        waiter: _Waiter = (self._loop or self._bind()).create_future()
         self._queue.append((entries, waiter))
         self._wake()
-        await waiter
+        left_out = await waiter
         failure = self._failure or self._no_intents
         if failure is not None:
             # A later batch failed before this slot had its turn: nothing more may be sent.
             raise failure
+        return left_out
 
     async def drain(self) -> None:
         """Wait until everything queued is durable.
@@ -181,12 +186,12 @@ class GroupCommit:
         loop = self._loop
         assert loop is not None  # noqa: S101 - the loop begins it.
         batch: list[Entry] = []
-        waiters: list[asyncio.Future[None]] = []
+        waiters: list[_Waiter] = []
         try:
             for _ in range(_BATCHES_IN_A_ROW):
                 batch, waiters = self._next_batch()
-                frozen = self._settling.apply(batch)
-                loop.call_soon_threadsafe(self._written, waiters, frozen)
+                applied = self._settling.apply(batch)
+                loop.call_soon_threadsafe(self._written, waiters, applied)
                 if not self._queue:
                     loop.call_soon_threadsafe(self._begin)
                     return
@@ -201,23 +206,23 @@ class GroupCommit:
         loop: asyncio.AbstractEventLoop,
         full: DiskFull,
         batch: list[Entry],
-        waiters: list[asyncio.Future[None]],
+        waiters: list[_Waiter],
     ) -> None:
         """Send nothing more, and write what is known into the room that was kept for it."""
         kept = [entry for entry in batch if not isinstance(entry, Intent | AttachIntent)]
         try:
             if not self._settling.give_room():
                 raise full  # noqa: TRY301 - there is no more room to give.
-            frozen = self._settling.apply(kept) if kept else []
+            frozen = self._settling.apply(kept).frozen if kept else ()
         except BaseException as failure:  # noqa: BLE001 - it is handed to every waiter.
             loop.call_soon_threadsafe(self._failed, failure, waiters)
             return
         loop.call_soon_threadsafe(self._refuse_intents, full, waiters, frozen)
 
-    def _next_batch(self) -> tuple[list[Entry], list[asyncio.Future[None]]]:
+    def _next_batch(self) -> tuple[list[Entry], list[_Waiter]]:
         """Take what waits longest, with those who wait for it."""
         batch: list[Entry] = []
-        waiters: list[asyncio.Future[None]] = []
+        waiters: list[_Waiter] = []
         while self._queue and len(batch) < self._entries_max:
             entries, waiter = self._queue.popleft()
             batch += entries
@@ -225,14 +230,14 @@ class GroupCommit:
                 waiters.append(waiter)
         return batch, waiters
 
-    def _written(self, waiters: list[asyncio.Future[None]], frozen: list[int]) -> None:
-        if frozen:
-            self._on_frozen(frozen)
+    def _written(self, waiters: list[_Waiter], applied: Applied) -> None:
+        if applied.frozen:
+            self._on_frozen(applied.frozen)
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(applied.waiting)
 
-    def _failed(self, failure: BaseException, waiters: list[asyncio.Future[None]]) -> None:
+    def _failed(self, failure: BaseException, waiters: list[_Waiter]) -> None:
         self._failure = failure
         self._on_failed(failure)
         self._refuse(waiters, failure)
@@ -240,7 +245,7 @@ class GroupCommit:
         self._rest()
 
     def _refuse_intents(
-        self, full: DiskFull, waiters: list[asyncio.Future[None]], frozen: list[int]
+        self, full: DiskFull, waiters: list[_Waiter], frozen: Sequence[int]
     ) -> None:
         """Let no intent be written any more; outcomes go on as long as there is room for them."""
         self._no_intents = full
@@ -253,7 +258,8 @@ class GroupCommit:
             known = tuple(e for e in entries if not isinstance(e, Intent | AttachIntent))
             if known:
                 self._queue.append((known, None))
-        self._written([], frozen)
+        if frozen:
+            self._on_frozen(frozen)
         self._begin()
 
     def _refuse_queued(self) -> None:
@@ -262,7 +268,7 @@ class GroupCommit:
         self._refuse([waiter for _, waiter in self._queue if waiter is not None], self._failure)
         self._queue.clear()
 
-    def _refuse(self, waiters: list[asyncio.Future[None]], failure: BaseException) -> None:
+    def _refuse(self, waiters: list[_Waiter], failure: BaseException) -> None:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(failure)

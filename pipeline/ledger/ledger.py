@@ -20,6 +20,7 @@ from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import require_same_meaning, require_same_mode
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.key_values import put
+from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.proof import require_one_story
 from pipeline.ledger.publications import MANIFEST_NAME, RUN_STARTED, SIGNATURE_UNCHECKED
 from pipeline.ledger.schema import runs
@@ -27,7 +28,7 @@ from pipeline.ledger.section_figures import renew_sections, require_own_figures
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Connection
 
@@ -90,16 +91,25 @@ class Ledger(Access):
         Raises:
             LocalStorageFailed: The disk refused, now or before: after a failed write or sync
                 nobody knows what the disk holds, so this process writes nothing more.
+            ServerLost: Nothing of it happened, where outages are borne.
             VerificationFailed: A later run has taken over, or a rule of the schema was broken.
         """
-        before = self._chain
+        before, after, number = self._chain, None, self.begin_commit()
         try:
             with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
                     self._fence(connection)
+                    self.number_commit(connection, number)
                     yield connection
+                    after = self._chain
                 # From here on it is durable, whatever signal waits outside.
                 before = self._chain
+            self.committed(number)
+        except ServerLost:
+            self._chain = before
+            if after is None or not self.was_durable(number):
+                raise
+            self._chain = after
         except BaseException:
             self._chain = before
             raise
@@ -110,6 +120,10 @@ class Ledger(Access):
     def batches(self) -> Batches:
         """Give what writes the batches of this run."""
         return self.store.batches(self.writing, self.epoch)
+
+    def bear_outages(self, wait_s: float) -> None:
+        """Wait for the server from now on where the connection to it is lost, and go on (`again`)."""
+        self._bear(self.clock, wait_s, (self.epoch, 0))
 
     def verify(self, *, files: bool = True) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
@@ -141,17 +155,6 @@ class Ledger(Access):
                 )
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain
-
-    def prove(self) -> None:
-        """Make sure, before a look, that the ledger's tables tell one story.
-
-        A run proves it as it begins; looks at one that is under way need not, and would hold it up.
-
-        Raises:
-            VerificationFailed: They contradict each other, as after a lost journal.
-        """
-        with self.reading() as connection:
-            require_one_story(connection, of_rows=not self.is_as_left())
 
     def renew_sections(self) -> None:
         """Work out what is to be kept of every section that changed, or of all where none holds."""
@@ -227,22 +230,16 @@ class Ledger(Access):
 
     def end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:
         """Note how the run ended."""
+        self.again(lambda: self._end_run(exit_code, statistics))
+
+    def _end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:
+        told = orjson.dumps(dict(statistics), option=orjson.OPT_SORT_KEYS).decode()
+        ended = {"ended_ms": self.now_ms(), "exit_code": exit_code, "statistics": told}
+        is_well = exit_code in SUCCESSES
         with self.transaction() as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.epoch == self.epoch)
-                .values(
-                    ended_ms=self.now_ms(),
-                    exit_code=exit_code,
-                    statistics=orjson.dumps(dict(statistics), option=orjson.OPT_SORT_KEYS).decode(),
-                )
-            )
+            connection.execute(update(runs).where(runs.c.epoch == self.epoch).values(ended))
             self.record(
-                connection,
-                "run_ended",
-                resource=self.run_id,
-                success=exit_code in SUCCESSES,
-                exit_code=exit_code,
+                connection, "run_ended", resource=self.run_id, success=is_well, exit_code=exit_code
             )
 
     def record(
@@ -280,13 +277,18 @@ class Ledger(Access):
         self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Detail
     ) -> None:
         """Append an event in a transaction of its own."""
-        with self.transaction() as connection:
-            self.record(connection, kind, resource=resource, success=success, **detail)
+        self._alone(lambda c: self.record(c, kind, resource=resource, success=success, **detail))
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact for the next run, such as the columns that the mapping carries."""
-        with self.transaction() as connection:
-            put(connection, key, value)
+        self._alone(lambda connection: put(connection, key, value))
+
+    def _alone(self, write: Callable[[Connection], None]) -> None:
+        def unit() -> None:
+            with self.transaction() as connection:
+                write(connection)
+
+        self.again(unit)
 
     def recall(self, key: str) -> str | None:
         """Give what `remember` kept under the key, or None."""

@@ -82,8 +82,7 @@ class RunEvents:
         """Write what is due in a transaction of its own."""
         at_ms = self._ledger.now_ms()
         if (entry := self.due(at_ms)) is not None:
-            with self._ledger.transaction() as connection:
-                self.enter(connection, entry)
+            self._enter_alone(entry)
             self.entered(entry, at_ms)
 
     def due(self, at_ms: int) -> Entry | None:
@@ -123,9 +122,15 @@ class RunEvents:
         """
         limits = self._limits()
         entry = Entry(dict(self._outcomes), limits if limits != self._told else None)
-        with self._ledger.transaction() as connection:
-            self.enter(connection, entry)
+        self._enter_alone(entry)
         self.entered(entry, self._ledger.now_ms())
+
+    def _enter_alone(self, entry: Entry) -> None:
+        def enter() -> None:
+            with self._ledger.transaction() as connection:
+                self.enter(connection, entry)
+
+        self._ledger.again(enter)
 
     def _limits(self) -> Limits:
         flow = self._flow

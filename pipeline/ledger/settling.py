@@ -6,17 +6,17 @@ its outcome is; at any crash those rows, at most C of them, are the ones in doub
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from pipeline.clock import milliseconds
-from pipeline.failure_codes import Code
 from pipeline.ledger.attaching import net_open, write_attaching
 from pipeline.ledger.batches import ROWS_AT_ONCE, TokenDoubled
+from pipeline.ledger.doubled_tokens import freeze_doubled
 from pipeline.ledger.duplicates import resolve_known
+from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.records import (
     ROW_SPAN,
     AttachIntent,
@@ -26,8 +26,8 @@ from pipeline.ledger.records import (
     Settlement,
     row_id,
 )
-from pipeline.ledger.schema import attempts, exports, retired_tokens, rows, tokens
-from pipeline.model import CLAIMABLE_STATES, OPEN_STATES, SEEN_BEFORE, OutcomeKind, RowState
+from pipeline.ledger.schema import attempts, exports, rows
+from pipeline.model import CLAIMABLE_STATES, OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,18 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import AttachEntry, Entry
     from pipeline.ledger.run_events import RunEvents
+
+
+class Applied(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        frozen: The rows that were frozen as a token id was given twice; the run must stop.
+        waiting: The rows whose intents did not begin: a card alike is under way in another carrier.
+    """
+
+    frozen: Sequence[int] = ()
+    waiting: Sequence[int] = ()
 
 
 class Settling:
@@ -90,7 +102,7 @@ class Settling:
     def claimable(self, first_id: int, last_id: int) -> list[Claim]:
         """Give the rows of a range of ids that may be sent now, in order."""
         with self._ledger.transaction() as connection:
-            self._resolved += resolve_known(connection, first_id, last_id)
+            resolved = resolve_known(connection, first_id, last_id)
             statement = (
                 select(*(rows.c[name] for name in Claim._fields))
                 .where(rows.c.id.between(first_id, last_id), rows.c.state.in_(CLAIMABLE_STATES))
@@ -98,6 +110,7 @@ class Settling:
             )
             found = chain.from_iterable(self._ledger.store.selected(connection, statement))
             claims = list(map(Claim._make, found))
+        self._resolved += resolved
         if self._several:
             self._under_way.update(claim.id for claim in claims)
         return claims
@@ -162,15 +175,12 @@ class Settling:
         """Give up the room that was kept for answers; tell whether there was any."""
         return self._ledger.reserve.free()
 
-    def apply(self, batch: Sequence[Entry]) -> list[int]:
+    def apply(self, batch: Sequence[Entry]) -> Applied:
         """Make a batch durable in one commit; all of it is dated when that begins.
 
         Outcomes of tokens count before what is said of cards and customers, and that before new
         intents, whatever their order in the batch: so a token's outcome and the first intent to
         attach it may share a commit.
-
-        Returns:
-            The rows that were frozen because a token id was given twice; the run must stop.
 
         Raises:
             AssertionError: More intents would be open than cards may be in flight.
@@ -186,21 +196,25 @@ class Settling:
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
         began, at_ms = self._clock.monotonic(), milliseconds(self._clock)
-        frozen: list[int] = []
-        try:
-            self._write(settled, others, intents, at_ms)
-        except TokenDoubled:
-            with self._ledger.transaction() as connection:
-                settled, frozen = _freeze_doubled(self._ledger, connection, settled)
-                self._write_in(connection, settled, others, intents, at_ms)
-        self._open = still_open
+
+        def write() -> tuple[list[Settlement], Applied]:
+            try:
+                return settled, Applied([], self._write(settled, others, intents, at_ms))
+            except TokenDoubled:
+                with self._ledger.transaction() as connection:
+                    kept, frozen = freeze_doubled(self._ledger, connection, settled)
+                    waiting = self._write_in(connection, kept, others, intents, at_ms)
+                return kept, Applied(frozen, waiting)
+
+        settled, applied = self._ledger.again(write)
+        self._open = still_open - len(applied.waiting)
         if self._events is not None:
             self._events.committed(settled, self._clock.monotonic() - began)
         if self._several:
             self._under_way.difference_update(
                 s.row_id for s in settled if s.state not in CLAIMABLE_STATES
             )
-        return frozen
+        return applied
 
     def _write(
         self,
@@ -208,20 +222,47 @@ class Settling:
         others: list[AttachEntry],
         intents: list[Intent],
         at_ms: int,
-    ) -> None:
+    ) -> Sequence[int]:
         """Write a batch as one statement, or in a transaction with what such a statement cannot hold."""
         run_events = self._events
         entry = None if run_events is None else run_events.due(at_ms)
         is_short = len(settled) + len(others) + len(intents) <= ROWS_AT_ONCE
         if entry is None and is_short and self._batches.may_hold(others):
-            self._batches.commit(settled, intents, at_ms, others)
-            return
+            return self._commit_alone(settled, others, intents, at_ms)
         with self._ledger.transaction() as connection:
             if run_events is not None and entry is not None:
                 run_events.enter(connection, entry)
-            self._write_in(connection, settled, others, intents, at_ms)
+            waiting = self._write_in(connection, settled, others, intents, at_ms)
         if run_events is not None and entry is not None:
             run_events.entered(entry, at_ms)
+        return waiting
+
+    def _commit_alone(
+        self,
+        settled: list[Settlement],
+        others: list[AttachEntry],
+        intents: list[Intent],
+        at_ms: int,
+    ) -> Sequence[int]:
+        number = self._ledger.begin_commit()
+        try:
+            waiting = self._batches.commit(settled, intents, at_ms, others, number=number)
+        except ServerLost:
+            if not self._ledger.was_durable(number):
+                raise
+            # The batch itself must not be made again, should this be lost, too.
+            waiting = self._ledger.again(lambda: self._not_begun(intents))
+        self._ledger.committed(number)
+        return waiting
+
+    def _not_begun(self, intents: Sequence[Intent]) -> Sequence[int]:
+        """Look which intents of a batch did not begin, as the answer that told it was lost."""
+        begun = {intent.attempt_id: intent.row_id for intent in intents}
+        known = select(attempts.c.id).where(attempts.c.id.in_(begun))
+        with self._ledger.reading() as connection:
+            for attempt_id in connection.execute(known).scalars():
+                del begun[attempt_id]
+        return list(begun.values())
 
     def _write_in(
         self,
@@ -230,67 +271,10 @@ class Settling:
         others: Sequence[AttachEntry],
         intents: Sequence[Intent],
         at_ms: int,
-    ) -> None:
+    ) -> Sequence[int]:
         if self._batches.may_hold(others):
-            self._batches.write(settled, intents, at_ms, others)
-            return
+            return self._batches.write(settled, intents, at_ms, others)
         if settled:
             self._batches.write(settled, [], at_ms)
         write_attaching(connection, others, self._ledger.epoch, at_ms)
-        if intents:
-            self._batches.write([], intents, at_ms)
-
-
-def _freeze_doubled(
-    ledger: Ledger, connection: Connection, settled: Sequence[Settlement]
-) -> tuple[list[Settlement], list[int]]:
-    """Hold every row of a token id that is known already: all but one are not its owner.
-
-    Returns:
-        The settlements to write, and the rows that were frozen; then the run must stop.
-    """
-    given = Counter(item.token.token_id for item in settled if item.token is not None)
-    owners = _owners(connection, list(given)) if given else {}
-    doubled = {token_id for token_id, times in given.items() if times > 1} | owners.keys()
-    doubled |= _retired(connection, list(given))
-    if not doubled:
-        return list(settled), []
-    kept = [_frozen(item) if _token_id(item) in doubled else item for item in settled]
-    frozen = [item.row_id for item in settled if _token_id(item) in doubled]
-    frozen.extend(sorted(set(owners.values())))
-    connection.execute(
-        update(rows)
-        .where(rows.c.id.in_(set(owners.values())))
-        .values(state=RowState.HELD, code=Code.ANSWER_MISMATCH)
-    )
-    for row in frozen:
-        ledger.record(connection, "row_frozen", resource=str(row), success=False)
-    return kept, frozen
-
-
-def _owners(connection: Connection, token_ids: list[str]) -> dict[str, int]:
-    found = connection.execute(
-        select(tokens.c.token_id, tokens.c.row_id).where(tokens.c.token_id.in_(token_ids))
-    )
-    return {str(token_id): int(row) for token_id, row in found}
-
-
-def _retired(connection: Connection, token_ids: list[str]) -> set[str]:
-    """Give the ids that a row had before; that row has another token by now, or none."""
-    known = retired_tokens.c.token_id
-    return set(connection.execute(select(known).where(known.in_(token_ids))).scalars())
-
-
-def _token_id(item: Settlement) -> str | None:
-    return None if item.token is None else item.token.token_id
-
-
-def _frozen(item: Settlement) -> Settlement:
-    return item._replace(
-        kind=OutcomeKind.MISMATCH,
-        evidence=SEEN_BEFORE,
-        state=RowState.HELD,
-        code=Code.ANSWER_MISMATCH,
-        token=None,
-        unknowns=1,
-    )
+        return self._batches.write([], intents, at_ms) if intents else ()

@@ -52,6 +52,9 @@ class Store(Protocol):
     put_back: str
     """How a ledger that contradicts itself is made whole again, for an operator."""
 
+    has_server: bool
+    """Whether it is reached over a connection, which may be lost while the ledger is well."""
+
     def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
         """Make what opens the one connection of this process to a ledger.
 
@@ -63,6 +66,19 @@ class Store(Protocol):
         Raises:
             SettingsRefused: No ledger can be there, or another migration's is.
             VerificationFailed: What stands there is not ours alone.
+        """
+
+    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+        """Put another connection in the place of an engine's own, which was lost.
+
+        Args:
+            engine: What was opened.
+            holds: Whether this process keeps every other writer away, and has to again.
+
+        Raises:
+            LocalStorageFailed: The server does not answer yet.
+            MigrationLocked: Another writer came first.
+            SettingsRefused: The server does not let us in any more.
         """
 
     def reserve(self, url: LedgerUrl) -> Reserve:
@@ -223,17 +239,6 @@ def store_at(url: LedgerUrl) -> Store:
             ["ledger.url: what talks to PostgreSQL is not installed"],
             next_step='Install it with `pip install "cardferry[postgres]"`.',
         ) from None
-
-
-def require_reachable(url: LedgerUrl) -> None:
-    """Make sure that a ledger could be written to where its URL says; nothing is made there.
-
-    Raises:
-        LocalStorageFailed: The server does not answer.
-        SettingsRefused: It does not let us in, or may lose what it has acknowledged.
-        VerificationFailed: The ledger that the folder names is not there.
-    """
-    store_at(url).open_engine(url, read_only=False, apart=False).dispose()
 
 
 _STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}

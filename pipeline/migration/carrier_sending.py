@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.clock import beside
 from pipeline.errors import CardferryError, Interrupted
+from pipeline.ledger.ledger_thread import LedgerThread
 from pipeline.ledger.sharing.sessions import session_over
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.leasing import Leasing
@@ -55,7 +56,7 @@ class CarrierSending(Sending):
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         del work
         with (
-            ThreadPoolExecutor(1, "ledger") as ledger_thread,
+            LedgerThread(self.joined) as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             leasing = Leasing(self.joined, ledger_thread, self.exports, self.reading)
@@ -69,7 +70,12 @@ class CarrierSending(Sending):
             keeping = _Keeping(self, parts, leasing, ledger_thread)
             keeping.allow(0)
             step = parts.attaching and parts.attaching.step
-            with stopped_by_signals(lambda n: parts.tokenizer.stop(Interrupted(n)), self.signals):
+
+            def stop(number: int) -> None:
+                parts.tokenizer.stop(Interrupted(number))
+                self.joined.hurry(self.settings.flow.drain_s)
+
+            with stopped_by_signals(stop, self.signals):
                 async with connected(parts, self.listener, self.flow, self.clock):
                     async with beside(keeping.keep()):
                         cards = leasing.cards()
@@ -111,7 +117,12 @@ class _Keeping:
         while True:
             asked_at = clock.monotonic()
             try:
-                share = await loop.run_in_executor(self._thread, self._renew)
+                renewing = loop.run_in_executor(self._thread, self._renew)
+                while not renewing.done():
+                    await asyncio.wait([renewing], timeout=term_s)
+                    if not renewing.done():
+                        self._sending.joined.break_off()
+                share = await renewing
             except CardferryError as trouble:
                 tokenizer.stop(trouble)
                 return

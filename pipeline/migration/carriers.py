@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvloop
 
@@ -23,6 +23,7 @@ from pipeline.errors import (
     VaultUnavailable,
     VerificationFailed,
 )
+from pipeline.ledger.ledger_thread import LedgerThread
 from pipeline.ledger.run_events import RunEvents
 from pipeline.ledger.sharing.coordinator import Coordinator
 from pipeline.ledger.sharing.jobs import Job
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from pipeline.migration.job import Child
     from pipeline.migration.plan import PlannedExport
     from pipeline.signals import DeferredSignals
+
+    Answer = TypeVar("Answer")
 
 _BETWEEN_LOOKS_S: Final = 0.5
 _LEAVES_WITHIN_S: Final = 10.0
@@ -95,16 +98,19 @@ class Carriers:
             CardferryError: Why sending stopped early; what was answered is durable.
         """
         coordinator = Coordinator(self.ledger)
+        self.ledger.bear_outages(self.settings.flow.outage_max_s)
         if self.attach is not None:
             self.flow.is_attaching, self.flow.api = True, Flow()
-        found = coordinator.begin(
-            self._job(work),
-            [export.known.id for export in work],
-            self.settings.flow.chunk_rows,
-        )
+        job, exports = self._job(work), [export.known.id for export in work]
+        chunk_rows = self.settings.flow.chunk_rows
+        found = self.ledger.again(lambda: coordinator.begin(job, exports, chunk_rows))
         log.info("chunks handed out", chunks=found, carriers=self.count)
-        with self.signals.held(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Following(self, coordinator).follow())
+        with (
+            self.signals.held(),
+            LedgerThread(self.ledger) as thread,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_Following(self, coordinator, thread).follow())
 
     def _job(self, work: Sequence[PlannedExport]) -> Job:
         flow = self.settings.flow
@@ -135,9 +141,10 @@ class Carriers:
 class _Following:
     """Follows the carriers of a run to their end."""
 
-    def __init__(self, carriers: Carriers, coordinator: Coordinator) -> None:
+    def __init__(self, carriers: Carriers, coordinator: Coordinator, thread: LedgerThread) -> None:
         self._carriers = carriers
         self._coordinator = coordinator
+        self._thread = thread
         self._stopping = asyncio.Event()
         self._trouble: CardferryError | None = None
         self._children: list[Child] = []
@@ -159,13 +166,14 @@ class _Following:
 
         def stop(number: int) -> None:
             self._stop(Interrupted(number))
-            carriers.on_signal(number)
+            carriers.ledger.hurry(carriers.settings.flow.drain_s)
+            self._thread.submit(carriers.on_signal, number)
 
         self._children = [carriers.start() for _ in range(carriers.count)]
         try:
             with stopped_by_signals(stop, carriers.signals):
                 async with carriers.listener.sending(carriers.flow, carriers.clock):
-                    while self._goes_on(self._coordinator.look()):
+                    while self._goes_on(await self._ask(self._look)):
                         await pause(carriers.clock, _BETWEEN_LOOKS_S, self._stopping)
                     await self._see_them_off()
         finally:
@@ -177,9 +185,18 @@ class _Following:
         if self._trouble is not None:
             raise self._trouble
 
+    async def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """Ask the ledger in its thread: while its server is away signals are taken all the same."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
+    def _look(self) -> State:
+        """Look at the carriers, and tell the trail what they have told."""
+        state = self._coordinator.look()
+        self._show(state)
+        return state
+
     def _goes_on(self, state: State) -> bool:
         """Take in how the carriers stand; say whether there is more to do."""
-        self._show(state)
         for session in state.sessions:
             if session.trouble is not None and session.id not in self._heard:
                 self._heard.add(session.id)
@@ -254,12 +271,11 @@ class _Following:
 
     async def _see_them_off(self) -> None:
         """Ask the carriers to leave, and wait until they have, or their terms are over."""
-        self._coordinator.end()
+        await self._ask(self._coordinator.end)
         while True:
-            state = self._coordinator.look()
-            self._show(state)
+            state = await self._ask(self._look)
             if not state.live:
-                self._events.close()
+                await self._ask(self._events.close)
                 return
             await self._carriers.clock.sleep(_BETWEEN_LOOKS_S / 5)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.migration.claiming import Claimed, claim_of
 
 if TYPE_CHECKING:
-    from pipeline.ledger.records import AttachClaim
+    from collections.abc import Collection
+
+    from pipeline.ledger.records import AttachClaim, CustomerRecord
     from pipeline.ledger.settling import Settling
     from pipeline.ledger.sharing.chunks import Lease
     from pipeline.ledger.sharing.joined import JoinedLedger
@@ -42,9 +45,7 @@ class OwnedCards:
             found = look.attachable(lease.first_id, lease.last_id, begun=True)
         owned = self._ledger.own({claim.customer for claim in found})
         # Only what is read after it became ours cannot be changed by another.
-        with self._ledger.look() as look:
-            in_doubt = look.customers_in_doubt()
-            records = look.customers_of(owned)
+        in_doubt, records = self._ledger.again(partial(self._known, owned))
         for customer, is_new in owned.items():
             if is_new:
                 self._attaching.owners.learn(records[customer])
@@ -65,6 +66,13 @@ class OwnedCards:
         return Claimed(rows, attaching), any(
             claim.customer not in owned for claim in found if claim.row_id in others
         )
+
+    def _known(
+        self, customers: Collection[int]
+    ) -> tuple[dict[int, int], dict[int, CustomerRecord]]:
+        """Give the rows by which customers may have been made unseen, and what is known of some."""
+        with self._ledger.look() as look:
+            return look.customers_in_doubt(), look.customers_of(customers)
 
     def _is_mine(
         self,

@@ -118,7 +118,8 @@ class Run:
             trouble = stopped
         if isinstance(trouble, Interrupted):
             self._note_signal(ledger, trouble.signal_number)
-        this_run = self._account.close(self._flow, self._tools.clock.monotonic() - started)
+        took_s = self._tools.clock.monotonic() - started
+        this_run = ledger.again(lambda: self._account.close(self._flow, took_s))
         code = this_run.exit_code(trouble)
         self._end(ledger, code, started)
         return Ending(

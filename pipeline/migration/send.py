@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from pipeline.errors import Interrupted
+from pipeline.ledger.ledger_thread import LedgerThread
 from pipeline.migration import export_factory
 from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given
 from pipeline.migration.claiming import Claiming
@@ -85,6 +86,7 @@ class Sending:
         # Two requests a row where cards are attached.
         requests = self.flow.total * (1 if self.attach is None else 2)
         reserve.ask_for_room(requests, self.settings.flow.in_flight_max)
+        self.ledger.bear_outages(self.settings.flow.outage_max_s)
         try:
             with (
                 self.signals.held(),
@@ -97,13 +99,14 @@ class Sending:
 
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         with (
-            ThreadPoolExecutor(1, "ledger") as ledger_thread,
+            LedgerThread(self.ledger) as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             parts = send_parts(self._given(), self.attach, self._policy(), ledger_thread)
 
             def stop(number: int) -> None:
                 parts.tokenizer.stop(Interrupted(number))
+                self.ledger.hurry(self.settings.flow.drain_s)
                 ledger_thread.submit(self.on_signal, number)
 
             with stopped_by_signals(stop, self.signals):

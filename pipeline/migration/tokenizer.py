@@ -37,6 +37,9 @@ log = EventLog("tokenizer")
 _LAST_LOOK_S: Final = 0.2
 """After a drain that took too long, for answers that lie in the sockets unread."""
 
+_LIKE_ELSEWHERE_S: Final = 0.2
+"""So long others go before a card whose like another carrier has under way."""
+
 _STOPPED: Final = Outcome(OutcomeKind.NOT_SENT, NEVER_SENT)
 
 
@@ -101,7 +104,7 @@ class Tokenizer:
         cards = CardQueue(source, self._clock, self._stopping)
         slots = [asyncio.create_task(self._slot(n, cards)) for n in range(self._flow_control.slots)]
         stopped = asyncio.create_task(self._stopping.wait())
-        all_done = asyncio.create_task(_ended(slots))
+        all_done = asyncio.create_task(asyncio.wait(slots))
         watch = asyncio.create_task(self._watch_outage())
         try:
             await asyncio.wait([all_done, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -195,8 +198,8 @@ class Tokenizer:
             if step is not None and to is not None and not await step.may_begin(card, to):
                 return None
             attempt = await self._attempt(card, request)
-            if attempt is None:
-                return None
+            if attempt is None or isinstance(attempt, float):
+                return attempt
             outcome, transition = attempt
             if card.made is not None and step is not None and to is not None:
                 card.wipe()
@@ -212,13 +215,17 @@ class Tokenizer:
 
     async def _attempt(
         self, card: WaitingCard, request: CardRequest
-    ) -> tuple[Outcome, Transition] | None:
-        """Make one attempt; give what it came to, `None` when the run is to stop."""
+    ) -> tuple[Outcome, Transition] | float | None:
+        """Make one attempt; give what it came to, for how long others go first, or `None` to stop."""
         turn = await self._flow_control.reserve_turn()
         if turn is None:
             return None
         card.number += 1
         intent = await self._commit.intend(card.claim.id, card.number)
+        if intent is None:
+            card.number -= 1
+            self._flow_control.withdraw(turn)
+            return _LIKE_ELSEWHERE_S
         sent_at = await self._flow_control.wait_for_turn(turn)
         if sent_at is None:
             self._record(card, intent, _STOPPED, 0.0)
@@ -291,7 +298,3 @@ class Tokenizer:
             trouble = trouble or too_many_failures()
         if trouble is not None:
             self.stop(trouble)
-
-
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
-    await asyncio.wait(tasks)

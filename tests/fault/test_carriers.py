@@ -36,13 +36,14 @@ def database(monkeypatch):
 class Shared:
     """A migration that carriers carry, and the vault that keeps a journal of what they made."""
 
-    def __init__(self, folder, vault, rows=200):
+    def __init__(self, folder, vault, rows=200, outage_max_s=60):
         self.out, self.vault, self.rows = folder / "out", vault, rows
         config = settings(
             folder,
             vault.base_url,
             f"chunk_rows = {CHUNK}",
             f"in_flight_max = {IN_FLIGHT}",
+            f"outage_max_s = {outage_max_s}",
             "[ledger]",
             f"session_s = {TERM_S}",
             "[attach]",
@@ -179,11 +180,29 @@ def test_carriers_of_a_run_that_died_finish_and_leave_and_the_next_run_goes_on(t
     assert 0 < left < 200
 
 
-@pytest.mark.slow
-def test_a_server_that_stops_under_carriers_costs_no_row(tmp_path):
-    """Run and carriers end, nobody sends without it, and the same command goes on."""
+def test_carriers_go_on_by_themselves_once_their_server_is_back(tmp_path):
+    """Stopped at once, as by a crash: no term is over, every answer is known, nothing is in doubt."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
         shared = Shared(tmp_path, vault)
+        run = shared.started()
+        shared.wait_for_tokens(40, run)
+        postgres.server().stop()
+        time.sleep(1)
+        sent = shared.made().total()
+        postgres.server().start()
+        ended(run, 0)
+        shared.assert_every_row_once(0)
+
+    assert sent < shared.rows
+    assert {session["state"] for session in shared.status()["carriers"]["sessions"]} == {"left"}
+    assert shared.told("carrier_joined", "carrier_reaped") == {"carrier_joined": 2}
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_from_carriers_costs_no_row(tmp_path):
+    """Run and carriers end, nobody sends without it, and the same command goes on."""
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        shared = Shared(tmp_path, vault, outage_max_s=1)
         run = shared.started()
         shared.wait_for_tokens(40, run)
         postgres.server().stop()

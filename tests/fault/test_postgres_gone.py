@@ -1,4 +1,4 @@
-"""A run whose ledger's server stops in the middle: nobody sends, nothing is lost, the next one goes on."""
+"""A run whose ledger's server stops in the middle: nobody sends, nothing is lost, and it goes on."""
 
 import time
 from collections import Counter
@@ -6,6 +6,8 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.clock import SystemClock
+from pipeline.migration.status import status_of
 from tests.support import postgres
 from tests.support.commands import cardferry, rows_csv, sealed, settings, started
 from tests.support.crash import zygote
@@ -26,11 +28,47 @@ def place(monkeypatch):
 
 
 @pytest.mark.usefixtures("place")
-def test_a_server_that_stops_and_comes_back_costs_no_row_and_no_second_token_beyond_c(tmp_path):
+@pytest.mark.parametrize("how", ["immediate", pytest.param("fast", marks=pytest.mark.slow)])
+def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(tmp_path, how):
+    """Stopped at once, as by a crash: every row once, no second token, nothing in doubt."""
+    server, out = postgres.server(), tmp_path / "out"
+    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+        words = ("run", sealed(tmp_path, rows_csv(ROWS)), "-c", settings(tmp_path, vault.base_url))
+        run = started(*words, "-o", out, "-v", "--log-file", tmp_path / "log")
+        while len(vault.entries()) < ROWS // 4:
+            assert run.poll() is None
+            time.sleep(0.01)
+        server.stop(how)
+        try:
+            # What was under way is answered; nobody sends anything more.
+            time.sleep(1)
+            sent = len(vault.entries())
+            time.sleep(0.5)
+            assert sent == len(vault.entries())
+            assert run.poll() is None
+        finally:
+            server.start()
+        assert run.wait(60) == 0
+        made = Counter(entry["name_sha256"] for entry in vault.entries())
+        cardferry("verify", out)
+    status = status_of(out, SystemClock())
+
+    assert ROWS // 4 <= sent < ROWS
+    assert len(made) == made.total() == status["states"]["tokenized"] == ROWS
+    assert status["unseen_tokens_max"] == 0
+    log = (tmp_path / "log").read_text("utf-8")
+    assert "the server of the ledger is gone and sending waits" in log
+    assert "the server of the ledger is back" in log
+
+
+@pytest.mark.usefixtures("place")
+def test_a_server_that_stays_away_and_comes_back_later_costs_no_row_and_no_second_token_beyond_c(
+    tmp_path,
+):
     """Exit code 5, then 0 with every row; the password is in no file and in nothing that was said."""
     server, out = postgres.server(), tmp_path / "out"
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
-        config = settings(tmp_path, vault.base_url)
+        config = settings(tmp_path, vault.base_url, "outage_max_s = 1")
         words = ("run", sealed(tmp_path, rows_csv(ROWS)), "-c", config, "-o", out)
         run = started(*words, "-vv", "--log-file", tmp_path / "log")
         while len(vault.entries()) < ROWS // 4:

@@ -217,10 +217,10 @@ class Mortal(Settling):
     def apply(self, batch):
         if self.left == 0:
             raise LocalStorageFailed("killed", next_step="Begin again.")
-        frozen = super().apply(batch)
+        applied = super().apply(batch)
         if self.left is not None:
             self.left -= 1
-        return frozen
+        return applied
 
 
 def _never(_rows):

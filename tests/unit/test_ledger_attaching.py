@@ -299,11 +299,11 @@ def test_a_retired_tokens_id_given_again_freezes_the_row(journey):
     journey.settling.apply([token])
     journey.settling.apply([Retirement(token.row_id, "gone")])
     (second,) = journey.tokenize(2)
-    frozen = journey.settling.apply(
+    applied = journey.settling.apply(
         [second._replace(token=second.token._replace(token_id=token.token.token_id))]
     )
 
-    assert second.row_id in frozen
+    assert second.row_id in applied.frozen
 
 
 def test_failed_and_held_cards_are_in_the_failure_report_of_their_tokenized_rows(journey):

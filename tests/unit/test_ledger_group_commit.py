@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import LocalStorageFailed
 from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.records import Intent
+from pipeline.ledger.settling import Applied
 from tests.support.loops import RUNNERS, name_of
 
 
@@ -29,7 +30,7 @@ class Recorder:
         if self.fail_at == len(self.batches):
             raise LocalStorageFailed("the disk is full", next_step="Free some.")
         self.batches.append(list(batch))
-        return self.frozen
+        return Applied(self.frozen)
 
 
 @pytest.fixture(params=RUNNERS, ids=name_of)

@@ -107,7 +107,7 @@ def test_a_token_id_given_twice_in_one_batch_freezes_both_rows(builder, export):
     """Neither row is its proven owner; both count as perhaps having a token unseen."""
     settling = Settling(builder.ledger, 8)
     claims, intents = sent(settling, export, 3)
-    frozen = settling.apply(
+    applied = settling.apply(
         [
             answered(builder, intents[0], claims[0], "tokn_test_same"),
             answered(builder, intents[1], claims[1], "tokn_test_same"),
@@ -115,7 +115,7 @@ def test_a_token_id_given_twice_in_one_batch_freezes_both_rows(builder, export):
         ]
     )
 
-    assert sorted(frozen) == [claims[0].id, claims[1].id]
+    assert sorted(applied.frozen) == [claims[0].id, claims[1].id]
     assert {"planned": 7, "held": 2, "tokenized": 1} == states(builder)
     assert unseen(builder) == 2
 
@@ -125,9 +125,9 @@ def test_a_token_id_seen_before_freezes_its_first_owner_too(builder, export):
     settling = Settling(builder.ledger, 8)
     claims, intents = sent(settling, export, 2)
     settling.apply([answered(builder, intents[0], claims[0], "tokn_test_same")])
-    frozen = settling.apply([answered(builder, intents[1], claims[1], "tokn_test_same")])
+    applied = settling.apply([answered(builder, intents[1], claims[1], "tokn_test_same")])
 
-    assert sorted(frozen) == [claims[0].id, claims[1].id]
+    assert sorted(applied.frozen) == [claims[0].id, claims[1].id]
     assert {"planned": 8, "held": 2} == states(builder)
     with builder.ledger.reading() as connection:
         kept = connection.exec_driver_sql("SELECT token_id FROM tokens").scalars().all()

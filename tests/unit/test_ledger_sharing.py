@@ -19,6 +19,7 @@ from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.ledger.sharing.sessions import fair_share
 from tests.support import postgres
 from tests.support.ledgers import URL_NAME, Builder, StepClock, new_builder, tokenized
+from tests.support.postgres_line import Line
 
 ROWS, CHUNK, C = 20, 5, 8
 VERSION, DIGEST = "1.0", "5e" * 32
@@ -182,6 +183,162 @@ def test_a_batch_that_is_being_written_is_durable_before_its_session_can_be_reap
     other.renew(4, {})
 
     assert [s.state for s in shared.coordinator.look().sessions] == ["reaped", "live"]
+
+
+def test_two_cards_that_an_answer_cannot_tell_apart_are_never_under_way_in_two_carriers(shared):
+    """The second intent does not begin, and writes nothing, until the first one is answered."""
+    with shared.builder.ledger.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE rows SET last_digits = '4242', expiration_month = 1, expiration_year = 2031 "
+                "WHERE id % 10000 IN (1, 2, 6)"
+            )
+        )
+    first, second = shared.join(), shared.join()
+    settling, answers = begun(shared, first, shared.take(first), 1)
+    lease = shared.take(second)
+    other = Settling(second, C)
+    other.number_attempts_from(lease.first_attempt)
+    like, unlike = other.claimable(lease.first_id, lease.last_id)[:2]
+    tried = other.apply([other.intent(like.id, 1), other.intent(unlike.id, 1)])
+    before = shared.states()
+    settling.apply(answers)
+    again = other.apply([other.intent(like.id, 1)])
+
+    assert (tried.waiting, again.waiting) == ([like.id], ())
+    assert before == {"planned": ROWS - 2, "sent": 2}
+    assert shared.states() == {"planned": ROWS - 3, "sent": 2, "tokenized": 1}
+    # In one carrier its own queue keeps them apart; an answer and its like's intent share a batch.
+    claims = settling.claimable(shared.export.first_id, lease.first_id - 1)
+    shared.expire(second)
+    shared.coordinator.look()
+    assert not settling.apply([settling.intent(claims[0].id, 1)]).waiting
+
+
+def test_cards_alike_that_two_carriers_send_at_the_same_moment_are_kept_apart(shared):
+    """Neither sees what the other has not committed yet; one of them waits, and nobody for the other."""
+    with shared.builder.ledger.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE rows SET last_digits = '4242', expiration_month = 1, expiration_year = 2031"
+            )
+        )
+    carriers = [shared.join(), shared.join()]
+    settlings, intents = [], []
+    for ledger in carriers:
+        lease = shared.take(ledger)
+        settlings.append(Settling(ledger, C))
+        settlings[-1].number_attempts_from(lease.first_attempt)
+        claim = settlings[-1].claimable(lease.first_id, lease.last_id)[0]
+        intents.append(settlings[-1].intent(claim.id, 1))
+    with carriers[0].transaction():
+        begun_first = settlings[0]._batches.write([], [intents[0]], 1)
+        begun_second = settlings[1].apply([intents[1]])
+
+    assert begun_first == ()
+    assert begun_second.waiting == [intents[1].row_id]
+    assert shared.states()["sent"] == 1
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_carrier_whose_connection_was_lost_goes_on_in_its_session(shared, monkeypatch, what):
+    """Its answers become durable once, and its session is what it was."""
+    line = Line(postgres.server().folder)
+    monkeypatch.setenv(URL_NAME, line.url())
+    carrier = shared.join()
+    carrier.bear_outages(30)
+    lease = shared.take(carrier)
+    settling, answers = begun(shared, carrier, lease, CHUNK)
+    for answer in answers:
+        line.lose(what, 0)
+        settling.apply([answer])
+        assert not line.is_armed
+    for step in (
+        lambda: carrier.again(lambda: carrier.renew(4, {})),
+        lambda: carrier.note("anything", resource="x"),
+        lambda: carrier.give_back(lease),
+    ):
+        line.lose(what, 2)
+        step()
+        assert not line.is_armed
+    idle = carrier._driver.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    carrier.leave({})
+    line.close()
+
+    assert idle == ("1min",)
+    assert shared.states() == {"tokenized": CHUNK, "planned": ROWS - CHUNK}
+    assert [s.state for s in shared.coordinator.look().sessions] == ["left"]
+    assert len(shared.trail("anything")) == 1
+    shared.builder.ledger.verify()
+
+
+def test_a_carrier_whose_session_was_reaped_while_it_could_not_reach_the_server_learns_it(
+    shared, monkeypatch
+):
+    """Its rows were taken over: what it knows of them is refused."""
+    line = Line(postgres.server().folder)
+    monkeypatch.setenv(URL_NAME, line.url())
+    carrier = shared.join()
+    carrier.bear_outages(30)
+    settling, answers = begun(shared, carrier, shared.take(carrier))
+    line.drop()
+    shared.expire(carrier)
+    shared.coordinator.look()
+    with pytest.raises(LocalStorageFailed, match="its rows were taken over"):
+        settling.apply(answers)
+    line.close()
+
+
+def test_a_carrier_breaks_off_a_connection_whose_server_says_nothing(shared, monkeypatch):
+    """Whoever waits there is woken, connects again and asks anew."""
+    line = Line(postgres.server().folder)
+    monkeypatch.setenv(URL_NAME, line.url())
+    carrier = shared.join()
+    carrier.bear_outages(30)
+    line.freeze()
+    renewed = []
+    waiting = threading.Thread(
+        target=lambda: renewed.append(carrier.again(lambda: carrier.renew(4, {})))
+    )
+    waiting.start()
+    waiting.join(0.2)
+    assert not renewed
+    carrier.break_off()
+    waiting.join()
+    carrier.leave({})
+    line.close()
+
+    assert renewed[0].slots == C
+
+
+def test_after_its_server_was_away_every_session_has_a_whole_term(shared):
+    """None could renew meanwhile, and each may know answers; only then the silent ones are reaped."""
+    silent = shared.join()
+    begun(shared, silent, shared.take(silent))
+    shared.expire(silent)
+    with shared.builder.ledger.transaction() as connection:
+        connection.execute(text("UPDATE jobs SET server_started_ms = 1, term_ms = 360000000000"))
+    assert [s.state for s in shared.coordinator.look().sessions] == ["live"]
+    with shared.builder.ledger.transaction() as connection:
+        connection.execute(text("UPDATE jobs SET term_ms = 1"))
+    assert [s.state for s in shared.coordinator.look().sessions] == ["reaped"]
+
+
+def test_a_carrier_that_connects_before_its_run_does_waits_for_it(shared, monkeypatch):
+    """A run that may be about to take its lock again is not gone."""
+    line = Line(postgres.server().folder)
+    monkeypatch.setenv(URL_NAME, line.url())
+    carrier = shared.join()
+    carrier.bear_outages(30)
+    shared.builder.ledger._driver.close()
+    assert carrier.export_to_carry() is None
+    line.drop()
+    found = carrier.again(carrier.export_to_carry)
+    shared.builder.clock.step(61)
+    later = carrier.export_to_carry()
+    line.close()
+
+    assert (found, later) == (shared.export.id, None)
 
 
 def test_a_carrier_that_stops_in_the_middle_of_a_write_does_not_keep_its_session(shared):

@@ -6,20 +6,14 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
+from pipeline.ledger.batches import ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.schema import DIGESTED, attempts, exports, meta, outcomes, rows, tokens
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.sqlite.store import STORE as SQLITE
-from pipeline.ledger.store import (
-    FETCHED_AT_ONCE,
-    ROWS_AT_ONCE,
-    Store,
-    TokenDoubled,
-    store_at,
-    store_of,
-)
+from pipeline.ledger.store import FETCHED_AT_ONCE, Store, store_at, store_of
 from pipeline.model import OutcomeKind
 from tests.support.ledgers import URL_NAME, StepClock, new_builder, place_of, tokenized
 

@@ -30,6 +30,7 @@ _ARGUMENTS: Final = {
     "run": "bigint",
     "own_session": "bigint",
     "moment": "bigint",
+    "commit_number": "bigint",
     # Of every settlement.
     "s_attempt": "bigint[]",
     "s_row": "bigint[]",
@@ -58,12 +59,14 @@ _ARGUMENTS: Final = {
 }
 _CALL: Final = f"SELECT {_NAME}({', '.join(f'%b::{kind}' for kind in _ARGUMENTS.values())})"
 _CLAIMABLE: Final = ", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)
+_CARD: Final = "last_digits || ' ' || expiration_month || '/' || expiration_year"
+"""What an answer is compared with: two cards with the same could be mixed up unseen."""
 # Plans are made once, maybe while a table is empty: each row is looked up by its key all the same.
 _FUNCTION: Final = f"""
 CREATE OR REPLACE FUNCTION {_NAME}({", ".join(f"{n} {kind}" for n, kind in _ARGUMENTS.items())})
-RETURNS void LANGUAGE plpgsql
+RETURNS bigint[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $batch$
-DECLARE changed bigint;
+DECLARE changed bigint; begun bigint[] := i_row; near_ones bigint[];
 BEGIN
     IF own_session > 0 THEN
         PERFORM 1 FROM sessions WHERE id = own_session AND state = 'live' FOR SHARE;
@@ -75,6 +78,10 @@ BEGIN
         IF (SELECT coalesce(max(epoch), 0) FROM runs) <> run THEN
             RAISE EXCEPTION 'overtaken' USING ERRCODE = '{_OVERTAKEN}';
         END IF;
+    END IF;
+    IF commit_number > 0 THEN
+        INSERT INTO commits (epoch, session, number) VALUES (run, own_session, commit_number)
+        ON CONFLICT (epoch, session) DO UPDATE SET number = excluded.number;
     END IF;
     IF cardinality(s_row) > 0 THEN
         INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
@@ -99,6 +106,9 @@ BEGIN
         IF changed <> cardinality(s_row) THEN
             RAISE EXCEPTION 'moved' USING ERRCODE = '{_MOVED}';
         END IF;
+        IF own_session > 0 THEN
+            DELETE FROM cards_under_way WHERE row_id = ANY (s_row);
+        END IF;
         INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
                             created_s, epoch)
         SELECT *, run FROM unnest(t_row, t_token, t_card, t_brand, t_fingerprint, t_country,
@@ -110,16 +120,29 @@ BEGIN
             RAISE EXCEPTION 'doubled' USING ERRCODE = '{_DOUBLED}';
         END IF;
     END IF;
-    IF cardinality(i_row) > 0 THEN
+    IF own_session > 0 AND cardinality(i_row) > 0 THEN
+        -- Whoever has a card's lock looks, in a statement of its own, whether one alike is under way.
+        near_ones := ARRAY(SELECT id FROM rows WHERE id = ANY (i_row)
+            AND pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext({_CARD})));
+        INSERT INTO cards_under_way (row_id, session, card)
+        SELECT id, own_session, {_CARD} FROM rows
+        WHERE id = ANY (near_ones) AND NOT EXISTS (
+            SELECT FROM cards_under_way alike WHERE alike.card = {_CARD})
+        ON CONFLICT (card) DO NOTHING;
+        begun := ARRAY(SELECT row_id FROM cards_under_way WHERE row_id = ANY (i_row));
+    END IF;
+    IF cardinality(begun) > 0 THEN
         UPDATE rows SET state = 'sent', attempts = attempts + 1
-        WHERE id = ANY (i_row) AND state IN ({_CLAIMABLE});
+        WHERE id = ANY (begun) AND state IN ({_CLAIMABLE});
         GET DIAGNOSTICS changed = ROW_COUNT;
-        IF changed <> cardinality(i_row) THEN
+        IF changed <> cardinality(begun) THEN
             RAISE EXCEPTION 'moved' USING ERRCODE = '{_MOVED}';
         END IF;
         INSERT INTO attempts (id, row_id, number, epoch, at_ms)
-        SELECT *, run, moment FROM unnest(i_attempt, i_row, i_number);
+        SELECT *, run, moment FROM unnest(i_attempt, i_row, i_number) AS i(attempt, row_id, number)
+        WHERE i.row_id = ANY (begun);
     END IF;
+    RETURN ARRAY(SELECT unnest(i_row) EXCEPT SELECT unnest(begun));
 END $batch$
 """  # noqa: S608 - our own names.
 
@@ -137,8 +160,10 @@ class Batches:
         self._writing = writing
         self._epoch = epoch
         self._session = session
+        self._prepared: psycopg.Connection[Any] | None = None
+        """The connection that has the function: another one may have taken its place."""
         with writing() as driver:
-            driver.execute(_FUNCTION)
+            self._prepare(driver)
 
     def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
         """Allow nothing: cards and customers are written in statements of their own."""
@@ -150,7 +175,9 @@ class Batches:
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+        *,
+        number: int = 0,
+    ) -> Sequence[int]:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
 
         Raises:
@@ -160,7 +187,8 @@ class Batches:
             is_open = driver.info.transaction_status is TransactionStatus.INTRANS
             if is_open or len(settled) + len(intents) > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
-            self._call(driver, settled, intents, at_ms, of_cards)
+            self._prepare(driver)
+            return self._call(driver, settled, intents, (at_ms, number), of_cards)
 
     def write(
         self,
@@ -168,7 +196,7 @@ class Batches:
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+    ) -> Sequence[int]:
         """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
@@ -181,30 +209,39 @@ class Batches:
                 nothing of the batch happened.
         """
         with self._writing() as driver:
-            self._call(driver, settled, intents, at_ms, of_cards)
+            self._prepare(driver)
+            # The transaction that it is in has a number already.
+            return self._call(driver, settled, intents, (at_ms, 0), of_cards)
+
+    def _prepare(self, driver: psycopg.Connection[Any]) -> None:
+        if driver is not self._prepared:
+            driver.execute(_FUNCTION)
+            self._prepared = driver
 
     def _call(
         self,
         driver: psycopg.Connection[Any],
         settled: Sequence[Settlement],
         intents: Sequence[Intent],
-        at_ms: int,
+        dated: tuple[int, int],
         of_cards: Sequence[AttachEntry],
-    ) -> None:
+    ) -> Sequence[int]:
         if not self.may_hold(of_cards):
             raise AssertionError("this batch holds what is written in statements of its own")
         arguments = (
             self._epoch,
             self._session,
-            at_ms,
+            *dated,
             *_columns([_settlement(item) for item in settled], 11),
             *_columns([_token(item) for item in settled if item.token is not None], 8),
             *_columns(intents, 3),
         )
         try:
-            driver.execute(_CALL, arguments, prepare=True)
+            found = driver.execute(_CALL, arguments, prepare=True).fetchone()
         except psycopg.DatabaseError as refusal:
             raise _translated(refusal) from None
+        waiting: Sequence[int] = found[0] if found is not None and found[0] else ()
+        return waiting
 
 
 def _columns(items: Sequence[tuple[Any, ...]], width: int) -> Sequence[list[Any]]:

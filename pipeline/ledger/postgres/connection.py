@@ -1,18 +1,22 @@
 """Opens the one connection to PostgreSQL that a process reads and writes a ledger through.
 
-A connection that was lost is never replaced: the new one would hold neither the lock nor the
-place in the chain of commits. Whoever had it stops, and the next run finds out what is there.
+A connection that was lost is replaced only where that is asked for (`reconnect`): the new one holds
+no lock, and nobody knows yet what became of the last commit. Else whoever had it stops, and the next
+run finds out what is there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VerificationFailed
+from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.postgres.address import parameters_of
 from pipeline.ledger.postgres.troubles import DATABASE_ERRORS, in_our_words, not_connected
 
@@ -37,6 +41,11 @@ _SESSION: Final = {
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
     "jit": "off",
+    # The server lets go of the lock of a machine that is gone without a word within half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
 }
 _NOT_DURABLE: Final = ("off", "local")
 _ASKED: Final = """
@@ -45,8 +54,67 @@ _ASKED: Final = """
            current_setting('synchronous_commit'),
            to_regclass(quote_ident(%(schema)s::text) || '.meta') IS NOT NULL,
            has_database_privilege(current_database(), 'CREATE'),
-           has_database_privilege(current_database(), 'TEMPORARY')
+           has_database_privilege(current_database(), 'TEMPORARY'),
+           pg_backend_pid(),
+           (SELECT extract(epoch FROM backend_start)::text FROM pg_catalog.pg_stat_activity
+            WHERE pid = pg_backend_pid())
 """
+_END: Final = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
+    WHERE pid = %s AND extract(epoch FROM backend_start)::text = %s
+"""
+
+
+class _ServerProcess(NamedTuple):
+    """What works for a connection at the server; its number alone may be given again."""
+
+    number: int
+    began: str
+
+
+class _Line:
+    """The one connection of an engine, given to it once and once more after each reconnection."""
+
+    def __init__(self, url: LedgerUrl, *, read_only: bool) -> None:
+        self._url = url
+        self._read_only = read_only
+        self._is_given = False
+        self.driver, self._process = _connected(url, read_only=read_only)
+
+    def give(self) -> psycopg.Connection[Any]:
+        """Give the connection.
+
+        Raises:
+            ServerLost: It was given before, so it is lost.
+        """
+        if self._is_given:
+            raise ServerLost
+        self._is_given = True
+        return self.driver
+
+    def renew(self) -> None:
+        """Connect again, and end what may still work for the old connection.
+
+        Raises:
+            LocalStorageFailed: The server does not answer, or has not ended that yet.
+            SettingsRefused: It does not let us in any more.
+        """
+        driver, process = _connected(replace(self._url, is_known=True), read_only=self._read_only)
+        try:
+            found = driver.execute(_END, self._process).fetchone()
+        except DATABASE_ERRORS as error:
+            driver.close()
+            raise in_our_words(error) from None
+        if found is not None and not found[0]:
+            driver.close()
+            raise LocalStorageFailed(
+                "the ledger's PostgreSQL server still works for a connection that was lost",
+                next_step="Look after the server, then run the same command again.",
+            )
+        self.driver, self._process, self._is_given = driver, process, False
+
+
+_LINES: Final[WeakKeyDictionary[Engine, _Line]] = WeakKeyDictionary()
 
 
 def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
@@ -61,21 +129,11 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
         SettingsRefused: It does not let us in, or may lose what it has acknowledged.
         VerificationFailed: The ledger that the folder names is not there.
     """
-    driver = _connected(url, read_only=read_only)
-    given = iter((driver,))
-
-    def creator() -> psycopg.Connection[Any]:
-        for first in given:
-            return first
-        raise LocalStorageFailed(
-            "the connection to the ledger's PostgreSQL server was lost",
-            next_step="Look after the server, then run the same command again; nothing is lost.",
-        )
-
+    line = _Line(url, read_only=read_only)
     # Parameters hold legacy ids; errors must not print them.
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=creator,
+        creator=line.give,
         poolclass=StaticPool,
         hide_parameters=True,
         use_native_hstore=False,
@@ -98,9 +156,23 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "engine_disposed")
     def _close(_: Engine) -> None:
         # The pool closes only what it was asked for.
-        driver.close()
+        line.driver.close()
 
+    _LINES[engine] = line
     return engine
+
+
+def reconnect(engine: Engine) -> None:
+    """Put another connection in the place of an engine's own, which was lost.
+
+    What the server did for the old one is over then: committed, or undone.
+
+    Raises:
+        LocalStorageFailed: The server does not answer, or has not ended that yet.
+        SettingsRefused: It does not let us in any more.
+    """
+    engine.dispose()
+    _LINES[engine].renew()
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[Any]:
@@ -123,24 +195,26 @@ def connected(url: LedgerUrl) -> psycopg.Connection[Any]:
         raise not_connected(error) from None
 
 
-def _connected(url: LedgerUrl, *, read_only: bool) -> psycopg.Connection[Any]:
+def _connected(
+    url: LedgerUrl, *, read_only: bool
+) -> tuple[psycopg.Connection[Any], _ServerProcess]:
     driver = connected(url)
     try:
-        _prepare(driver, url, read_only=read_only)
+        process = _prepare(driver, url, read_only=read_only)
     except DATABASE_ERRORS as error:
         driver.close()
         raise in_our_words(error) from None
     except BaseException:
         driver.close()
         raise
-    return driver
+    return driver, process
 
 
-def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl, *, read_only: bool) -> None:
+def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl, *, read_only: bool) -> _ServerProcess:
     """Make sure of the server, and of the session's own settings, whatever its role's are."""
     found = driver.execute(_ASKED, {"schema": url.schema}).fetchone()
     assert found is not None  # noqa: S101 - a statement without a table gives a row.
-    version, encoding, fsync, whole_pages, commit, is_there, may_create, may_temporary = found
+    version, encoding, fsync, whole_pages, commit, is_there, may_create, may_temporary = found[:8]
     problems = []
     if version < _OLDEST:
         problems.append("ledger.url: needs PostgreSQL 14 or newer")
@@ -168,6 +242,7 @@ def _prepare(driver: psycopg.Connection[Any], url: LedgerUrl, *, read_only: bool
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
         (list(session), list(session.values())),
     )
+    return _ServerProcess(*found[8:])
 
 
 def _require_rights(**rights: bool) -> None:

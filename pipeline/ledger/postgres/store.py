@@ -39,11 +39,19 @@ class PostgresStore:
 
     errors: tuple[type[Exception], ...] = troubles.DATABASE_ERRORS
     put_back = "Restore the database from a backup"
+    has_server = True
 
     def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
         """Make what opens the one connection; nobody waits for who looks, so none looks apart."""
         del apart
         return opened.open_engine(url, read_only=read_only)
+
+    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+        """Connect again, and take the ledger's lock again where this process had it."""
+        opened.reconnect(engine)
+        if holds:
+            with engine.connect() as connection:
+                lock.hold(opened.driver_of(connection), _schema(connection), 0.0)
 
     def reserve(self, url: LedgerUrl) -> Reserve:
         """Give room in the folder of the outputs; the ledger's own is the server's affair."""

@@ -8,7 +8,14 @@ import orjson
 from sqlalchemy import delete, func, insert, select, update
 
 from pipeline.ledger.schema import attempts
-from pipeline.ledger.sharing.tables import chunks, jobs, notes, owners
+from pipeline.ledger.sharing.tables import (
+    SERVER_STARTED_MS,
+    cards_under_way,
+    chunks,
+    jobs,
+    notes,
+    owners,
+)
 from pipeline.ledger.store import Note
 
 if TYPE_CHECKING:
@@ -55,14 +62,15 @@ def begin_job(connection: Connection, job: Job) -> None:
     Sessions stay, as no number may ever be a session's again: a carrier that was forgotten for days
     must not write in the name of a later one.
     """
-    for table in (jobs, chunks, owners):
+    for table in (jobs, chunks, owners, cards_under_way):
         connection.execute(delete(table))
     last_attempt = connection.execute(select(func.max(attempts.c.id))).scalar() or 0
     told = job._asdict() | {
         "orders": orjson.dumps(job.orders).decode(),
         "is_over": int(job.is_over),
     }
-    connection.execute(insert(jobs).values(**told, leases=last_attempt // ATTEMPTS_A_LEASE))
+    counted = {"leases": last_attempt // ATTEMPTS_A_LEASE, "server_started_ms": SERVER_STARTED_MS}
+    connection.execute(insert(jobs).values(**told, **counted))
 
 
 def current_job(connection: Connection, *, lock: bool = False) -> Job | None:

@@ -6,7 +6,9 @@ run's: what a carrier has to say there is kept as a note until the run enters it
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+import socket
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pipeline.ledger.ledger import Ledger
@@ -48,6 +50,8 @@ class JoinedLedger(Ledger):
     ) -> None:
         super().__init__(url, clock, signals=signals)
         self.session = 0
+        self._term_ms = 0
+        self._run_may_return_until = 0.0
 
     def join(self, origin: str, version: str, settings_digest: str) -> Job:
         """Begin a session in the job that is there; see `sessions.join`.
@@ -63,10 +67,17 @@ class JoinedLedger(Ledger):
             self.session = sessions.join(connection, origin, version, settings_digest)
             job = current_job(connection)
             assert job is not None  # noqa: S101 - it was joined.
-            # A carrier that is stopped in the middle of a write must not keep its session locked.
-            connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = {job.term_ms}")
+            self._term_ms = job.term_ms
+            self._end_if_idle(connection)
         self.epoch = job.epoch
         return job
+
+    def bear_outages(self, wait_s: float) -> None:
+        """Wait for the server from now on where the connection to it is lost, and go on.
+
+        Whether the session is over by then, the server knows.
+        """
+        self._bear(self.clock, wait_s, (self.epoch, self.session))
 
     def renew(
         self, held: int, figures: Mapping[str, object], good_rate: float | None = None
@@ -81,8 +92,23 @@ class JoinedLedger(Ledger):
         self, figures: Mapping[str, object], trouble: Mapping[str, object] | None = None
     ) -> None:
         """End the session; every answer is durable by then."""
-        with self._unfenced() as connection:
-            sessions.leave(connection, self.session, figures, trouble)
+
+        def leave() -> None:
+            with self._unfenced() as connection:
+                sessions.leave(connection, self.session, figures, trouble)
+
+        self.again(leave)
+
+    def break_off(self) -> None:
+        """Break a connection whose server has not answered for a term; from any other thread.
+
+        Whoever waits there learns that it is lost, and connects again.
+        """
+        with (
+            suppress(OSError, *self.store.errors),
+            socket.socket(fileno=os.dup(self._driver.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
     def close_for_all(self, seconds: float) -> None:
         """Let nobody send for so long, as the vault asked this carrier to wait."""
@@ -92,19 +118,23 @@ class JoinedLedger(Ledger):
     def take(self, export_id: int, from_id: int) -> Lease | None:
         """Give the next free chunk of an export; None where there is none, or the run is gone."""
         with self.transaction() as connection:
-            if not self.store.is_held(connection):
+            if not self._run_goes_on(connection):
                 return None
             return chunks.take(connection, self.session, export_id, from_id)
 
     def give_back(self, lease: Lease, *, waits: bool = False) -> bool:
         """Give a chunk back; see `chunks.give_back`."""
-        with self.transaction() as connection:
-            return chunks.give_back(connection, self.session, lease, waits=waits)
+
+        def give_back() -> bool:
+            with self.transaction() as connection:
+                return chunks.give_back(connection, self.session, lease, waits=waits)
+
+        return self.again(give_back)
 
     def export_to_carry(self) -> int | None:
         """Give the export that has a free chunk, or will; None once all is done or the run gone."""
         with self.reading() as connection:
-            return chunks.next_export(connection) if self.store.is_held(connection) else None
+            return chunks.next_export(connection) if self._run_goes_on(connection) else None
 
     def has_free(self) -> bool:
         """Tell whether a chunk is nobody's now."""
@@ -113,8 +143,12 @@ class JoinedLedger(Ledger):
 
     def own(self, customers: Collection[int]) -> dict[int, bool]:
         """Become the owner of customers that are nobody's; see `chunks.own`."""
-        with self.transaction() as connection:
-            return chunks.own(connection, self.session, customers)
+
+        def own() -> dict[int, bool]:
+            with self.transaction() as connection:
+                return chunks.own(connection, self.session, customers)
+
+        return self.again(own)
 
     def batches(self) -> Batches:
         """Give what writes the batches of this carrier."""
@@ -132,6 +166,19 @@ class JoinedLedger(Ledger):
         """Keep an event for the run, which enters it into the trail."""
         current_job(connection, lock=True)
         note(connection, kind, resource=resource, success=success, **detail)
+
+    def _run_goes_on(self, connection: Connection) -> bool:
+        """Tell whether the run holds the ledger, or may be about to again, as its server was away."""
+        is_held = self.store.is_held(connection)
+        return is_held or self.clock.monotonic() < self._run_may_return_until
+
+    def _reconnected(self, connection: Connection) -> None:
+        self._end_if_idle(connection)
+        self._run_may_return_until = self.clock.monotonic() + self._term_ms / 1_000
+
+    def _end_if_idle(self, connection: Connection) -> None:
+        # A carrier that is stopped in the middle of a write must not keep its session locked.
+        connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = {self._term_ms}")
 
     def _fence(self, connection: Connection) -> None:
         sessions.require_live(connection, self.session)

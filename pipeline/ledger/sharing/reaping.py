@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 
 from pipeline.ledger.recovery import doubt_cards, doubt_rows
 from pipeline.ledger.sharing.jobs import current_job, note
 from pipeline.ledger.sharing.sessions import LIVE, REAPED, let_go
-from pipeline.ledger.sharing.tables import NOW_MS, chunks, sessions
+from pipeline.ledger.sharing.tables import NOW_MS, SERVER_STARTED_MS, chunks, jobs, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.sharing.jobs import Job
 
+_WAS_AWAY: Final = exists().where(
+    jobs.c.server_started_ms != SERVER_STARTED_MS, SERVER_STARTED_MS + jobs.c.term_ms > NOW_MS
+)
+
 
 def reap(connection: Connection) -> list[int]:
     """End every session whose term is over, and free what it held.
 
     Its rows that are under way are in doubt from then on; whatever it writes later is refused. One
-    that is writing at this moment is left to the next look.
+    that is writing at this moment is left to the next look. Where the server was started anew, every
+    session has a whole term from then on: it may know answers that it could not write meanwhile.
 
     Returns:
         The sessions that were reaped.
@@ -33,7 +38,7 @@ def reap(connection: Connection) -> list[int]:
         return []
     expired = (
         select(sessions.c.id)
-        .where(sessions.c.state == LIVE, sessions.c.expires_ms < NOW_MS)
+        .where(sessions.c.state == LIVE, sessions.c.expires_ms < NOW_MS, ~_WAS_AWAY)
         .with_for_update(skip_locked=True)
     )
     gone = sorted(connection.execute(expired).scalars())

@@ -15,7 +15,14 @@ from sqlalchemy import delete, func, insert, select, update
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.jobs import current_job, note
-from pipeline.ledger.sharing.tables import NOW_MS, chunks, jobs, owners, sessions
+from pipeline.ledger.sharing.tables import (
+    NOW_MS,
+    cards_under_way,
+    chunks,
+    jobs,
+    owners,
+    sessions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,9 +220,10 @@ def require_live(connection: Connection, session: int) -> None:
 
 
 def let_go(connection: Connection, gone: Sequence[int]) -> None:
-    """Free the chunks and customers of sessions that are over."""
+    """Free the chunks, customers and cards of sessions that are over."""
     connection.execute(update(chunks).where(chunks.c.session.in_(gone)).values(session=None))
-    connection.execute(delete(owners).where(owners.c.session.in_(gone)))
+    for table in (owners, cards_under_way):
+        connection.execute(delete(table).where(table.c.session.in_(gone)))
 
 
 def live_sessions(connection: Connection) -> int:

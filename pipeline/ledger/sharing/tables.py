@@ -17,6 +17,11 @@ sharing = MetaData()
 NOW_MS: Final = literal_column("(extract(epoch FROM clock_timestamp()) * 1000)::bigint", BIG)
 """The server's clock, which alone judges whether a session has expired."""
 
+SERVER_STARTED_MS: Final = literal_column(
+    "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint", BIG
+)
+"""When the server was started: before that nobody could renew a session."""
+
 
 def _id(name: str) -> Column[Any]:
     return Column(name, BIG, primary_key=True, autoincrement=False)
@@ -36,6 +41,7 @@ jobs = Table(
     Column("in_flight_max", Integer, nullable=False, comment="C, of all carriers together"),
     Column("term_ms", BIG, nullable=False, comment="how long a session lasts unless renewed"),
     Column("retries_of_unknown", Integer, nullable=False),
+    Column("server_started_ms", BIG, nullable=False, comment="of the server, as the job began"),
     Column("leases", BIG, **_zero()),
     Column("closed_until_ms", BIG, **_zero(), comment="a Retry-After that holds for all"),
     Column("is_over", Integer, **_zero(), comment="carriers are to drain and leave"),
@@ -77,6 +83,24 @@ owners = Table(
     _id("customer"),
     Column("session", BIG, nullable=False),
     comment="whose cards only this session puts on customers",
+)
+
+cards_under_way = Table(
+    "cards_under_way",
+    sharing,
+    _id("row_id"),
+    Column("session", BIG, nullable=False),
+    Column("card", Text, nullable=False, unique=True, comment="what an answer is compared with"),
+    comment="sent by a carrier and not answered: no two carriers send two that are alike at once",
+)
+
+commits = Table(
+    "commits",
+    sharing,
+    _id("epoch"),
+    _id("session"),
+    Column("number", BIG, nullable=False),
+    comment="the last commit of each run and carrier, to be found after a connection was lost",
 )
 
 notes = Table(

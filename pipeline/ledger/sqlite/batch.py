@@ -74,17 +74,21 @@ class Batches:
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+        *,
+        number: int = 0,
+    ) -> tuple[()]:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
 
         Raises:
             AssertionError: A transaction is open, or the batch is too long for one statement.
         """
+        del number
         with self._writing() as driver:
             entries = len(settled) + len(intents) + len(of_cards)
             if driver.in_transaction or entries > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
             self._insert(driver, settled, intents, at_ms, of_cards)
+        return ()
 
     def write(
         self,
@@ -92,7 +96,7 @@ class Batches:
         intents: Sequence[Intent],
         at_ms: int,
         of_cards: Sequence[AttachEntry] = (),
-    ) -> None:
+    ) -> tuple[()]:
         """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
 
         What is said of cards comes after the tokens, and before the intents to make others.
@@ -106,6 +110,7 @@ class Batches:
         """
         with self._writing() as driver:
             self._insert(driver, settled, intents, at_ms, of_cards)
+        return ()
 
     def _insert(
         self,

@@ -41,12 +41,18 @@ class SqliteStore:
         "Put ledger.sqlite back together with its ledger.sqlite-journal, or restore both from a "
         "backup"
     )
+    has_server = False
 
     def open_engine(self, url: LedgerUrl, *, read_only: bool, apart: bool) -> Engine:
         """Make what opens the file, once its names are known to be nobody else's."""
         path = _path_of(url)
         require_own_files(path)
         return opened.open_engine(path, read_only=read_only, apart=apart)
+
+    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+        """Refuse: a file is not lost."""
+        del engine, holds
+        raise AssertionError("there is no server to connect to again")
 
     def reserve(self, url: LedgerUrl) -> Reserve:
         """Give the room beside the file."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline.metrics import Flow
     from pipeline.vault.flow.send_rate import AdaptiveRate
 
-
 _LOOK_AGAIN_S: Final = 0.05
 
 
@@ -165,6 +164,11 @@ class FlowControl:
         if turn is None:
             breaker.withdrawn()
         return turn
+
+    def withdraw(self, turn: float) -> None:
+        """Take in that nothing is sent in a turn that was reserved."""
+        self._queue.withdraw(turn)
+        self._breaker.withdrawn()
 
     def turn_at_once(self) -> float | None:
         """Give a turn that is near, without waiting; `None` where one would have to wait."""

@@ -69,6 +69,10 @@ class SendQueue:
             self._handed_out[turn] = now
         return turn
 
+    def withdraw(self, turn: float) -> None:
+        """Forget a turn that was taken and is not used."""
+        self._handed_out.pop(turn, None)
+
     async def reach(self, turn: float) -> float | None:
         """Wait for the turn's instant; take another one when it was missed.
 

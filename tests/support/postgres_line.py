@@ -1,0 +1,132 @@
+"""A line between a ledger and its PostgreSQL server, on a socket of its own, that a test breaks."""
+
+import contextlib
+import select
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+PORT = 5432
+_BYTES = 1 << 16
+
+
+class Line:
+    """Hands on what client and server say, until it is told to lose something.
+
+    Args:
+        server: The server's folder, with its socket.
+    """
+
+    def __init__(self, server):
+        self._server = str(server / f".s.PGSQL.{PORT}")
+        self.folder = Path(tempfile.mkdtemp(prefix="cf-line-"))
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.folder / f".s.PGSQL.{PORT}"))
+        self._listener.listen(16)
+        self._pairs = []
+        self._frozen = []
+        self._is_cut = False
+        self._left, self._what, self._what_was = 0, "", ""
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def url(self, database="postgres", user="postgres"):
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def lose(self, what, after):
+        """Break at a later message of a client: lose it (`request`), or only the `answer` to it.
+
+        Args:
+            what: What is lost.
+            after: How many messages go through before.
+        """
+        self._left, self._what = after, what
+
+    @property
+    def is_armed(self):
+        """Whether what was to be lost is still to come."""
+        return bool(self._what)
+
+    def drop(self):
+        """Break every connection, as a machine does that is gone without a word; others may come."""
+        for pair in self._pairs:
+            for end in pair:
+                # Not closed: somebody may wait there.
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        """Break every connection, and let none come about."""
+        self._is_cut = True
+        self.drop()
+
+    def freeze(self):
+        """Hand nothing on any more of what is connected now, and break nothing."""
+        self._frozen += self._pairs
+
+    def mend(self):
+        """Let connections come about again."""
+        self._is_cut = False
+
+    def close(self):
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._is_cut:
+                client.close()
+                continue
+            thread = threading.Thread(target=self._carry, args=(client,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _carry(self, client):
+        server = socket.socket(socket.AF_UNIX)
+        with client, server, contextlib.suppress(OSError):
+            server.connect(self._server)
+            self._pairs.append((client, server))
+            while self._step(client, server):
+                pass
+        self._pairs = [pair for pair in self._pairs if pair != (client, server)]
+
+    def _step(self, client, server):
+        """Hand one message on; say whether to go on."""
+        ready, _, _ = select.select([client, server], [], [], 0.05)
+        if (client, server) in self._frozen:
+            threading.Event().wait(0.05)
+            return not self._is_cut
+        for source, target in ((server, client), (client, server)):
+            if source not in ready:
+                continue
+            message = source.recv(_BYTES)
+            if not message:
+                return False
+            if source is client and self._is_lost():
+                if self._what_was == "answer":
+                    target.sendall(message)
+                    target.recv(_BYTES)
+                return False
+            target.sendall(message)
+        return True
+
+    def _is_lost(self):
+        """Count a message of a client; say whether it is the one at which the line breaks."""
+        if not self._what:
+            return False
+        if self._left:
+            self._left -= 1
+            return False
+        self._what_was, self._what = self._what, ""
+        return True

@@ -1,0 +1,184 @@
+"""A ledger's server that is gone for a while: no commit is lost with the connection, and none made twice."""
+
+import threading
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from pipeline.errors import LocalStorageFailed, MigrationLocked, VerificationFailed
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url, pointer_of
+from pipeline.ledger.settling import Settling
+from tests.support import postgres
+from tests.support.ledgers import URL_NAME, StepClock, new_builder, tokenized
+from tests.support.postgres_line import Line
+
+WAIT_S = 30
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """A line to the server that every ledger of the test is reached by."""
+    line = Line(postgres.server().folder)
+    monkeypatch.setenv(URL_NAME, line.url())
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def builder(tmp_path, line):  # noqa: ARG001 - it names the server.
+    builder = new_builder(tmp_path / "out")
+    builder.begin("run-1")
+    builder.ledger.bear_outages(WAIT_S)
+    yield builder
+    builder.ledger.close()
+
+
+def meddle(folder, *statements):
+    """Change a ledger past the line."""
+    with psycopg.connect(postgres.server().url(), autocommit=True) as connection:
+        connection.execute(f'SET search_path = "{pointer_of(folder).schema}"')
+        return [connection.execute(statement) for statement in statements][-1]
+
+
+def states(builder):
+    with builder.ledger.look() as look:
+        return {state.value: n for state, n in look.by_state().items() if n}
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_transaction_happens_once_at_whatever_message_the_connection_is_lost(builder, line, what):
+    """Each message of it and each answer in turn, the commit's among them."""
+    tries = 0
+    for after in range(20):
+        line.lose(what, after)
+        builder.ledger.note("anything", resource=str(after))
+        tries += 1
+        if line.is_armed:
+            break
+    line.lose("", 0)
+    builder.ledger.verify()
+    with builder.ledger.look() as look:
+        lines = [body for body, _ in look.event_lines()]
+
+    assert 4 < tries < 20
+    for number in range(tries):
+        assert sum(f'"resource":"{number}"' in body and "anything" in body for body in lines) == 1
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_batch_happens_once_whatever_of_it_is_lost(builder, line, what):
+    """Intents and outcomes, in the one call that makes them durable."""
+    export = builder.plan("cards.csv", 12)
+    settling = Settling(builder.ledger, 12)
+    claims = settling.claimable(export.first_id, export.last_id)
+    for claim in claims:
+        intent = settling.intent(claim.id, 1)
+        line.lose(what, 0)
+        settling.apply([intent])
+        line.lose(what, 0)
+        settling.apply([tokenized(intent, builder._token(claim))])
+        assert not line.is_armed
+
+    assert states(builder) == {"tokenized": 12}
+    builder.ledger.verify()
+
+
+def test_what_the_server_still_does_for_a_lost_connection_is_ended_before_it_is_done_again(
+    builder, line, tmp_path
+):
+    """Else a commit could become durable after it was looked for."""
+    export = builder.plan("cards.csv", 3)
+    settling = Settling(builder.ledger, 3)
+    claims = settling.claimable(export.first_id, export.last_id)
+    schema = pointer_of(tmp_path / "out").schema
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    with (
+        psycopg.connect(postgres.server().url()) as other,
+        psycopg.connect(postgres.server().url(), autocommit=True) as watch,
+    ):
+        other.execute(f'SELECT FROM "{schema}".rows WHERE id = {claims[0].id} FOR UPDATE')
+        batch = [settling.intent(claim.id, 1) for claim in claims]
+        applying = threading.Thread(target=settling.apply, args=(batch,))
+        applying.start()
+        pids = set()
+        for is_dropped in (False, True):
+            found = (
+                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+            )
+            while not (now := set(watch.execute(found, ["%cardferry_batch%"]).fetchall()) - pids):
+                threading.Event().wait(0.02)
+            if not is_dropped:
+                pids = now
+                line.drop()
+        alive = watch.execute(waits, ["%cardferry_batch%"]).fetchone()
+        other.rollback()
+        applying.join()
+
+    assert alive == (1,)
+    assert states(builder) == {"sent": 3}
+
+
+def test_a_server_that_does_not_come_back_ends_the_wait_and_every_later_write(builder, line):
+    """Exit code 5; nothing is tried any more once somebody was told so."""
+    builder.ledger.bear_outages(0)
+    line.cut()
+    with pytest.raises(LocalStorageFailed, match="does not answer"):
+        builder.ledger.note("anything", resource="x")
+    line.mend()
+    with pytest.raises(LocalStorageFailed, match="does not answer"):
+        builder.ledger.note("anything", resource="x")
+
+
+def test_a_process_that_is_to_end_waits_no_longer_than_its_drain(builder, line):
+    """A stopping signal must not wait half an hour for a server."""
+    line.cut()
+    builder.ledger.hurry(0)
+    with pytest.raises(LocalStorageFailed, match="does not answer"):
+        builder.ledger.note("anything", resource="x")
+
+
+def test_a_run_that_another_one_took_over_meanwhile_writes_nothing_more(builder, line, tmp_path):
+    """A standby came first: exit code 11, and what the first one knows is in doubt."""
+    export = builder.plan("cards.csv", 3)
+    settling = Settling(builder.ledger, 3)
+    claims = settling.claimable(export.first_id, export.last_id)
+    line.cut()
+    line.mend()
+    with closing(Ledger(ledger_url(tmp_path / "out"), StepClock(), wait_s=60)) as standby:
+        with pytest.raises(MigrationLocked, match="took this migration over"):
+            settling.apply([settling.intent(claims[0].id, 1)])
+        with pytest.raises(MigrationLocked):
+            builder.ledger.note("anything", resource="x")
+        with standby.look() as look:
+            assert sum(look.by_state().values()) == 3
+
+
+def test_a_server_that_lost_what_it_had_acknowledged_stops_the_run(builder, line, tmp_path):
+    """As a copy that took over without the last commits: cards would be sent again."""
+    builder.ledger.note("anything", resource="x")
+    meddle(tmp_path / "out", "UPDATE commits SET number = number - 1")
+    line.drop()
+    with pytest.raises(VerificationFailed, match="without what it had acknowledged"):
+        builder.ledger.note("anything", resource="x")
+
+
+def test_without_leave_to_wait_a_lost_connection_ends_the_run(tmp_path, line):
+    """While an export is planned nothing is known that could be lost."""
+    builder = new_builder(tmp_path / "out")
+    builder.begin("run-1")
+    line.drop()
+    with pytest.raises(LocalStorageFailed, match="was lost"):
+        builder.ledger.note("anything", resource="x")
+    builder.ledger.close()
+
+
+def test_a_ledger_in_a_file_has_no_outages(tmp_path):
+    """Asked to bear them it goes on as it did."""
+    builder = new_builder(tmp_path / "out")
+    builder.begin("run-1")
+    builder.ledger.bear_outages(WAIT_S)
+    builder.ledger.note("anything", resource="x")
+    builder.ledger.verify()
+    builder.ledger.close()
