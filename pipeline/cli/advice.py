@@ -224,10 +224,16 @@ def open_steps(
 
 
 def _rows_named(rejected: Sequence[Mapping[str, Any]], count: int) -> str:
-    """Name the first rejected rows by number, as `failures.csv` does: ` (row 6 of a.csv.pgp)`."""
+    """Name the first rejected rows by number, as `failures.csv` does: ` (rows 6, 8 of a.csv.pgp)`."""
     if not rejected:
         return ""
-    told = ", ".join(f"row {row['row']:,} of {row['export']}" for row in rejected)
+    by_export: dict[str, list[str]] = {}
+    for row in rejected:
+        by_export.setdefault(row["export"], []).append(f"{row['row']:,}")
+    told = ", ".join(
+        f"{agreeing(len(numbers), 'row', 'rows')} {', '.join(numbers)} of {export}"
+        for export, numbers in by_export.items()
+    )
     more = count - len(rejected)
     return f" ({told}{f' and {more:,} more' if more > 0 else ''})"
 

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from pipeline import hashing
+from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
+from pipeline.ledger.planning import Planning
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -108,6 +110,13 @@ def migrations(rows=90):
     builder.clock.step(86_400)
     builder.begin("run-2", pid=4812)
     builder.settle(builder.plan("top-up.csv.pgp", 20, changed_every=4))
+    planning, cut_short = Planning(builder.ledger), "it was cut short, or changed on its way"
+    for name, digest in {
+        "refused-of-tuesday.csv.pgp": "ab" * 32,
+        "lost.csv.pgp": "cd" * 32,
+    }.items():
+        planning.turn_away(name, digest, "ExportRefused", cut_short)
+    give_up(builder.ledger, "lost.csv.pgp", "cd" * 32, "the sender has no copy of it any more")
     builder.end(3)
     publish(builder.ledger, work, VERSION, signer())
     builder.ledger.close()

@@ -50,12 +50,13 @@ def test_every_state_that_needs_somebody_names_what_to_do(this_run, told, capsys
 
 def test_the_first_rejected_rows_are_named_by_number(capsys):
     """As `failures.csv` numbers them; what is not named is counted."""
-    first = [{"export": "a.pgp", "row": 6}, {"export": "b.pgp", "row": 1_200}]
+    first = [{"export": "a.pgp", "row": 6}, {"export": "a.pgp", "row": 7}]
+    first += [{"export": "b.pgp", "row": 1_200}]
     this_run = ThisRun({"rejected": 9}, {"number_length": 9}, figures={"rejected_rows": first})
 
     said = _said(capsys, Ending(3, "run", FIGURES, this_run=this_run), Given(Path("out")))
 
-    assert "9 rows rejected (row 6 of a.pgp, row 1,200 of b.pgp and 7 more): look at" in said
+    assert "9 rows rejected (rows 6, 7 of a.pgp, row 1,200 of b.pgp and 6 more): look at" in said
     assert (
         "have them corrected, and run the new export into this folder, with these rows or" in said
     )
