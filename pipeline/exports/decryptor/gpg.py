@@ -30,6 +30,9 @@ _HAS_SECRET: Final = 16
 _RANDOM_BYTES: Final = 32
 _AGENT_FORGETS: Final = "default-cache-ttl 0\nmax-cache-ttl 0\nignore-cache-for-signing\n"
 """The agent outlives a kill of our processes, and must not know the passphrase then."""
+_NO_STRETCHING: Final = "s2k-count 65536\n"
+"""The least that the agent takes. It would measure first how often it can hash a passphrase in a
+tenth of a second, and hash ours as often for every key: half a second that a random one needs not."""
 
 
 def open_with_gpg(request: Request, key: bytes) -> Answer:
@@ -68,7 +71,9 @@ def _prepared(request: Request, key: bytes) -> tuple[list[str], frozenset[str], 
         return options, frozenset(), passphrase
     private = ["--homedir", request.home, "--no-options"]
     # Before gpg starts the agent, which it may do for a certificate, too.
-    (Path(request.home) / "gpg-agent.conf").write_text(_AGENT_FORGETS)
+    (Path(request.home) / "gpg-agent.conf").write_text(
+        _AGENT_FORGETS + (_NO_STRETCHING if passphrase is None else "")
+    )
     signers = [
         print_ for signer in request.signers for print_, _ in _imported(private, signer) if print_
     ]
