@@ -27,7 +27,7 @@ import pytest
 from tests.support.cards import card_number
 from tests.support.commands import HEADER, cardferry, sealed, settings
 from tests.support.crash import wait_until, zygote
-from tests.support.nursery import NOTES
+from tests.support.nursery import FORK_RUNS, NOTES
 from tests.support.sandbox import read_journal, spawned
 
 DAYS = int(os.environ.get("CARDFERRY_REHEARSAL_DAYS", "30"))
@@ -229,11 +229,11 @@ class Month:
         return psutil.Process(zygote().pid).children(recursive=True)
 
     def _run(self, event, words):
-        hook, notes = "tests.support.nursery:fork_runs", {NOTES: str(self.root / "notes")}
+        notes = {NOTES: str(self.root / "notes")}
         if event == DOWN:
             self.down()
         before = len(read_journal(self.journal))
-        inbox = zygote().start(*words, hook=hook, environment=notes)
+        inbox = zygote().start(*words, hook=FORK_RUNS, environment=notes)
         if event in {KILLED, TERMINATED}:
             wait_until(lambda: len(read_journal(self.journal)) > before)
             # Nothing goes on at the vault while the blow falls.

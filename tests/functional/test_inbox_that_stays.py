@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.commands import rows_csv, sealed, settings
 from tests.support.crash import wait_until, zygote
-from tests.support.nursery import NOTES
+from tests.support.nursery import FORK_RUNS, NOTES
 from tests.support.sandbox import running
 
 ROUNDS, LOOKS = 12, 10
@@ -38,8 +38,8 @@ def test_an_inbox_that_stays_needs_no_more_memory_and_descriptors(tmp_path):
     with running() as vault:
         config = settings(tmp_path, vault.base_url)
         words = ["inbox", folder, "-c", config, "-o", out, "-q", "--every", "0.02s"]
-        hook, notes = "tests.support.nursery:fork_runs", {NOTES: str(tmp_path / "notes")}
-        inbox = zygote().start(*words, hook=hook, environment=notes)
+        notes = {NOTES: str(tmp_path / "notes")}
+        inbox = zygote().start(*words, hook=FORK_RUNS, environment=notes)
         process = psutil.Process(inbox.pid)
         seen = [round_of_looks(number) for number in range(1, ROUNDS + 1)]
         inbox.signal(signal.SIGTERM)

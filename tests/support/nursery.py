@@ -11,13 +11,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 NOTES = "CARDFERRY_TEST_NOTES"
-"""Names the file that gets a line of JSON for every run: its code, memory, descriptors and time."""
+"""Names a file that gets a line of JSON for every run: its code, memory, descriptors and time."""
+FORK_RUNS = "tests.support.nursery:fork_runs"
 
 
 def fork_runs():
@@ -33,10 +33,8 @@ def fork_runs():
     class Forked(_Forked):
         stream = lines
 
-    runs = importlib.import_module("pipeline.cli.child_runs")
-    runs.subprocess = SimpleNamespace(
-        Popen=Forked, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE
-    )
+    children = importlib.import_module("pipeline.cli.child_process")
+    children.subprocess = SimpleNamespace(Popen=Forked)
 
 
 class _Forked:
@@ -73,8 +71,9 @@ def _serve(stream):
         code = os.waitstatus_to_exitcode(status)
         note = {"code": code, "memory_kb": used.ru_maxrss, "cpu_s": used.ru_utime + used.ru_stime}
         note["descriptors"] = int(_read(kept) or 0)
-        with Path(os.environ[NOTES]).open("a", encoding="utf-8") as notes:
-            notes.write(json.dumps(note) + "\n")
+        if NOTES in os.environ:
+            with Path(os.environ[NOTES]).open("a", encoding="utf-8") as notes:
+                notes.write(json.dumps(note) + "\n")
         lines.write(json.dumps({"code": code, "said": _read(said)}) + "\n")
         lines.flush()
 
