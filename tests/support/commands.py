@@ -30,11 +30,12 @@ class Done:
         return json.loads(self.out)
 
 
-def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120, afresh=False):
+def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120, afresh=False, hook=None):
     """Run a command; the exit code is asserted, with what it said as the failure's message.
 
     It is a process of its own, forked from one that has loaded the program already; with `afresh`
-    it is started from nothing, as it is where a variable speaks to Python itself.
+    it is started from nothing, as it is where a variable speaks to Python itself. `hook` names a
+    function that a forked one calls before the command.
     """
     everything = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     to_python = any(
@@ -42,8 +43,12 @@ def cardferry(*arguments, environment=None, cwd=None, code=0, timeout=120, afres
     )
     # The zygote tells one thread how its commands end.
     aside = threading.current_thread() is not threading.main_thread()
-    run = _started if afresh or to_python or aside else _forked
-    done = run(arguments, everything, cwd or Path.cwd(), timeout)
+    place = (everything, cwd or Path.cwd())
+    if afresh or to_python or aside:
+        assert hook is None, "only a forked command can be changed"
+        done = _started(arguments, *place, timeout)
+    else:
+        done = _forked(arguments, *place, timeout, hook)
     said = f"exit code {done.code}\n{done.out}\n{done.err}"
     assert code is None or done.code == code, said
     assert "Traceback" not in said, said
@@ -64,8 +69,8 @@ def _started(arguments, environment, folder, timeout):
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def _forked(arguments, environment, folder, timeout):
-    started, errors = zygote().begin(arguments, environment, folder)
+def _forked(arguments, environment, folder, timeout, hook):
+    started, errors = zygote().begin(arguments, environment, folder, hook)
     ended = started.wait(timeout)
     return Done(ended.code, ended.said, errors.read_text("utf-8"))
 

@@ -112,13 +112,14 @@ class Zygote:
         }
         return self._begin(job, said)
 
-    def begin(self, arguments, environment, folder):
+    def begin(self, arguments, environment, folder, hook=None):
         """Start a command as `python -m pipeline` would be; give it and its standard error's file.
 
         Args:
             arguments: Its words.
             environment: All of its variables.
             folder: Where it starts.
+            hook: Names a function to call in the child before it.
         """
         self._serial += 1
         said, errors = (self._folder / f"{self._serial}-{name}" for name in ("out", "err"))
@@ -127,6 +128,7 @@ class Zygote:
             "arguments": [str(argument) for argument in arguments],
             "environment": environment,
             "folder": str(folder),
+            "hook": hook,
             "said": str(said),
             "errors": str(errors),
         }

@@ -108,6 +108,7 @@ def _begin_as_always(job):
     os.environ.clear()
     os.environ.update(job["environment"])
     sys.argv = ["cardferry", *job["arguments"]]
+    _change(job)
     from pipeline.__main__ import main as begin  # noqa: PLC0415 - as a command does.
 
     try:
@@ -115,6 +116,13 @@ def _begin_as_always(job):
     except SystemExit as ending:
         _end_as_python_does(ending.code or 0)
         raise
+
+
+def _change(job):
+    """Call the function that a test has named, if it has."""
+    if job["hook"]:
+        module, _, function = job["hook"].partition(":")
+        getattr(importlib.import_module(module), function)()
 
 
 def _end_as_python_does(code):
@@ -145,9 +153,7 @@ def _become(job, command_line):
         resource.setrlimit(getattr(resource, name), (limit, limit))
     code = 99
     try:
-        if job["hook"]:
-            module, _, function = job["hook"].partition(":")
-            getattr(importlib.import_module(module), function)()
+        _change(job)
         if job["stopped"]:
             os.kill(os.getpid(), signal.SIGSTOP)
         command_line.main(job["arguments"])
