@@ -19,13 +19,15 @@ from tests.support.crash import wait_until
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
+ROWS = 20
+
 
 @pytest.fixture
 def slow_migration(tmp_path):
-    """A migration whose run takes some seconds."""
+    """A migration whose run takes a while."""
     with running(journal=tmp_path / "journal", latency_s=0.05) as vault:
         migration = Migration(tmp_path / "m", vault, in_flight_max=2)
-        migration.add(new_rows(60))
+        migration.add(new_rows(ROWS))
         yield migration
 
 
@@ -43,18 +45,22 @@ def test_a_second_run_waits_for_nobody_and_leaves_with_11_and_changes_nothing(sl
     assert second.code == 11, second.said
     assert "another run holds this migration" in second.said
     assert first.wait().code == 0
-    assert {"tokenized": 60} == dict(slow_migration.check().states)
-    assert 60 == len(slow_migration.journal)
+    assert {"tokenized": ROWS} == dict(slow_migration.check().states)
+    assert ROWS == len(slow_migration.journal)
 
 
 def test_of_eight_runs_started_together_exactly_one_works(slow_migration):
-    """Whoever comes first works; no card is sent twice."""
-    racing = [slow_migration.start() for _ in range(8)]
+    """Whoever comes first works, here when all others have come; no card is sent twice."""
+    hook = "tests.support.hooks:stop_before_sending"
+    racing = [slow_migration.start(hook=hook) for _ in range(8)]
+    stopped = [started for started in racing if started.stops()]
+    for started in stopped:
+        started.signal(signal.SIGCONT)
     codes = sorted(started.wait().code for started in racing)
 
-    assert [0, *[11] * 7] == codes
-    assert {"tokenized": 60} == dict(slow_migration.check().states)
-    assert 60 == len(slow_migration.journal)
+    assert (1, [0, *[11] * 7]) == (len(stopped), codes)
+    assert {"tokenized": ROWS} == dict(slow_migration.check().states)
+    assert ROWS == len(slow_migration.journal)
 
 
 def test_a_lock_left_by_a_kill_is_no_obstacle(slow_migration):
@@ -67,7 +73,7 @@ def test_a_lock_left_by_a_kill_is_no_obstacle(slow_migration):
     assert not is_locked(slow_migration.out)
 
     assert slow_migration.run().code == 0
-    assert {"tokenized": 60} == dict(slow_migration.check().states)
+    assert {"tokenized": ROWS} == dict(slow_migration.check().states)
 
 
 def test_looking_at_the_lock_does_not_keep_a_run_out(tmp_path):
