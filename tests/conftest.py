@@ -1,5 +1,6 @@
 """What every test gets: a quiet environment, no matter how the developer's is set."""
 
+import gc
 import os
 
 import hypothesis
@@ -34,13 +35,22 @@ def each_store(request, monkeypatch):
         monkeypatch.setenv(LEDGER, postgres.server().url())
 
 
-LONG_FILES = ("test_images.py", "test_bombs.py", "test_quality.py", "test_migration_machine.py")
+LONG_FILES = (
+    *("test_carriers.py", "test_images.py", "test_bombs.py", "test_canaries.py"),
+    *("test_quality.py", "test_migration_machine.py"),
+)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Begin with the longest tests, so that no process ends with one while the others are idle."""
     items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
+def pytest_collection_finish():
+    """Keep what has been loaded out of every later search for cycles: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -286,10 +286,11 @@ def test_a_token_can_be_given_a_life():
     assert (before, after) == (200, 404)
 
 
-def test_the_memory_forgets_the_oldest_tokens_only():
+def test_the_memory_forgets_the_oldest_tokens_only(monkeypatch):
     """The bound is on tokens; those that are younger stay."""
-    with asked(tokens_max=500) as vault:
-        ids = [vault.token()["id"] for _ in range(1_000)]
+    monkeypatch.setattr("pipeline.sandbox.state._EVICTED_AT_ONCE", 100)
+    with asked(tokens_max=100) as vault:
+        ids = [vault.token()["id"] for _ in range(200)]
         first, last = (vault.ask("GET", f"/tokens/{ids[index]}")[0] for index in (0, -1))
 
     assert (first, last) == (404, 200)

@@ -26,6 +26,7 @@ from tests.support.leaks import Watch
 from tests.support.sandbox import spawned
 
 ROWS = 12
+LOST_SOON = ("--set", "vault.read_timeout_s=1")
 SECONDS_MAX = 1200
 """For all points of one kind, on a machine with much else to do."""
 BORDERS = {
@@ -130,7 +131,7 @@ def plan_of(work, config, export, names):
                 "skip": skip,
                 "kind": KINDS[at % len(KINDS)],
                 "folder": str(work / f"point-{at}"),
-                "command": ["run", str(export), "-c", str(config)],
+                "command": ["run", str(export), "-c", str(config), *LOST_SOON],
             }
         )
     return points

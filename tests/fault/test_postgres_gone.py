@@ -9,8 +9,8 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.migration.status import status_of
 from tests.support import postgres
-from tests.support.commands import cardferry, rows_csv, sealed, settings, started
-from tests.support.crash import zygote
+from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.crash import wait_until, zygote
 from tests.support.ledgers import URL_NAME
 from tests.support.sandbox import running
 
@@ -25,19 +25,20 @@ def place(monkeypatch):
     # What commands are forked from publishes a ledger of its own as it starts, in its folder.
     zygote()
     monkeypatch.setenv(URL_NAME, url)
+    return {URL_NAME: url}
 
 
-@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("how", ["immediate", pytest.param("fast", marks=pytest.mark.slow)])
-def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(tmp_path, how):
+def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
+    tmp_path, place, how
+):
     """Stopped at once, as by a crash: every row once, no second token, nothing in doubt."""
     server, out = postgres.server(), tmp_path / "out"
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
         words = ("run", sealed(tmp_path, rows_csv(ROWS)), "-c", settings(tmp_path, vault.base_url))
-        run = started(*words, "-o", out, "-v", "--log-file", tmp_path / "log")
-        while len(vault.entries()) < ROWS // 4:
-            assert run.poll() is None
-            time.sleep(0.01)
+        logged = ("-v", "--log-file", tmp_path / "log")
+        run = zygote().start(*words, "-o", out, *logged, environment=place)
+        wait_until(lambda: len(vault.entries()) >= ROWS // 4)
         server.stop(how)
         try:
             # What was under way is answered; nobody sends anything more.
@@ -45,10 +46,10 @@ def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
             sent = len(vault.entries())
             time.sleep(0.5)
             assert sent == len(vault.entries())
-            assert run.poll() is None
+            assert not run.has_ended()
         finally:
             server.start()
-        assert run.wait(60) == 0
+        assert run.wait().code == 0
         made = Counter(entry["name_sha256"] for entry in vault.entries())
         cardferry("verify", out)
     status = status_of(out, SystemClock())
@@ -61,22 +62,19 @@ def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
     assert "the server of the ledger is back" in log
 
 
-@pytest.mark.usefixtures("place")
 def test_a_server_that_stays_away_and_comes_back_later_costs_no_row_and_no_second_token_beyond_c(
-    tmp_path,
+    tmp_path, place
 ):
     """Exit code 5, then 0 with every row; the password is in no file and in nothing that was said."""
     server, out = postgres.server(), tmp_path / "out"
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
         config = settings(tmp_path, vault.base_url, "outage_max_s = 1")
         words = ("run", sealed(tmp_path, rows_csv(ROWS)), "-c", config, "-o", out)
-        run = started(*words, "-vv", "--log-file", tmp_path / "log")
-        while len(vault.entries()) < ROWS // 4:
-            assert run.poll() is None
-            time.sleep(0.01)
+        run = zygote().start(*words, "-vv", "--log-file", tmp_path / "log", environment=place)
+        wait_until(lambda: len(vault.entries()) >= ROWS // 4)
         server.stop()
         try:
-            assert run.wait(60) == 5
+            assert run.wait().code == 5
             sent = len(vault.entries())
             said = [cardferry(*words, code=5), cardferry("status", out, code=5)]
             assert sent == len(vault.entries())

@@ -2,13 +2,10 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.support.commands import ROOT
 from tests.support.crash import wait_until
 from tests.support.migrations import Migration, new_rows
 from tests.support.sampled import slow
@@ -23,7 +20,7 @@ def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
     """What is in flight is answered and kept; nothing is ambiguous; the same command goes on."""
     with running(journal=tmp_path / "journal", latency_s=0.3) as vault:
         migration = Migration(tmp_path / "m", vault)
-        migration.add(new_rows(40))
+        migration.add(new_rows(24))
         started = migration.start()
         wait_until(lambda: migration.journal)
         started.signal(number)
@@ -33,10 +30,10 @@ def test_one_signal_drains_and_leaves_nothing_in_doubt(tmp_path, number):
         assert ended.code == CODES[number], ended.said
         assert 0 == facts.unseen_max
         assert 0 == facts.open_intents
-        assert len(migration.journal) == facts.states["tokenized"] < 40
+        assert len(migration.journal) == facts.states["tokenized"] < 24
         assert migration.run().code == 0
-        assert {"tokenized": 40} == dict(migration.check().states)
-        assert 40 == len(migration.journal)
+        assert {"tokenized": 24} == dict(migration.check().states)
+        assert 24 == len(migration.journal)
 
 
 @pytest.mark.parametrize("number", EACH)
@@ -65,16 +62,11 @@ def test_a_hang_up_that_was_ignored_from_the_start_stays_ignored(tmp_path):
     with running(journal=tmp_path / "journal", latency_s=0.2) as vault:
         migration = Migration(tmp_path / "m", vault)
         migration.add(new_rows(30))
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
-            words = [sys.executable, "-m", "pipeline", *map(str, migration.words())]
-            started = subprocess.Popen(words, cwd=ROOT)
-        finally:
-            signal.signal(signal.SIGHUP, before)
+        started = migration.start(hook="tests.support.hooks:ignore_hang_ups")
         wait_until(lambda: migration.journal)
-        started.send_signal(signal.SIGHUP)
+        started.signal(signal.SIGHUP)
 
-        assert 0 == started.wait(60)
+        assert 0 == started.wait().code
         assert {"tokenized": 30} == dict(migration.check().states)
 
 

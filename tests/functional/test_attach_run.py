@@ -178,7 +178,7 @@ def test_tokens_that_have_perished_are_made_anew_in_the_same_run(tmp_path):
 
 def test_no_token_is_made_while_the_api_host_is_unfit(tmp_path):
     """An outage of one host alone: at most as many tokens wait as cards may be under way."""
-    flow = ("flow.in_flight_max=4", "flow.outage_max_s=300", "flow.attempts_max=100")
+    flow = ("flow.in_flight_max=4", "flow.outage_max_s=120", "flow.attempts_max=100")
     with attaching(tmp_path, *flow, api_faults="." * 6 + "5") as work:
         work.export(cards(*(f"c{n}" for n in range(40))))
         ending = work.run(clock=HastyClock())

@@ -1,11 +1,16 @@
 """Odd and bad exports through the whole program: verdict, exit code, totals, and no number anywhere.
 
-Single rows are in `test_bad_rows`, containers in `test_bad_containers`, settings and paths in
-`test_bad_settings`.
+Every one goes through `check`; some are carried, and all of them in the slow tests. Single rows are
+in `test_bad_rows`, containers in `test_bad_containers`, settings and paths in `test_bad_settings`.
 """
+
+from collections import Counter
 
 import pytest
 
+from pipeline.errors import ExportRefused
+from pipeline.exports.columns import ReaderOptions
+from pipeline.exports.reader import read
 from tests.support.bad_files import (
     CSV_FILES,
     HARMLESS_HEADERS,
@@ -15,8 +20,10 @@ from tests.support.bad_files import (
     numbers_of,
     with_columns,
 )
+from tests.support.commands import settings
 from tests.support.exports import by_pyrage
-from tests.support.judged import carry, require_balance, require_clean
+from tests.support.judged import carry, command, require_balance, require_clean
+from tests.support.sampled import sampled
 from tests.support.sandbox import running
 
 
@@ -37,9 +44,29 @@ def carried(work, vault, plain, *options, name="cards.export"):
     return run, len(vault.entries()) - before
 
 
-@pytest.mark.parametrize("case", CSV_FILES, ids=lambda case: case.name)
-def test_an_odd_file_gets_its_verdict(tmp_path, vault, case):
-    """It is read, spoiled in the expected rows, or refused before anything is sent."""
+def of_name(case):
+    return case.name
+
+
+@pytest.mark.parametrize("case", CSV_FILES, ids=of_name)
+def test_an_odd_file_gets_its_verdict(tmp_path, case):
+    """It is read, spoiled as often as expected, or refused for the reason that it has."""
+    export, config = tmp_path / "cards.export", settings(tmp_path, "http://127.0.0.1:9", key=None)
+    export.write_bytes(case.plain())
+    options = [word for option in (PLAIN, *case.options) for word in ("--set", option)]
+    checked = command(tmp_path, "check", export, "-c", config, "--json", *options)
+
+    assert case.code == checked.code, checked.err
+    if case.code == 6:
+        assert case.says in checked.answer["error"]
+        return
+    assert Counter(case.failures.values()) == checked.answer["failures"]
+    assert case.rows == checked.answer["rows"]
+
+
+@pytest.mark.parametrize("case", sampled(CSV_FILES, 4), ids=of_name)
+def test_an_odd_file_is_carried_or_nothing_of_it_is_sent(tmp_path, vault, case):
+    """The rows that are told are the spoiled ones, and every other one has its token."""
     run, made = carried(tmp_path, vault, case.plain(), *case.options)
 
     assert case.code == run.code, run.err
@@ -52,7 +79,16 @@ def test_an_odd_file_gets_its_verdict(tmp_path, vault, case):
     require_balance(run, case.rows)
 
 
-@pytest.mark.parametrize("header", SECURITY_HEADERS)
+def test_no_column_of_security_codes_passes_the_reader():
+    """However it is spelled, reading ends at the header."""
+    wanted = ("legacy_id", "name", "number", "expiration_month", "expiration_year")
+    options = ReaderOptions({name: name for name in wanted})
+    for header in SECURITY_HEADERS:
+        with pytest.raises(ExportRefused, match="security codes"):
+            list(read([with_columns(header)], options))
+
+
+@pytest.mark.parametrize("header", sampled(SECURITY_HEADERS, 8))
 def test_a_column_of_security_codes_refuses_the_export(tmp_path, vault, header):
     """However it is spelled, nothing is sent; the column is named and no code repeated."""
     run, made = carried(tmp_path, vault, with_columns(header))

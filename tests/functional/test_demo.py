@@ -1,6 +1,10 @@
-"""The demo: what a newcomer sees first."""
+"""The demo: what a newcomer sees first, and what README shows of it."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,17 +12,33 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.failure_codes import FAILURE_CODES, Stage
-from tests.support.commands import ROOT, Done, cardferry
+from tests.support.commands import ROOT, cardferry
 from tests.support.sandbox import spawned
 
 MODE_CODES = {"test_card_in_live_mode", "real_card_in_test_mode"}
+MOVING = {
+    r"127\.0\.0\.1:\d+": "HOST",
+    r"\b[0-9a-f]{64}\b": "DIGEST",
+    r"(\S+ -m pipeline|cardferry) (?=verify|run)": "PROGRAM ",
+    r"/\S*cardferry-demo-\w+": "FOLDER",
+    r"[\d.,]+/s": "RATE",
+    r"· in [\d.]+ (s|min) ·": "· in TIME ·",
+    r"retries \d+": "retries N",
+    r"[\d,]+/[\d,]+/[\d,]+ ms": "LATENCY ms",
+}
+
+
+def _steady(line):
+    for pattern, word in MOVING.items():
+        line = re.sub(pattern, word, line)
+    return line
 
 
 @dataclass(frozen=True)
 class Demo:
     """One demo: what it said, the folder that it chose, and what the checkout was before and after."""
 
-    done: Done
+    said: str
     start: Path
     out: Path
     before: set[str]
@@ -27,27 +47,50 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """A demo from any folder, without --out."""
+    """A demo from any folder, without --out; both streams are one, as at a terminal."""
     start, before = tmp_path_factory.mktemp("demo"), _checkout()
-    done = cardferry("demo", cwd=start, environment={"TMPDIR": str(start)}, code=3)
-    named = next(line for line in done.out.splitlines() if line.startswith("files in "))
-    return Demo(done, start, Path(named.split(" in ")[1]), before, _checkout())
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        cwd=start,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TMPDIR": str(start)},
+    )
+    assert 3 == done.returncode, done.stdout
+    named = next(line for line in done.stdout.splitlines() if line.startswith("files in "))
+    return Demo(done.stdout, start, Path(named.split(" in ")[1]), before, _checkout())
 
 
 @pytest.fixture(scope="module")
 def demo(shown):
     """What it said, and its folder."""
-    return shown.done, shown.out
+    return shown.said, shown.out
+
+
+def test_the_readme_shows_what_the_demo_prints(demo):
+    """Line by line, but for ports, folders and speeds; a line of dots stands for some lines."""
+    said, _ = demo
+    text = (ROOT / "README.md").read_text("utf-8")
+    shown = text.split("<!-- demo -->\n```\n", 1)[1].split("```", 1)[0].splitlines()
+    pattern = "\n".join(
+        r"(?:.+\n)*.+" if line == "…" else re.escape(_steady(line)) for line in shown
+    )
+
+    assert len(shown) > 20
+    assert re.fullmatch(pattern, "\n".join(map(_steady, said.splitlines()))), said
 
 
 def test_the_demo_shows_every_failure_code_of_reading_and_validation(demo):
     """The sample fails in every way that a row can fail before it is sent."""
-    done, out = demo
+    said, out = demo
     early = {c.code for c in FAILURE_CODES.values() if c.stage in {Stage.READ, Stage.VALIDATE}}
     listed = set(pq.read_table(out / "failures.parquet").column("code").to_pylist())
 
     assert early - MODE_CODES <= listed
-    assert all(code in done.out for code in early)
+    assert all(code in said for code in early)
 
 
 def test_the_demos_balance_is_zero(demo):
@@ -61,7 +104,7 @@ def test_the_demos_balance_is_zero(demo):
 
 def test_the_demos_cards_are_on_customers_and_were_read_back(demo):
     """Made, given, two on one with a default, an unknown one, and a card that changed."""
-    done, out = demo
+    said, out = demo
     mapping = {row["legacy_id"]: row for row in pq.read_table(out / "mapping.parquet").to_pylist()}
     read = pq.read_table(out / "readback.parquet").column("finding").to_pylist()
     failures = pq.read_table(out / "failures.parquet").column("code").to_pylist()
@@ -72,7 +115,7 @@ def test_the_demos_cards_are_on_customers_and_were_read_back(demo):
     assert set(read) == {"ok"}
     assert len(read) == len(mapping) + len(replaced)
     assert "customer_unknown" in failures
-    assert "all as the mapping says" in done.out
+    assert "all as the mapping says" in said
 
 
 def test_what_the_demo_leaves_verifies_as_it_advises(demo):

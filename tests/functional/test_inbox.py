@@ -16,6 +16,7 @@ from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until, zygote
 from tests.support.exports import keyring
 from tests.support.monitor import listening, metrics
+from tests.support.nursery import FORK_RUNS
 from tests.support.sampled import slow
 from tests.support.sandbox import running
 
@@ -44,9 +45,11 @@ class Place:
         os.utime(path, (then, then))
         return path
 
-    def empty(self, *options, quiet_for="0s", code=0, environment=None):
+    def empty(self, *options, quiet_for="0s", code=0, environment=None, hook=FORK_RUNS):
+        """Look once; the runs are forked, but for those of the tests that want none of it."""
         arguments = ("-c", self.config, "-o", self.out, "--quiet-for", quiet_for, *options)
-        return cardferry("inbox", self.folder, *arguments, code=code, environment=environment)
+        how = {"code": code, "environment": environment, "hook": hook}
+        return cardferry("inbox", self.folder, *arguments, **how)
 
     def metrics(self):
         return metrics((self.out / "metrics.prom").read_text())
@@ -117,12 +120,16 @@ def test_a_file_that_somebody_still_writes_waits(place):
 
 @pytest.mark.parametrize("companion", ["done", slow("sha256")])
 def test_a_companion_says_that_a_file_is_finished(place, companion):
-    """A `.done` file, or the right digest in a `.sha256` file, makes waiting needless."""
+    """A `.done` file, or the right digest in a `.sha256` file, makes waiting needless.
+
+    Here the export's run is begun with Python itself, as it is on an operator's machine.
+    """
     path = place.drop("a.csv.pgp", rows_csv(2))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_name(f"a.csv.pgp.{companion}").write_text(f"{digest}  a.csv.pgp\n")
 
-    done = place.empty("--json", "--set", "watch.inbox_done=move", quiet_for="1h").json
+    move = ("--set", "watch.inbox_done=move")
+    done = place.empty("--json", *move, quiet_for="1h", hook=None).json
 
     assert ["carried"] == [entry["outcome"] for entry in done["exports"]]
     assert [] == place.names()

@@ -3,13 +3,14 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli.commands import COMMANDS, cardferry
-from tests.support.commands import ROOT, rows_csv, sealed, settings
+from pipeline.cli.commands import COMMANDS
+from pipeline.cli.commands import cardferry as group
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.nursery import FORK_RUNS
 from tests.support.programs import require
 from tests.support.sandbox import running
 
@@ -19,25 +20,33 @@ BAD = b"id-9,Ann,4242,12,2031,Bangkok,cus\n"
 
 @pytest.fixture
 def shell(tmp_path):
-    """A shell in a folder with a blank, where `cardferry` is on the PATH; gives code and words."""
+    """A shell in a folder with a blank, where `cardferry` is on the PATH; gives code and words.
+
+    What the shell makes of a line are the words that the program on the PATH is given; they go from
+    there to a command that is forked, as most commands of the tests.
+    """
     place = tmp_path / "my place"
     place.mkdir()
     program = tmp_path / "bin" / "cardferry"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pipeline "$@"\n')
+    program.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
     program.chmod(0o755)
+    path = {"PATH": f"{program.parent}:/usr/bin:/bin"}
 
     def type_in(line):
-        done = subprocess.run(
+        given = subprocess.run(
             [require("bash"), "-c", line],
-            env={"PATH": f"{program.parent}:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+            env=path,
             cwd=place,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-            check=False,
+            check=True,
         )
-        return done.returncode, done.stderr
+        words = given.stdout.split("\0")[:-1]
+        hook = FORK_RUNS if words[0] == "inbox" else None
+        done = cardferry(*words, cwd=place, environment=path, code=None, hook=hook)
+        return done.code, done.err
 
     return place, type_in
 
@@ -96,4 +105,4 @@ def test_every_command_line_of_the_readme_is_understood(tmp_path, line, monkeypa
     words = [word for word in words if word != "..."]
 
     assert words[0] in COMMANDS
-    cardferry.get_command(None, words[0]).make_context(words[0], words[1:]).close()
+    group.get_command(None, words[0]).make_context(words[0], words[1:]).close()

@@ -13,6 +13,7 @@ from tests.support.hostile_vault import hostile_vault
 from tests.support.sampled import sampled
 
 HEADER = "legacy_id,name,number,expiration_month,expiration_year"
+HURRY = "tests.support.hooks:hurry"
 
 
 class Carried:
@@ -28,7 +29,7 @@ class Carried:
         self.export = folder / "cards.csv"
         self.export.write_text("\n".join([HEADER, *lines]) + "\n", "utf-8")
 
-    def run(self, vault, *words, command="run"):
+    def run(self, vault, *words, command="run", hook=None):
         settings = self.base / "settings.toml"
         settings.write_text(
             f'[vault]\nurl = "{vault.url}"\npublic_key = "pkey_test_x"\n'
@@ -36,7 +37,7 @@ class Carried:
             "utf-8",
         )
         places = [self.out, self.export] if command == "retry" else [self.export, "-o", self.out]
-        self.ended = zygote().run(command, *places, "-c", settings, "--yes", *words)
+        self.ended = zygote().run(command, *places, "-c", settings, "--yes", *words, hook=hook)
         return self.ended.code
 
     def states(self):
@@ -58,14 +59,14 @@ def test_a_row_that_the_vault_refuses_is_set_aside_and_named(tmp_path, poison, p
     names[place] += f" poison-{poison}"
     run = Carried(tmp_path, names)
     with hostile_vault() as vault:
-        code = run.run(vault)
+        code = run.run(vault, hook=HURRY)
 
     assert 3 == code, run.ended.said
     assert {"tokenized": 59, "failed": 1} == run.states()
     assert {(f"id-{place + 1}", "vault_refused_row", "failed")} == run.failures()
     assert 59 == vault.requests["good"]
     with hostile_vault(healed={poison}) as vault:
-        assert 0 == run.run(vault, command="retry"), run.ended.said
+        assert 0 == run.run(vault, command="retry", hook=HURRY), run.ended.said
     assert {"tokenized": 60} == run.states()
 
 

@@ -3,9 +3,8 @@
 import csv
 import io
 import json
+import signal
 import stat
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +13,9 @@ from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.outputs.files import OUTPUT_NAMES
 from tests.support.cards import check_digit
 from tests.support.commands import HEADER, cardferry, rows_csv, sealed, settings
+from tests.support.crash import wait_until, zygote
 from tests.support.exports import by_age, by_gpg
-from tests.support.sandbox import running, spawned
+from tests.support.sandbox import running
 
 
 @pytest.fixture
@@ -198,20 +198,14 @@ def test_status_tells_a_finished_migration(tmp_path, vault):
 
 def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path):
     """After SIGKILL the same command ends with every row mapped once."""
-    config_lines = ("in_flight_max = 4",)
-    with spawned("--latency-ms", "20", journal=tmp_path / "journal") as vault:
+    with running(latency_s=0.02, journal=tmp_path / "journal") as vault:
         export = sealed(tmp_path, rows_csv(100))
-        config = settings(tmp_path, vault.base_url, *config_lines)
-        command = ["run", str(export), "-c", str(config), "-o", str(tmp_path / "out")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *command],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while len(vault.entries()) < 20:
-            assert process.poll() is None
-        process.kill()
-        process.wait()
+        config = settings(tmp_path, vault.base_url, "in_flight_max = 4")
+        command = ["run", export, "-c", config, "-o", tmp_path / "out"]
+        run = zygote().start(*command)
+        wait_until(lambda: len(vault.entries()) >= 20)
+        run.signal(signal.SIGKILL)
+        assert run.wait().killed
 
         done = cardferry(*command, "--json")
 

@@ -159,8 +159,9 @@ def test_a_killed_child_refuses_the_pass(quick_engine):
     assert exports.children() == before
 
 
-def test_a_hung_child_is_noticed(engine, decryptors):
+def test_a_hung_child_is_noticed(engine, decryptors, monkeypatch):
     """A stopped child is given up after the stall limit, and ended."""
+    monkeypatch.setattr("pipeline.exports.decryptor.process._GRACE_S", 0.2)
     path, keys = engine
     before = exports.children()
 

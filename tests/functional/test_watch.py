@@ -9,7 +9,8 @@ import urllib.request
 
 import pytest
 
-from tests.support.commands import cardferry, rows_csv, sealed, settings, started
+from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.crash import zygote
 from tests.support.monitor import listening, metrics
 from tests.support.programs import require
 from tests.support.sandbox import running
@@ -146,22 +147,23 @@ def test_metrics_are_served_while_rows_are_sent(tmp_path):
     lines = (f"in_flight_max = 1\n[watch]\nmetrics_port = {port}",)
     with running(latency_s=0.04) as vault:
         config = settings(tmp_path, vault.base_url, *lines)
-        words = ["run", sealed(tmp_path, rows_csv(60)), "-c", config, "-o", tmp_path / "out", "-q"]
-        child = started(*words)
-        while child.poll() is None:
+        words = ["run", sealed(tmp_path, rows_csv(30)), "-c", config, "-o", tmp_path / "out", "-q"]
+        run = zygote().start(*words)
+        while not run.has_ended():
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                     seen.append(metrics(answer.read().decode()))
             except OSError:
-                time.sleep(0.02)
+                pass
+            time.sleep(0.02)
 
-    assert 0 == child.returncode
+    assert 0 == run.wait().code
     rows = [found for found in seen if ("cardferry_rows", "planned") in found]
     moving = [found["cardferry_rows", "tokenized"] for found in rows]
-    assert any(0 < n < 60 for n in moving)
+    assert any(0 < n < 30 for n in moving)
     assert sorted(moving) == moving
     states = ("planned", "sent", "tokenized")
-    assert {60} == {sum(found["cardferry_rows", state] for state in states) for found in rows}
+    assert {30} == {sum(found["cardferry_rows", state] for state in states) for found in rows}
 
 
 @pytest.mark.parametrize("key", ["ping_url", "notify_url"])

@@ -1,9 +1,6 @@
 """README, help, codes and settings say the same: a newcomer reads what the program does."""
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -35,47 +32,6 @@ def _table_after(heading, text=README):
 def test_the_readme_is_short():
     """Nobody reads a long one."""
     assert len(README.splitlines()) < LINES_MAX
-
-
-MOVING = {
-    r"127\.0\.0\.1:\d+": "HOST",
-    r"\b[0-9a-f]{64}\b": "DIGEST",
-    r"(\S+ -m pipeline|cardferry) (?=verify|run)": "PROGRAM ",
-    r"/\S*cardferry-demo-\w+": "FOLDER",
-    r"[\d.,]+/s": "RATE",
-    r"· in [\d.]+ (s|min) ·": "· in TIME ·",
-    r"retries \d+": "retries N",
-    r"[\d,]+/[\d,]+/[\d,]+ ms": "LATENCY ms",
-}
-
-
-def _steady(line):
-    for pattern, word in MOVING.items():
-        line = re.sub(pattern, word, line)
-    return line
-
-
-def test_the_readme_shows_what_the_demo_prints(tmp_path):
-    """Line by line, but for ports, folders and speeds; a line of dots stands for some lines."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "demo"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100", "TMPDIR": str(tmp_path)},
-    )
-    shown = README.split("<!-- demo -->\n```\n", 1)[1].split("```", 1)[0].splitlines()
-    pattern = "\n".join(
-        r"(?:.+\n)*.+" if line == "…" else re.escape(_steady(line)) for line in shown
-    )
-    printed = "\n".join(map(_steady, done.stdout.splitlines()))
-
-    assert 3 == done.returncode, done.stdout
-    assert len(shown) > 20
-    assert re.fullmatch(pattern, printed), done.stdout
 
 
 def test_the_coverage_command_measures_branches_of_the_pipeline():

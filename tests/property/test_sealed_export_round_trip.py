@@ -13,9 +13,10 @@ from pipeline.exports.packing.contents import LOOK_BYTES, named_content
 from pipeline.exports.seal import seal_file
 from pipeline.exports.sealed_export import SealedExport
 from tests.support.exports import keyring, keys_of
+from tests.support.sampled import examples
 
 PROFILE = settings(
-    max_examples=25,
+    max_examples=examples(30),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

@@ -30,6 +30,11 @@ def hurry():
     SystemClock.sleep = sleep
 
 
+def ignore_hang_ups():
+    """Ignore SIGHUP, as a command does that nohup started."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def decline_four():
     """Answer the first four requests with `backend_error`, which the sandbox cannot; and hurry."""
     hurry()
