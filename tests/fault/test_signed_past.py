@@ -41,11 +41,11 @@ class Pretender:
 
 
 def next_run(folder, who, run_id="run-4"):
-    """Let the next run begin, end and publish."""
+    """Let the next run begin, stop early and publish that."""
     with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
         ledger.signer = who
         ledger.begin_run(run_id, FACTS, FACTS["settings_digest"])
-        ledger.end_run(0, {})
+        ledger.end_run(4, {})
         publish(ledger, folder, VERSION, who)
 
 
