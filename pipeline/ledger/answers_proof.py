@@ -122,8 +122,8 @@ def _misplaced(words: _Words) -> Iterator[ColumnElement[bool]]:
     # Its customer takes no card; with a token in doubt such a row is held.
     yield and_(state == RowState.REJECTED, ~_BY_VAULT, rows.c.unknowns > 0)
     is_held = state == RowState.HELD
-    # Or it is held for another row of its id.
-    yield and_(is_held, _UNKNOWN, _KIND.not_in(_DOUBTS), ~_has_another())
+    # Else it is held for another row of its id.
+    yield and_(is_held, _UNKNOWN, rows.c.unknowns == 0, ~_has_another())
     mixed_up = rows.c.code == Code.ANSWER_MISMATCH
     yield and_(is_held, mixed_up, _KIND != OutcomeKind.MISMATCH, ~_HAS_TOKEN)
     yield and_(_GOES_ON, _KIND == OutcomeKind.OK, ~_HAD_TOKEN)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, exists, func, or_, select
 
 from pipeline.failure_codes import Code
-from pipeline.ledger.records import AttachState, AttemptStep, CustomerState
+from pipeline.ledger.export_events import GIVEN_UP
+from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep, CustomerState
 from pipeline.ledger.schema import (
     NOT_FOR_TOKENS,
     attachments,
     attempts,
     customers,
+    events,
+    exports,
     outcomes,
     retired_tokens,
     rows,
@@ -35,6 +38,14 @@ _LAST: Final = and_(
     attempts.c.number == attachments.c.attempts,
 )
 """The last request to put a card on its customer, which the attachment counts."""
+_GIVEN_UP: Final = select(exports.c.id).join(
+    events,
+    and_(
+        events.c.body.contains(f'"event":"{GIVEN_UP}"', autoescape=True),
+        events.c.body.contains(exports.c.sha256),
+    ),
+)
+"""Exports that an operator gave up at some time, by the word of the trail."""
 _MAY_LEAVE_CARD: Final = (OutcomeKind.AMBIGUOUS, OutcomeKind.MISMATCH, OutcomeKind.OK)
 """After such an answer a card may be on a customer unseen: of an OK, where it showed no card."""
 
@@ -154,7 +165,9 @@ def _stories_of_answers() -> Iterator[tuple[str, Select[Any]]]:
     )
     yield (
         "a token was given up, and no answer about its card said why",
-        select(retired_tokens.c.token_id).where(~said_no),
+        select(retired_tokens.c.token_id).where(
+            ~said_no, (retired_tokens.c.row_id // ROW_SPAN).not_in(_GIVEN_UP)
+        ),
     )
     asked_to_delete = exists().where(
         attempts.c.row_id == attachments.c.row_id,

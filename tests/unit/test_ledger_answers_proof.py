@@ -6,14 +6,15 @@ from datetime import date
 import pytest
 
 from pipeline.ledger.answers_proof import answers_contradiction
+from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.proof import contradiction
-from pipeline.ledger.records import AttachSettlement, AttachState, Retirement
+from pipeline.ledger.records import AttachSettlement, AttachState, Retirement, row_id
 from pipeline.ledger.recovery import plan_again
 from pipeline.ledger.settling import Settling
-from pipeline.model import OutcomeKind
+from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import StepClock, new_builder, place_of, settled_builder
 
 TOKENIZED, HELD, REJECTED, FAILED = 10000000050, 10000000003, 10000000018, 10000000002
@@ -132,6 +133,51 @@ def owned(builder, name, digits):
     return export
 
 
+def said(row, kind, evidence, attempt_id=None):
+    """Give what leaves a row's card on no customer yet."""
+    return AttachSettlement(
+        attempt_id=attempt_id,
+        row_id=row,
+        customer=1,
+        kind=kind,
+        evidence=evidence,
+        state=AttachState.UNATTACHED,
+        code=None,
+        unknowns=0,
+        vault_code=None,
+        request_id=None,
+        latency_us=1,
+    )
+
+
+@pytest.mark.usefixtures("each_store")
+def test_what_an_operator_gave_up_is_no_contradiction(tmp_path):
+    """A token that no request used, and a row in doubt whose last request never left."""
+    builder = new_builder(tmp_path)
+    with closing(builder.ledger) as ledger:
+        builder.begin("run-1")
+        owned(builder, "a.csv", "4242")
+        Settling(ledger, 8).apply([said(row_id(1, 1), OutcomeKind.NOT_SENT, "not asked for yet")])
+        export = builder.plan("b.csv", 3)
+        for kind, state in (
+            (OutcomeKind.AMBIGUOUS, "ambiguous"),
+            (OutcomeKind.NOT_SENT, "planned"),
+        ):
+            settling = Settling(ledger, 8)
+            [claim, *_] = settling.claimable(export.first_id, export.last_id)
+            intent = settling.intent(claim.id, claim.attempts + 1)
+            doubts = int(kind is OutcomeKind.AMBIGUOUS)
+            ended = builder._settled(intent, kind, RowState(state), "said so", unknowns=doubts)
+            settling.apply([intent])
+            settling.apply([ended])
+        give_up(ledger, "a.csv", "a" * 64, "lost")
+        give_up(ledger, "b.csv", export.sha256, "lost")
+        with ledger.reading() as connection:
+            assert contradiction(connection) is None
+            states = connection.exec_driver_sql("SELECT state FROM rows ORDER BY id").scalars()
+            assert ["skipped", "held", "skipped", "skipped"] == list(states)
+
+
 @pytest.mark.usefixtures("each_store")
 def test_a_card_that_replaced_another_and_lost_its_token_is_no_contradiction(tmp_path):
     """Its row is planned again, and the card that it replaced stays replaced; the next run goes on."""
@@ -139,24 +185,12 @@ def test_a_card_that_replaced_another_and_lost_its_token_is_no_contradiction(tmp
     with closing(builder.ledger) as ledger:
         builder.begin("run-1")
         owned(builder, "a.csv", "4242")
-        newer = owned(builder, "b.csv", "1111").first_id
-        newer = newer if newer % 10 else newer + 1
+        owned(builder, "b.csv", "1111")
+        newer = row_id(2, 1)
         settling = Settling(ledger, 8)
         request = settling.attach_intent(newer, 1, 1)
         settling.apply([request])
-        gone = AttachSettlement(
-            attempt_id=request.attempt_id,
-            row_id=newer,
-            customer=1,
-            kind=OutcomeKind.REJECTED,
-            evidence="status 404",
-            state=AttachState.UNATTACHED,
-            code=None,
-            unknowns=0,
-            vault_code=None,
-            request_id=None,
-            latency_us=1,
-        )
+        gone = said(newer, OutcomeKind.REJECTED, "status 404", request.attempt_id)
         settling.apply([gone])
         settling.apply([Retirement(newer, "attach_token_gone")])
         builder.end(4)
