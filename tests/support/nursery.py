@@ -33,7 +33,7 @@ def fork_runs():
     class Forked(_Forked):
         stream = lines
 
-    children = importlib.import_module("pipeline.cli.child_process")
+    children = importlib.import_module("pipeline.child_process")
     children.subprocess = SimpleNamespace(Popen=Forked)
 
 
