@@ -176,6 +176,10 @@ class Access:
         """Bear outages of the server from now on; a file has none."""
         if not self.store.has_server:
             return
+        if self._outages is not None:
+            # Its numbers go on: no two commits of a writer have the same.
+            self._outages.wait_s = wait_s
+            return
         outages = Outages(self._reconnect, self.reading, clock, wait_s, writer)
         with self.writing(), self.engine.begin() as connection:
             outages.forget_earlier(connection)

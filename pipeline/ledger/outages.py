@@ -70,7 +70,7 @@ class Outages:
         self._reconnect = reconnect
         self._reading = reading
         self._clock = clock
-        self._wait_s = wait_s
+        self.wait_s = wait_s
         self._writer = dict(zip(("epoch", "session"), writer, strict=True))
         self._begun = 0
         self._acknowledged = 0
@@ -112,8 +112,8 @@ class Outages:
             VerificationFailed: It came back without what it had acknowledged.
         """
         began = self._clock.monotonic()
-        self._until = began + self._wait_s
-        log.warning("the server of the ledger is gone and sending waits", wait_s=self._wait_s)
+        self._until = began + self.wait_s
+        log.warning("the server of the ledger is gone and sending waits", wait_s=self.wait_s)
         while not self._is_back():
             threading.Event().wait(_BETWEEN_TRIES_S)
         log.info("the server of the ledger is back", seconds=self._clock.monotonic() - began)

@@ -20,6 +20,7 @@ from pipeline.migration import export_factory
 from pipeline.migration.carrier_sending import CarrierSending
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.plan import PlannedExport
+from pipeline.migration.renewing import renewing
 from pipeline.migration.troubles import VaultOutage
 from pipeline.signals import DeferredSignals
 
@@ -98,7 +99,8 @@ class Carrier:
         flow = FlowSettings.model_validate(orders["flow"])
         settings = self._settings.model_copy(update={"flow": flow})
         require_descriptors(settings.flow.in_flight_max)
-        exports = self._exports(ledger, orders["exports"], settings, stack)
+        ledger.bear_outages(settings.flow.outage_max_s)
+        exports = self._exports(ledger, job, settings, stack)
         CarrierSending(
             settings=settings,
             credentials=self._credentials,
@@ -121,24 +123,24 @@ class Carrier:
     def _exports(
         self,
         ledger: JoinedLedger,
-        wanted: Sequence[Mapping[str, Any]],
+        job: Job,
         settings: Settings,
         stack: ExitStack,
     ) -> dict[int, PlannedExport]:
-        """Open the run's exports, each of them known by its bytes.
+        """Open the run's exports, each of them known by its bytes; that may take longer than a term.
 
         Raises:
             ExportRefused: One of them is not here.
         """
         keys = export_factory.envelope_keys(settings, self._credentials)
         limits = export_factory.envelope_limits(settings)
-        planning = Planning(ledger)
+        planning, wanted = Planning(ledger), job.orders["exports"]
         found: dict[str, PlannedExport] = {}
         named = {export["sha256"]: Path(export["path"]) for export in wanted}
         given = [path for each in self._given for path in _in_folder(each, named.values())]
         for path in (*given, *(p for p in named.values() if not given or p.exists())):
             sealed = stack.enter_context(SealedExport(path, keys, limits))
-            file = sealed.digest()
+            file = renewing(ledger, job, sealed.digest)
             known = planning.find(file.sha256)
             if known is not None and file.sha256 in named:
                 found.setdefault(file.sha256, PlannedExport(sealed, file, known))

@@ -15,6 +15,7 @@ from pipeline.ledger.sharing.sessions import session_over
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.leasing import Leasing
 from pipeline.migration.owned_cards import OwnedCards
+from pipeline.migration.renewing import RENEWALS_A_TERM
 from pipeline.migration.send import Sending, connected, in_thread, stopped_by_signals
 from pipeline.migration.send_factory import send_parts
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pipeline.migration.send_factory import SendParts
 
 _SOON_S: Final = 0.2
-_RENEWALS_A_TERM: Final = 6
 _BETWEEN_RENEWALS_MAX_S: Final = 1.0
 _FORGETS_AFTER_S: Final = 60.0
 """A carrier that stands by for longer knows nothing more of the vault's limit."""
@@ -136,7 +136,7 @@ class _Keeping:
             if share.is_over:
                 tokenizer.stop()
             is_settled = share.slots == share.fair
-            often_s = min(term_s / _RENEWALS_A_TERM, _BETWEEN_RENEWALS_MAX_S)
+            often_s = min(term_s / RENEWALS_A_TERM, _BETWEEN_RENEWALS_MAX_S)
             await clock.sleep(often_s if is_settled else min(_SOON_S, often_s))
 
     def allow(self, slots: int, *, closed_for_s: float = 0.0) -> None:

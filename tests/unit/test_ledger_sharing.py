@@ -17,6 +17,7 @@ from pipeline.ledger.sharing.coordinator import Coordinator, state_of
 from pipeline.ledger.sharing.jobs import ATTEMPTS_A_LEASE, Job
 from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.ledger.sharing.sessions import fair_share
+from pipeline.migration.renewing import renewing
 from tests.support import postgres
 from tests.support.ledgers import URL_NAME, Builder, StepClock, new_builder, tokenized
 from tests.support.postgres_line import Line
@@ -309,6 +310,31 @@ def test_a_carrier_breaks_off_a_connection_whose_server_says_nothing(shared, mon
     line.close()
 
     assert renewed[0].slots == C
+
+
+def test_a_carrier_that_reads_a_large_file_for_longer_than_a_term_keeps_its_session(shared):
+    """Before it takes its first chunk it proves that it has the run's exports, however long they are."""
+    carrier = shared.join()
+    job = JOB._replace(term_ms=60)
+
+    def expires():
+        with psycopg.connect(postgres.server().url()) as other:
+            other.execute(f'SET search_path = "{ledger_url(shared.folder).schema}"')
+            return other.execute("SELECT expires_ms FROM sessions").fetchone()
+
+    def read():
+        seen = {expires()}
+        while len(seen) < 3:
+            seen.add(expires())
+        return len(seen)
+
+    assert renewing(carrier, job, read) == 3
+    shared.expire(carrier)
+    shared.coordinator.look()
+    is_over = threading.Event()
+    with pytest.raises(LocalStorageFailed, match="its rows were taken over"):
+        renewing(carrier, job, is_over.wait)
+    is_over.set()
 
 
 def test_after_its_server_was_away_every_session_has_a_whole_term(shared):
