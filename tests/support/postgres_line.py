@@ -1,4 +1,4 @@
-"""A line between a ledger and its PostgreSQL server, on a socket of its own, that a test breaks."""
+"""A line to a server, such as a ledger's PostgreSQL, on a socket of its own, that a test breaks."""
 
 import contextlib
 import select
@@ -16,14 +16,19 @@ class Line:
     """Hands on what client and server say, until it is told to lose something.
 
     Args:
-        server: The server's folder, with its socket.
+        server: The folder of a PostgreSQL server, with its socket; or the port of another one on
+            this machine.
     """
 
     def __init__(self, server):
-        self._server = str(server / f".s.PGSQL.{PORT}")
+        self._family = socket.AF_INET if isinstance(server, int) else socket.AF_UNIX
+        self._server = ("127.0.0.1", server)
+        if not isinstance(server, int):
+            self._server = str(server / f".s.PGSQL.{PORT}")
         self.folder = Path(tempfile.mkdtemp(prefix="cf-line-"))
+        self.path = self.folder / f".s.PGSQL.{PORT}"
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.folder / f".s.PGSQL.{PORT}"))
+        self._listener.bind(str(self.path))
         self._listener.listen(16)
         self._pairs = []
         self._frozen = []
@@ -93,7 +98,7 @@ class Line:
             thread.start()
 
     def _carry(self, client):
-        server = socket.socket(socket.AF_UNIX)
+        server = socket.socket(self._family)
         with client, server, contextlib.suppress(OSError):
             server.connect(self._server)
             self._pairs.append((client, server))
