@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
@@ -74,6 +75,25 @@ class PlannedCards(Sequence[PlannedCard]):
 
     def __iter__(self) -> Iterator[PlannedCard]:
         return map(PlannedCard._make, zip(*self.columns, strict=True))
+
+
+class PlannedMix:
+    """Counts planned cards by brand and by the year in which they expire."""
+
+    def __init__(self) -> None:
+        self.brands: Counter[str] = Counter()
+        self.expiration_years: Counter[int] = Counter()
+
+    def add(self, cards: PlannedCards) -> None:
+        """Count some more cards."""
+        _, _, _, brands, _, years, *_ = cards.columns
+        self.brands.update(brands)
+        self.expiration_years.update(years)
+
+    def join(self, other: PlannedMix) -> None:
+        """Count what another one has counted, too."""
+        self.brands.update(other.brands)
+        self.expiration_years.update(other.expiration_years)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pipeline.ledger.plan_records import (
     KnownExport,
     PlannedCard,
     PlannedCards,
+    PlannedMix,
     ProvedFacts,
     SealedFacts,
 )
@@ -62,6 +63,9 @@ class Planning:
         self._ledger = ledger
         self._fill = ledger.store.fill
         self._in_conflict: set[int] = set()
+        self._adding = PlannedMix()
+        self.mix = PlannedMix()
+        """What was planned of the exports so far, before duplicates were taken out."""
         self.left_out: Counter[str] = Counter()
         """Optional values of the exports planned so far that were dropped, by field."""
         self.remedies: Counter[tuple[str, str]] = Counter()
@@ -78,6 +82,7 @@ class Planning:
         with self._ledger.transaction() as connection:
             _discard(connection, facts.sha256)
             self._in_conflict.clear()
+            self._adding = PlannedMix()
             last_id, newest = connection.execute(
                 select(func.max(exports.c.id), func.max(exports.c.as_of))
             ).one()
@@ -139,6 +144,7 @@ class Planning:
         """Write one chunk's verdicts in one commit."""
         first = export.first_id
         planned = PlannedCards.of(cards)
+        self._adding.add(planned)
         *_, customers, _, _ = planned.columns
         if any(customers):
             owned = [card for card in planned if card.customer]
@@ -221,6 +227,7 @@ class Planning:
                 signer=facts.signer,
                 left_out=", ".join(f"{name} {n}" for name, n in facts.left_out.items()) or None,
             )
+        self.mix.join(self._adding)
         self.left_out.update(facts.left_out)
         self.remedies.update(facts.remedies)
 

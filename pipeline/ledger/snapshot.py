@@ -12,6 +12,7 @@ from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
 from pipeline.ledger.listings import Listings
+from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from pipeline.ledger.sections import Digested
 
 
-class Snapshot(Sums, RunningSums, Listings, CardQuestions, AttachQuestions, ReadbackQuestions):
+class Snapshot(
+    Sums, RunningSums, PlanQuestions, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
+):
     """One look at a ledger; every answer is of the same state.
 
     Args:

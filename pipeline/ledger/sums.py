@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import case, func, select, union_all
@@ -37,20 +37,6 @@ from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-
-class PlanFigures(NamedTuple):
-    """What was planned, in numbers.
-
-    Attributes:
-        states: Rows by export and state.
-        brands: Rows that a run would send, by brand.
-        expiration_years: The same rows by the year in which their cards expire.
-    """
-
-    states: dict[int, Counter[RowState]]
-    brands: dict[str, int]
-    expiration_years: dict[str, int]
 
 
 class Sums(QueryBase):
@@ -227,29 +213,6 @@ class Sums(QueryBase):
         )
         counts, moments = [int(row[0]) for row in found], [int(row[1]) for row in found]
         return min(counts, default=0), min(moments, default=None)
-
-    def plan_figures(self) -> PlanFigures:
-        """Count rows by export and state, and what a run would send of them, in one look at all.
-
-        Rows of an export that is still being proved do not count.
-        """
-        counted: Counter[tuple[int, str, str, int]] = Counter()
-        columns = (rows.c.id // ROW_SPAN, rows.c.state, rows.c.brand, rows.c.expiration_year)
-        for block in self._blocks(select(*columns).where(_planned_exports())):
-            counted.update(block)
-        states: defaultdict[int, Counter[RowState]] = defaultdict(Counter)
-        brands: Counter[str] = Counter()
-        years: Counter[int] = Counter()
-        for (export_id, state, brand, year), count in counted.items():
-            states[export_id][RowState(state)] += count
-            if state in OPEN_STATES:
-                brands[brand] += count
-                years[year] += count
-        return PlanFigures(
-            dict(states),
-            dict(sorted(brands.items())),
-            {str(year): count for year, count in sorted(years.items())},
-        )
 
     def customers_by_cards(self) -> dict[int, int]:
         """Count customers by how many cards of theirs a run would send or has sent."""

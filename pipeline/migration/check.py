@@ -24,7 +24,7 @@ from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import prove_and_plan
 from pipeline.migration.plan_digest import plan_digest
 from pipeline.migration.run_account import AttachPlan
-from pipeline.model import RowState
+from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.files import write_failures_sheet
 from pipeline.outputs.profile_page import render_profile
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.exports.sealed_export import ExportFile
+    from pipeline.ledger.plan_questions import PlanFigures
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.ledger.sums import PlanFigures
     from pipeline.metrics import Listener
     from pipeline.migration.judging import Reading
 
@@ -104,7 +104,7 @@ def profile(
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
                 opened.append((file, known, sealed.packed_in))
         with ledger.look() as look:
-            planned = look.plan_figures()
+            planned = look.plan_figures(planning.mix)
             figures = {
                 "exports": [
                     {
@@ -136,8 +136,11 @@ def _plan(look: Snapshot, planned: PlanFigures, settings: Settings, clock: Clock
     """Give what would be sent, how long it takes at the configured rate, and until when."""
     states = sum(planned.states.values(), Counter[RowState]())
     waiting = pending(states)
-    failures = look.by_code()
-    skipped = look.skipped_by_code()
+    # Each of these is a look at every row.
+    has_failures = any(states[state] for state in FAILURE_STATES)
+    failures = look.by_code() if has_failures else {}
+    hints = look.commonest_hints(_TOLD_WITH_HINTS, _HINTS_MAX) if has_failures else []
+    skipped = look.skipped_by_code() if states[RowState.SKIPPED] else {}
     customers = look.customers_by_cards()
     seconds = round(waiting / settings.flow.rate_per_s, 1)
     attach = None
@@ -151,10 +154,7 @@ def _plan(look: Snapshot, planned: PlanFigures, settings: Settings, clock: Clock
         "already_tokenized": states[RowState.ALREADY_TOKENIZED],
         "skipped": skipped,
         "failures": failures,
-        "hints": [
-            {"code": code, "hint": hint, "rows": rows}
-            for code, hint, rows in look.commonest_hints(_TOLD_WITH_HINTS, _HINTS_MAX)
-        ],
+        "hints": [{"code": code, "hint": hint, "rows": rows} for code, hint, rows in hints],
         "brands": planned.brands,
         "expiration_years": planned.expiration_years,
         "duplicates": {

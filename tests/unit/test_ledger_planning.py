@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from pipeline.ledger import duplicates
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.model import Rejection
@@ -112,6 +113,32 @@ def test_of_rows_that_are_all_the_same_one_is_sent(ledger):
 
     assert {"planned": 1, "skipped": 1, "rejected": 2} == states(ledger)
     assert {"legacy_id_duplicate": 2} == codes(ledger)
+
+
+@pytest.mark.parametrize("sorted_max", [0, 20_000])
+def test_doubled_ids_are_found_in_memory_and_along_the_index_alike(ledger, monkeypatch, sorted_max):
+    """Rows of other exports are met along the index, and are nobody's duplicates there."""
+    monkeypatch.setattr(duplicates, "_SORTED_MAX", sorted_max)
+    plan(ledger, "a", [card(1, "a"), card(2, "x")])
+    plan(ledger, "b", [card(1, "a"), card(2, "b"), card(3, "c"), card(4, "b")])
+
+    assert {"planned": 4, "rejected": 2} == states(ledger)
+
+
+def test_what_is_planned_is_told_by_brand_and_year_without_what_was_taken_out(ledger):
+    """Duplicates, refused exports and rows that were rejected at once are in none of the numbers."""
+    planning = Planning(ledger)
+    planning.add(planning.begin(sealed("r"), DAY), [card(1, "r")], [])
+    export = planning.begin(sealed("a"), DAY)
+    cards = [card(1, "a"), card(2, "b"), card(3, "b"), card(4, "c")._replace(brand="JCB")]
+    planning.add(export, cards, [Rejection(5, "number_checksum", "number", "e")])
+    planning.finish(export, PROVED)
+    with ledger.look() as look:
+        figures = look.plan_figures(planning.mix)
+
+    assert figures.brands == {"JCB": 1, "Visa": 1}
+    assert figures.expiration_years == {"2031": 2}
+    assert figures.states[export.id] == {"planned": 2, "rejected": 3}
 
 
 def test_rows_without_an_id_are_no_duplicates_of_one_another(ledger):
