@@ -55,7 +55,7 @@ def slots_offered(client: Any) -> int:
 def _client(cluster: ClusterSettings) -> Any:
     _try_address_and_certificates(cluster)
     distributed = import_module("distributed")
-    _let_us_write_its_logs()
+    _silence_its_logs()
     security = distributed.Security(
         require_encryption=cluster.is_encrypted,
         tls_ca_file=_text(cluster.ca_file),
@@ -132,9 +132,10 @@ def _of_ours(versions: Mapping[str, Any] | None) -> str | None:
     return next((packages[name] for name in _OUR_NAMES if packages.get(name)), None)
 
 
-def _let_us_write_its_logs() -> None:
-    """Take away the handlers that Dask gives its loggers: they print what they are told."""
+def _silence_its_logs() -> None:
+    """Take away what Dask's loggers print with: what we need of it we say in our own words."""
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] in _THEIR_LOGGERS and isinstance(logger, logging.Logger):
             logger.handlers.clear()
             logger.propagate = True
+            logger.setLevel(logging.CRITICAL)

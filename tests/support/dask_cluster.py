@@ -10,6 +10,7 @@ from pathlib import Path
 import trustme
 
 from pipeline.cluster.connection import RESOURCE
+from tests.support.crash import wait_until
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -57,7 +58,13 @@ class DaskCluster:
         return ["[cluster]", f'address = "{self.address}"', *files]
 
     def start_scheduler(self):
+        """Start the scheduler, and wait until it listens."""
         self.scheduler = self._start("scheduler", "--port", self.port)
+        wait_until(lambda: self._listens() or self.scheduler.poll() is not None)
+
+    def _listens(self):
+        with socket.socket() as asked:
+            return asked.connect_ex((HOST, self.port)) == 0
 
     def start_worker(self):
         """Start a worker; it finds the scheduler, be that there already or not."""
@@ -88,6 +95,7 @@ class DaskCluster:
                     "PATH": os.environ["PATH"],
                     "HOME": str(self.folder),
                     "TMPDIR": os.environ["TMPDIR"],
+                    "DASK_TEMPORARY_DIRECTORY": str(self.folder),
                     "PYTHONPATH": str(ROOT),
                     **self.environment,
                 },
