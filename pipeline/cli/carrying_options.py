@@ -28,6 +28,15 @@ _carriers_option = click.option(
     help="Start N carriers, which send in place of this process, and let others join "
     "(`cardferry carry`); needs a ledger in PostgreSQL.",
 )
+_cluster_option = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Have the workers of this Dask cluster start the carriers (tls://HOST:PORT), in place of "
+    "cluster.address; needs a ledger in PostgreSQL.",
+)
+_no_cluster_option = click.option(
+    "--no-cluster", is_flag=True, help="Carry here, whatever the settings say."
+)
 _wait_lock_option = click.option(
     "--wait-lock",
     "wait_s",
@@ -45,8 +54,8 @@ _yes_option = click.option(
 
 
 def carrying_options(command: Command) -> Command:
-    """Give a command `-c`, `--set`, `--limit`, `--carriers`, `--wait-lock`, `-y` and `--json`."""
-    sending = (_carriers_option, _limit_option)
+    """Give a command the settings, `-y`, `--json`, and what says how much is sent, when, by whom."""
+    sending = (_no_cluster_option, _cluster_option, _carriers_option, _limit_option)
     for option in (json_option, _yes_option, _wait_lock_option, *sending, settings_options):
         command = option(command)
     return command

@@ -51,6 +51,8 @@ def retry(
     codes: tuple[str, ...],
     limit: int | None,
     carriers: int | None,
+    cluster: str | None,
+    no_cluster: bool,
     held: bool,
     unattached: bool,
     wait_s: float,
@@ -63,16 +65,17 @@ def retry(
     """
     # As for `run`.
     from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
-    from pipeline.cli.launching import launch_here, refuse_limit  # noqa: PLC0415
+    from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
-    refuse_limit(limit, carriers, None)
+    overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)
     given = Given(folder, exports, config_file, overrides)
+    launching = Launching(terminal, given, carriers, limit, no_cluster)
     return carry_and_show(
         terminal,
         given,
-        lambda facts, _settings: Job(
+        lambda facts, settings: Job(
             exports,
             folder,
             facts,
@@ -81,7 +84,8 @@ def retry(
             held=held,
             unattached=unattached,
             wait_s=wait_s,
-            launch=launch_here(terminal, given, carriers),
+            launch=launching.launch(settings),
         ),
         ask=not yes,
+        lacks=launching.lacks,
     )

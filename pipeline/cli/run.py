@@ -13,7 +13,6 @@ from pipeline.cli.options import exports_argument, pass_terminal
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
-    from pipeline.config.models import Settings
 
 
 @click.command("run")
@@ -52,13 +51,6 @@ if TYPE_CHECKING:
     metavar="DIGEST",
     help="What the file beside the export says that its bytes are.",
 )
-@click.option(
-    "--cluster",
-    metavar="ADDRESS",
-    help="Have the workers of this Dask cluster start the carriers (tls://HOST:PORT), in place of "
-    "cluster.address; needs a ledger in PostgreSQL.",
-)
-@click.option("--no-cluster", is_flag=True, help="Carry here, whatever the settings say.")
 @click.option("--no-attach", is_flag=True, help="Make tokens only; cards are attached later.")
 @pass_terminal
 def run(
@@ -89,29 +81,20 @@ def run(
     """
     # Only who runs it waits for what carries it out, not who asks for help.
     from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
-    from pipeline.cli.launching import (  # noqa: PLC0415
-        lacks_for_cluster,
-        launch_by_cluster,
-        launch_here,
-        refuse_limit,
-    )
+    from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json
     terminal.tells_errors = not within_inbox
-    if cluster is not None and no_cluster:
-        raise click.UsageError("--cluster and --no-cluster exclude each other")
     only = None if cohort_file is None else read_cohort(cohort_file)
-    refuse_limit(limit, carriers, None)
-    if cluster is not None:
-        overrides = (*overrides, f"cluster.address={cluster}")
+    overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)
     given = Given(folder, exports, config_file, overrides)
-
-    def job(facts: dict[str, object], settings: Settings) -> Job:
-        by_cluster = settings.cluster.address is not None and not no_cluster
-        refuse_limit(limit, carriers, settings if by_cluster else None)
-        return Job(
+    launching = Launching(terminal, given, carriers, limit, no_cluster)
+    return carry_and_show(
+        terminal,
+        given,
+        lambda facts, settings: Job(
             exports,
             folder,
             facts,
@@ -121,16 +104,9 @@ def run(
             only=only,
             sha256_beside=sha256_beside,
             no_attach=no_attach,
-            launch=launch_by_cluster(settings, given, carriers)
-            if by_cluster
-            else launch_here(terminal, given, carriers),
-        )
-
-    return carry_and_show(
-        terminal,
-        given,
-        job,
+            launch=launching.launch(settings),
+        ),
         ask=not yes,
         tells=not within_inbox,
-        lacks=(lambda _found: ()) if no_cluster else lacks_for_cluster,
+        lacks=launching.lacks,
     )

@@ -5,15 +5,17 @@ import sys
 import threading
 from types import SimpleNamespace
 
+import click
 import pytest
 import trustme
 
+from pipeline.cli.launching import Launching, with_cluster
 from pipeline.cluster import requirements
 from pipeline.cluster.carrier_task import _carried, carry_command
 from pipeline.cluster.requirements import cluster_problems
-from pipeline.config.loading import load_settings
+from pipeline.config.loading import load_settings, read_settings
 from pipeline.errors import SettingsRefused
-from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.commands import cardferry, settings
 from tests.support.dask_cluster import certify
 
 LOOPBACK = ('vault.url="http://127.0.0.1:9"', "vault.public_key=pkey_test_x")
@@ -106,28 +108,48 @@ def test_a_machine_without_dask_says_what_to_install(monkeypatch):
 
 
 def test_a_run_tells_all_that_it_lacks_at_once_and_makes_nothing(tmp_path):
-    """Exit code 7 before the export is read; a limit, which no carrier could keep, is 2."""
-    config = settings(tmp_path, "http://127.0.0.1:9", "[cluster]", 'ca_file = "no.pem"')
-    export, out = sealed(tmp_path, rows_csv(2)), tmp_path / "out"
-    words = ("run", export, "-c", config, "-o", out, "--set", "flow.in_flight_max=0")
+    """Exit code 7 before the export is read: settings, ledger and every file of the cluster."""
+    files = [f'{name} = "gone.pem"' for name in ("ca_file", "cert_file", "key_file")]
+    config = settings(tmp_path, "http://127.0.0.1:9", "in_flight_max = 0", "[cluster]", *files)
+    export, out = tmp_path / "cards.csv.pgp", tmp_path / "out"
 
-    plain = cardferry(*words, "--cluster", "tcp://10.1.2.3:8786", code=7)
-    files = [f"cluster.{name}=gone.pem" for name in ("cert_file", "key_file")]
-    more = [word for file in files for word in ("--set", file)]
-    absent = cardferry(*words, "--cluster", "tls://10.1.2.3:8786", *more, code=7)
-    limited = ("run", export, "-c", config, "-o", out, "--limit", 1)
-    loopback = cardferry(*limited, "--cluster", "tcp://127.0.0.1:1", code=7)
-    cardferry(*limited, "--cluster", "tcp://127.0.0.1:1", "--no-cluster", code=2)
+    said = cardferry(
+        "run", export, "-c", config, "-o", out, "--cluster", "tls://10.1.2.3:8786", code=7
+    ).err
 
-    for said in (plain.err, absent.err):
-        assert "flow.in_flight_max: must be" in said
-        assert "ledger.url: carriers of a cluster need a ledger in PostgreSQL" in said
-    assert "cluster.address: is plain tcp to a host that is not loopback" in plain.err
+    assert "flow.in_flight_max: must be" in said
+    assert "ledger.url: carriers of a cluster need a ledger in PostgreSQL" in said
     for name in ("ca_file", "cert_file"):
-        assert f"cluster.{name}: names a file that is not there" in absent.err
-    assert "cluster.key_file: the file cannot be read" in absent.err
-    assert "need a ledger in PostgreSQL" in loopback.err
-    assert not out.exists() or not list(out.glob("ledger*"))
+        assert f"cluster.{name}: names a file that is not there" in said
+    assert "cluster.key_file: the file cannot be read" in said
+    assert not list(out.glob("ledger*"))
+
+
+def test_what_an_address_lacks_is_told_beside_what_the_machine_lacks():
+    """A cluster that is named badly is still one that is to carry; with --no-cluster nobody asks."""
+    found = read_settings(None, {}, (*LOOPBACK, "cluster.address=scheduler"))
+    asked = {flag: Launching(None, None, None, None, no_cluster=flag) for flag in (False, True)}
+
+    assert list(asked[False].lacks(found)) == [
+        "ledger.url: carriers of a cluster need a ledger in PostgreSQL"
+    ]
+    assert list(asked[True].lacks(found)) == []
+
+
+def test_a_limit_goes_with_no_carriers():
+    """None knows how much the others have sent; without the cluster of the settings it is kept."""
+    by_cluster = loaded("cluster.address=tcp://127.0.0.1:1", "cluster.carriers=3")
+
+    with pytest.raises(click.UsageError, match="--limit does not go with --carriers"):
+        Launching(None, None, 2, 10, no_cluster=False)
+    with pytest.raises(click.UsageError, match="add --no-cluster to carry here"):
+        Launching(None, None, None, 10, no_cluster=False).launch(by_cluster)
+    assert Launching(None, None, None, 10, no_cluster=True).launch(by_cluster) is None
+    assert Launching(None, None, None, None, no_cluster=False).launch(by_cluster).count == 3
+    assert Launching(None, None, 2, None, no_cluster=False).launch(by_cluster).count == 2
+    assert Launching(None, None, 2, None, no_cluster=True).launch(by_cluster).count == 2
+    with pytest.raises(click.UsageError, match="exclude each other"):
+        with_cluster((), "tls://a:1", no_cluster=True)
 
 
 def test_a_carrier_is_told_the_ledger_and_everything_else_by_its_own_machine():
