@@ -66,7 +66,7 @@ ENDINGS: Final = {
         ),
     ),
     "give-up": Ending(
-        (0, 3, 4, 5, 7, 8, 11),
+        (0, 3, 5, 7, 8, 11),
         (
             'give-up out/ cards.csv.pgp -c production.toml --reason "the sender has no copy"',
             'give-up out/ cards.csv.pgp -c production.toml --reason "sent anew as b.csv.pgp" --json',

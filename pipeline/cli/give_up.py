@@ -83,7 +83,8 @@ def give_up(
     EXPORT is the name that `cardferry status` tells, or its SHA-256. Rows that wait are set aside as
     skipped, with the reason in the trail and in the report; nothing is sent. A row that may have a
     token that nobody saw is an open question at the vault: it is held, and listed among the failures
-    (exit code 3). A run that is given the file after all takes the rows back.
+    (exit code 3), as is a token whose card may be on its customer or not. A run that is given the file
+    after all takes the rows back.
     """
     held_guards = process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
@@ -136,15 +137,10 @@ def _show(terminal: Terminal, ended: GivingUp, folder: Path) -> None:
         if changed.held:
             it = agreeing(changed.held, "it", "each")
             told += f", {changed.held:,} held, as a token of {it} may exist unseen"
+        if changed.unattached:
+            cards = counted(changed.unattached, "card")
+            told += f", {cards} failed, as nobody knows whether it is on its customer"
         print_line(out, told)
-    if ended.waiting:
-        are = agreeing(ended.waiting, "is", "are")
-        tokens = counted(ended.waiting, "token")
-        print_line(
-            out,
-            f"{tokens} of these exports {are} on the way to a customer: whether it arrived only the "
-            "vault can tell, to a run that is given the file",
-        )
     print_line(out, f"files in {folder}")
     print_line(out, f"chain head {ended.chain_head}")
 
@@ -159,7 +155,6 @@ def _tree(ended: GivingUp, folder: Path, reason: str) -> dict[str, Any]:
             {"name": export.name, "sha256": export.sha256, **changed._asdict()}
             for export, changed in ended.exports
         ],
-        "waiting": ended.waiting,
         "balance": (ended.figures or {}).get("balance"),
         "chain_head": ended.chain_head,
         "paths": paths_in(folder) if ended.figures is not None else [],

@@ -57,6 +57,7 @@ class GivenUpExport(NamedTuple):
         reason: In the operator's words.
         rows: How many of its rows were set aside.
         held: How many are held since, as a token of each may exist unseen.
+        unattached: How many tokens' cards count as failed since: they may be on customers, or not.
     """
 
     name: str
@@ -66,6 +67,7 @@ class GivenUpExport(NamedTuple):
     reason: str
     rows: int
     held: int
+    unattached: int
 
 
 def given_up_exports(connection: Connection, length: int | None = None) -> list[GivenUpExport]:
@@ -81,7 +83,7 @@ def given_up_exports(connection: Connection, length: int | None = None) -> list[
         found.pop(which, None)
         if event["event"] == GIVEN_UP:
             detail = event["detail"]
-            told = (detail["reason"], detail["rows"], detail["held"])
+            told = (detail["reason"], detail["rows"], detail["held"], detail["unattached"])
             who = (event["resource"], detail["sha256"], event["at"], event["actor"])
             found[which] = GivenUpExport(*who, *told)
     return list(found.values())

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from pipeline.failure_codes import Code
 from pipeline.ledger.export_events import GIVEN_UP
-from pipeline.ledger.records import AttachState, row_id
+from pipeline.ledger.records import NOT_ATTACHED_YET, AttachState, CustomerState, row_id
 from pipeline.ledger.retiring import retire_tokens
-from pipeline.ledger.schema import attachments, exports, rows
+from pipeline.ledger.schema import attachments, customers, exports, rows
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
+_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
 _UNUSED_TOKENS: Final = (
     select(rows.c.id)
     .join(attachments, attachments.c.row_id == rows.c.id)
     .where(
-        rows.c.state == RowState.TOKENIZED,
-        rows.c.superseded_by.is_(None),
+        *_IN_FORCE,
         # Another row's card was replaced by this one's.
         rows.c.supersedes.is_(None),
         attachments.c.state == AttachState.UNATTACHED,
@@ -44,10 +44,13 @@ class GivenUp(NamedTuple):
     Attributes:
         rows: Those that are set aside.
         held: Those that are held, as a token of each may exist unseen.
+        unattached: Those whose token is no good any more without the file: its card may be on its
+            customer, or not.
     """
 
     rows: int
     held: int
+    unattached: int
 
 
 def give_up(ledger: Ledger, name: str, sha256: str | None, reason: str) -> GivenUp:
@@ -66,25 +69,50 @@ def give_up(ledger: Ledger, name: str, sha256: str | None, reason: str) -> Given
         found = connection.execute(
             select(exports.c.id).where(exports.c.sha256 == sha256)
         ).scalar_one_or_none()
-        given_up = GivenUp(0, 0)
+        given_up = GivenUp(0, 0, 0)
         if found is not None:
             here = rows.c.id.between(row_id(found, 0), row_id(found + 1, 0) - 1)
             unused = connection.execute(_UNUSED_TOKENS.where(here)).scalars().all()
             retire_tokens(connection, unused, "given up", ledger.now_ms())
-            given_up = _set_aside(connection, here)
+            unattached = _leave_off(connection, here)
+            given_up = GivenUp(*_set_aside(connection, here), unattached)
         ledger.record(
             connection,
             GIVEN_UP,
             resource=name,
             sha256=sha256,
             reason=reason,
-            rows=given_up.rows,
-            held=given_up.held,
+            **given_up._asdict(),
         )
     return given_up
 
 
-def _set_aside(connection: Connection, here: ColumnElement[bool]) -> GivenUp:
+def _leave_off(connection: Connection, here: ColumnElement[bool]) -> int:
+    """Count cards as failed whose last answer was lost, as a run does that finds them nowhere.
+
+    A customer that was to be made with one may be there unseen: it takes no other card until an
+    operator has looked.
+    """
+    on_the_way = and_(here, *_IN_FORCE, attachments.c.state.in_(NOT_ATTACHED_YET))
+    cards = select(attachments.c.row_id).join(rows, rows.c.id == attachments.c.row_id)
+    left_off = connection.execute(cards.where(on_the_way)).scalars().all()
+    here_only = attachments.c.row_id.in_(left_off)
+    doubted = select(attachments.c.customer).where(here_only, attachments.c.unknowns > 0)
+    connection.execute(
+        update(customers)
+        .where(customers.c.id.in_(doubted), customers.c.state == CustomerState.MAKING)
+        .values(state=CustomerState.UNLOCATED, code=Code.CUSTOMER_UNLOCATED)
+    )
+    connection.execute(
+        update(attachments)
+        .where(here_only)
+        .values(state=AttachState.FAILED, code=Code.ATTACH_ATTEMPTS_EXHAUSTED)
+    )
+    return len(left_off)
+
+
+def _set_aside(connection: Connection, here: ColumnElement[bool]) -> tuple[int, int]:
+    """Skip the rows that wait, but hold those that may have a token; give how many of each."""
     waits = (here, rows.c.state.in_(OPEN_STATES))
     held = connection.execute(
         update(rows)
@@ -94,4 +122,4 @@ def _set_aside(connection: Connection, here: ColumnElement[bool]) -> GivenUp:
     set_aside = connection.execute(
         update(rows).where(*waits).values(state=RowState.SKIPPED, code=Code.FILTERED)
     ).rowcount
-    return GivenUp(int(set_aside), int(held))
+    return int(set_aside), int(held)

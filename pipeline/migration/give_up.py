@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 from pipeline.config.loading import meaning_digest
 from pipeline.config.policies import Mode
-from pipeline.errors import VaultUnavailable
 from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.recovery import settle_open_intents
 from pipeline.logs import EventLog, bind_run
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.ledger.giving_up import GivenUp
-    from pipeline.ledger.ledger import Ledger
     from pipeline.migration.job import Job, Tools
 
 log = EventLog("run")
@@ -47,10 +45,9 @@ class GivingUp:
     """How it ended.
 
     Attributes:
-        exit_code: 0, 3 where rows are held now, 4 where tokens of the exports still wait for customers.
+        exit_code: 0, or 3 where rows are held or cards have failed now.
         run_id: The run's name.
         exports: Each export, with what became of its rows.
-        waiting: Tokens of these exports whose cards are not on a customer yet: only the file helps.
         figures: The report's figures, if outputs were written.
         chain_head: The hash of the last event.
     """
@@ -58,7 +55,6 @@ class GivingUp:
     exit_code: int
     run_id: str
     exports: Sequence[tuple[Abandoned, GivenUp]]
-    waiting: int
     figures: dict[str, Any] | None
     chain_head: str
 
@@ -98,18 +94,11 @@ def give_up_exports(
         note_left_out(ledger)
         ended = [(one, give_up(ledger, one.name, one.sha256, reason)) for one in abandoned]
         for _, rows in ended:
-            log.info("export given up", rows=rows.rows, held=rows.held)
-        waiting = _still_waiting(ledger, abandoned)
-        held = recovered.held + sum(rows.held for _, rows in ended)
-        code = VaultUnavailable.exit_code if waiting else FINISHED_WITH_FAILURES if held else 0
+            log.info("export given up", **rows._asdict())
+        is_open = recovered.held or any(rows.held or rows.unattached for _, rows in ended)
+        code = FINISHED_WITH_FAILURES if is_open else 0
         ledger.end_run(code, Flow().statistics(0.0))
         with ledger.look() as look:
             has_outputs = bool(look.exports())
         figures = publish(ledger, job.folder, __version__, signer) if has_outputs else None
-        return GivingUp(code, ledger.run_id, ended, waiting, figures, ledger.chain_head)
-
-
-def _still_waiting(ledger: Ledger, abandoned: Sequence[Abandoned]) -> int:
-    digests = {one.sha256 for one in abandoned}
-    with ledger.look() as look:
-        return sum(left.rows for left in look.waiting_by_export() if left.sha256 in digests)
+        return GivingUp(code, ledger.run_id, ended, figures, ledger.chain_head)

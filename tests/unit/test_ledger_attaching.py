@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
@@ -408,3 +409,38 @@ def test_what_is_no_card_is_skipped_and_no_failure(builder, code):
         assert ({}, []) == (look.by_code(), list(look.failed_rows()))
 
     assert states == {"planned": 1, "skipped": 1}
+
+
+def test_an_export_that_is_given_up_leaves_nothing_that_waits_and_no_question_unasked(builder):
+    """Unsent rows and unused tokens are skipped; doubted rows are held, doubted cards have failed."""
+    j = Journey(builder, [card(n, f"cus-{n}") for n in range(1, 6)])
+    *made_of_one, doubted, unused = j.tokenize(1, 2, 3)
+    first = j.intend(1, makes=True, before=made_of_one)
+    attached = attach_settlement(first, AttachState.ATTACHED, OutcomeKind.OK, made(first))
+    j.settling.apply([attached._replace(card_id=made_of_one[0].token.card_id)])
+    lost = j.intend(2, makes=True, before=[doubted])
+    j.settle(lost, AttachState.DOUBTED, unknowns=1)
+    refused = j.intend(3, makes=True, before=[unused])
+    j.settle(
+        refused,
+        AttachState.UNATTACHED,
+        kind=OutcomeKind.THROTTLED,
+        found=CustomerFound(refused.customer, CustomerState.WANTED),
+    )
+    claims = {c.id % 1000: c for c in j.settling.claimable(j.first, j.last)}
+    j.settling.apply([j.settling.intent(claims[5].id, 1)])
+    j.builder.begin("run-2")
+    settle_open_intents(j.ledger, 1)
+
+    told = give_up(j.ledger, "a.csv", "a" * 64, "the sender has no copy")
+
+    with j.ledger.look() as look:
+        assert (2, 1, 1) == told
+        assert {"outcome_unknown": 1, "attach_attempts_exhausted": 1} == look.by_code()
+        assert [] == look.waiting_by_export()
+        assert look.contradiction() is None
+        assert (1, 1) == (look.unseen_tokens_max(), look.unseen_cards_max())
+    assert {"tokenized": 2, "attached": 1, "attach_failed": 1} == j.balance()
+    assert [CustomerState.MADE, CustomerState.UNLOCATED, CustomerState.WANTED] == [
+        j.customer(one.customer).state for one in (first, lost, refused)
+    ]
