@@ -166,25 +166,24 @@ class Listings(QueryBase):
 
     def runs(self, epoch: int | None = None) -> list[RunRecord]:
         """Give the runs, oldest first, up to one of them or all."""
-        asked = select(
-            runs.c.run_id,
-            runs.c.started_ms,
-            runs.c.ended_ms,
-            runs.c.exit_code,
-            runs.c.facts,
-            runs.c.statistics,
-        ).order_by(runs.c.epoch)
+        asked = select(*(runs.c[name] for name in RunRecord._fields)).order_by(runs.c.epoch)
         found = self._all(asked if epoch is None else asked.where(runs.c.epoch <= epoch))
         return [
             RunRecord(run_id, started, ended, code, orjson.loads(facts), orjson.loads(told or "{}"))
             for run_id, started, ended, code, facts, told in found
         ]
 
-    def mapped_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+    def mapped_rows(
+        self, ids: tuple[int, int] | None = None
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Give the mapping by export and row, a block at a time: each id once, its newest token.
 
         Where cards are attached, tokens whose card is on no customer yet are left out.
+
+        Args:
+            ids: The first and the last row's id; default: of all.
         """
+        within = () if ids is None else (rows.c.id.between(*ids),)
         attached_only = self.is_attaching()
         on_customer = and_(
             attachments.c.row_id == rows.c.id, attachments.c.state.in_(_ON_A_CUSTOMER)
@@ -196,7 +195,7 @@ class Listings(QueryBase):
             .join(customers, customers.c.id == attachments.c.customer, isouter=not attached_only)
             .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
             .join(runs, runs.c.epoch == tokens.c.epoch)
-            .where(*_IS_IN_FORCE)
+            .where(*_IS_IN_FORCE, *within)
             .order_by(rows.c.id)
         )
 

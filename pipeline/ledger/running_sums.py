@@ -34,6 +34,7 @@ class _Added(NamedTuple):
     mixes: dict[str, Counter[Any]]
     mapped: int
     fingerprints: list[bytes]
+    owners: dict[int, list[int]]
 
 
 class RunningSums(QueryBase):
@@ -71,6 +72,10 @@ class RunningSums(QueryBase):
         """Give what tells the vault's card fingerprints of the mapping apart, 16 bytes each."""
         return b"".join(self._added.fingerprints)
 
+    def owners(self) -> dict[int, list[int]]:
+        """Give of each section of rows the sections of the customers that its cards go to."""
+        return self._added.owners
+
     def answers(self) -> Iterator[Counted]:
         """Give every outcome, packed by sections (`section_figures.count_answers`)."""
         with self._store.trouble():
@@ -86,10 +91,12 @@ class RunningSums(QueryBase):
         )
         sums: defaultdict[str, int] = defaultdict(int)
         mixes = {name: Counter[Any]() for name in MIXED}
-        mapped, prints = 0, []
+        mapped, prints, owners = 0, [], {}
         with self._store.trouble():
             for one in counted(self._connection, ROW_FIGURES, kept=self._kept):
                 figures = orjson.loads(one.figures)
+                if figures["owners"]:
+                    owners[one.number] = figures["owners"]
                 if one.number // SECTIONS_AN_EXPORT not in proving:
                     for ending, total in figures["sums"].items():
                         sums[_named(ending, attaching=attaching)] += int(total, 16)
@@ -99,7 +106,8 @@ class RunningSums(QueryBase):
                     for name, pairs in figures["mixes"][is_on].items():
                         for value, count in pairs:
                             mixes[name][value] += count
-        return _Added({e: total % _SPACE for e, total in sums.items()}, mixes, mapped, prints)
+        totals = {ending: total % _SPACE for ending, total in sums.items()}
+        return _Added(totals, mixes, mapped, prints, owners)
 
 
 def _named(ending: str, *, attaching: bool) -> str:

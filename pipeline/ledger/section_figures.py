@@ -20,6 +20,7 @@ from pipeline.ledger.sections import (
     LASTING_CUSTOMERS,
     LASTING_ROWS,
     ROW_FIGURES,
+    SECTION_ROWS,
     SECTIONED,
     Counted,
     asked_by_section,
@@ -69,6 +70,7 @@ _ROWS: Final = (
         rows.c.expiration_year,
         tokens.c.fingerprint,
         tokens.c.row_id,
+        attachments.c.customer,
     )
     .outerjoin(tokens, tokens.c.row_id == rows.c.id)
     .outerjoin(attachments, attachments.c.row_id == rows.c.id)
@@ -80,7 +82,7 @@ _ANSWERS: Final = select(
 
 
 def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Count sections of rows: states, hash totals by ending, the mix of tokens, fingerprints.
+    """Count sections of rows: states, hash totals by ending, mix of tokens, fingerprints, customers.
 
     Args:
         connection: A reading connection.
@@ -192,8 +194,11 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
     mixes = [{name: Counter[Any]() for name in MIXED} for _ in range(2)]
     prints: list[list[bytes]] = [[], []]
     mapped = [0, 0]
-    for _, legacy_id, state, newer, is_on, *mixed, fingerprint, token in found:
+    owners: set[int] = set()
+    for _, legacy_id, state, newer, is_on, *mixed, fingerprint, token, customer in found:
         states[state] += 1
+        if customer is not None:
+            owners.add(customer // SECTION_ROWS)
         in_force = state == RowState.TOKENIZED and newer is None
         ending = SUPERSEDED if newer is not None else state
         if in_force and is_on:
@@ -213,6 +218,7 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
         "mapped": mapped,
         "fingerprints": [len(them) for them in prints],
         "mixes": [{name: list(one.items()) for name, one in mix.items()} for mix in mixes],
+        "owners": sorted(owners),
     }
     packed = b"".join(prints[0]) + b"".join(prints[1])
     return counted_as(number, len(found), figures, packed)

@@ -57,7 +57,7 @@ SECTIONS_AN_EXPORT: Final = ROW_SPAN // SECTION_ROWS
 SECTIONED: Final = (rows, tokens, attachments, attempts, outcomes, customers)
 """The tables that are cut, each by the number that is its key."""
 
-ROW_FIGURES: Final = "row figures"
+ROW_FIGURES: Final = "row sums"
 """What is counted of the rows of a section, with their tokens and attachments."""
 ANSWER_FIGURES: Final = "answer figures"
 """What is kept of the outcomes of a section."""

@@ -12,6 +12,7 @@ from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
 from pipeline.ledger.listings import Listings
+from pipeline.ledger.mapping_parts import mapping_parts
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.export_events import GivenUpExport, RefusedExport
     from pipeline.ledger.lasting_proof import Lasting
+    from pipeline.ledger.mapping_parts import MappingPart
     from pipeline.ledger.publications import Account
     from pipeline.ledger.sections import Digested
 
@@ -100,6 +102,12 @@ class Snapshot(
                 parts=self._parts,
                 lasting=self._lasting,
             )
+
+    def mapping_parts(self) -> list[MappingPart]:
+        """Give the parts of the mapping, in its order, and what each is made of."""
+        kind = self.is_attaching(), self.recall("carry")
+        with self._store.trouble():
+            return list(mapping_parts(self._connection, self._parts, self.owners(), kind))
 
     def changed_since_published(self) -> str | None:
         """Say which publication speaks of other rows, tokens or customers than these; None: none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -18,7 +19,8 @@ from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 from pipeline.outputs.csv_text import csv_block, csv_lines
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import manifest_bytes
-from pipeline.outputs.parquet import write_parquet
+from pipeline.outputs.parquet import row_groups, write_parquet
+from pipeline.outputs.parquet_parts import Part, write_parts
 from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
 from pipeline.outputs.trail import TRAIL_NAME, trail_lines
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.columns import PublishedTable
+    from pipeline.outputs.parquet_parts import EarlierParts
     from pipeline.outputs.sinks import Sink
 
 Blocks: TypeAlias = "Iterator[Sequence[tuple[Any, ...]]]"
@@ -56,6 +59,7 @@ class Outputs:
         self.account = look.account()
         self._signed_by = signed_by
         self._published: Mapping[str, Any] | None = None
+        self._earlier: EarlierParts | None = None
         carried = orjson.loads(look.recall("carry") or "[]")
         self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
             MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
@@ -100,10 +104,21 @@ class Outputs:
         """Take what the report tells of rows from figures that were published of the same rows."""
         self._published = figures
 
+    def take_parts_over(self, earlier: EarlierParts) -> None:
+        """Take what did not change of the mapping from the file that was published last."""
+        self._earlier = earlier
+
     def rows_of(self, name: str) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the rows of a Parquet file as tuples, in blocks."""
         table, asked = self.tables_of_rows[name]
         return map(table.tuples, asked())
+
+    def row_groups_of(self, name: str) -> Iterator[pa.Table]:
+        """Give the rows of a Parquet file as its row groups."""
+        schema = self.tables_of_rows[name][0].schema
+        if name != MAPPING_NAME:
+            return row_groups(schema, self.rows_of(name))
+        return chain.from_iterable(row_groups(schema, part.blocks()) for part in self._parts())
 
     def manifest(self, files: Mapping[str, tuple[int, str]]) -> bytes:
         """Give the manifest over files whose size and SHA-256 are known."""
@@ -124,9 +139,21 @@ class Outputs:
             "cardferry.exports": ",".join(export.sha256 for export in exports),
         }
 
+    def _parts(self) -> Iterator[Part]:
+        """Give the parts of the mapping."""
+        for part in self._look.mapping_parts():
+            ids = part.first_id, part.last_id
+            yield Part(part.sha256, partial(self._mapped, ids))
+
+    def _mapped(self, ids: tuple[int, int]) -> Iterator[Iterator[tuple[Any, ...]]]:
+        return map(self.tables_of_rows[MAPPING_NAME][0].tuples, self._look.mapped_rows(ids))
+
     def _write_parquet(self, name: str, target: Sink) -> None:
         table, _ = self.tables_of_rows[name]
-        write_parquet(target, table.schema, self.rows_of(name), self._metadata())
+        if name == MAPPING_NAME:
+            write_parts(target, table.schema, self._parts(), self._metadata(), self._earlier)
+        else:
+            write_parquet(target, table.schema, self.rows_of(name), self._metadata())
 
     def _write_csv(self, of: str, target: Sink) -> None:
         write_sheet(self.tables_of_rows[of][0], self.rows_of(of), target)

@@ -44,14 +44,19 @@ def write_parquet(
         TypeError: A value does not fit its column; the message does not repeat it.
     """
     written = 0
-    with pq.ParquetWriter(
-        target, schema, compression="zstd", version="2.6", data_page_version="2.0"
-    ) as writer:
+    with parquet_writer(target, schema) as writer:
         for group in row_groups(schema, blocks):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
             written += group.num_rows
         writer.add_key_value_metadata(dict(metadata))
     return written
+
+
+def parquet_writer(target: Any, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
+    """Open a file for writing as all of ours are written; closing it closes no `target`."""
+    return pq.ParquetWriter(
+        target, schema, compression="zstd", version="2.6", data_page_version="2.0", **options
+    )
 
 
 def row_groups(schema: pa.Schema, blocks: Iterable[Iterable[Sequence[Any]]]) -> Iterator[pa.Table]:

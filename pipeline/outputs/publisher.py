@@ -12,8 +12,8 @@ and what it says does not reach further than it did.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.disk import write_together
 from pipeline.folder_files import read_in_folder
@@ -27,7 +27,7 @@ from pipeline.ledger.publications import (
 )
 from pipeline.outputs.files import Outputs
 from pipeline.outputs.sinks import MeasuredFile
-from pipeline.outputs.unchanged import find_unchanged, held
+from pipeline.outputs.unchanged import earlier_mapping, find_unchanged, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def publish(
     *,
     anew: bool = False,
 ) -> dict[str, Any]:
-    """Write every output of a migration.
+    """Write every output of a migration that does not stand there as it would be written.
 
     Without a signer a signature stays where it still fits; one that no longer fits is removed.
 
@@ -56,8 +56,7 @@ def publish(
         folder: The migration folder.
         version: Cardferry's version, for the files' metadata.
         signer: Who vouches for the manifest.
-        anew: Make every file from the ledger's rows, even what the last publication vouches for;
-            what is in the folder already stays there.
+        anew: Make every file from the ledger's rows, even what the last publication vouches for.
 
     Returns:
         The report's figures.
@@ -65,86 +64,110 @@ def publish(
     Raises:
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
+    asked = _Asked(ledger, folder, version, signer, anew)
     ledger.renew_sections()
-    key = signer.fingerprint if signer else None
     with ledger.look(sparingly=True) as look:
         unchanged = None if anew else find_unchanged(look, folder, version)
+        key = signer.fingerprint if signer else None
         lasting = unchanged.confirmed(look, key) if unchanged else None
         is_said = look.account().latest is not None
     if unchanged is None or unchanged.figures is None or lasting is None:
-        return _write(ledger, folder, version, signer, unchanged)
+        return _written(asked, unchanged)
     if not is_said:
         manifest = unchanged.published.manifest
         ledger.note(CONFIRMATION, resource=MANIFEST_NAME, manifest=manifest, lasting=lasting)
     return unchanged.figures
 
 
-def _write(
-    ledger: Ledger,
-    folder: Path,
-    version: str,
-    signer: Signer | None,
-    unchanged: Unchanged | None,
-) -> dict[str, Any]:
-    """Write every output of which nothing else stands in the folder; give the report's figures."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `publish` was asked for."""
+
+    ledger: Ledger
+    folder: Path
+    version: str
+    signer: Signer | None
+    anew: bool
+
+
+class _Made(NamedTuple):
+    """What was made of the ledger.
+
+    Attributes:
+        outputs: How each file is made.
+        latest: The publication of the ledger as it stands, if there was one.
+        files: Size and SHA-256 of each file, by name.
+        manifest: The manifest over them.
+    """
+
+    outputs: Outputs
+    latest: Publication | None
+    files: Mapping[str, tuple[int, str]]
+    manifest: bytes
+
+
+def _written(asked: _Asked, unchanged: Unchanged | None) -> dict[str, Any]:
+    """Make the outputs, enter them into the chain, and give them their names; give the figures."""
+    ledger, folder = asked.ledger, asked.folder
     with write_together(folder) as staged:
-        with ledger.look(sparingly=True) as look:
-            known = look.account()
-            latest, is_first = known.latest, not known.publications
-            is_signed = signer is None and _is_kept(folder, latest, version)
-            key = latest.signing_key if is_signed and latest else None
-            outputs = Outputs(look, version, signer.fingerprint if signer else key)
-            if unchanged is not None:
-                outputs.go_on_from(unchanged.figures)
-            kept = _kept(outputs, unchanged)
-            made = {n: _made(outputs, n, staged) for n in outputs.writers if n not in kept}
-            written = {name: kept.get(name) or made[name] for name in outputs.writers}
-            manifest = outputs.manifest(written)
-        if not is_first:
-            _leave_what_is_there(staged, folder, made)
-        signed_as: tuple[str | None, str | None] = (None, None)
-        if signer is not None:
-            signature = signer.sign(manifest)
-            _write_unless_there(staged, folder, SIGNATURE_NAME, signature)
-            signed_as = _sha256(signature), signer.fingerprint
-        elif is_signed and latest is not None and latest.manifest == _sha256(manifest):
-            signed_as = latest.signature, latest.signing_key
+        made = _made(asked, unchanged, staged)
+        signed_as = _signed_as(asked, made, staged)
         _note(
             ledger,
-            latest,
+            made.latest,
             Publication(
                 0,
-                outputs.account.length,
-                version,
-                _sha256(manifest),
+                made.outputs.account.length,
+                asked.version,
+                _sha256(made.manifest),
                 *signed_as,
-                files={name: sha256 for name, (_, sha256) in written.items()},
-                tables={name: str(told["sha256"]) for name, told in outputs.tables.items()},
+                files={name: sha256 for name, (_, sha256) in made.files.items()},
+                tables={name: str(told["sha256"]) for name, told in made.outputs.tables.items()},
             ),
         )
         if signed_as == (None, None):
             # The stage syncs the folder, and with it this name's end.
             (folder / SIGNATURE_NAME).unlink(missing_ok=True)
-        _write_unless_there(staged, folder, MANIFEST_NAME, manifest)
+        _write_unless_there(staged, folder, MANIFEST_NAME, made.manifest)
     _note_in_place(ledger)
-    return outputs.figures
+    return made.outputs.figures
 
 
-def _kept(outputs: Outputs, unchanged: Unchanged | None) -> dict[str, tuple[int, str]]:
+def _made(asked: _Asked, unchanged: Unchanged | None, staged: StagedFiles) -> _Made:
+    """Make every file; what stands in the folder with the same bytes is left alone."""
+    folder, version = asked.folder, asked.version
+    with asked.ledger.look(sparingly=True) as look:
+        known = look.account()
+        key = asked.signer.fingerprint if asked.signer else _kept_key(folder, known.latest, version)
+        outputs = Outputs(look, version, key)
+        kept: dict[str, tuple[int, str]] = {}
+        if unchanged is not None:
+            outputs.go_on_from(unchanged.figures)
+            kept = _kept(outputs, unchanged)
+        with earlier_mapping(known, folder, version) as earlier:
+            if earlier is not None and not asked.anew:
+                outputs.take_parts_over(earlier)
+            made = {n: _stage(outputs, n, staged) for n in outputs.writers if n not in kept}
+        files = {name: kept.get(name) or made[name] for name in outputs.writers}
+        manifest = outputs.manifest(files)
+    if known.publications:
+        for name, (_, sha256) in made.items():
+            if held(folder / name, sha256):
+                staged.forget(name)
+    return _Made(outputs, known.latest, files, manifest)
+
+
+def _kept(outputs: Outputs, unchanged: Unchanged) -> dict[str, tuple[int, str]]:
     """Give size and SHA-256 of the files that need not be made again, by name."""
-    if unchanged is None:
-        return {}
     found = {name: unchanged.held(name) for name in outputs.made_of_rows}
     return {name: file for name, file in found.items() if file is not None}
 
 
-def _leave_what_is_there(
-    staged: StagedFiles, folder: Path, made: Mapping[str, tuple[int, str]]
-) -> None:
-    """Leave files alone that are in the folder as they were made again; each with its digest."""
-    for name, (_, sha256) in made.items():
-        if held(folder / name, sha256):
-            staged.forget(name)
+def _stage(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
+    """Make a file; give its size and SHA-256."""
+    file = MeasuredFile(staged.new_file(name))
+    outputs.writers[name](file)
+    return file.size, file.sha256
 
 
 def _write_unless_there(staged: StagedFiles, folder: Path, name: str, content: bytes) -> None:
@@ -153,24 +176,31 @@ def _write_unless_there(staged: StagedFiles, folder: Path, name: str, content: b
         staged.new_file(name).write(content)
 
 
-def _made(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
-    """Make a file; give its size and SHA-256."""
-    file = MeasuredFile(staged.new_file(name))
-    outputs.writers[name](file)
-    return file.size, file.sha256
-
-
-def _is_kept(folder: Path, latest: Publication | None, version: str) -> bool:
-    """Tell whether the signature in the folder will fit what is published now without a key.
+def _kept_key(folder: Path, latest: Publication | None, version: str) -> str | None:
+    """Give the key whose signature in the folder will fit what is published now without a key.
 
     It does where nothing was done since, by a version that writes the same bytes.
     """
     if latest is None or latest.version != version:
-        return False
+        return None
     try:
-        return _sha256(read_in_folder(folder / SIGNATURE_NAME)) == latest.signature
+        is_there = _sha256(read_in_folder(folder / SIGNATURE_NAME)) == latest.signature
     except OSError:
-        return False
+        return None
+    return latest.signing_key if is_there else None
+
+
+def _signed_as(asked: _Asked, made: _Made, staged: StagedFiles) -> tuple[str | None, str | None]:
+    """Sign the manifest, or keep a signature that fits it; give its SHA-256 and the key."""
+    if asked.signer is not None:
+        signature = asked.signer.sign(made.manifest)
+        _write_unless_there(staged, asked.folder, SIGNATURE_NAME, signature)
+        return _sha256(signature), asked.signer.fingerprint
+    latest = made.latest
+    if latest is None or latest.signature is None or latest.manifest != _sha256(made.manifest):
+        return None, None
+    is_there = _kept_key(asked.folder, latest, asked.version) is not None
+    return (latest.signature, latest.signing_key) if is_there else (None, None)
 
 
 def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:

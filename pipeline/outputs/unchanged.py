@@ -3,7 +3,8 @@
 Files and figures are made from the ledger's tables. Where every table holds what it held then (by
 the digests that the publication left in the chain of events), but for runs that came since, what was
 made of rows is still right: a file is left alone if it has the digest that was published, and the
-report's figures are taken from the report. What was changed since, or cannot be read, is made anew;
+report's figures are taken from the report. Where rows came or changed, the parts of the mapping that
+they are not in are taken over from the file. What was changed since, or cannot be read, is made anew;
 and `verify` makes everything anew.
 
 Where those runs ended well and told of nothing but that they began, knew their exports and ended,
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -23,13 +25,15 @@ import orjson
 from pipeline.errors import SUCCESSES
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.ledger.publications import LASTING, RUN_STARTED
-from pipeline.outputs.files import REPORT_NAME
+from pipeline.outputs.files import MAPPING_NAME, REPORT_NAME
+from pipeline.outputs.parquet_parts import EarlierParts
 from pipeline.outputs.sinks import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pipeline.ledger.publications import Publication
+    from pipeline.ledger.publications import Account, Publication
     from pipeline.ledger.snapshot import Snapshot
 
 _FOR_OTHERS: Final = 0o077
@@ -103,6 +107,25 @@ def find_unchanged(look: Snapshot, folder: Path, version: str) -> Unchanged | No
     now = look.table_digests(known.epoch_of(last))
     is_same = {name: told["sha256"] for name, told in now.items()} == last.tables
     return Unchanged(folder, last) if is_same else None
+
+
+@contextmanager
+def earlier_mapping(known: Account, folder: Path, version: str) -> Iterator[EarlierParts | None]:
+    """Give the mapping that was published last, if it is there as this version published it."""
+    with ExitStack() as stack:
+        last = known.publications[-1] if known.publications else None
+        is_ours = last is not None and last.version == version
+        yield _parts_of(stack, folder, last.files) if last and is_ours else None
+
+
+def _parts_of(stack: ExitStack, folder: Path, files: Mapping[str, str]) -> EarlierParts | None:
+    try:
+        source = stack.enter_context(open_in_folder(folder / MAPPING_NAME))
+        # Only bytes that are ours are read as Parquet.
+        is_same = digest_of(source)[1] == files.get(MAPPING_NAME)
+    except OSError:
+        return None
+    return EarlierParts(source) if is_same else None
 
 
 def held(path: Path, sha256: str | None) -> tuple[int, str] | None:

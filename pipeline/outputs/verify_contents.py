@@ -9,7 +9,7 @@ bytes that somebody has changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import pyarrow as pa
@@ -28,11 +28,10 @@ from pipeline.outputs.files import (
     REPORT_NAME,
     Outputs,
 )
-from pipeline.outputs.parquet import row_groups
 from pipeline.outputs.verify_ledger import WHOLE, WRITTEN_BY_NOBODY, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.outputs.manifest import Manifest
@@ -91,7 +90,7 @@ def _first_row_that_differs(
     path: Path, name: str, outputs: Outputs, totals: ParquetTotals
 ) -> str | None:
     table, _ = outputs.tables_of_rows[name]
-    return compare_rows(path, table.schema, outputs.rows_of(name), totals)
+    return compare_rows(path, table.schema, outputs.row_groups_of(name), totals)
 
 
 def _changed_tables(ledger: SoundLedger, manifest: Manifest) -> list[str]:
@@ -165,7 +164,7 @@ class ParquetTotals:
 def compare_rows(
     path: Path,
     schema: pa.Schema,
-    blocks: Iterable[Iterable[Sequence[Any]]],
+    wanted: Iterator[pa.Table],
     totals: ParquetTotals,
 ) -> str | None:
     """Compare a published file with the ledger's rows.
@@ -173,7 +172,7 @@ def compare_rows(
     Args:
         path: The Parquet file; its digest has been checked.
         schema: The columns that it should have.
-        blocks: The rows that it should hold, as the publisher takes them from the ledger.
+        wanted: The row groups that it should hold, as the publisher makes them of the ledger.
         totals: Where what the file holds is added up, also beyond the first difference.
 
     Returns:
@@ -181,7 +180,6 @@ def compare_rows(
     """
     with open_in_folder(path) as source, pq.ParquetFile(source) as file:
         place = None if file.schema_arrow.equals(_as_stored(schema)) else "the columns"
-        wanted = row_groups(schema, blocks)
         for number in range(file.num_row_groups):
             found = file.read_row_group(number)
             totals.add(found)

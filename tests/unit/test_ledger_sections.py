@@ -165,9 +165,9 @@ def test_a_change_beside_the_rules_with_a_forged_note_is_never_published_as_ours
     [
         "sha256 = replace(sha256, substr(sha256, 1, 1), 'x') WHERE of = 'tokens'",
         "rows = rows + 1 WHERE of = 'attempts'",
-        "rows = rows + 1 WHERE of = 'row figures'",
+        "rows = rows + 1 WHERE of = 'row sums'",
         "figures = '{}' WHERE of = 'outcomes'",
-        "figures = replace(figures, '2030', '2020') WHERE of = 'row figures'",
+        "figures = replace(figures, '2030', '2020') WHERE of = 'row sums'",
         "packed = zeroblob(length(packed)) WHERE of = 'answer figures'",
         "packed = NULL, sha256 = NULL WHERE of = 'answer figures'",
         "number = number + 90000000000 WHERE of = 'rows'",
@@ -227,7 +227,7 @@ def test_figures_by_sections_are_those_of_all_rows(folder):
 def test_damage_to_what_is_kept_of_sections_is_refused(folder, change):
     """A number of a row that was packed, and a sum: the database itself looks at neither."""
     with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
-        other.execute(f"UPDATE sections SET {change} WHERE of = 'row figures'")  # noqa: S608
+        other.execute(f"UPDATE sections SET {change} WHERE of = 'row sums'")  # noqa: S608
 
     with pytest.raises(VerificationFailed, match="keeps of its rows is damaged"):
         opened(folder)

@@ -1,0 +1,202 @@
+"""Writes a Parquet file in parts that can be taken over, byte for byte, into the next one.
+
+A part is a row group, or none where it has no rows. What each part is made of stands in the file's
+metadata, with the byte at which it ends; so a part that did not change is copied from the file that
+was published last, wherever it comes to stand, and only the others are asked of the ledger. A row
+group's own bytes name no place; the footer does, and is put together here. The bytes of the file are
+the same whether its parts were made or taken over.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from pipeline.outputs.parquet import parquet_writer, row_groups
+from pipeline.outputs.thrift_compact import (
+    I64,
+    LIST,
+    STRUCT,
+    Elements,
+    Field,
+    Struct,
+    read_struct,
+    write_struct,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from pipeline.outputs.sinks import Sink
+
+_PARTS: Final = "cardferry.parts"
+"""The file's metadata: JSON [[what the part is made of, byte at which it ends], ...]."""
+_MAGIC: Final = b"PAR1"
+_ENDING: Final = 8
+"""Bytes behind the footer: its length, and the magic word once more."""
+
+# Numbers of the fields of Parquet's own structures (apache/parquet-format, parquet.thrift).
+_ROWS, _GROUPS, _METADATA, _WRITTEN_BY = 3, 4, 5, 6  # of the footer
+_COLUMNS, _GROUP_ROWS, _GROUP_AT, _ORDINAL = 1, 3, 5, 7  # of a row group
+_CHUNK = 3  # of a column in it
+_CHUNK_AT: Final = (2, 4, 6)  # likewise: itself, and its indexes
+_PAGES_AT: Final = (
+    9,
+    10,
+    11,
+    14,
+)  # of what is told of that column: data, index, dictionary, filter
+_KEY, _VALUE = 1, 2  # of an entry of the metadata
+
+
+class Part(NamedTuple):
+    """A part to be written.
+
+    Attributes:
+        made_of: A digest of everything that its rows are made of.
+        blocks: Asks for its rows, in blocks; they are one row group.
+    """
+
+    made_of: str
+    blocks: Callable[[], Iterable[Iterable[Sequence[Any]]]]
+
+
+class _Group(NamedTuple):
+    """A row group: its bytes, what a footer says of it, and the byte at which it stands by that."""
+
+    content: bytes
+    told: Struct | None
+    at: int
+
+
+class EarlierParts:
+    """The parts of a file that was published earlier.
+
+    Args:
+        source: The file, open and unchanged since; the caller closes it.
+    """
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        footer = _footer_of(source)
+        self.written_by: Any = footer[_WRITTEN_BY].value
+        known = footer.get(_METADATA)
+        told = {e[_KEY].value: e[_VALUE].value for e in known.value.values} if known else {}
+        listed = orjson.loads(told.get(_PARTS.encode(), b"[]"))
+        groups: Iterator[Struct] = iter(footer[_GROUPS].value.values)
+        self._parts: dict[str, tuple[int, int, Struct | None]] = {}
+        start = len(_MAGIC)
+        for made_of, end in listed:
+            self._parts[made_of] = start, end, next(groups) if end > start else None
+            start = end
+
+    def group(self, made_of: str) -> _Group | None:
+        """Give a part as it stands in the file; None if it is not there."""
+        part = self._parts.get(made_of)
+        if part is None:
+            return None
+        start, end, told = part
+        self._source.seek(start)
+        return _Group(self._source.read(end - start), told, start)
+
+
+def write_parts(
+    target: Sink,
+    schema: pa.Schema,
+    parts: Iterable[Part],
+    metadata: Mapping[str, str],
+    earlier: EarlierParts | None = None,
+) -> None:
+    """Write parts as one Parquet file.
+
+    Args:
+        target: An open binary file.
+        schema: Column names and types, in the order of the rows' values.
+        parts: In the order of the file.
+        metadata: Key-value metadata of the file, as text.
+        earlier: A file with the same columns whose parts may be taken over, if this very writer
+            made them.
+
+    Raises:
+        TypeError: A value does not fit its column; the message does not repeat it.
+    """
+    if earlier is not None and earlier.written_by != _empty(schema, {})[_WRITTEN_BY].value:
+        earlier = None
+    groups: list[Struct] = []
+    listed: list[tuple[str, int]] = []
+    target.write(_MAGIC)
+    at = len(_MAGIC)
+    for part in parts:
+        group = earlier.group(part.made_of) if earlier is not None else None
+        if group is None:
+            group = _made(schema, part)
+        if group.told is not None:
+            groups.append(_moved(group.told, at - group.at, len(groups)))
+        target.write(group.content)
+        at += len(group.content)
+        listed.append((part.made_of, at))
+    whole = _empty(schema, {**metadata, _PARTS: orjson.dumps(listed).decode()})
+    rows = sum(group[_GROUP_ROWS].value for group in groups)
+    whole[_ROWS] = Field(I64, rows)
+    whole[_GROUPS] = Field(LIST, Elements(STRUCT, groups))
+    footer = write_struct(whole)
+    target.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+
+
+def _made(schema: pa.Schema, part: Part) -> _Group:
+    """Make a part of its rows."""
+    rows = next(row_groups(schema, part.blocks()), None)
+    start = len(_MAGIC)
+    if rows is None:
+        return _Group(b"", None, start)
+    file = io.BytesIO()
+    with parquet_writer(file, schema) as writer:
+        writer.write_table(rows, row_group_size=rows.num_rows)
+    (told,) = _footer_of(file)[_GROUPS].value.values
+    return _Group(file.getvalue()[start : _footer_at(file)], told, start)
+
+
+def _moved(told: Struct, by: int, ordinal: int) -> Struct:
+    """Give what a footer says of a row group that stands so many bytes further, as this many-th."""
+    columns = []
+    for column in told[_COLUMNS].value.values:
+        chunk = _further(column[_CHUNK].value, _PAGES_AT, by)
+        moved = _further(column, _CHUNK_AT, by)
+        columns.append(moved | {_CHUNK: Field(STRUCT, chunk)})
+    group = _further(told, (_GROUP_AT,), by)
+    group[_COLUMNS] = Field(LIST, Elements(STRUCT, columns))
+    if _ORDINAL in group:
+        group[_ORDINAL] = group[_ORDINAL]._replace(value=ordinal)
+    return group
+
+
+def _further(struct: Struct, names: Sequence[int], by: int) -> Struct:
+    """Move the places that a structure names; 0 is none."""
+    moved = dict(struct)
+    for name in names:
+        if name in moved and moved[name].value:
+            moved[name] = moved[name]._replace(value=moved[name].value + by)
+    return moved
+
+
+def _empty(schema: pa.Schema, metadata: Mapping[str, str]) -> Struct:
+    """Give the footer of a file without rows."""
+    file = io.BytesIO()
+    with parquet_writer(file, schema) as writer:
+        writer.add_key_value_metadata(dict(metadata))
+    return _footer_of(file)
+
+
+def _footer_of(file: IO[bytes]) -> Struct:
+    file.seek(_footer_at(file))
+    return read_struct(file.read())
+
+
+def _footer_at(file: IO[bytes]) -> int:
+    """Give the byte at which a file's footer begins."""
+    end = file.seek(-_ENDING, io.SEEK_END)
+    return end - int.from_bytes(file.read(4), "little")
