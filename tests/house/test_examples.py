@@ -142,12 +142,11 @@ def _dask_commands():
     script = (CONFIGS / "slurm" / "workers.sbatch").read_text().replace("\\\n", " ")
     (worker,) = re.findall(r"^exec \S+/dask (.*)$", script, re.MULTILINE)
     yield pytest.param(shlex.split(worker), id="slurm")
-    told = (
-        (CONFIGS / "reference.md").read_text().replace("$tls", "--tls-key a.key --tls-cert b.pem")
-    )
-    for line in re.findall(r"^dask (.*)$", told, re.MULTILINE):
+    told = (CONFIGS.parent / "README.md").read_text()
+    (tls,) = re.findall(r"^tls='(.*)'$", told, re.MULTILINE)
+    for line in re.findall(r"^dask (.*)$", told.replace("$tls", tls), re.MULTILINE):
         words = shlex.split(line, comments=True)
-        yield pytest.param(words, id=f"reference {words[0]}")
+        yield pytest.param(words, id=f"README {words[0]}")
 
 
 @pytest.mark.parametrize("words", list(_dask_commands()))
@@ -172,7 +171,7 @@ def test_every_dask_command_of_the_examples_is_understood(tmp_path, words):
 
 def test_the_words_that_workers_are_given_are_those_of_a_carrier():
     """What the examples write into `CARDFERRY_CARRY` is a command line of `carry`."""
-    files = ("kubernetes/cluster.yaml", "slurm/workers.sbatch", "reference.md")
+    files = ("kubernetes/cluster.yaml", "slurm/workers.sbatch", "../README.md")
     found = [
         words
         for name in files
