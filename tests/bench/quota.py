@@ -1,15 +1,18 @@
 """What `cardferry run` makes of a vault's quota, known or hidden, in real time; prints the marks.
 
     python -m tests.bench.quota [--case known|hidden|moving|low] [--latency-ms 20] [--in-flight 64]
+                                [--carriers N]
 
 The whole command runs against a stub that admits a rate (a bucket of a tenth of a second's worth,
 one at least), says 429 to the rest and gives no hint when to come back. Requests are counted where
 they arrive. All four take a quarter of an hour, nearly all of it asleep; a machine that is busy
-with something else delays sends and arrivals, and the figures suffer for it.
+with something else delays sends and arrivals, and the figures suffer for it. With `--carriers` so
+many processes share the rate, and a ledger in PostgreSQL.
 """
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import leftovers, postgres
 from tests.support.commands import ROOT, rows_csv, sealed, settings
+from tests.support.ledgers import URL_NAME
 from tests.support.quota_vault import Bucket, Traffic
 
 START_S = 12.0
@@ -63,12 +68,12 @@ def stub(case, latency_ms):
             seen += json.loads(process.stdout.read() or "[]")
 
 
-def run(case, folder, url, in_flight):
+def run(case, folder, url, in_flight, more=()):
     """Run the command long enough, then stop it; give its exit code."""
     lasts_s = case.until + START_S
     export = sealed(folder, rows_csv(round(1.1 * max(case.rates) * lasts_s)))
     config = settings(folder, url, f"in_flight_max = {in_flight}")
-    words = ["run", export, "-c", config, "-o", folder / "out", "-q"]
+    words = ["run", export, "-c", config, "-o", folder / "out", "-q", *more]
     words += ["--set", f"flow.rate_per_s={case.rate_per_s}"]
     command = [sys.executable, "-m", "pipeline", *map(str, words)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -96,11 +101,11 @@ def measured(case, seen):
     )
 
 
-def judged(name, case, latency_ms, in_flight):
+def judged(name, case, latency_ms, in_flight, more=()):
     """Run one case, print its figures, and say whether it reached its marks."""
     with tempfile.TemporaryDirectory() as folder, stub(case, latency_ms) as (url, seen):
         started = time.monotonic()
-        code = run(case, Path(folder), url, in_flight)
+        code = run(case, Path(folder), url, in_flight, more)
         took_s = time.monotonic() - started
     if code != 128 + signal.SIGTERM or not seen or seen[-1][0] < case.until - 1:
         print(f"{name:8} no figures: ended with exit code {code} after {took_s:.0f} s", flush=True)
@@ -124,11 +129,16 @@ def main():
     options.add_argument("--case", action="append", choices=CASES, help="only this; repeatable")
     options.add_argument("--latency-ms", type=float, default=20.0)
     options.add_argument("--in-flight", type=int, default=64)
+    options.add_argument("--carriers", type=int)
     chosen = options.parse_args()
-    results = [
-        judged(name, CASES[name], chosen.latency_ms, chosen.in_flight)
-        for name in chosen.case or CASES
-    ]
+    results = []
+    for name in chosen.case or CASES:
+        more = []
+        if chosen.carriers:
+            os.environ[URL_NAME] = postgres.server().database("quota")
+            more = ["--carriers", chosen.carriers, "--set", "flow.chunk_rows=50"]
+        results.append(judged(name, CASES[name], chosen.latency_ms, chosen.in_flight, more))
+    leftovers.remove_all()
     return 0 if all(results) else 1
 
 

@@ -47,7 +47,8 @@ def test_carriers_carry_every_row_once_and_put_every_card_on_its_one_customer(tm
     assert told == {"carrier_joined": count, "carrier_left": count}
 
 
-@pytest.mark.parametrize("fate", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
 def test_a_carrier_that_is_lost_costs_no_row(tmp_path, fate):
     """Its chunks go to others after its term; what it does later, if it wakes up, is refused."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:

@@ -152,7 +152,7 @@ def renew(
     rank = list(live).index(session)
     fair = fair_share(job.in_flight_max, senders, rank) if rank < senders else 0
     others = sum(live.values()) - live[session]
-    slots = max(min(held, live[session]), min(fair, job.in_flight_max - others))
+    slots = granted(min(held, live[session]), fair, job.in_flight_max - others)
     connection.execute(
         update(sessions)
         .where(sessions.c.id == session)
@@ -170,6 +170,14 @@ def renew(
 def fair_share(in_flight_max: int, carriers: int, rank: int) -> int:
     """Give how many of C slots one of so many carriers is to have; those who came first the rest."""
     return in_flight_max // carriers + (rank < in_flight_max % carriers)
+
+
+def granted(held: int, fair: int, left: int) -> int:
+    """Give how many slots a session may have: what it cannot give up yet, or its part of what is left.
+
+    So all of them never have more than C, whoever comes or goes.
+    """
+    return max(held, min(fair, left))
 
 
 def close_for_all(connection: Connection, seconds: float) -> None:
