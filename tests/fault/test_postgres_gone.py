@@ -62,6 +62,7 @@ def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
     assert "the server of the ledger is back" in log
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_and_comes_back_later_costs_no_row_and_no_second_token_beyond_c(
     tmp_path, place
 ):

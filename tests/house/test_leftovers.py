@@ -5,6 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests.support import postgres
 from tests.support.commands import ROOT
 from tests.support.crash import wait_until
@@ -43,6 +45,7 @@ input()
 """
 
 
+@pytest.mark.slow
 def test_the_tests_database_server_ends_with_a_test_process_that_is_killed():
     """Neither the server nor its folder in memory lives on."""
     postgres.server()
