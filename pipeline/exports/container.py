@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import PurePath
 from typing import Final, Literal
 
 from pipeline.exports.armor import unwrapped
@@ -23,7 +22,7 @@ Kind = Literal["openpgp", "openpgp_lines", "age", "plain"]
 AGE_MAGIC: Final = b"age-encryption.org/v1\n"
 AGE_ARMOR_LINE: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"
 
-_SEALED_SUFFIXES: Final = frozenset({".pgp", ".gpg", ".asc", ".age"})
+_SEALED_SUFFIXES: Final = (".pgp", ".gpg", ".asc", ".age")
 
 
 def kind_of(first: bytes, name: str) -> Kind:
@@ -50,7 +49,7 @@ def kind_of(first: bytes, name: str) -> Kind:
         return "openpgp"
     if first_sealed_line(first) is not None:
         return "openpgp_lines"
-    if PurePath(name).suffix.lower() in _SEALED_SUFFIXES:
+    if name.lower().endswith(_SEALED_SUFFIXES):
         raise Refused(Verdict.NOT_SEALED)
     return "plain"
 

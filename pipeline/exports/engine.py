@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.container import sealed_by_passphrase
@@ -107,8 +107,7 @@ def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
     """
     sweep_homes()
     with opened_key(way.key.file, may_be_shared=keys.key_may_be_shared) as key_fd:
-        request = replace(
-            way.request,
+        request = way.request._replace(
             key_fd=key_fd,
             passphrase=keys.passphrase.get_secret_value() if keys.passphrase else None,
             signers=tuple(signer_certificates(keys.signer_files)),
@@ -118,7 +117,7 @@ def prepared(way: Way, keys: EnvelopeKeys) -> Iterator[Request]:
             yield request
             return
         with private_home() as home:
-            yield replace(request, home=home)
+            yield request._replace(home=home)
 
 
 @contextmanager
@@ -157,7 +156,7 @@ def _openpgp(export: OpenExport, keys: EnvelopeKeys) -> list[Way]:
     if head.password and keys.passphrase is not None:
         request = Request("sequoia", by_password=True)
         found += [
-            Way(replace(request, engine=engine), KeyPlace())
+            Way(request._replace(engine=engine), KeyPlace())
             for engine in _engines(KeyPlace(), keys, head)
         ]
     if not found and (keys.places or keys.passphrase is not None):

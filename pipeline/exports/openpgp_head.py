@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 ARMOR_LINE: Final = b"-----BEGIN PGP MESSAGE-----"
 
@@ -48,8 +47,7 @@ _KEY_VERSIONS: Final = ((21, 4), (33, 6))
 """Length and version of the fingerprint in a version 6 packet (RFC 9580, 5.1.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPGPHead:
+class OpenPGPHead(NamedTuple):
     """What an OpenPGP message says openly.
 
     Attributes:

@@ -5,8 +5,7 @@ Source: GnuPG's doc/DETAILS, "Format of the --status-fd output"; checked with gp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.exports.decryptor.protocol import Answer
 from pipeline.exports.verdict import Refused, Verdict
@@ -34,8 +33,7 @@ _VALIDSIG_HASH, _VALIDSIG_PRIMARY = 7, 9
 _KEY_ID_HEX: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class GpgStatus:
+class GpgStatus(NamedTuple):
     """What gpg said.
 
     Attributes:

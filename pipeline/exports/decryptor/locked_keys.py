@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -39,8 +38,7 @@ _COUNT, _COUNTED_BYTES = 0x60, 65_536
 _BLOCK: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class LockedKeys:
+class LockedKeys(NamedTuple):
     """A file's keys, ready for gpg.
 
     Attributes:

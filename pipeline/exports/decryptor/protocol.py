@@ -1,14 +1,14 @@
 """Defines what the two processes tell each other: a request and an answer, as JSON on pipes.
 
-The child imports this module; it stays free of everything but the standard library.
+The child imports this module; it stays free of everything but the standard library, and of
+`dataclasses`, which loads as much as all the rest of a child does.
 """
 
 from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pipeline.exports.verdict import Verdict
 
@@ -18,8 +18,7 @@ ANSWER_BYTES_MAX: Final = 4096
 """Below a pipe's smallest capacity, so that writing an answer never blocks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What the child is asked to do; it carries a passphrase, so it is never shown.
 
     Attributes:
@@ -47,7 +46,7 @@ class Request:
 
     def encoded(self) -> bytes:
         """Give the request as it travels."""
-        fields = asdict(self)
+        fields = self._asdict()
         fields["signers"] = [b64encode(signer).decode() for signer in self.signers]
         return json.dumps(fields).encode()
 
@@ -60,8 +59,7 @@ class Request:
         return cls(**fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the child found once everything was decrypted.
 
     Attributes:
@@ -76,7 +74,7 @@ class Answer:
 
     def encoded(self) -> bytes:
         """Give the answer as it travels."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(self._asdict()).encode()
 
     @classmethod
     def decoded(cls, raw: bytes) -> Answer | None:
