@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -10,6 +11,9 @@ from tests.support import leftovers
 from tests.support.compiled import share_compiled_statements
 from tests.support.sampled import THOROUGH, examples
 
+# Hundreds of processes load the same modules: what the first one compiles is kept for the others.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 RUN_FOLDER = pytest.StashKey()
 share_compiled_statements()
 
