@@ -61,14 +61,7 @@ class AttachRecording:
         card.unknowns += transition.unknowns
         card.transition = transition
         seen = seen or _customer_after(card, transition)
-        settlement = self._settlement(card, outcome, transition)
-        self._commit.settle(
-            settlement._replace(
-                attempt_id=None if intent is None else intent.attempt_id,
-                latency_us=int(took_s * 1_000_000),
-                found=seen,
-            )
-        )
+        self._commit.settle(self._settlement(card, outcome, transition, intent, took_s, seen))
         if seen is not None:
             known = seen.customer_id or card.customer.customer_id
             card.customer = card.customer._replace(
@@ -76,11 +69,17 @@ class AttachRecording:
             )
 
     def _settlement(
-        self, card: CardToAttach, outcome: Outcome, transition: AttachTransition
+        self,
+        card: CardToAttach,
+        outcome: Outcome,
+        transition: AttachTransition,
+        intent: AttachIntent | None = None,
+        took_s: float = 0.0,
+        seen: CustomerFound | None = None,
     ) -> AttachSettlement:
         is_attached = transition.state is AttachState.ATTACHED
         return AttachSettlement(
-            attempt_id=None,
+            attempt_id=None if intent is None else intent.attempt_id,
             row_id=card.row_id,
             customer=card.customer.id,
             kind=outcome.kind,
@@ -90,9 +89,10 @@ class AttachRecording:
             unknowns=transition.unknowns,
             vault_code=outcome.vault_code,
             request_id=outcome.request_id,
-            latency_us=0,
+            latency_us=int(took_s * 1_000_000),
             card_id=card.card_id if is_attached else None,
             is_default=card.is_default if is_attached else None,
+            found=seen,
         )
 
 

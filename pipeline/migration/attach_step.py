@@ -124,15 +124,8 @@ class AttachStep:
         Raises:
             CardferryError: The run has to stop; everything that was answered is queued.
         """
-        claim = to.claim
-        if token is not None:
-            claim = claim._replace(
-                token_id=token.token_id,
-                card_id=token.card_id,
-                token_created_s=int(token.created_at.timestamp()),
-            )
-        card = card_of(claim, to.owner.record, self._clock.monotonic())
-        card.made_here, card.fields = token is not None, to.fields
+        card = card_of(to.claim, to.owner.record, self._clock.monotonic(), token)
+        card.fields = to.fields
         if self.same_cards is not None and not card.unknowns:
             # The token's outcome must not wait for a look.
             self._attacher.recording.begin(card, after)

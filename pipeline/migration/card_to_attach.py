@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.records import AttachClaim, CustomerRecord
     from pipeline.migration.attach_transitions import AttachTransition
+    from pipeline.model import Token
     from pipeline.vault.interface import Customer, CustomerCard
 
 
@@ -78,31 +79,43 @@ class CardToAttach:
         return Asked(self.makes_customer, self.unknowns, self.counted, now - self.known_at)
 
 
-def card_of(claim: AttachClaim, customer: CustomerRecord, now: float) -> CardToAttach:
+def card_of(
+    claim: AttachClaim, customer: CustomerRecord, now: float, token: Token | None = None
+) -> CardToAttach:
     """Give the card of a row that has its token.
 
     Args:
-        claim: The row; `token_id`, `card_id` and `token_created_s` are there.
+        claim: The row; `token_id`, `card_id` and `token_created_s` are there unless `token` is.
         customer: The row's customer.
         now: The monotonic second.
+        token: The token that was just made; None for the one that the ledger has.
 
     Raises:
         ValueError: The row has no token.
     """
-    if claim.token_id is None or claim.card_id is None or claim.token_created_s is None:
-        raise ValueError("the row has no token yet")
+    if token is None:
+        token_id, card_id, created_at = _token_of(claim)
+    else:
+        token_id, card_id, created_at = token.token_id, token.card_id, token.created_at
     return CardToAttach(
         row_id=claim.row_id,
         customer=customer,
-        token_id=claim.token_id,
-        card_id=claim.card_id,
-        token_created_at=datetime.fromtimestamp(claim.token_created_s, UTC),
+        token_id=token_id,
+        card_id=card_id,
+        token_created_at=created_at,
         sent=SentCard(claim.last_digits, claim.expiration_month, claim.expiration_year),
         wants_default=bool(claim.is_default),
         known_at=now,
         number=claim.attempts,
         unknowns=claim.unknowns,
+        made_here=token is not None,
     )
+
+
+def _token_of(claim: AttachClaim) -> tuple[str, str, datetime]:
+    if claim.token_id is None or claim.card_id is None or claim.token_created_s is None:
+        raise ValueError("the row has no token yet")
+    return claim.token_id, claim.card_id, datetime.fromtimestamp(claim.token_created_s, UTC)
 
 
 def sight_of(shown: CustomerCard, card: CardToAttach) -> Sight:

@@ -97,7 +97,10 @@ def read_answer(
 
 
 def _with_request_id(read: CustomerAnswer, answer: Answer) -> CustomerAnswer:
-    return read._replace(outcome=read.outcome._replace(request_id=request_id_of(answer.fields)))
+    request_id = request_id_of(answer.fields)
+    if request_id is None:
+        return read
+    return read._replace(outcome=read.outcome._replace(request_id=request_id))
 
 
 def _refused(answer: Answer, now: Callable[[], datetime]) -> CustomerAnswer:

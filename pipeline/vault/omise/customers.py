@@ -40,6 +40,9 @@ _CUT_SHORT: Final[dict[str, Any]] = {
     "evidence": "an empty page where the list has more",
 }
 
+_WITH_BODY: Final = (
+    b"%b %b HTTP/1.1\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+)
 _CUSTOMER_FIELDS: Final = frozenset({"email", "description", "metadata"})
 
 
@@ -166,14 +169,13 @@ class CustomerClient:
     async def _request(
         self, method: bytes, path: str, wanted: str, body: Mapping[str, Any] | None = None
     ) -> CustomerAnswer:
-        message = method + b" " + self._base + path.encode("ascii") + b" HTTP/1.1\r\n"
-        message += self._fields
-        if body is not None:
-            content = _encoded(body)
-            message += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(content)
-            message += b"\r\n" + content
+        target = self._base + path.encode("ascii")
+        if body is None:
+            message = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, self._fields)
         else:
-            message += b"\r\n"
+            content = _encoded(body)
+            parts = method, target, self._fields, len(content), content
+            message = _WITH_BODY % parts
         try:
             answer = await self._line.exchange(message)
         except httpx.TransportError as failure:
