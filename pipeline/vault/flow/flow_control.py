@@ -122,8 +122,7 @@ class FlowControl:
         self._limit = limit
         self._budget = RetryBudget(clock.monotonic())
         self._refusals = RowRefusals()
-        self._successes = 0
-        self._tokens = 0
+        self._successes = self._tokens = 0
         self._wide = False
         self._undisturbed = False
         self.may_send_until = math.inf
