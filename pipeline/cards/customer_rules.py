@@ -10,10 +10,9 @@ import numpy as np
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
-    import pandas as pd
 
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -31,24 +30,35 @@ class CustomerRules:
     is_existing: Callable[[str], bool]
 
 
-def broken_rules(frame: pd.DataFrame, rules: CustomerRules) -> Iterator[tuple[str, str, Flags]]:
+def broken_rules(
+    columns: Mapping[str, list[str]], count: int, rules: CustomerRules
+) -> Iterator[tuple[str, str, Flags]]:
     """Give code, field and the rows that break it, for each rule about customers.
 
     Args:
-        frame: A chunk's rows; a customer column may be missing.
+        columns: A chunk's texts; a customer column may be missing.
+        count: How many rows there are.
         rules: What they are judged by.
     """
     if rules.is_required:
-        yield Code.CUSTOMER_MISSING, "customer", _which(frame, "customer", lambda text: not text)
-    if "customer_id" in frame.columns:
+        yield (
+            Code.CUSTOMER_MISSING,
+            "customer",
+            _which(columns.get("customer"), count, lambda text: not text),
+        )
+    if "customer_id" in columns:
         yield (
             Code.CUSTOMER_ID_INVALID,
             "customer_id",
-            _which(frame, "customer_id", lambda text: bool(text) and not rules.is_existing(text)),
+            _which(
+                columns["customer_id"],
+                count,
+                lambda text: bool(text) and not rules.is_existing(text),
+            ),
         )
 
 
-def _which(frame: pd.DataFrame, column: str, is_broken: Callable[[str], bool]) -> Flags:
-    if column not in frame.columns:
-        return np.full(len(frame), is_broken(""))
-    return np.array([is_broken(text) for text in frame[column].tolist()], dtype=np.bool_)
+def _which(texts: list[str] | None, count: int, is_broken: Callable[[str], bool]) -> Flags:
+    if texts is None:
+        return np.full(count, is_broken(""))
+    return np.array([is_broken(text) for text in texts], dtype=np.bool_)

@@ -10,6 +10,8 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from pipeline.cards.damage import damages
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 
@@ -78,17 +80,20 @@ class ExportProfile:
 
     def add(self, chunk: Chunk, validated: Validated, as_of: date) -> None:
         """Count a chunk of rows and what was judged of it."""
-        frame = validated.cards.frame
-        months = frame["expiration_year"] * _MONTHS_A_YEAR + frame["expiration_month"]
-        left = months.astype(int) - (as_of.year * _MONTHS_A_YEAR + as_of.month)
+        columns = validated.cards.columns
+        years, in_year = (
+            np.asarray(columns[name], dtype=np.int32)
+            for name in ("expiration_year", "expiration_month")
+        )
+        left = years * _MONTHS_A_YEAR + in_year - (as_of.year * _MONTHS_A_YEAR + as_of.month)
         self.expiring_soon += int(((left >= 0) & (left < _SOON_MONTHS)).sum())
         self.lookalikes.update(validated.lookalikes)
-        names = chunk.frame["name"].tolist()
+        names = chunk.columns["name"]
         beyond_ascii = _beyond_ascii(names)
         self.scripts.update(_scripts_of(names, beyond_ascii))
         for column in _LOOKED_AT:
-            if column in chunk.frame.columns and column not in validated.plain:
-                found = damages(chunk.frame[column].tolist(), ids=column in _IDS)
+            if column in chunk.columns and column not in validated.plain:
+                found = damages(chunk.columns[column], ids=column in _IDS)
                 self.suspicious.update((column, phrase) for phrase in found.values())
         wrong = sum(map(bool, map(_WRONG_SIGNS.search, beyond_ascii)))
         if wrong:
@@ -98,7 +103,7 @@ class ExportProfile:
     def _add_network_ids(self, chunk: Chunk) -> None:
         columns = [
             name
-            for name in chunk.frame.columns
+            for name in chunk.columns
             if name == NETWORK_ID
             or (name.startswith(CARRY_PREFIX) and is_network_id(name.removeprefix(CARRY_PREFIX)))
         ]
@@ -106,7 +111,7 @@ class ExportProfile:
             return
         self._has_network_ids = True
         brands = chunk.numbers.brands().tolist()
-        texts = chunk.frame[columns[0]].tolist()
+        texts = chunk.columns[columns[0]]
         self._cards.update(filter(None, brands))
         self._without_network_id.update(
             brand for brand, text in zip(brands, texts, strict=True) if brand and not text

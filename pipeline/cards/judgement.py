@@ -35,11 +35,11 @@ class Judgement:
 
     def __init__(self, chunk: Chunk) -> None:
         self._reasons: list[tuple[str, str, str | None]] = [("", "", None)]
-        self._places = np.zeros(len(chunk.frame), dtype=np.int16)
+        self._places = np.zeros(len(chunk.rows), dtype=np.int16)
         self.lookalikes: dict[str, int] = {}
         self.further = _further_columns(chunk)
         self.texts: dict[str, list[str]] = {
-            name: column_of(chunk, name).tolist() for name in ("legacy_id", "name", *self.further)
+            name: chunk.columns[name] for name in ("legacy_id", "name", *self.further)
         }
         self.plain = frozenset(
             name
@@ -80,12 +80,5 @@ def is_repeated(name: str) -> bool:
     return name == "legacy_id" or name.startswith(CARRY_PREFIX)
 
 
-def column_of(chunk: Chunk, name: str) -> npt.NDArray[np.object_]:
-    """Give a column of a chunk's frame, a text a row."""
-    return np.asarray(chunk.frame[name], dtype=np.object_)
-
-
 def _further_columns(chunk: Chunk) -> list[str]:
-    return [
-        name for name in chunk.frame.columns if name in _FURTHER or name.startswith(CARRY_PREFIX)
-    ]
+    return [name for name in chunk.columns if name in _FURTHER or name.startswith(CARRY_PREFIX)]

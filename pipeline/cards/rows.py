@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
     import pandas as pd
 
     from pipeline.cards.pan import PanColumn
@@ -34,35 +37,64 @@ ADDRESS_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive rows of an export, the card numbers beside the frame.
+    """Consecutive rows of an export, the card numbers beside the texts.
 
-    Row 1 is the first record after the header. The frame's index holds row numbers, its columns
-    are texts under canonical names and, for carried ones, `CARRY_PREFIX` and the source name;
-    `numbers` is in the frame's order. Rows that could not be read are in `rejections` only.
+    Row 1 is the first record after the header. `rows` holds the numbers of the rows that could be
+    read; `columns` their texts under canonical names and, for carried ones, `CARRY_PREFIX` and the
+    source name; `numbers` is in the same order. The others are in `rejections` only.
     `left_out` counts, by field, the optional values that could not be used and were dropped;
     `remedies` counts, by setting and value, the rows that would be read under it and were not.
     """
 
     first_row: int
     last_row: int
-    frame: pd.DataFrame = field(repr=False)
+    rows: npt.NDArray[np.intp] = field(repr=False)
+    columns: Mapping[str, list[str]] = field(repr=False)
     numbers: PanColumn
     rejections: tuple[Rejection, ...] = field(default=())
     left_out: Mapping[str, int] = field(default_factory=dict)
     remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The texts as a frame, its index the row numbers; made anew each time."""
+        return _framed(self.rows, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Cards:
     """Rows that may be sent.
 
-    The frame's index holds row numbers; its columns are `legacy_id`, `name`, `brand`,
-    `last_digits`, `expiration_month` (int8), `expiration_year` (int16, four digits), then the
-    address and carried columns that the export has. `numbers` is in the frame's order.
+    `rows` holds their numbers. The columns are `legacy_id`, `name`, `brand`, `last_digits`,
+    `expiration_month` (int8), `expiration_year` (int16, four digits), then the address and carried
+    columns that the export has. `numbers` is in the same order.
     """
 
-    frame: pd.DataFrame = field(repr=False)
+    rows: npt.NDArray[np.intp] = field(repr=False)
+    columns: Mapping[str, list[str] | npt.NDArray[Any]] = field(repr=False)
     numbers: PanColumn
 
     def __len__(self) -> int:
-        return len(self.frame)
+        return len(self.rows)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The columns as a frame, its index the row numbers; made anew each time."""
+        return _framed(self.rows, self.columns)
+
+
+def _framed(
+    rows: npt.NDArray[np.intp], columns: Mapping[str, list[str] | npt.NDArray[Any]]
+) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - what is only judged needs no frame, and it loads long.
+
+    index = pd.Index(rows, name="row")
+    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
+    arrays = {
+        name: values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(
+        {name: pd.Series(each, index=index, dtype=each.dtype) for name, each in arrays.items()},
+        index=index,
+    )

@@ -16,14 +16,15 @@ Beyond what the codes themselves say:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from pipeline.cards.customer_rules import broken_rules
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
-from pipeline.cards.judgement import Judgement, column_of, is_repeated
+from pipeline.cards.judgement import Judgement, is_repeated
 from pipeline.cards.lookalikes import ids_by_chance, phones
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
@@ -112,8 +113,6 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     Returns:
         The cards, which hold their own copy of the numbers, and the rejections in row order.
     """
-    import pandas as pd  # noqa: PLC0415 - only for who judges a frame.
-
     judgement = Judgement(chunk)
     safe_ids = _judge_ids(chunk, rules, judgement)
     _judge_numbers(chunk, rules, judgement)
@@ -125,33 +124,34 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     elif not rules.loopback_vault:
         judgement.reject(Code.REAL_CARD_IN_TEST_MODE, "number", ~published)
     if rules.customers is not None:
-        for code, field, rows_that_break in broken_rules(chunk.frame, rules.customers):
+        for code, field, rows_that_break in broken_rules(
+            chunk.columns, len(chunk.rows), rules.customers
+        ):
             judgement.reject(code, field, rows_that_break)
     last_digits = chunk.numbers.last_digits()
-    rows = chunk.frame.index.to_numpy()
+    rows = chunk.rows
     rejections = tuple(
         Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint)
         for place, code, field, hint in judgement.rejected()
     )
     kept = judgement.accepted
-    columns = {
-        "legacy_id": column_of(chunk, "legacy_id"),
-        "name": column_of(chunk, "name"),
+    columns: dict[str, list[str] | npt.NDArray[Any]] = {
+        "legacy_id": chunk.columns["legacy_id"],
+        "name": chunk.columns["name"],
         "brand": chunk.numbers.brands(),
         "last_digits": last_digits,
         "expiration_month": months.astype(np.int8),
         "expiration_year": years,
-        **{name: column_of(chunk, name) for name in judgement.further},
+        **{name: chunk.columns[name] for name in judgement.further},
     }
-    index = pd.Index(rows[kept], name="row")
-    frame = pd.DataFrame(
-        {
-            name: pd.Series(values[kept], index=index, dtype=values.dtype)
-            for name, values in columns.items()
-        }
-    )
-    cards = Cards(frame, chunk.numbers.take(kept))
+    if not kept.all():
+        columns = {name: _kept(values, kept) for name, values in columns.items()}
+    cards = Cards(rows[kept], columns, chunk.numbers.take(kept))
     return Validated(cards, rejections, judgement.lookalikes, judgement.plain)
+
+
+def _kept(values: list[str] | npt.NDArray[Any], kept: Flags) -> list[str] | npt.NDArray[Any]:
+    return values[kept] if isinstance(values, np.ndarray) else list(compress(values, kept.tolist()))
 
 
 def is_id_column(name: str) -> bool:
@@ -195,8 +195,8 @@ def _judge_expirations(
     chunk: Chunk, rules: Rules, judgement: Judgement
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Judge the expirations and give months and years, zero where there is none."""
-    month_texts = column_of(chunk, "expiration_month").tolist()
-    year_texts = column_of(chunk, "expiration_year").tolist()
+    month_texts = chunk.columns["expiration_month"]
+    year_texts = chunk.columns["expiration_year"]
     months, years = _looked_up(_MONTHS, month_texts), _looked_up(_YEARS, year_texts)
     unread = np.flatnonzero((months == 0) & (years == 0)).tolist()
     neither = np.zeros(len(months), dtype=np.bool_)

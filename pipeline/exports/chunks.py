@@ -1,4 +1,4 @@
-"""Makes chunks of records: frames of texts, with the card numbers beside them."""
+"""Makes chunks of records: columns of texts, with the card numbers beside them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,6 @@ def _chunk(
     options: ReaderOptions,
     opener: NumberOpener | None,
 ) -> Chunk:
-    import pandas as pd  # noqa: PLC0415 - it loads longer than an export that is known is looked at.
-
     rejections = tuple(
         Rejection(first_row + place, str(unread), hint=unread.hint)
         for place, unread in records.unread.items()
@@ -86,14 +84,8 @@ def _chunk(
     texts, left_out = optional_fields(texts, options.optional_invalid)
     number_texts = texts.pop("number")
     numbers = PanColumn.from_texts(opener.opened(number_texts) if opener else number_texts)
-    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
-    frame = pd.DataFrame(
-        {name: np.array(column, dtype=object) for name, column in texts.items()},
-        index=pd.Index(rows, name="row"),
-        dtype=object,
-    )
     last_row = first_row + records.count - 1
-    return Chunk(first_row, last_row, frame, numbers, rejections, left_out, remedies)
+    return Chunk(first_row, last_row, rows, texts, numbers, rejections, left_out, remedies)
 
 
 def _stripped(records: Records, place: int) -> list[str]:

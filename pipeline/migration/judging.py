@@ -20,10 +20,8 @@ from pipeline.migration.expectations import Expectations
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
-
-    import pandas as pd
 
     from pipeline.cards.customer_rules import CustomerRules
     from pipeline.cards.export_profile import ExportProfile
@@ -121,9 +119,8 @@ class _Lookalikes:
     def count(self, chunk: Chunk, validated: Validated) -> None:
         """Count a chunk's ids."""
         self._found.update(validated.lookalikes)
-        for name in chunk.frame.columns:
+        for name, ids in chunk.columns.items():
             if is_id_column(name):
-                ids = chunk.frame[name].tolist()
                 self._ids[name] += len(ids) - ids.count("")
 
     def refuse_columns_of_numbers(self) -> None:
@@ -152,15 +149,17 @@ def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:
 
 def planned_cards(cards: Cards) -> PlannedCards:
     """Give what the ledger keeps of valid cards."""
-    frame = cards.frame
-    carried = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
-    carries: Sequence[str | None] = (
-        _carried_texts(frame, carried) if carried else [None] * len(frame)
-    )
-    columns = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
-    lists = [frame[name].tolist() for name in columns]
-    customers = _customers(frame)
-    return PlannedCards([frame.index.tolist(), *lists, carries, *customers])
+    columns = {
+        name: values if isinstance(values, list) else values.tolist()
+        for name, values in cards.columns.items()
+    }
+    carried = [name for name in columns if name.startswith(CARRY_PREFIX)]
+    carries: Sequence[str | None] = [None] * len(cards)
+    if carried:
+        carries = _carried_texts(columns, carried)
+    kept = ("legacy_id", "last_digits", "brand", "expiration_month", "expiration_year")
+    lists = [columns[name] for name in kept]
+    return PlannedCards([cards.rows.tolist(), *lists, carries, *_customers(columns, len(cards))])
 
 
 def _customers_judged(
@@ -187,33 +186,33 @@ def _customers_judged(
     return [card for card in cards if card.row not in unsafe], rejections
 
 
-def _customers(frame: pd.DataFrame) -> list[list[Any]]:
+def _customers(columns: Mapping[str, list[str]], count: int) -> list[list[Any]]:
     """Give each card's customer, existing customer and whether it is the default, or None."""
-    nobody: list[Any] = [None] * len(frame)
+    nobody: list[Any] = [None] * count
     found = [
-        [text or None for text in frame[name].tolist()] if name in frame.columns else nobody
+        [text or None for text in columns[name]] if name in columns else nobody
         for name in ("customer", "customer_id")
     ]
-    if "is_default" not in frame.columns:
+    if "is_default" not in columns:
         return [*found, nobody]
-    rows = zip(frame["is_default"].tolist(), frame["legacy_id"].tolist(), strict=True)
+    rows = zip(columns["is_default"], columns["legacy_id"], strict=True)
     # Some exports give the customer's default card by its id, on every card's row.
     return [*found, [text.casefold() in _YES or text == legacy_id for text, legacy_id in rows]]
 
 
-def _carried_texts(frame: pd.DataFrame, carried: Sequence[str]) -> Sequence[str]:
+def _carried_texts(columns: Mapping[str, list[str]], carried: Sequence[str]) -> Sequence[str]:
     """Give what is carried of each row as JSON: an object of texts, in the order of the columns."""
     names = [name.removeprefix(CARRY_PREFIX) for name in carried]
-    columns = [frame[name].tolist() for name in carried]
-    if all(map(_needs_no_escape, columns)):
+    texts = [columns[name] for name in carried]
+    if all(map(_needs_no_escape, texts)):
         keys = [orjson.dumps(name).decode() for name in names]
-        if len(keys) == 1 and columns[0]:
+        if len(keys) == 1 and texts[0]:
             begin, end = f'{{{keys[0]}:"', '"}'
-            return (begin + f"{end}\n{begin}".join(columns[0]) + end).split("\n")
+            return (begin + f"{end}\n{begin}".join(texts[0]) + end).split("\n")
         keys = [key.replace("%", "%%") for key in keys]
         form = "{" + ",".join([f'{key}:"%s"' for key in keys]) + "}"
-        return [form % row for row in zip(*columns, strict=True)]
-    rows = zip(*columns, strict=True)
+        return [form % row for row in zip(*texts, strict=True)]
+    rows = zip(*texts, strict=True)
     return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
 
 

@@ -35,13 +35,13 @@ class RowsAlike:
         """
         told_by_the_number = ("brand", "last_digits")
         columns = [
-            cards.frame[name].tolist()
-            for name in cards.frame.columns
+            values if isinstance(values, list) else values.tolist()
+            for name, values in cards.columns.items()
             if name not in told_by_the_number
         ]
         texts = list(map(hash, zip(*columns, strict=True)))
         marks = np.zeros(last_row - first_row + 1, dtype=np.uint64)
-        marks[cards.frame.index.to_numpy() - first_row] = cards.numbers.mixed_with(
+        marks[cards.rows - first_row] = cards.numbers.mixed_with(
             np.array(texts, dtype=np.int64).view(np.uint64)
         )
         self._first_rows.append(first_row)

@@ -101,13 +101,13 @@ class _Customers:
         self._attaching = claimed.attaching
         self._texts = texts
         if claimed.attaching:
-            frame = chunk.frame
-            names = [name for name in frame.columns if name.startswith(CARRY_PREFIX)]
             self._carried = {
-                name.removeprefix(CARRY_PREFIX): frame[name].tolist() for name in names
+                name.removeprefix(CARRY_PREFIX): texts
+                for name, texts in chunk.columns.items()
+                if name.startswith(CARRY_PREFIX)
             }
-            self._ids = frame["legacy_id"].tolist()
-            self._emails = frame["email"].tolist() if "email" in frame.columns else None
+            self._ids = chunk.columns["legacy_id"]
+            self._emails = chunk.columns.get("email")
 
     def of(self, row: int, place: int) -> ToAttach | None:
         """Give where the row at this place of the chunk is to go; None where it goes nowhere."""
