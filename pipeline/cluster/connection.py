@@ -23,9 +23,7 @@ RESOURCE: Final = "cardferry"
 """What a worker offers as many of as it may start carriers at once."""
 
 CONNECTS_WITHIN_S: Final = 10
-_OUR_NAMES: Final = ("cardferry", "pipeline")
-"""Of what is installed, and of what is imported: older versions of Dask ask for the second."""
-
+_INSTALLED_AS: Final = "cardferry"
 _THEIR_LOGGERS: Final = ("distributed", "tornado", "bokeh")
 
 
@@ -112,7 +110,7 @@ def _not_there() -> LocalStorageFailed:
 
 def _require_our_version(client: Any) -> None:
     """Refuse a cluster that could not even unpack our task, or whose carriers would be refused."""
-    found: Mapping[str, Any] = client.get_versions(packages=list(_OUR_NAMES))
+    found: Mapping[str, Any] = client.get_versions(packages=[_INSTALLED_AS])
     told = {"scheduler": found["scheduler"], **found["workers"]}
     others = [
         f"{name} has {_of_ours(its) or 'none'}"
@@ -128,8 +126,7 @@ def _require_our_version(client: Any) -> None:
 
 def _of_ours(versions: Mapping[str, Any] | None) -> str | None:
     """Give which version of Cardferry a machine has, if it has one."""
-    packages = dict((versions or {}).get("packages", {}))
-    return next((packages[name] for name in _OUR_NAMES if packages.get(name)), None)
+    return dict((versions or {}).get("packages", {})).get(_INSTALLED_AS)
 
 
 def _silence_its_logs() -> None:
