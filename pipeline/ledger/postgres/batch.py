@@ -65,6 +65,7 @@ _CARD: Final = "last_digits || ' ' || expiration_month || '/' || expiration_year
 _FUNCTION: Final = f"""
 CREATE OR REPLACE FUNCTION {_NAME}({", ".join(f"{n} {kind}" for n, kind in _ARGUMENTS.items())})
 RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $batch$
 DECLARE changed bigint; begun bigint[] := i_row; near_ones bigint[];
 BEGIN
