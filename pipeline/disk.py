@@ -126,6 +126,14 @@ class StagedFiles:
         self._files[name] = (temporary, opened)
         return opened
 
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a new file that will be called so."""
+        return name in self._files
+
+    def __getitem__(self, name: str) -> IO[bytes]:
+        """Give a new file by the name that it will have."""
+        return self._files[name][1]
+
     def forget(self, name: str) -> None:
         """Throw a new file away and let what has its name stand; never raises."""
         temporary, opened = self._files.pop(name)

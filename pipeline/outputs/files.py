@@ -71,13 +71,11 @@ class Outputs:
         if next(iter(look.superseded_cards()), ()):
             self.tables_of_rows[SUPERSEDED_NAME] = SUPERSEDED, look.superseded_cards
         sheets = {FAILURES_CSV_NAME: FAILURES_NAME, CUSTOMERS_CSV_NAME: CUSTOMERS_NAME}
+        self.sheets = {name: of for name, of in sheets.items() if of in self.tables_of_rows}
+        """The CSV files, each with the Parquet file of the same rows."""
         made_of_rows: dict[str, Callable[[Sink], object]] = {
             **{name: partial(self._write_parquet, name) for name in self.tables_of_rows},
-            **{
-                name: partial(self._write_csv, of)
-                for name, of in sheets.items()
-                if of in self.tables_of_rows
-            },
+            **{name: partial(self._write_csv, of) for name, of in self.sheets.items()},
         }
         self.made_of_rows = frozenset(made_of_rows)
         """The files that tell of rows and of no run."""
@@ -104,7 +102,7 @@ class Outputs:
         """Take what the report tells of rows from figures that were published of the same rows."""
         self._published = figures
 
-    def take_parts_over(self, earlier: EarlierParts) -> None:
+    def take_parts_over(self, earlier: EarlierParts | None) -> None:
         """Take what did not change of the mapping from the file that was published last."""
         self._earlier = earlier
 

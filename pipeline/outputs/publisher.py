@@ -12,6 +12,7 @@ and what it says does not reach further than it did.
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,9 +26,9 @@ from pipeline.ledger.publications import (
     SIGNATURE_NAME,
     Publication,
 )
-from pipeline.outputs.files import Outputs
+from pipeline.outputs.files import MAPPING_NAME, Outputs
 from pipeline.outputs.sinks import MeasuredFile
-from pipeline.outputs.unchanged import earlier_mapping, find_unchanged, held
+from pipeline.outputs.unchanged import Earlier, find_unchanged, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,15 +145,12 @@ def _made(asked: _Asked, unchanged: Unchanged | None, staged: StagedFiles) -> _M
         if unchanged is not None:
             outputs.go_on_from(unchanged.figures)
             kept = _kept(outputs, unchanged)
-        with earlier_mapping(known, folder, version) as earlier:
-            if earlier is not None and not asked.anew:
-                outputs.take_parts_over(earlier)
-            made = {n: _stage(outputs, n, staged) for n in outputs.writers if n not in kept}
-        files = {name: kept.get(name) or made[name] for name in outputs.writers}
+        earlier = None if asked.anew else Earlier(known, folder, version)
+        files = {n: kept.get(n) or _stage(outputs, n, staged, earlier) for n in outputs.writers}
         manifest = outputs.manifest(files)
     if known.publications:
-        for name, (_, sha256) in made.items():
-            if held(folder / name, sha256):
+        for name, (_, sha256) in files.items():
+            if name in staged and held(folder / name, sha256):
                 staged.forget(name)
     return _Made(outputs, known.latest, files, manifest)
 
@@ -163,10 +161,20 @@ def _kept(outputs: Outputs, unchanged: Unchanged) -> dict[str, tuple[int, str]]:
     return {name: file for name, file in found.items() if file is not None}
 
 
-def _stage(outputs: Outputs, name: str, staged: StagedFiles) -> tuple[int, str]:
-    """Make a file; give its size and SHA-256."""
+def _stage(
+    outputs: Outputs, name: str, staged: StagedFiles, earlier: Earlier | None
+) -> tuple[int, str]:
+    """Make a file, of what was published earlier where that is still right; give size and SHA-256."""
+    if earlier is not None and name in outputs.sheets:
+        of = outputs.sheets[name]
+        there = earlier.sheet(name, of, staged[of]) if of in staged else None
+        if there is not None:
+            return there
     file = MeasuredFile(staged.new_file(name))
-    outputs.writers[name](file)
+    with ExitStack() as stack:
+        if earlier is not None and name == MAPPING_NAME:
+            outputs.take_parts_over(stack.enter_context(earlier.mapping()))
+        outputs.writers[name](file)
     return file.size, file.sha256
 
 

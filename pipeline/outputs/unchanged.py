@@ -4,8 +4,8 @@ Files and figures are made from the ledger's tables. Where every table holds wha
 the digests that the publication left in the chain of events), but for runs that came since, what was
 made of rows is still right: a file is left alone if it has the digest that was published, and the
 report's figures are taken from the report. Where rows came or changed, the parts of the mapping that
-they are not in are taken over from the file. What was changed since, or cannot be read, is made anew;
-and `verify` makes everything anew.
+they are not in are taken over from the file, and a CSV file stays if its rows are the same. What was
+changed since, or cannot be read, is made anew; and `verify` makes everything anew.
 
 Where those runs ended well and told of nothing but that they began, knew their exports and ended,
 there is nothing to publish at all: every file stays as it is, and the ledger says so.
@@ -18,7 +18,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -26,11 +26,11 @@ from pipeline.errors import SUCCESSES
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.ledger.publications import LASTING, RUN_STARTED
 from pipeline.outputs.files import MAPPING_NAME, REPORT_NAME
-from pipeline.outputs.parquet_parts import EarlierParts
+from pipeline.outputs.parquet_parts import EarlierParts, have_same_rows
 from pipeline.outputs.sinks import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.ledger.publications import Account, Publication
@@ -109,23 +109,48 @@ def find_unchanged(look: Snapshot, folder: Path, version: str) -> Unchanged | No
     return Unchanged(folder, last) if is_same else None
 
 
-@contextmanager
-def earlier_mapping(known: Account, folder: Path, version: str) -> Iterator[EarlierParts | None]:
-    """Give the mapping that was published last, if it is there as this version published it."""
-    with ExitStack() as stack:
+class Earlier:
+    """What was published last, for whatever of it can be taken over although rows came.
+
+    Args:
+        known: What was published.
+        folder: The migration folder.
+        version: Cardferry's version; nothing of another one is taken over.
+    """
+
+    def __init__(self, known: Account, folder: Path, version: str) -> None:
         last = known.publications[-1] if known.publications else None
-        is_ours = last is not None and last.version == version
-        yield _parts_of(stack, folder, last.files) if last and is_ours else None
+        self._folder = folder
+        self._files = last.files if last is not None and last.version == version else {}
 
+    @contextmanager
+    def mapping(self) -> Iterator[EarlierParts | None]:
+        """Give the parts of the mapping, if it is there as it was published."""
+        with ExitStack() as stack:
+            source = self._opened(stack, MAPPING_NAME)
+            yield None if source is None else EarlierParts(source)
 
-def _parts_of(stack: ExitStack, folder: Path, files: Mapping[str, str]) -> EarlierParts | None:
-    try:
-        source = stack.enter_context(open_in_folder(folder / MAPPING_NAME))
-        # Only bytes that are ours are read as Parquet.
-        is_same = digest_of(source)[1] == files.get(MAPPING_NAME)
-    except OSError:
-        return None
-    return EarlierParts(source) if is_same else None
+    def sheet(self, name: str, of: str, made: IO[bytes]) -> tuple[int, str] | None:
+        """Give size and SHA-256 of a CSV file that is there as it was published, and still right.
+
+        Args:
+            name: Its name.
+            of: The name of the Parquet file of the same rows.
+            made: That file, as it is now made.
+        """
+        with ExitStack() as stack:
+            source = self._opened(stack, of)
+            is_right = source is not None and have_same_rows(source, made)
+        return held(self._folder / name, self._files.get(name)) if is_right else None
+
+    def _opened(self, stack: ExitStack, name: str) -> IO[bytes] | None:
+        """Open a file; only bytes that are ours are read as Parquet."""
+        try:
+            source = stack.enter_context(open_in_folder(self._folder / name))
+            is_same = digest_of(source)[1] == self._files.get(name)
+        except OSError:
+            return None
+        return source if is_same else None
 
 
 def held(path: Path, sha256: str | None) -> tuple[int, str] | None:

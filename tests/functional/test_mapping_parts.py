@@ -14,7 +14,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.schema import customers
 from pipeline.ledger.snapshot import Snapshot
-from pipeline.outputs.files import MAPPING_NAME, Outputs
+from pipeline.outputs.files import FAILURES_CSV_NAME, MAPPING_NAME, Outputs
 from pipeline.outputs.publisher import publish
 from tests.support.attach_runs import attaching, cards
 from tests.support.folders import VERSION, found_in
@@ -55,11 +55,11 @@ def night(builder, folder, number, *plans, meanwhile=lambda: None):
     return publish(builder.ledger, folder, VERSION)
 
 
-def made_afresh(ledger):
-    """Give the mapping as it is made of the ledger alone."""
+def made_afresh(ledger, name=MAPPING_NAME):
+    """Give a file as it is made of the ledger alone."""
     target = io.BytesIO()
     with ledger.look() as look:
-        Outputs(look, VERSION).writers[MAPPING_NAME](target)
+        Outputs(look, VERSION).writers[name](target)
     return target.getvalue()
 
 
@@ -118,6 +118,25 @@ def test_a_part_without_rows_takes_no_room_and_may_get_some_later(three, asked):
     assert found_in(folder) == []
 
 
+def test_a_top_up_without_new_failures_leaves_their_sheet_alone(three):
+    """Its rows are those of the Parquet file, which was made again and has the same; one more is seen."""
+    builder, folder = three
+    before = (folder / FAILURES_CSV_NAME).stat()
+    builder.begin("run-4")
+    builder.settle(builder.plan("good.csv", 5, first=2_001))
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION)
+    after = (folder / FAILURES_CSV_NAME).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    night(builder, folder, 5, (7, 3_001, 0))
+
+    assert before.st_size < (folder / FAILURES_CSV_NAME).stat().st_size
+    assert (folder / FAILURES_CSV_NAME).read_bytes() == made_afresh(
+        builder.ledger, FAILURES_CSV_NAME
+    )
+    assert found_in(folder) == []
+
+
 @pytest.mark.parametrize("seed", range(examples(9)))
 def test_any_row_of_nights_leaves_the_file_that_one_night_would(tmp_path, seed):
     """Top-ups, replaced cards, failures that are mended, nights of nothing: never another byte."""
@@ -134,7 +153,8 @@ def test_any_row_of_nights_leaves_the_file_that_one_night_would(tmp_path, seed):
             known = max(known, first + rows)
         night(builder, folder, number, *plans)
         if (folder / MAPPING_NAME).exists():
-            assert (folder / MAPPING_NAME).read_bytes() == made_afresh(builder.ledger)
+            for name in (MAPPING_NAME, FAILURES_CSV_NAME):
+                assert (folder / name).read_bytes() == made_afresh(builder.ledger, name)
     builder.ledger.close()
 
     assert found_in(folder) == []
