@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import case, func, select, union_all
 
+from pipeline.failure_codes import Code
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
 from pipeline.ledger.row_conditions import (
@@ -134,6 +135,12 @@ class Sums(QueryBase):
             .limit(most)
         )
         return [(str(code), str(hint), int(count)) for code, hint, count in found]
+
+    def left_out(self, export_ids: Collection[int]) -> int:
+        """Count the rows of these exports that a run left out, or that were given up."""
+        filtered = (rows.c.state == RowState.SKIPPED, rows.c.code == Code.FILTERED)
+        counted = select(func.count()).select_from(rows)
+        return self._number(counted.where(of_exports(export_ids), *filtered))
 
     def skipped_by_code(self) -> dict[str, int]:
         """Count the rows that are no failures and no cards to send, by why."""

@@ -64,7 +64,7 @@ def choose(ledger: Ledger, export_ids: Collection[int], chosen: CohortFile | Non
     Returns:
         What was left out; None without a cohort.
     """
-    if chosen is None and not ledger.recall(_CHOSEN):
+    if chosen is None and not _is_any_left_out(ledger, export_ids):
         return None
     told = cohort(ledger, export_ids, None if chosen is None else chosen.legacy_ids)
     if chosen is None:
@@ -72,6 +72,13 @@ def choose(ledger: Ledger, export_ids: Collection[int], chosen: CohortFile | Non
         return None
     ledger.remember(_CHOSEN, chosen.sha256)
     return told
+
+
+def _is_any_left_out(ledger: Ledger, export_ids: Collection[int]) -> bool:
+    if not ledger.recall(_CHOSEN):
+        return False
+    with ledger.look() as look:
+        return look.left_out(export_ids) > 0
 
 
 def note_left_out(ledger: Ledger) -> None:

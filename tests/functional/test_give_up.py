@@ -46,7 +46,9 @@ class Lost:
             cardferry("verify", self.out)
             lost.write_bytes(content)
             self.back = cardferry("run", lost, *given, "--json").json
+            cardferry("run", lost, *given)
             self.end, self.entries = _report(self.out), vault.entries()
+            self.taken_back = _events(self.out, "cohort_chosen")
             cardferry("verify", self.out)
 
 
@@ -93,6 +95,8 @@ def test_the_file_itself_takes_its_rows_back(lost):
     assert {"tokenized": 3} == {k: n for k, n in lost.back["this_run"]["rows"].items() if n}
     assert (5, 0) == (lost.end["balance"]["tokenized"], lost.end["balance"]["skipped"])
     assert 5 == len(lost.entries)
+    # A night after that has nothing to take back, and brings nothing to write.
+    assert 1 == len(lost.taken_back)
 
 
 def test_status_says_that_a_lost_file_can_be_given_up_and_how(lost):
