@@ -28,7 +28,7 @@ from tests.support.ledgers import URL_NAME
 from tests.support.quota_vault import Bucket, Traffic
 
 START_S = 12.0
-"""Time for the command to start and prove its export, before the first request."""
+"""Time for the command to start and prove its export, before the first request; carriers start, too."""
 
 
 class Case(NamedTuple):
@@ -70,7 +70,7 @@ def stub(case, latency_ms):
 
 def run(case, folder, url, in_flight, more=()):
     """Run the command long enough, then stop it; give its exit code."""
-    lasts_s = case.until + START_S
+    lasts_s = case.until + START_S * (3 if more else 1)
     export = sealed(folder, rows_csv(round(1.1 * max(case.rates) * lasts_s)))
     config = settings(folder, url, f"in_flight_max = {in_flight}")
     words = ["run", export, "-c", config, "-o", folder / "out", "-q", *more]
