@@ -47,8 +47,13 @@ def chunks_of(
     key = options.number_key
     with opening_numbers(key) if key else nullcontext() as opener:
         for some in so_many_at_once(records, options.chunk_rows):
-            yield encodings.told(_chunk(some, first_row, places, options, opener))
-            first_row += some.count
+            count = some.count
+            chunk = _chunk(some, first_row, places, options, opener)
+            # Nothing here holds on to what whoever takes the chunk has done with.
+            del some
+            yield encodings.told(chunk)
+            del chunk
+            first_row += count
 
 
 def _chunk(

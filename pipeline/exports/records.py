@@ -104,8 +104,11 @@ def so_many_at_once(blocks: Iterator[Records], count: int) -> Iterator[Records]:
         rest = block
         while rest.count >= wanted:
             first, rest = rest.split(wanted)
-            yield _joined([*waiting, first])
+            whole = _joined([*waiting, first])
             waiting, wanted = [], count
+            del first
+            yield whole
+            del whole
         if rest.count:
             waiting.append(rest)
             wanted -= rest.count

@@ -102,6 +102,8 @@ def judged_chunks(
         # Copies inside the parser are out of reach.
         chunk.numbers.wipe()
         validated.cards.numbers.wipe()
+        # Else they would be there until the next ones are: two chunks in memory, and not one.
+        del chunk, validated, cards, rejections, unsafe
     # A reader that needs no more bytes leaves some; the proof needs every one.
     for _ in blocks:
         pass

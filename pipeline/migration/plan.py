@@ -173,6 +173,8 @@ def _plan_rows(
             counter.add(chunk.last_row - last_row)
             last_row = chunk.last_row
             reading.expects.check_count(last_row, is_all=False)
+            # The next chunk is read when no memory is taken by this one.
+            del chunk
         reading.expects.check_count(last_row, is_all=True)
         if blocks.file.sha256 != export.sha256:
             raise VerificationFailed(
