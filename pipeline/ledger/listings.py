@@ -20,17 +20,14 @@ from sqlalchemy import (
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
-    NOT_ATTACHED_YET,
     ROW_SPAN,
     AttachState,
     ExportRecord,
     ExportState,
     RunRecord,
-    WaitingRows,
     row_id,
 )
 from pipeline.ledger.row_conditions import (
-    UNSEEN_TOKENS,
     has_failed_on_the_way,
     is_open,
     is_resolved,
@@ -38,7 +35,7 @@ from pipeline.ledger.row_conditions import (
 from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.ledger.section_figures import SUPERSEDED
-from pipeline.model import OPEN_STATES, RowState
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,8 +133,7 @@ _ENDING: Final = case(
     (is_resolved(), RESOLVED),
     else_=rows.c.state,
 )
-_ITS_ROW: Final = rows.c.id == attachments.c.row_id
-_IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
+IS_IN_FORCE: Final = (rows.c.state == RowState.TOKENIZED, rows.c.superseded_by.is_(None))
 
 
 def _named(columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
@@ -195,7 +191,7 @@ class Listings(QueryBase):
             .join(customers, customers.c.id == attachments.c.customer, isouter=not attached_only)
             .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
             .join(runs, runs.c.epoch == tokens.c.epoch)
-            .where(*_IS_IN_FORCE, *within)
+            .where(*IS_IN_FORCE, *within)
             .order_by(rows.c.id)
         )
 
@@ -244,7 +240,7 @@ class Listings(QueryBase):
         proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
         ending = _ENDING
         for condition in self._in_mapping():
-            ending = case((and_(*_IS_IN_FORCE, ~condition), UNATTACHED), else_=_ENDING)
+            ending = case((and_(*IS_IN_FORCE, ~condition), UNATTACHED), else_=_ENDING)
         return self._blocks(
             select(ending, rows.c.legacy_id).where(
                 rows.c.legacy_id.is_not(None), (rows.c.id // ROW_SPAN).not_in(proving)
@@ -273,25 +269,3 @@ class Listings(QueryBase):
             .limit(at_most)
         )
         return self._number(select(func.count()).where(changed)), [tuple(row) for row in found]
-
-    def waiting_by_export(self) -> list[WaitingRows]:
-        """Give each planned export whose rows wait, with how many do."""
-        waiting = []
-        begun = select(exports.c.id, runs.c.started_ms).join(runs, runs.c.epoch == exports.c.epoch)
-        cut_off = {
-            found[0]: found[1] for found in self._all(begun.where(runs.c.ended_ms.is_(None)))
-        }
-        for export in self.exports():
-            here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
-            open_here = (here, rows.c.state.in_(OPEN_STATES))
-            count = self._number(select(func.count()).where(*open_here))
-            unseen = self._number(select(UNSEEN_TOKENS).where(*open_here)) if count else 0
-            if self.is_attaching():
-                pending = (here, *_IS_IN_FORCE, attachments.c.state.in_(NOT_ATTACHED_YET))
-                on_the_way = select(func.count()).select_from(attachments).join(rows, _ITS_ROW)
-                count += self._number(on_the_way.where(*pending))
-            if count:
-                since = cut_off.get(export.id)
-                told = (export.id, export.name, export.sha256, count, since, unseen)
-                waiting.append(WaitingRows(*told))
-        return waiting

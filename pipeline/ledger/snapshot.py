@@ -11,14 +11,13 @@ from pipeline.ledger import digests, export_events, proof, publications
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
-from pipeline.ledger.listings import Listings
 from pipeline.ledger.mapping_parts import mapping_parts
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
 from pipeline.ledger.section_proof import differing_section
-from pipeline.ledger.sums import Sums
+from pipeline.ledger.waiting_exports import WaitingExports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot(
-    Sums, RunningSums, PlanQuestions, Listings, CardQuestions, AttachQuestions, ReadbackQuestions
+    WaitingExports, RunningSums, PlanQuestions, CardQuestions, AttachQuestions, ReadbackQuestions
 ):
     """One look at a ledger; every answer is of the same state.
 
