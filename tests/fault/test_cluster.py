@@ -283,11 +283,17 @@ def test_a_worker_that_is_stopped_in_order_leaves_nothing_in_doubt(clustered):
 
 @pytest.mark.slow
 def test_a_worker_that_comes_late_is_waited_for(clustered):
-    """A run that finds no worker tells so, and goes on once there is one."""
+    """`doctor` and a run that find no worker tell so, and the run goes on once there is one."""
     with clustered.cluster(workers=0) as made:
+        asked = ("doctor", *clustered.words(made)[2:4], "-o", clustered.out)
+        before = cardferry(*asked).out
         run = clustered.started(made)
         said = clustered.folder / "run.txt"
         wait_until(lambda: "no worker offers" in said.read_text("utf-8") or run.poll() is not None)
         made.start_worker()
         ended(run, 0)
+        after = cardferry(*asked).out
         clustered.assert_every_row_once()
+
+    assert "its scheduler answers, and no worker offers to start a carrier now" in before
+    assert "its workers offer to start 1 carrier at once" in after
