@@ -40,7 +40,7 @@ def each_store(request, monkeypatch):
 
 
 LONG_FILES = (
-    *("test_carriers.py", "test_images.py", "test_bombs.py", "test_canaries.py"),
+    *("test_carriers.py", "test_cluster.py", "test_images.py", "test_bombs.py", "test_canaries.py"),
     *("test_quality.py", "test_migration_machine.py"),
 )
 

@@ -124,7 +124,7 @@ def counted(folder, vault, call, begins):
     return max(most.get(name, 0) for name in call.split(","))
 
 
-@pytest.mark.parametrize(("call", "error", "begins", "kind"), sampled(PLACES, 5, 2))
+@pytest.mark.parametrize(("call", "error", "begins", "kind"), sampled(PLACES, 7, 2))
 def test_a_failing_disk_stops_the_run_before_the_next_send(
     tmp_path, vault, call, error, begins, kind
 ):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from itertools import product
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.support.folders import (
     published,
 )
 from tests.support.ledgers import StepClock, settled_builder
+from tests.support.sampled import sampled
 
 HUGE = 1 << 40
 
@@ -55,8 +57,9 @@ def sparse(path):
 THINGS = (pipe, link_to_device, link_to_copy, link_to_itself, folder_in_its_place, sparse)
 
 
-@pytest.mark.parametrize("thing", THINGS)
-@pytest.mark.parametrize("name", [*SIGNED_NAMES, "ledger.sqlite"])
+@pytest.mark.parametrize(
+    ("name", "thing"), sampled(product([*SIGNED_NAMES, "ledger.sqlite"], THINGS), 5)
+)
 def test_anything_in_the_place_of_a_file_is_a_difference(tmp_path, name, thing):
     """A pipe, device, link, folder or endless file is named at once; nothing waits or is read whole."""
     folder = published(tmp_path / "migration")
@@ -77,16 +80,18 @@ def test_what_stands_beside_the_ledger_is_looked_at_first(tmp_path, ending, thin
     assert found_in(folder)[0].file == "ledger.sqlite"
 
 
-@pytest.mark.parametrize("command", ["verify", "publish", "status"])
+HANGING = (
+    ("ledger.sqlite", pipe),
+    ("ledger.sqlite", link_to_copy),
+    ("ledger.sqlite-journal", pipe),
+    ("manifest.json", pipe),
+    ("manifest.json.sig", link_to_device),
+)
+
+
 @pytest.mark.parametrize(
-    ("name", "thing"),
-    [
-        ("ledger.sqlite", pipe),
-        ("ledger.sqlite", link_to_copy),
-        ("ledger.sqlite-journal", pipe),
-        ("manifest.json", pipe),
-        ("manifest.json.sig", link_to_device),
-    ],
+    ("command", "name", "thing"),
+    sampled([(c, *place) for c in ("verify", "publish", "status") for place in HANGING], 2),
 )
 def test_no_command_hangs_on_a_pipe_or_a_device(tmp_path, command, name, thing):
     """Every command that opens a folder ends, with a code of the contract and no traceback."""
@@ -143,12 +148,13 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("with_ledger", [True, False])
-@pytest.mark.parametrize("content", ODD, ids=range(len(ODD)))
-def test_an_odd_manifest_is_a_difference_and_never_a_traceback(tmp_path, content, with_ledger):
+@pytest.mark.parametrize(
+    ("place", "with_ledger"), sampled(product(range(len(ODD)), [True, False]), 3)
+)
+def test_an_odd_manifest_is_a_difference_and_never_a_traceback(tmp_path, place, with_ledger):
     """Whatever a manifest holds, its name is told, beside a good ledger and beside none."""
     folder = published(tmp_path / "migration")
-    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.json").write_bytes(ODD[place])
     if not with_ledger:
         (folder / "ledger.sqlite").unlink()
     named = {difference.file for difference in found_in(folder)}

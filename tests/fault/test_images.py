@@ -22,7 +22,8 @@ KINDS = (
 )
 WORKLOADS = [
     # Rows; of so many calls one is looked at; of so many images one is resumed.
-    (6, 10, 12),
+    (6, 14, 9),
+    slow(6, 10, 12),
     slow(1, 1, 100),
     slow(40, 1, 200),
     pytest.param(400, 1, 60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),

@@ -73,7 +73,7 @@ def counted(folder, vault, rows, begins=None):
 
 
 @pytest.mark.parametrize("begins", PHASES)
-@pytest.mark.parametrize(("rows", "every"), [(40, 3), slow(40, 1), slow(1, 1)])
+@pytest.mark.parametrize(("rows", "every"), [(40, 4), slow(40, 1), slow(1, 1)])
 def test_killed_at_a_sample_of_durable_steps_a_run_loses_and_doubles_nothing(
     tmp_path, vault, rows, every, begins
 ):

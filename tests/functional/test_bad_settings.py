@@ -12,6 +12,7 @@ from pipeline.errors import SettingsRefused
 from tests.support.bad_files import PLAIN, good, numbers_of
 from tests.support.exports import by_sequoia, keyring
 from tests.support.judged import carry, command, require_balance, require_clean
+from tests.support.sampled import sampled
 from tests.support.sandbox import running
 
 VALUE = "hunter2-4242"
@@ -253,7 +254,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sampled(NAMES, 3))
 def test_an_export_of_any_name_is_carried_or_refused(tmp_path, vault, name):
     """A strange name is no crash, and no line of it stands by itself in what we say."""
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + NAMES[name]))

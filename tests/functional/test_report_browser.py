@@ -2,13 +2,14 @@
 
 import subprocess
 from importlib.resources import files
+from itertools import product
 
 import pytest
 
 from tests.support.browser import browser, required_browser
 from tests.support.folders import HOSTILE, among_others, migrations, small_migration
 from tests.support.programs import require
-from tests.support.sampled import slow
+from tests.support.sampled import sampled, slow
 
 WIDTHS = (1200, 768, 390, 320)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -30,8 +31,7 @@ def axe_script():
     return files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), sampled(product(WIDTHS, ["light", "dark"]), 3))
 def test_the_page_never_scrolls_sideways(chromium, width, scheme):
     """From a narrow phone to a desktop the page is as wide as the window."""
     page = chromium.open(address(migrations().second), width=width, scheme=scheme)

@@ -34,6 +34,7 @@ from pipeline.outputs.publisher import publish
 from pipeline.outputs.verify import verify
 from tests.support.folders import past_the_rules
 from tests.support.ledgers import StepClock, card, new_builder, settled_builder
+from tests.support.sampled import slow
 
 PAGE = 4096
 ROWS = 120
@@ -323,13 +324,16 @@ def test_nothing_is_published_of_a_card_that_is_on_no_customer_any_more(tmp_path
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_a_torn_commit_is_refused_or_nothing_of_it_is_to_be_seen(tmp_path, commits):
+@pytest.mark.parametrize(("every", "at_random"), [(2, 3), slow(1, 6)])
+def test_a_torn_commit_is_refused_or_nothing_of_it_is_to_be_seen(
+    tmp_path, commits, every, at_random
+):
     """Every commit, torn after every page, and at random pages as a disk may write them."""
     seeded, tried, refused, wrong = random.Random(17), 0, 0, []
     for name, before, after in commits.pairs:
         pages = pages_of(before, after)
-        tears = [pages[:n] for n in range(1, len(pages))]
-        tears += [[n for n in pages if seeded.random() < 0.5] for _ in range(6)]
+        tears = [pages[:n] for n in range(1, len(pages), every)]
+        tears += [[n for n in pages if seeded.random() < 0.5] for _ in range(at_random)]
         whole = []
         for content in (before, after):
             assert accepted(tmp_path, content)
