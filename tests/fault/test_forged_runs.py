@@ -72,7 +72,6 @@ CHANGES = {
     "the run of all tokens": ["UPDATE tokens SET epoch = 3"],
     "another answer": ["UPDATE outcomes SET kind = 'declined' WHERE attempt_id = 20"],
     "an answer's moment": ["UPDATE outcomes SET at_ms = at_ms - 1 WHERE attempt_id = 20"],
-    "an attempt's moment": ["UPDATE attempts SET at_ms = at_ms - 1 WHERE id = 20"],
     "the run of an attempt": ["UPDATE attempts SET epoch = 3 WHERE id = 20"],
     "an attempt away": [
         "DELETE FROM outcomes WHERE attempt_id = (SELECT min(id) FROM attempts WHERE row_id = 20000000001)",
@@ -80,7 +79,6 @@ CHANGES = {
         "UPDATE attempts SET number = 1 WHERE row_id = 20000000001",
         "UPDATE rows SET attempts = 1 WHERE id = 20000000001",
     ],
-    "a doubt away": ["UPDATE rows SET unknowns = 0 WHERE id = 10000000003"],
     "held, now failed": [
         "UPDATE rows SET state = 'failed', code = 'attempts_exhausted' WHERE id = 10000000003"
     ],
@@ -89,10 +87,6 @@ CHANGES = {
            livemode, created_s, epoch, 'attach_token_gone', 1 FROM tokens WHERE row_id = 10000000050""",
         "DELETE FROM tokens WHERE row_id = 10000000050",
         "UPDATE rows SET state = 'planned' WHERE id = 10000000050",
-    ],
-    "a replaced card in force again": [
-        "UPDATE rows SET superseded_by = NULL WHERE id = 10000000004",
-        "UPDATE rows SET supersedes = NULL WHERE superseded_by IS NULL AND id = 30000000004",
     ],
     "the older card for the newer": [
         "UPDATE rows SET superseded_by = NULL, supersedes = 30000000004 WHERE id = 10000000004",
