@@ -31,6 +31,7 @@ def vault():
 def full(tmp_path):
     """Run a command where temporary folders are full and the home cannot be written to."""
     require("gpg")
+    require("unshare")
     places = [tmp_path / "tmp", tmp_path / "home"]
     for place in places:
         place.mkdir()

@@ -53,7 +53,7 @@ def carried(tmp_path_factory):
 
 
 def copied(carried, tmp_path):
-    subprocess.run(["cp", "-a", str(carried / "out"), str(tmp_path / "out")], check=True)
+    shutil.copytree(carried / "out", tmp_path / "out")
     return tmp_path / "out"
 
 
