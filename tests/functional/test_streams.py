@@ -102,10 +102,12 @@ def test_a_command_without_memory_ends_with_local_trouble(tmp_path):
     """In too small an address space a command says so in words, whatever failed first."""
     export = sealed(tmp_path, rows_csv(3))
     config = settings(tmp_path, "http://127.0.0.1:9")
-    for megabytes in (100, 300):
+    # With little more than the least to begin with, what fails first, if anything does, depends on
+    # the versions of libraries.
+    for megabytes, codes in ((100, {5}), (260, {0, 5})):
         done = _shell(f"check {export} -c {config}", before=f"ulimit -v {megabytes * 1024};")
 
-        assert 5 == done.returncode, (megabytes, done.stderr)
+        assert done.returncode in codes, (megabytes, done.stderr)
         assert "Traceback" not in done.stderr
 
 
