@@ -17,6 +17,8 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -65,7 +67,7 @@ def carry_here(ledger: str) -> tuple[Any, ...]:
     log = Path(worker.local_directory, LOG_NAME).absolute()
     try:
         command = carry_command(ledger, log, os.environ.get(WORDS_NAME, ""))
-        return tuple(_carried(command, worker))
+        return tuple(carried(command, worker))
     except CardferryError as trouble:
         host = socket.gethostname()
         return tuple(Answer(trouble.exit_code, host, trouble.message, trouble.next_step))
@@ -91,8 +93,32 @@ def carry_command(ledger: str, log: Path, words: str) -> list[str]:
         raise SettingsRefused([f"{WORDS_NAME}: a quote in it does not end"]) from None
 
 
-def _carried(command: list[str], worker: Any) -> Answer:
-    """Run a carrier to its end; once the worker closes, let it drain and leave."""
+def carried(command: list[str], worker: Any) -> Answer:
+    """Run a carrier to its end; once the worker or its process closes, let it drain and leave.
+
+    A worker's process that is asked to stop ends without its tasks, and in a container or a job of
+    SLURM everything else ends with it. So a thread that Python waits for sees the carrier off.
+
+    Args:
+        command: The carrier's command line.
+        worker: Dask's worker, of which only the state is looked at.
+
+    Raises:
+        CardferryError: This machine cannot start a process now.
+    """
+    ended: Future[Answer] = Future()
+
+    def see_off() -> None:
+        try:
+            ended.set_result(_seen_off(command, worker))
+        except Exception as trouble:  # noqa: BLE001 - whoever waits for it raises it.
+            ended.set_exception(trouble)
+
+    threading.Thread(target=see_off, name="carrier", daemon=False).start()
+    return ended.result()
+
+
+def _seen_off(command: list[str], worker: Any) -> Answer:
     theirs, ours = os.pipe()
     try:
         child = start_child(command, stdin=theirs, stdout=subprocess.PIPE)
@@ -103,7 +129,8 @@ def _carried(command: list[str], worker: Any) -> Answer:
         os.close(theirs)
     said = None
     while said is None:
-        if ours >= 0 and worker.status.name not in _AT_WORK:
+        is_closing = worker.status.name not in _AT_WORK or not threading.main_thread().is_alive()
+        if ours >= 0 and is_closing:
             os.close(ours)
             ours = -1
         with suppress(subprocess.TimeoutExpired):

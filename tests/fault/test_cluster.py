@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pyarrow.parquet as pq
@@ -149,6 +150,11 @@ class Clustered:
         cardferry("verify", self.out)
 
 
+def parent(pid):
+    """Give the process number of a process's parent."""
+    return int(Path("/proc", str(pid), "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+
+
 def ended(process, *codes, timeout=240):
     try:
         assert process.wait(timeout) in codes
@@ -271,12 +277,16 @@ def test_a_stopping_signal_drains_the_carriers_of_a_cluster(clustered):
 @pytest.mark.slow
 @slow_vault
 def test_a_worker_that_is_stopped_in_order_leaves_nothing_in_doubt(clustered):
-    """Its carrier drains before the worker ends, and the other worker carries the rest."""
+    """The worker ends after its carrier, as all ends with it in a container; the other carries the rest."""
     with clustered.cluster() as made:
         run = clustered.started(made)
-        clustered.wait_for_tokens(40, run)
+        wait_until(
+            lambda: run.poll() is not None or (clustered.made() and len(clustered.pids()) == 2)
+        )
+        (carrier,) = [pid for pid in clustered.pids() if parent(pid) == made.workers[0].pid]
         made.workers[0].terminate()
-        made.workers[0].wait(60)
+        made.workers[0].wait(120)
+        assert not Path("/proc", str(carrier)).exists()
         ended(run, 0)
         clustered.assert_every_row_once()
 

@@ -11,7 +11,7 @@ import trustme
 
 from pipeline.cli.launching import Launching, with_cluster
 from pipeline.cluster import requirements
-from pipeline.cluster.carrier_task import _carried, carry_command
+from pipeline.cluster.carrier_task import carried, carry_command
 from pipeline.cluster.requirements import cluster_problems
 from pipeline.config.loading import load_settings, read_settings
 from pipeline.errors import SettingsRefused
@@ -179,7 +179,7 @@ def test_a_worker_that_closes_lets_its_carrier_drain_and_waits_for_it():
     worker = SimpleNamespace(status=SimpleNamespace(name="running"))
     found = []
     waiting = threading.Thread(
-        target=lambda: found.append(_carried([sys.executable, "-c", STAND_IN], worker))
+        target=lambda: found.append(carried([sys.executable, "-c", STAND_IN], worker))
     )
     waiting.start()
     waiting.join(1)
