@@ -41,6 +41,7 @@ REFUSE_OVERTAKEN: Final = f"""
     WHERE (SELECT coalesce(max(epoch), 0) FROM runs) <> new.epoch;"""
 _FENCE_TRIGGER: Final = {"fence": (f"new.entry = {_FENCE}", REFUSE_OVERTAKEN)}
 
+_ANY_CUSTOMER: Final = "SELECT 1 FROM customers LIMIT 1"
 _OF_TOKENS: Final = "batch"
 _OF_CARDS_TOO: Final = "batch_with_cards"
 """A view of its own, so that tokens alone do not pay for columns and triggers of cards."""
@@ -61,12 +62,15 @@ class Batches:
         self._epoch = epoch
         with writing() as driver:
             _create_view(driver, _OF_TOKENS, token_entries.COLUMNS, token_entries.TRIGGERS)
-            with_cards = token_entries.TRIGGERS | card_entries.triggers()
-            _create_view(driver, _OF_CARDS_TOO, card_entries.COLUMNS, with_cards)
+            # Where cards belong to nobody, nothing will be said of customers.
+            self._has_customers = bool(driver.execute(_ANY_CUSTOMER).fetchone())
+            if self._has_customers:
+                with_cards = token_entries.TRIGGERS | card_entries.triggers()
+                _create_view(driver, _OF_CARDS_TOO, card_entries.COLUMNS, with_cards)
 
     def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
         """Tell whether a batch may hold this beside tokens and attempts."""
-        return card_entries.may_hold(of_cards)
+        return not of_cards or (self._has_customers and card_entries.may_hold(of_cards))
 
     def commit(
         self,
