@@ -100,7 +100,7 @@ def test_every_command_line_of_the_readme_is_understood(tmp_path, line, monkeypa
     for word in words[1:]:
         if word.endswith("/"):
             Path(word).mkdir()
-        elif not word.startswith("-"):
+        elif not word.startswith("-") and "://" not in word:
             Path(word).touch()
     words = [word for word in words if word != "..."]
 

@@ -438,6 +438,8 @@ def test_an_export_that_is_given_up_leaves_nothing_that_waits_and_no_question_un
         assert (2, 1, 1) == told
         assert {"outcome_unknown": 1, "attach_attempts_exhausted": 1} == look.by_code()
         assert [] == look.waiting_by_export()
+        assert [(1, "attach_failed", 1), (1, "held", 1)] == look.open_by_export()
+        assert 2 == look.left_out([1])
         assert look.contradiction() is None
         assert (1, 1) == (look.unseen_tokens_max(), look.unseen_cards_max())
     assert {"tokenized": 2, "attached": 1, "attach_failed": 1} == j.balance()
