@@ -85,7 +85,9 @@ class Server:
 
     def start(self):
         """Start it, if it does not run."""
-        options = f"-k {self.folder} -c max_connections=40 {self._options}"
+        # What it shares between its processes goes with its folder, however it ends.
+        shared = "-c dynamic_shared_memory_type=mmap"
+        options = f"-k {self.folder} -c max_connections=40 {shared} {self._options}"
         self._run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", f"{self.data}.log", "start")
 
     def stop(self, how="immediate"):
