@@ -152,6 +152,24 @@ def test_a_stopping_signal_drains_every_carrier_and_nothing_is_in_doubt(tmp_path
     assert told["states"]["planned"] > 0
 
 
+@pytest.mark.slow
+def test_retry_hands_held_rows_out_to_carriers(tmp_path):
+    """As a run does: the rows whose answers were lost are sent by a carrier, and no others."""
+    with running(journal=tmp_path / "journal", faults="..D..D..", api_faults=".") as vault:
+        shared = Shared(tmp_path, vault, CUSTOMERS)
+        hold = ("--set", 'flow.on_ambiguous="hold"')
+        cardferry(*shared.words, *hold, code=3)
+        held = shared.status()["states"]["held"]
+        again = ("retry", shared.out, shared.words[1], *shared.given, *hold, "--held")
+        limited = cardferry(*again, "--carriers", 1, "--limit", 1, code=2)
+        cardferry(*again, "--carriers", 1)
+        shared.assert_every_row_once(held)
+
+    assert held == 2
+    assert "--limit does not go with --carriers" in limited.err
+    assert shared.told("carrier_joined") == {"carrier_joined": 1}
+
+
 def test_carriers_over_a_ledger_in_sqlite_are_refused_before_anything_is_sent(
     tmp_path, monkeypatch
 ):
