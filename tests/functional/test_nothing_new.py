@@ -127,7 +127,7 @@ def a_night(builder, folder, number, *, code=0, key=None, note=None):
     builder.clock.step(86_400)
     builder.begin(f"run-{number}")
     if note is not None:
-        builder.ledger.note(note, resource="x", sha256="0" * 64)
+        builder.ledger.note(note, resource="x", sha256="0" * 64, reason="damaged", why="x")
     builder.end(code)
     publish(builder.ledger, folder, VERSION, key or signer())
 
