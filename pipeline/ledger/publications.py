@@ -211,8 +211,9 @@ def account(connection: Connection) -> Account:
 
 
 def kinds_since(connection: Connection, seq: int) -> set[str]:
-    """Give the kinds of the events after one, but for those that change no row."""
-    later = select(events.c.body).where(events.c.seq > seq, *(~_is(kind) for kind in _LOOKS))
+    """Give the kinds of the events after one, but for those that say that outputs are as they were."""
+    silent = (PUBLICATION, CONFIRMATION, VERIFICATION, IN_PLACE)
+    later = select(events.c.body).where(events.c.seq > seq, *(~_is(kind) for kind in silent))
     return {orjson.loads(body)["event"] for body in connection.execute(later).scalars()}
 
 

@@ -83,7 +83,7 @@ class Snapshot(
             yield from publications.event_lines(self._connection, length)
 
     def kinds_since(self, seq: int) -> set[str]:
-        """Give the kinds of the events after one, but for those that change no row."""
+        """Give the kinds of the events after one, but for those that say that outputs are as they were."""
         with self._store.trouble():
             return publications.kinds_since(self._connection, seq)
 

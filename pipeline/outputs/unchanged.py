@@ -85,6 +85,7 @@ class Unchanged:
             known.is_latest_in_place
             and signing_key in {None, last.signing_key}
             and look.kinds_since(last.length) <= _BRING_NOTHING
+            and look.refused_exports() == look.refused_exports(last.length)
             and all(run.exit_code in SUCCESSES for run in since)
             and self.figures is not None
             and all(held(self.folder / name, sha256) for name, sha256 in last.digests().items())

@@ -164,7 +164,10 @@ def test_what_comes_after_such_nights_is_published_with_them(settled):
 
 @pytest.mark.parametrize(
     "told",
-    [{"code": 4}, {"code": 143}, {"note": "signal_received"}, {"note": "export_refused"}],
+    [
+        *({"code": 4}, {"code": 143}),
+        *({"note": kind} for kind in ("signal_received", "export_refused", "outputs_restored")),
+    ],
 )
 def test_a_run_that_did_not_end_well_or_told_of_anything_is_published(settled, told):
     """The report says so: only silence is left out of it."""
