@@ -69,9 +69,10 @@ def test_status_after_a_death_in_the_middle_of_a_commit_tells_of_it(tmp_path):
 
 def test_status_tells_how_a_stopped_run_ended(tmp_path):
     """The exit code of the last run is kept and explained, whoever looks later."""
-    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
+    with running(journal=tmp_path / "journal", latency_s=0.2) as vault:
         migration = Migration(tmp_path / "m", vault)
-        migration.add(new_rows(40))
+        # Half a minute of answers, of which the signal leaves a second: looking may take its time.
+        migration.add(new_rows(1_000))
         started = migration.start()
         wait_until(lambda: migration.journal)
         look = migration.status()
