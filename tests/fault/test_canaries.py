@@ -190,8 +190,11 @@ def faulty_vault(folder):
 
 
 def test_no_forced_exception_shows_a_number(tmp_path, tmp_path_factory):
-    """Every fifteenth border fails with the number in its exception; no file, no stream holds it."""
-    names = [*list(BORDERS)[::15], *SPECIAL]
+    """A few borders fail with the number in their exception; no file, no stream holds it.
+
+    Libraries that talk are heard below, under strace.
+    """
+    names = [*list(BORDERS)[::25], *(name for name in SPECIAL if name != "talk")]
     with faulty_vault(tmp_path_factory.mktemp("vault")) as vault:
         done, codes, good, bad = forced(tmp_path, vault, names, seed=11)
 
@@ -273,9 +276,7 @@ def test_no_writing_call_holds_a_number(tmp_path, tmp_path_factory):
     work, log = tmp_path / "work", tmp_path / "strace"
     work.mkdir()
     with faulty_vault(tmp_path_factory.mktemp("vault")) as vault:
-        done, codes, good, bad = forced(
-            work, vault, ["talk", "reveal"], seed=12, before=strace_command(log)
-        )
+        done, codes, good, bad = forced(work, vault, ["talk"], seed=12, before=strace_command(log))
         port = port_of(vault)
 
     watch = Watch(good + bad)

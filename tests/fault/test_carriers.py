@@ -97,6 +97,7 @@ def test_carriers_of_a_run_that_died_finish_and_leave_and_the_next_run_goes_on(t
     assert 0 < left < 200
 
 
+@pytest.mark.slow
 def test_carriers_go_on_by_themselves_once_their_server_is_back(tmp_path):
     """Stopped at once, as by a crash: no term is over, every answer is known, nothing is in doubt."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
