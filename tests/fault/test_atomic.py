@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
 from pipeline.disk import write_together
 from tests.support.programs import require
+from tests.support.sampled import sampled
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +65,10 @@ def visible(folder):
     return [(folder / name).read_bytes() for name in NAMES]
 
 
-@pytest.mark.parametrize("call", ["write", "fsync", "/rename.*"])
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EROFS"])
+@pytest.mark.parametrize(
+    ("call", "error"),
+    sampled(product(["write", "fsync", "/rename.*"], ["EIO", "ENOSPC", "EROFS"]), 4),
+)
 def test_a_refusing_disk_leaves_whole_files_and_exit_5(tmp_path, call, error):
     """Whichever call fails: each file is old or new, the last never before the first."""
     for count in range(1, CALLS_MAX):

@@ -141,7 +141,7 @@ def judge(work, owners):
 
 def test_a_storm_with_kills_ends_with_the_truth(tmp_path):
     """A small one for every day."""
-    chaos(tmp_path, 7, count=40, customers=25, kills=4, life=0)
+    chaos(tmp_path, 7, count=24, customers=15, kills=2, life=0)
 
 
 @pytest.mark.slow

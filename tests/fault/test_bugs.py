@@ -3,10 +3,11 @@
 import pytest
 
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 
-@pytest.mark.parametrize("hook", ["stumble_before", "stumble_after"])
+@pytest.mark.parametrize("hook", [slow("stumble_before"), "stumble_after"])
 def test_a_bug_in_one_slot_stops_the_run_and_costs_one_row_in_doubt(tmp_path, hook):
     """Exit 1 without values, no hang, and the same command goes on."""
     with running(journal=tmp_path / "journal", latency_s=0.01) as vault:

@@ -12,6 +12,7 @@ from pipeline.config.loading import load_settings
 from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
 from tests.support.migrations import Migration, new_rows
+from tests.support.sampled import sampled
 from tests.support.sandbox import running
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -42,7 +43,7 @@ class JumpingClock:
         self.slept.append(seconds)
 
 
-@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+@pytest.mark.parametrize("jump", sampled(JUMPS.values(), 3, 2), ids=JUMPS)
 def test_a_wall_clock_that_jumps_delays_and_loses_nothing(tmp_path, jump):
     """Waits are unaffected, every row ends, and the trail's chain holds."""
     with running(journal=tmp_path / "journal", faults="..9..") as vault:

@@ -58,7 +58,7 @@ THINGS = (pipe, link_to_device, link_to_copy, link_to_itself, folder_in_its_plac
 
 
 @pytest.mark.parametrize(
-    ("name", "thing"), sampled(product([*SIGNED_NAMES, "ledger.sqlite"], THINGS), 5)
+    ("name", "thing"), sampled(product([*SIGNED_NAMES, "ledger.sqlite"], THINGS), 11)
 )
 def test_anything_in_the_place_of_a_file_is_a_difference(tmp_path, name, thing):
     """A pipe, device, link, folder or endless file is named at once; nothing waits or is read whole."""
@@ -69,8 +69,9 @@ def test_anything_in_the_place_of_a_file_is_a_difference(tmp_path, name, thing):
     assert name in {difference.file for difference in found_in(folder, key=public_pem())}
 
 
-@pytest.mark.parametrize("ending", ["-journal", "-wal", "-shm"])
-@pytest.mark.parametrize("thing", [pipe, link_to_device])
+@pytest.mark.parametrize(
+    ("ending", "thing"), sampled(product(["-journal", "-wal", "-shm"], [pipe, link_to_device]), 3)
+)
 def test_what_stands_beside_the_ledger_is_looked_at_first(tmp_path, ending, thing):
     """SQLite would open a journal whatever it is, and wait for ever on a pipe."""
     folder = published(tmp_path / "migration")
@@ -91,7 +92,7 @@ HANGING = (
 
 @pytest.mark.parametrize(
     ("command", "name", "thing"),
-    sampled([(c, *place) for c in ("verify", "publish", "status") for place in HANGING], 2),
+    sampled([(c, *place) for c in ("verify", "publish", "status") for place in HANGING], 4),
 )
 def test_no_command_hangs_on_a_pipe_or_a_device(tmp_path, command, name, thing):
     """Every command that opens a folder ends, with a code of the contract and no traceback."""
@@ -149,7 +150,7 @@ ODD = (
 
 
 @pytest.mark.parametrize(
-    ("place", "with_ledger"), sampled(product(range(len(ODD)), [True, False]), 3)
+    ("place", "with_ledger"), sampled(product(range(len(ODD)), [True, False]), 5)
 )
 def test_an_odd_manifest_is_a_difference_and_never_a_traceback(tmp_path, place, with_ledger):
     """Whatever a manifest holds, its name is told, beside a good ledger and beside none."""
@@ -226,7 +227,7 @@ def put_back(path):
     shutil.copy(migrations().first / path.name, path)
 
 
-@pytest.mark.parametrize("manifest", [kept, deleted, one_byte_changed, put_back])
+@pytest.mark.parametrize("manifest", sampled([kept, deleted, one_byte_changed, put_back], 3))
 def test_no_later_run_publishes_what_was_changed_by_hand(tmp_path, manifest):
     """Rows changed by hand stop run and publish, whatever became of the manifest."""
     folder = published(tmp_path / "migration")

@@ -22,7 +22,7 @@ KINDS = (
 )
 WORKLOADS = [
     # Rows; of so many calls one is looked at; of so many images one is resumed.
-    (6, 14, 9),
+    (6, 28, 5),
     slow(6, 10, 12),
     slow(1, 1, 100),
     slow(40, 1, 200),

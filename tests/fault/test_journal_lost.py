@@ -30,7 +30,7 @@ def in_part(part):
     return pytest.param(120, POINTS // PARTS, part, marks=slow, id=f"part-{part}")
 
 
-@pytest.mark.parametrize(("rows", "points", "part"), [(12, 2, 0), *map(in_part, range(PARTS))])
+@pytest.mark.parametrize(("rows", "points", "part"), [(8, 1, 0), *map(in_part, range(PARTS))])
 def test_no_row_is_lost_in_silence_when_the_journal_is(tmp_path, vault, rows, points, part):
     """Kills inside commits, each resumed with the journal, without it, and with a part of it."""
     story, seeded = Story(tmp_path, vault, rows), random.Random(f"{rows} {part}")

@@ -72,8 +72,14 @@ def counted(folder, vault, rows, begins=None):
     return {step: max(most.get(name, 0) for name in step.split(",")) for step in steps}
 
 
-@pytest.mark.parametrize("begins", PHASES)
-@pytest.mark.parametrize(("rows", "every"), [(40, 4), slow(40, 1), slow(1, 1)])
+@pytest.mark.parametrize(
+    ("rows", "every", "begins"),
+    [
+        # Counted from the start, a run of a sealed export is killed below.
+        *((40, 4, begins) if begins else slow(40, 4, begins) for begins in PHASES),
+        *(slow(rows, 1, begins) for rows in (40, 1) for begins in PHASES),
+    ],
+)
 def test_killed_at_a_sample_of_durable_steps_a_run_loses_and_doubles_nothing(
     tmp_path, vault, rows, every, begins
 ):
@@ -147,18 +153,18 @@ def kill_again_and_again(migration, seeded, kills, longest_s):
 
 
 @pytest.mark.parametrize(
-    ("migrations", "kills"),
-    [(1, 3), pytest.param(10, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    ("migrations", "kills", "rows"),
+    [(1, 3, 500), pytest.param(10, 20, 1500, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
 def test_killed_at_random_instants_in_a_chain_a_migration_ends_balanced(
-    tmp_path, vault, migrations, kills
+    tmp_path, vault, migrations, kills, rows
 ):
     """Up to twenty kills in one migration: U stays within C a kill and every row ends once."""
     seeded = random.Random(20261123)
     for number in range(migrations):
         migration = Migration(tmp_path / f"{number}", vault)
-        migration.configure(pace=1500)
-        migration.add(new_rows(1500))
+        migration.configure(pace=rows)
+        migration.add(new_rows(rows))
         killed = kill_again_and_again(migration, seeded, kills, 0.5)
         ended = migration.run()
         facts = migration.check()
