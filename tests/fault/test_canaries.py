@@ -190,7 +190,7 @@ def faulty_vault(folder):
 
 
 def test_no_forced_exception_shows_a_number(tmp_path, tmp_path_factory):
-    """A few borders fail with the number in their exception; no file, no stream holds it.
+    """Two borders fail with the number in their exception; no file, no stream holds it.
 
     Libraries that talk are heard below, under strace.
     """

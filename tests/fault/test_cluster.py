@@ -21,6 +21,7 @@ from tests.support.commands import ROOT, cardferry, rows_csv, sealed
 from tests.support.crash import wait_until
 from tests.support.dask_cluster import certify, cluster
 from tests.support.exports import keyring
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 ROWS, IN_FLIGHT, CHUNK, CUSTOMERS = 160, 8, 10, 40
@@ -42,7 +43,7 @@ class Clustered:
 
     def __init__(self, folder, vault):
         self.folder, self.vault, self.out = folder, vault, folder / "out"
-        self.term_s = TERM_S
+        self.term_s, self.carriers = TERM_S, 2
         self.secrets = {
             "LEDGER": postgres.server().database("cluster"),
             "PUBLIC": vault.public_key,
@@ -101,7 +102,7 @@ class Clustered:
         return cluster(self.folder / "cluster", environment, workers)
 
     def words(self, made, *more):
-        config = self.settings_of("RUN", self.folder, *made.settings, "carriers = 2")
+        config = self.settings_of("RUN", self.folder, *made.settings, f"carriers = {self.carriers}")
         return ("run", self.export, "-c", config, "-o", self.out, *more)
 
     def run(self, made, *more, code=0):
@@ -173,9 +174,14 @@ def clustered(tmp_path, monkeypatch, request):
         yield made
 
 
-def test_a_cluster_carries_every_row_once_with_keys_of_its_own(clustered):
-    """Nothing of the run's keys, paths or settings is known to a worker, and its log holds no number."""
-    with clustered.cluster() as made:
+@pytest.mark.parametrize("workers", [1, slow(2)])
+def test_a_cluster_carries_every_row_once_with_keys_of_its_own(clustered, workers):
+    """Nothing of the run's keys, paths or settings is known to a worker, and its log holds no number.
+
+    One worker by default: `test_carriers` has several carriers over one ledger.
+    """
+    clustered.carriers = workers
+    with clustered.cluster(workers=workers) as made:
         done = clustered.run(made, "--json")
         clustered.assert_every_row_once()
         logs = list(made.folder.rglob(LOG_NAME))
