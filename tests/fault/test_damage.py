@@ -64,7 +64,7 @@ def change(ledger, *statements):
             database.execute(statement)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("share", [slow(0.1), 0.5, slow(0.9), 0.99])
 def test_a_truncated_ledger_is_refused(migration, share):
     """A copy that was cut off is not gone on with."""
     ledger = migration.out / "ledger.sqlite"
@@ -168,9 +168,9 @@ def test_an_older_ledger_beside_newer_outputs_is_refused(tmp_path, vault):
 @pytest.mark.parametrize(
     "edit",
     [
-        "UPDATE rows SET last_digits = '0000' WHERE state = 'tokenized'",
+        slow("UPDATE rows SET last_digits = '0000' WHERE state = 'tokenized'"),
         "UPDATE rows SET unknowns = 0, legacy_id = 'id-0' WHERE id % 1000 = 7",
-        "UPDATE meta SET value = '[\"note\"]' WHERE key = 'carry'",
+        slow("UPDATE meta SET value = '[\"note\"]' WHERE key = 'carry'"),
     ],
 )
 def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migration, edit):
@@ -181,7 +181,7 @@ def test_a_ledger_that_was_edited_by_hand_after_its_publication_is_refused(migra
     assert zygote().run("publish", migration.out).code == 8
 
 
-@pytest.mark.parametrize("content", [b"{}", b"\xff not one", None])
+@pytest.mark.parametrize("content", [slow(b"{}"), b"\xff not one", None])
 def test_a_damaged_manifest_stops_run_and_publish_until_somebody_says_restore(migration, content):
     """Also one that is gone: what the ledger published must be there as it was."""
     manifest = migration.out / "manifest.json"
