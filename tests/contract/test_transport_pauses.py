@@ -17,6 +17,7 @@ from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
+from tests.support.sampled import sampled
 
 REQUEST = b"POST /tokens HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nHELLO"
 REFUSAL = (
@@ -52,9 +53,17 @@ def blocked_in_timers(loop, answered):
     loop.call_later(0.195, answered.wait, 60)
 
 
-@pytest.mark.parametrize("pause", [blocked_in_a_reader, blocked_in_timers])
+# Deadlines of the read, of the whole, and of both.
 @pytest.mark.parametrize(
-    ("read_s", "total_s"), [(0.3, 9), (9, 0.3), (0.3, 0.3)], ids=["read", "total", "both"]
+    ("read_s", "total_s", "pause"),
+    sampled(
+        [
+            (*deadlines, pause)
+            for deadlines in ((0.3, 9), (9, 0.3), (0.3, 0.3))
+            for pause in (blocked_in_a_reader, blocked_in_timers)
+        ],
+        3,
+    ),
 )
 def test_an_answer_that_came_during_a_pause_is_no_timeout(run, pause, read_s, total_s):
     """A process that was stopped past its deadlines reads its sockets before it judges by them."""

@@ -97,7 +97,7 @@ def test_an_existing_customer_that_two_are_named_for_is_a_conflict_until_the_exp
         assert work.failures() == {"id-4": "customer_conflict"}
 
 
-@pytest.mark.parametrize("batches", sampled(range(4, 8), 2))
+@pytest.mark.parametrize("batches", sampled(range(4, 8), 4))
 def test_of_several_flagged_cards_the_last_is_the_default_whatever_a_kill_left_open(
     tmp_path, batches
 ):
@@ -190,7 +190,7 @@ def test_no_token_is_made_while_the_api_host_is_unfit(tmp_path):
         assert work.report()["attach"]["unattached"] == len(tokens) - len(work.mapped())
 
 
-@pytest.mark.parametrize("batches", sampled(range(1, 9), 4, 2))
+@pytest.mark.parametrize("batches", sampled(range(1, 9), 8, 2))
 def test_a_kill_between_lost_answers_costs_nothing(tmp_path, batches):
     """Whichever commit was the last; `test_attach_kill` kills at each step where none is lost."""
     script = "." * (batches // 2) + "D."
@@ -265,7 +265,7 @@ def test_a_given_customers_default_stays_and_with_it_the_card_that_is_it(tmp_pat
         assert work.customer(given)["default_card"] in {card for _, card in old}
 
 
-@pytest.mark.parametrize("batches", sampled(range(3, 10), 3))
+@pytest.mark.parametrize("batches", sampled(range(3, 10), 7, 3))
 def test_a_default_or_a_deletion_that_a_kill_prevented_comes_with_the_next_run(tmp_path, batches):
     """Whichever commit was the last: in the end the flagged card is the default, the old one gone."""
     flow = ("flow.in_flight_max=1", "attach.on_changed=delete")

@@ -254,7 +254,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", sampled(NAMES, 3))
+@pytest.mark.parametrize("name", sampled(NAMES, 6))
 def test_an_export_of_any_name_is_carried_or_refused(tmp_path, vault, name):
     """A strange name is no crash, and no line of it stands by itself in what we say."""
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + NAMES[name]))

@@ -12,6 +12,7 @@ import pytest
 from tests.support.commands import ROOT, rows_csv, settings
 from tests.support.exports import by_gpg
 from tests.support.programs import require
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 FILLED = (
@@ -54,7 +55,7 @@ def full(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("engine", ["sequoia", "gpg"])
+@pytest.mark.parametrize("engine", [slow("sequoia"), "gpg"])
 def test_a_night_with_full_temporary_folders_carries_all_the_same(tmp_path, vault, full, engine):
     """Opening an export needs no temporary file, or gpg's keys find room where there is some."""
     inbox, out = tmp_path / "inbox", tmp_path / "out"

@@ -18,6 +18,7 @@ from pipeline.exports.verdict import Refused, Verdict
 from tests.support import exports
 from tests.support.exports import keyring
 from tests.support.programs import require
+from tests.support.sampled import sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = b"".join(b"row %09d of an export that fills several pipes\n" % n for n in range(200_000))
@@ -55,7 +56,9 @@ def home():
 
 @pytest.mark.parametrize(
     ("name", "armored"),
-    [*((name, True) for name in exports.SUITES), ("cv25519", False), ("made by gpg", False)],
+    sampled(
+        [*((name, True) for name in exports.SUITES), ("cv25519", False), ("made by gpg", False)], 3
+    ),
 )
 def test_a_key_without_a_passphrase_is_locked_before_gpg_is_given_it(home, name, armored):
     """Every secret key of it: opened by the passphrase, and by nothing else."""

@@ -1,6 +1,7 @@
 """A night that brings nothing touches no output: not a byte, not a date; and what it says still holds."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -18,7 +19,7 @@ from tests.support.folders import (
     signer,
     signer_of,
 )
-from tests.support.ledgers import settled_builder
+from tests.support.ledgers import reopened, settled_builder
 from tests.support.monitor import metrics
 from tests.support.sandbox import running
 
@@ -132,12 +133,23 @@ def a_night(builder, folder, number, *, code=0, key=None, note=None):
     publish(builder.ledger, folder, VERSION, key or signer())
 
 
-@pytest.fixture
-def settled(tmp_path):
-    """A migration of two runs, published and signed."""
-    folder = tmp_path / "migration"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A migration of two runs, published and signed; nobody changes it."""
+    folder = tmp_path_factory.mktemp("made") / "migration"
     builder = settled_builder(folder, 60)
     publish(builder.ledger, folder, VERSION, signer())
+    builder.ledger.close()
+    return builder, folder
+
+
+@pytest.fixture
+def settled(made, tmp_path):
+    """A copy of it, opened as the next run opens it."""
+    folder = tmp_path / "migration"
+    builder, closed = made
+    shutil.copytree(closed, folder)
+    builder = reopened(builder, folder)
     yield builder, folder
     builder.ledger.close()
 

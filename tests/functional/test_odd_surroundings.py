@@ -12,6 +12,16 @@ from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 SURROUNDINGS = {
+    "an ASCII locale, no home, no temporary folder and a mask that hides nothing": {
+        "LANG": "C",
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "HOME": None,
+        "TMPDIR": "/proc",
+    },
+}
+OTHERS = {
     "an ASCII locale and no home": {
         "LANG": "C",
         "LC_ALL": "C",
@@ -20,8 +30,6 @@ SURROUNDINGS = {
         "HOME": None,
     },
     "no place to write to and a mask that hides nothing": {"HOME": "/proc", "TMPDIR": "/proc"},
-}
-ONE_BY_ONE = {
     "an ASCII locale": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "no home": {"HOME": None},
     "a home that cannot be written to": {"HOME": "/proc"},
@@ -36,10 +44,10 @@ def vault():
         yield sandbox
 
 
-@pytest.mark.parametrize("name", [*SURROUNDINGS, *map(slow, ONE_BY_ONE)])
+@pytest.mark.parametrize("name", [*SURROUNDINGS, *map(slow, OTHERS)])
 def test_a_run_does_not_depend_on_what_surrounds_it(tmp_path, vault, name):
     """Exit code 0, every file 0600, and words that the terminal's locale can show."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(SURROUNDINGS | ONE_BY_ONE)[name]}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(SURROUNDINGS | OTHERS)[name]}
     words = ["run", sealed(tmp_path, rows_csv(2)), "-c", settings(tmp_path, vault.base_url)]
     words += ["-o", tmp_path / "out"]
     done = subprocess.run(

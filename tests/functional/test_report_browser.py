@@ -85,7 +85,8 @@ def test_the_page_prints_on_paper(chromium, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 390), ("dark", 1200), slow("light", 1200), slow("dark", 390)]
+    ("scheme", "width"),
+    [("light", 390), slow("dark", 1200), slow("light", 1200), slow("dark", 390)],
 )
 def test_axe_finds_nothing(chromium, scheme, width):
     """Contrast, landmarks, headings, tables and the rest pass axe-core's WCAG 2.2 AA rules."""

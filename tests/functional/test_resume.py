@@ -37,7 +37,7 @@ def test_limit_sends_that_many_rows_a_run_until_none_is_left(migration):
     [
         'rules.expired="tokenize"',
         slow('rules.brands=["Visa"]'),
-        'vault.url="http://127.0.0.1:1"',
+        slow('vault.url="http://127.0.0.1:1"'),
         slow("export.columns.city=city"),
     ],
 )
@@ -60,7 +60,7 @@ def test_settings_that_change_what_results_mean_are_refused_while_rows_are_pendi
     "setting",
     [
         slow("flow.rate_per_s=500"),
-        "flow.in_flight_max=2",
+        slow("flow.in_flight_max=2"),
         slow("flow.attempts_max=9"),
         "flow.chunk_rows=3",
     ],

@@ -30,7 +30,7 @@ def written(folder, sealed, name="export.pgp"):
 
 @pytest.mark.parametrize(
     ("to", "signer", "compressed", "armored"),
-    list(product(("rsa", "cv25519"), (None, "signer"), (True, False), (True, False))),
+    sampled(product(("rsa", "cv25519"), (None, "signer"), (True, False), (True, False)), 3),
 )
 def test_a_message_made_by_gpg_opens_twice(tmp_path, to, signer, compressed, armored):
     """Whatever gpg's options, both passes give the sender's bytes, and the key is known."""
@@ -44,7 +44,7 @@ def test_a_message_made_by_gpg_opens_twice(tmp_path, to, signer, compressed, arm
 
 @pytest.mark.parametrize(
     ("to", "signer", "armored"),
-    list(product(("rsa", "cv25519"), (None, "signer"), (True, False))),
+    sampled(product(("rsa", "cv25519"), (None, "signer"), (True, False)), 3),
 )
 def test_a_message_made_by_sequoia_opens_twice(tmp_path, to, signer, armored):
     """Packets of RFC 9580 open as well, signed or not, armored or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import product
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
 from pipeline.vault.flow.send_queue import LEAD_S, SendQueue
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.model_vault import ILL, OK, Migration
-from tests.support.sampled import slow
+from tests.support.sampled import sampled, slow
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 
@@ -34,8 +35,7 @@ def test_a_healthy_vault_gets_every_row_once_at_the_rate():
     assert 8 >= run.most_under_way()
 
 
-@pytest.mark.parametrize("slots", [1, 8, 64])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("slots", "seed"), sampled(product([1, 8, 64], [1, 2]), 2))
 def test_an_outage_of_twenty_minutes_is_sat_out(slots, seed):
     """Few attempts go to a vault that is down, and within two minutes of its return all is well."""
     down, up = 5.0, 1205.0
@@ -198,7 +198,7 @@ def test_a_stalled_disk_never_bunches_sends(late_s):
     assert 52 >= most
 
 
-@pytest.mark.parametrize("commit_s", [slow(0.01), 0.03, slow(0.06), 0.1])
+@pytest.mark.parametrize("commit_s", [slow(0.01), slow(0.03), slow(0.06), 0.1])
 def test_a_slow_disk_costs_no_turns(commit_s):
     """Rows whose intents take longer than a turn is long still use every turn of the pace."""
 

@@ -158,7 +158,7 @@ def live(vault, examples, steps):
 @pytest.mark.parametrize(
     ("examples", "steps"),
     [
-        (4, 7),
+        (2, 7),
         slow(12, 7),
         pytest.param(300, 12, marks=[pytest.mark.slow, pytest.mark.timeout(7200)]),
     ],

@@ -6,7 +6,7 @@ rows take no time and a million are possible. The same arguments give the same l
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
@@ -277,6 +277,12 @@ def new_builder(folder, *, names=(), prefix="cus_"):
     clock = StepClock()
     ledger = Ledger(place_of(folder), clock)
     return Builder(ledger, clock, list(names), prefix)
+
+
+def reopened(closed, folder):
+    """Go on, in a copy of its folder, with what a builder whose ledger was closed had begun."""
+    clock = StepClock(closed.clock.now())
+    return replace(closed, ledger=Ledger(place_of(folder), clock), clock=clock)
 
 
 def settled_builder(folder, rows=200, *, names=(), prefix="cus_", top_up=True, run_id="run-1"):

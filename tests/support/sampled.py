@@ -17,6 +17,15 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def one_of_each(cases, kind):
+    """Give all cases; but for the first of each kind, they are slow."""
+    seen = set()
+    return [
+        case if kind(case) not in seen and not seen.add(kind(case)) else slow(case)
+        for case in cases
+    ]
+
+
 def sampled(cases, every, first=0):
     """Give all cases; but for each so many-th, from the first that is named on, they are slow."""
     return [

@@ -13,6 +13,7 @@ from pipeline.ledger.settling import Settling
 from tests.support import postgres
 from tests.support.ledgers import URL_NAME, StepClock, new_builder, tokenized
 from tests.support.postgres_line import Line
+from tests.support.sampled import slow
 
 WAIT_S = 30
 
@@ -67,11 +68,13 @@ def test_a_transaction_happens_once_at_whatever_message_the_connection_is_lost(b
         assert sum(f'"resource":"{number}"' in body and "anything" in body for body in lines) == 1
 
 
-@pytest.mark.parametrize("what", ["request", "answer"])
-def test_a_batch_happens_once_whatever_of_it_is_lost(builder, line, what):
+@pytest.mark.parametrize(
+    ("what", "rows"), [("request", 4), ("answer", 4), slow("request", 12), slow("answer", 12)]
+)
+def test_a_batch_happens_once_whatever_of_it_is_lost(builder, line, what, rows):
     """Intents and outcomes, in the one call that makes them durable."""
-    export = builder.plan("cards.csv", 12)
-    settling = Settling(builder.ledger, 12)
+    export = builder.plan("cards.csv", rows)
+    settling = Settling(builder.ledger, rows)
     claims = settling.claimable(export.first_id, export.last_id)
     for claim in claims:
         intent = settling.intent(claim.id, 1)
@@ -81,7 +84,7 @@ def test_a_batch_happens_once_whatever_of_it_is_lost(builder, line, what):
         settling.apply([tokenized(intent, builder._token(claim))])
         assert not line.is_armed
 
-    assert states(builder) == {"tokenized": 12}
+    assert states(builder) == {"tokenized": rows}
     builder.ledger.verify()
 
 

@@ -47,6 +47,7 @@ from tests.support.ledgers import (
     settled_builder,
     tokenized,
 )
+from tests.support.sampled import slow
 
 NAMES = ["b", "A", "Ä", "a", "ไทย", "Z", "é", "10", "9", "it's", "100%", "back\\slash", '"quoted"']
 
@@ -192,18 +193,18 @@ def settled(tmp_path_factory):
     "change",
     [
         "ALTER TABLE rows DISABLE TRIGGER refuse_step_of_rows",
-        "DROP TRIGGER refuse_change_of_events ON events",
+        slow("DROP TRIGGER refuse_change_of_events ON events"),
         (
             "CREATE OR REPLACE FUNCTION refuse_change_of_events() RETURNS trigger LANGUAGE plpgsql "
             "AS 'BEGIN RETURN NEW; END'"
         ),
         "ALTER TABLE rows ADD COLUMN more text",
-        "CREATE TABLE more (id bigint)",
-        "DROP INDEX one_token_in_force",
-        "ALTER TABLE attempts DROP CONSTRAINT attempts_row_id_fkey",
+        slow("CREATE TABLE more (id bigint)"),
+        slow("DROP INDEX one_token_in_force"),
+        slow("ALTER TABLE attempts DROP CONSTRAINT attempts_row_id_fkey"),
         "INSERT INTO row_steps VALUES ('tokenized', 'sent')",
-        "CREATE RULE more AS ON UPDATE TO meta DO INSTEAD NOTHING",
-        "ALTER TABLE rows ENABLE ROW LEVEL SECURITY",
+        slow("CREATE RULE more AS ON UPDATE TO meta DO INSTEAD NOTHING"),
+        slow("ALTER TABLE rows ENABLE ROW LEVEL SECURITY"),
     ],
 )
 @pytest.mark.usefixtures("url")

@@ -7,6 +7,7 @@ mixture, which is accepted only where it says just what it said before the commi
 
 import io
 import random
+import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 
@@ -258,13 +259,22 @@ def test_nothing_is_published_from_a_ledger_that_lost_a_token(tmp_path):
     assert not (tmp_path / "manifest.json").exists()
 
 
-def attached_migration(folder):
-    """Publish a migration whose cards are on customers."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A published migration whose cards are on customers; nobody changes it."""
+    folder = tmp_path_factory.mktemp("published")
     story(folder)
     with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
         ledger.attend("somchai", "here:1")
         ledger.remember(ATTACH_KEY, "on")
         publish(ledger, folder, "0.1.0")
+    return folder
+
+
+@pytest.fixture
+def attached_migration(published, tmp_path):
+    """A copy of it."""
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
 
 
 LOST = {
@@ -292,10 +302,10 @@ LOST = {
 }
 
 
+@pytest.mark.usefixtures("attached_migration")
 @pytest.mark.parametrize("what", LOST)
 def test_whoever_looks_is_told_of_a_ledger_that_contradicts_itself(tmp_path, what):
     """Status, verify and export-mapping say 8 as a run does, of tokens, customers and cards."""
-    attached_migration(tmp_path)
     assert "tables" not in [one.place for one in verify(tmp_path, StepClock(), "0.1.0").differences]
     assert status_of(tmp_path, StepClock())["rows"]
     past_the_rules(tmp_path, LOST[what])
@@ -308,9 +318,9 @@ def test_whoever_looks_is_told_of_a_ledger_that_contradicts_itself(tmp_path, wha
         export_mapping(tmp_path, StepClock(), io.BytesIO(), MappingFormat.CSV)
 
 
+@pytest.mark.usefixtures("attached_migration")
 def test_nothing_is_published_of_a_card_that_is_on_no_customer_any_more(tmp_path):
     """With customers, mapped is attached plus reused, or 8: the attach balance stands for it."""
-    attached_migration(tmp_path)
     (tmp_path / "manifest.json").unlink()
     with closing(Ledger(ledger_url(tmp_path), StepClock())) as ledger:
         ledger.attend("somchai", "here:1", files=False)
@@ -324,7 +334,7 @@ def test_nothing_is_published_of_a_card_that_is_on_no_customer_any_more(tmp_path
     assert not (tmp_path / "manifest.json").exists()
 
 
-@pytest.mark.parametrize(("every", "at_random"), [(2, 3), slow(1, 6)])
+@pytest.mark.parametrize(("every", "at_random"), [(3, 3), slow(1, 6)])
 def test_a_torn_commit_is_refused_or_nothing_of_it_is_to_be_seen(
     tmp_path, commits, every, at_random
 ):

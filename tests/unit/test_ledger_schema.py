@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -46,11 +47,18 @@ ALLOWED = {
 }
 
 
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory):
+    """A finished migration's ledger; nobody changes it."""
+    folder = tmp_path_factory.mktemp("settled")
+    settled_builder(folder, 60).ledger.close()
+    return folder / LEDGER_NAME
+
+
 @pytest.fixture
-def database(tmp_path):
-    """A finished migration's ledger, opened by somebody with plain SQL."""
-    settled_builder(tmp_path, 60).ledger.close()
-    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as connection:
+def database(settled, tmp_path):
+    """A copy of it, opened by somebody with plain SQL."""
+    with closing(sqlite3.connect(shutil.copy(settled, tmp_path / LEDGER_NAME))) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection
 

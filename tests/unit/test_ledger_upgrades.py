@@ -1,5 +1,6 @@
 """Ledgers of other versions: refused in words, or brought up to date all at once."""
 
+import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 
@@ -33,9 +34,17 @@ def raw(folder):
         yield database
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a ledger, closed; nobody changes it."""
+    folder = tmp_path_factory.mktemp("made")
+    settled_builder(folder, 40).ledger.close()
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path):
-    settled_builder(tmp_path, 40).ledger.close()
+def folder(made, tmp_path):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
