@@ -21,6 +21,7 @@ from tests.support.folders import (
 )
 from tests.support.ledgers import reopened, settled_builder
 from tests.support.monitor import metrics
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 NOT_AN_OUTPUT = ("ledger.sqlite", "metrics.prom", ".proved", ".inbox", ".lock")
@@ -177,8 +178,9 @@ def test_what_comes_after_such_nights_is_published_with_them(settled):
 @pytest.mark.parametrize(
     "told",
     [
-        *({"code": 4}, {"code": 143}),
-        *({"note": kind} for kind in ("signal_received", "export_refused", "outputs_restored")),
+        *({"code": 4}, slow({"code": 143})),
+        *({"note": "export_refused"}, slow({"note": "signal_received"})),
+        slow({"note": "outputs_restored"}),
     ],
 )
 def test_a_run_that_did_not_end_well_or_told_of_anything_is_published(settled, told):
