@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.durations import DURATION
-from pipeline.cli.options import json_option, settings_options
+from pipeline.cli.options import json_option, settings_options, wait_lock_option
 
 if TYPE_CHECKING:
     from pipeline.cli.options import Command
@@ -37,14 +36,6 @@ _cluster_option = click.option(
 _no_cluster_option = click.option(
     "--no-cluster", is_flag=True, help="Carry here, whatever the settings say."
 )
-_wait_lock_option = click.option(
-    "--wait-lock",
-    "wait_s",
-    type=DURATION,
-    default="0s",
-    metavar="DURATION",
-    help="Wait so long (90s, 15m) for another run of this migration to end.",
-)
 _yes_option = click.option(
     "-y",
     "--yes",
@@ -56,6 +47,6 @@ _yes_option = click.option(
 def carrying_options(command: Command) -> Command:
     """Give a command the settings, `-y`, `--json`, and what says how much is sent, when, by whom."""
     sending = (_no_cluster_option, _cluster_option, _carriers_option, _limit_option)
-    for option in (json_option, _yes_option, _wait_lock_option, *sending, settings_options):
+    for option in (json_option, _yes_option, wait_lock_option, *sending, settings_options):
         command = option(command)
     return command

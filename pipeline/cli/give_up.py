@@ -11,8 +11,13 @@ import click
 from pipeline import process_guards
 from pipeline.cards.detect import contains_pan
 from pipeline.cli.advice import rows
-from pipeline.cli.durations import DURATION
-from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
+from pipeline.cli.options import (
+    folder_argument,
+    json_option,
+    pass_terminal,
+    settings_options,
+    wait_lock_option,
+)
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import paths_in, show_balance
 from pipeline.clock import SystemClock
@@ -57,14 +62,7 @@ def _reason(context: click.Context, parameter: click.Parameter, text: str) -> st
     help="Why, in a line; it stands in the trail and in the report.",
 )
 @settings_options
-@click.option(
-    "--wait-lock",
-    "wait_s",
-    type=DURATION,
-    default="0s",
-    metavar="DURATION",
-    help="Wait so long (90s, 15m) for another run of this migration to end.",
-)
+@wait_lock_option
 @json_option
 @pass_terminal
 def give_up(

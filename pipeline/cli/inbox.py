@@ -15,7 +15,13 @@ from pipeline.cli.carrying import watch_command
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
 from pipeline.cli.inbox_words import next_of, tell_look, waiting_of
-from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
+from pipeline.cli.options import (
+    folder_argument,
+    json_option,
+    pass_terminal,
+    settings_options,
+    wait_lock_option,
+)
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
@@ -64,13 +70,7 @@ _WORST_LAST: Final = (0, 3, 6, 4, 11, 5, 7, 8, 9, 2, 1)
     show_default=True,
     help="How long a file without a .done or .sha256 beside it must have been left alone.",
 )
-@click.option(
-    "--wait-lock",
-    "wait_s",
-    type=DURATION,
-    default="0s",
-    help="Wait so long for another run of this migration to end.",
-)
+@wait_lock_option
 @json_option
 @pass_terminal
 def inbox(

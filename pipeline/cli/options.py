@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipeline.cli.durations import DURATION
 from pipeline.cli.terminal import Terminal
 from pipeline.startup import allow_interrupts
 
@@ -92,6 +93,14 @@ def _common_options() -> list[click.Parameter]:
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
+)
+wait_lock_option = click.option(
+    "--wait-lock",
+    "wait_s",
+    type=DURATION,
+    default="0s",
+    metavar="DURATION",
+    help="Wait so long (90s, 15m) for another run of this migration to end.",
 )
 _config_option = click.option(
     "-c",
