@@ -6,6 +6,8 @@ the program, so that an hour takes a second.
 
 `CARDFERRY_REHEARSAL_DAYS` sets the month's length. With `CARDFERRY_REHEARSAL_FOLDER` the month is
 kept in that folder, and every call adds so many days to it: a month can be lived in parts.
+`CARDFERRY_REHEARSAL_SEED` makes another month: months of different seeds, each in a folder of its
+own, can be lived side by side.
 """
 
 import json
@@ -15,7 +17,6 @@ import socket
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -27,22 +28,25 @@ import pytest
 from tests.support.cards import card_number
 from tests.support.commands import HEADER, cardferry, sealed, settings
 from tests.support.crash import wait_until, zygote
+from tests.support.night_oracle import (
+    DOWN,
+    KILLED,
+    TERMINATED,
+    UNDISTURBED,
+    Export,
+    Oracle,
+    holder,
+    told_by,
+)
 from tests.support.nursery import FORK_RUNS, NOTES
 from tests.support.sandbox import read_journal, spawned
 
 DAYS = int(os.environ.get("CARDFERRY_REHEARSAL_DAYS", "30"))
 KEPT = os.environ.get("CARDFERRY_REHEARSAL_FOLDER")
+SEED = int(os.environ.get("CARDFERRY_REHEARSAL_SEED", "14"))
 HOURS = 24
 GOOD_ROWS = 6
-KILLED, TERMINATED, DOWN, UNDISTURBED = "killed", "terminated", "vault down", "undisturbed"
 WEIGHTS = {KILLED: 5, TERMINATED: 3, DOWN: 5, UNDISTURBED: 87}
-CODES = {KILLED: 5, TERMINATED: 143, DOWN: 4}
-TOLD = {
-    KILLED: "its process was killed (SIGKILL)",
-    TERMINATED: "the next look goes on with it",
-    DOWN: "it refuses connections",
-}
-"""What the log of such an hour says of its cause."""
 
 
 def free_port():
@@ -51,75 +55,21 @@ def free_port():
         return taken.getsockname()[1]
 
 
-@dataclass
-class Export:
-    """A file that was dropped: its ids, and whether an earlier hour has planned it."""
-
-    path: Path
-    plain: bytes
-    bad: set
-    planned: bool = False
-
-
-@dataclass
-class Oracle:
-    """What must be, by what was dropped and done; it never looks at the product."""
-
-    queue: list = field(default_factory=list)
-    ids: set = field(default_factory=set)
-    cards: int = 0
-    open: set = field(default_factory=set)
-
-    def hour(self, event):
-        """Give how an hour ends in which this happens, and take note of what it leaves.
-
-        Returns:
-            The exit code, and the texts that the hour's log must hold.
-        """
-        if not self.queue:
-            return 0, []
-        first = self.queue[0].path.name
-        if event != UNDISTURBED:
-            self._plan(self.queue[0])
-            return CODES[event], [f"{first}: stopped", TOLD[event]]
-        new = [self._plan(export) for export in self.queue]
-        told = ["run started", "outputs published"]
-        for export, fails in zip(self.queue, new, strict=True):
-            told.append(f"{export.path.name}: carried" + ", with new failures" * fails)
-            self.open -= export.ids - export.bad
-        self.queue.clear()
-        return (3 if any(new) else 0), told + ["1 number_length"] * any(new)
-
-    def _plan(self, export):
-        """Plan an export, once; tell whether it brings failures that nobody knew."""
-        known, export.planned = export.planned, True
-        if not known:
-            self.open |= export.bad
-        return bool(export.bad) and not known
-
-    def day(self):
-        """Give the exit code of `status --check`."""
-        if any(export.planned for export in self.queue):
-            return 4
-        return 3 if self.open else 0
-
-
 class Month:
     """The inbox, the vault, and the hours that pass over them."""
 
     def __init__(self, root):
-        self.root, self.oracle = root, Oracle()
+        self.root = root
         self.inbox, self.out = root / "inbox", root / "out"
         self.inbox.mkdir(exist_ok=True)
         self.journal, self.kept = root / "journal", root / "month.json"
         before = json.loads(self.kept.read_text()) if self.kept.exists() else {}
-        self.oracle.ids, self.oracle.open = set(before.get("ids", [])), set(before.get("open", []))
-        self.oracle.cards = before.get("cards", 0)
+        self.oracle = Oracle.of(before)
         self.events = Counter(before.get("events", {}))
         self.days, self.serial = before.get("days", 0), before.get("serial", 0)
         # The vault's address is part of what a result means: it stays.
         self.port = before.get("port") or free_port()
-        self.random = Random(14 + self.days)
+        self.random = Random(f"{SEED} {self.days}")
         self.half_written = None
         self.vault = None
         self._up = ExitStack()
@@ -144,9 +94,8 @@ class Month:
 
     def keep(self):
         """Write down what the next part has to know; every file that came is finished by now."""
-        known = {"ids": sorted(self.oracle.ids), "open": sorted(self.oracle.open)}
-        known |= {"cards": self.oracle.cards, "days": self.days, "serial": self.serial}
-        self.kept.write_text(json.dumps({**known, "events": self.events, "port": self.port}))
+        known = {"days": self.days, "serial": self.serial, "port": self.port}
+        self.kept.write_text(json.dumps(known | self.oracle.kept() | {"events": self.events}))
 
     def drop(self):
         """Drop an export: finished, or half of it to be finished an hour later."""
@@ -155,28 +104,27 @@ class Month:
         bad = {f"bad-{self.serial}"} if self.random.random() < 0.3 else set()
         mended = set(self.random.sample(sorted(self.oracle.open), 1)) if self.oracle.open else set()
         mended = mended if self.random.random() < 0.5 else set()
-        lines = [HEADER]
-        lines += [self._line(each, card_number(self.random)) for each in sorted(ids | mended)]
+        numbers = {each: card_number(self.random) for each in sorted(ids | mended)}
+        lines = [HEADER, *(self._line(*each) for each in numbers.items())]
         lines += [self._line(each, "4242") for each in sorted(bad)]
         path = sealed(self.root, "\n".join(lines).encode() + b"\n", f"{self.serial:05}.csv.pgp")
-        export = Export(self.inbox / path.name, path.read_bytes(), bad)
-        export.ids = ids | mended
-        self.oracle.ids |= ids | mended
         # Two exports in a row may mend one id, each with another card: the later one stays.
-        self.oracle.cards += len(ids | mended)
+        cards = {each: number[-4:] for each, number in numbers.items()}
+        export = Export(self.inbox / path.name, path.read_bytes(), cards, bad)
+        self.oracle.drop(export)
         path.unlink()
         if self.random.random() < 0.2 and self.half_written is None:
             # Whoever writes it is still at it: no hour may take it.
-            export.path.write_bytes(export.plain[: len(export.plain) // 2])
+            export.path.write_bytes(export.sealed[: len(export.sealed) // 2])
             self.half_written = export
         else:
             self._finish(export)
 
     def _line(self, legacy_id, number):
-        return f"{legacy_id},Holder {legacy_id},{number},12,2031,Bangkok,cus"
+        return f"{legacy_id},{holder(legacy_id)},{number},12,2031,Bangkok,cus"
 
     def _finish(self, export):
-        export.path.write_bytes(export.plain)
+        export.path.write_bytes(export.sealed)
         # Each a little later than the one before, and all of them long ago.
         then = time.time() - 100_000 + self.serial
         os.utime(export.path, (then, then))
@@ -201,8 +149,8 @@ class Month:
     def end(self, config):
         """Carry what still lies in the inbox."""
         self._finish_half()
-        expected, _ = self.oracle.hour(UNDISTURBED)
-        cardferry("inbox", self.inbox, "-c", config, "-o", self.out, code=expected)
+        expected = self.oracle.hour(UNDISTURBED)
+        cardferry("inbox", self.inbox, "-c", config, "-o", self.out, code=expected.code)
 
     def hour(self, config):
         """Let an hour pass: something may come, something may happen, and the inbox is looked at."""
@@ -215,12 +163,12 @@ class Month:
         log = self.root / "log"
         log.unlink(missing_ok=True)
         words = ["inbox", self.inbox, "-c", config, "-o", self.out, "-q", "--log-file", log]
-        expected, told = self.oracle.hour(event)
+        expected = self.oracle.hour(event)
         ended = self._run(event, words)
-        assert expected == ended.code, (event, ended.said)
+        assert expected.code == ended.code, (event, ended.said)
         story = log.read_text()
-        assert ended.code == 0 or f"exit_code={ended.code}" in story.splitlines()[-1], story
-        assert [text for text in told if text not in story] == [], story
+        assert (expected.code, expected.endings) == told_by(story), story
+        assert [text for text in expected.told if text not in story] == [], story
         # A decryptor whose run was killed finds that out when it next reads or writes.
         wait_until(lambda: self.started_here() == [])
 
@@ -280,14 +228,13 @@ def test_every_hour_of_a_month_ends_as_it_must(tmp_path):
             month.day(config)
         month.end(config)
 
-    mapped = pq.read_table(month.out / "mapping.parquet").column("legacy_id").to_pylist()
-    assert sorted(mapped) == sorted(month.oracle.ids)
+    table = pq.read_table(month.out / "mapping.parquet", columns=["legacy_id", "token_id"])
+    mapped = list(zip(*table.to_pydict().values(), strict=True))
+    unseen = json.loads((month.out / "report.json").read_text())["unseen_tokens_max"]
+    assert unseen <= month.events[KILLED] + month.events[TERMINATED]
+    assert [] == list(month.oracle.troubles(mapped, read_journal(month.journal), unseen))
     failures = pq.read_table(month.out / "failures.parquet").column("legacy_id").to_pylist()
     assert sorted(failures) == sorted(month.oracle.open)
-    made = len(read_journal(month.journal))
-    unseen = json.loads((month.out / "report.json").read_text())["unseen_tokens_max"]
-    assert month.oracle.cards <= made <= month.oracle.cards + unseen
-    assert unseen <= month.events[KILLED] + month.events[TERMINATED]
     flat(month, "descriptors", 0)
     flat(month, "memory_kb", 0.1)
     cardferry("verify", month.out)
