@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from typing import Any, Final, NoReturn
 
@@ -75,7 +76,9 @@ def _tell_wrong_command(
         next_step = "Look at `cardferry --help`."
         terminal.tell_error(wrong.format_message(), next_step, wrong.exit_code, "UsageError")
     else:
-        wrong.show()
+        said = io.StringIO()
+        wrong.show(said)
+        terminal.tell_wrong_use(said.getvalue())
     return wrong.exit_code
 
 

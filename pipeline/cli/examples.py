@@ -17,17 +17,17 @@ class Ending(NamedTuple):
     examples: tuple[str, ...]
 
 
-_CARRYING: Final = (0, 3, 4, 5, 6, 7, 8, 11, 130, 143)
+_CARRYING: Final = (0, 3, 4, 5, 6, 7, 8, 9, 11, 129, 130, 143)
 
 ENDINGS: Final = {
-    "demo": Ending((3, 5, 130, 143), ("demo", "demo -o rehearsal/")),
+    "demo": Ending((3, 5, 129, 130, 143), ("demo", "demo -o rehearsal/")),
     "init": Ending(
         (0, 5, 6, 7),
         ("init cards.csv.pgp --key migration.key -o production.toml", "init cards.csv.pgp"),
     ),
     "presets": Ending((0, 2), ("presets", "presets show stripe")),
     "check": Ending(
-        (0, 3, 6, 7),
+        (0, 3, 5, 6, 7),
         (
             "check cards.csv.pgp -c production.toml",
             "check cards.csv.pgp -c production.toml --json",
@@ -44,14 +44,14 @@ ENDINGS: Final = {
         ),
     ),
     "inbox": Ending(
-        (0, 3, 4, 5, 6, 7, 8, 11, 129, 130, 143),
+        _CARRYING,
         (
             "inbox /srv/exports -c production.toml -o out/",
             "inbox /srv/exports -c production.toml -o out/ --every 60s",
         ),
     ),
     "carry": Ending(
-        (0, 4, 5, 6, 7, 8, 9, 130, 143),
+        (0, 4, 5, 6, 7, 8, 9, 129, 130, 143),
         ("carry -c worker.toml", "carry cards.csv.pgp -c worker.toml -o out/"),
     ),
     "status": Ending(
@@ -83,7 +83,7 @@ ENDINGS: Final = {
     ),
     "export-ledger": Ending((0, 5, 7, 8), ("export-ledger out/ -o copy/ledger.sqlite",)),
     "readback": Ending(
-        (0, 4, 5, 7, 8, 11, 130, 143),
+        (0, 4, 5, 7, 8, 9, 11, 129, 130, 143),
         (
             "readback out/ -c production.toml",
             "readback out/ -c production.toml --sample 300 --json",

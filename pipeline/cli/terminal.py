@@ -175,6 +175,11 @@ class Terminal:
             for line in folded(next_step, self._columns(), "  ", "  "):
                 click.echo(line, err=True)
 
+    def tell_wrong_use(self, text: str) -> None:
+        """Tell what is wrong with a command line, folded as everything else is."""
+        for line in text.splitlines():
+            click.echo("\n".join(folded(line, self._columns())), err=True)
+
     def ending(self, code: int) -> int:
         """Show what -q held back, log the end, and give the exit code.
 

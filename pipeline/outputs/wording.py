@@ -17,7 +17,7 @@ ENDING_WORDS: Final = {
     "already_tokenized": "already tokenized, same card",
     "skipped": "skipped, nothing to move",
     "rejected": "rejected",
-    "failed": "failed, can be retried",
+    "failed": "failed at the vault",
     "held": "held for a decision",
     "pending": "still waiting",
 }
@@ -56,6 +56,7 @@ QUANTILE_WORDS: Final = {
 EXIT_WORDS: Final = {
     None: "has not ended, or was killed",
     0: "every row of its exports settled",
+    1: "stopped by a bug",
     3: "finished, some rows did not move",
     4: "stopped, resumable",
     5: "stopped: local disk",
@@ -63,6 +64,7 @@ EXIT_WORDS: Final = {
     7: "settings refused",
     8: "stopped: verification failed",
     9: "stopped: card number found",
+    129: "stopped, as its terminal went away",
     130: "stopped by the operator",
     143: "stopped by the system",
 }

@@ -20,7 +20,7 @@ def vault(tmp_path_factory):
         yield started
 
 
-def _at_a_terminal(arguments, answer):
+def _at_a_terminal(arguments, answer, columns="80"):
     """Run with standard input and error on a terminal; give the code and what it showed."""
     main, side = os.openpty()
     with subprocess.Popen(
@@ -28,7 +28,7 @@ def _at_a_terminal(arguments, answer):
         stdin=side,
         stdout=subprocess.DEVNULL,
         stderr=side,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": columns},
     ) as process:
         os.close(side)
         shown, answered = b"", False
@@ -116,3 +116,12 @@ def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(tmp_path, vault):
     assert line.endswith("the card number has a length that its brand does not have")
     assert [] == [line for line in done.out.splitlines() if line != line.rstrip()]
     assert "\x1b" not in done.out + done.err
+
+
+def test_what_is_wrong_with_a_command_line_is_folded_at_blanks(tmp_path):
+    """On a narrow terminal no word of it is cut."""
+    code, shown = _at_a_terminal(["give-up", tmp_path, "a", "--reason", " "], b"", columns="40")
+
+    assert 2 == code
+    assert all(len(line) <= 40 for line in shown.splitlines())
+    assert "give a line of at most 200 characters" in " ".join(shown.split())
