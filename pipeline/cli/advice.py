@@ -21,7 +21,7 @@ _NAME = "cardferry"
 
 
 _OPEN: Final = (
-    ("failed", ("failed", "failed"), "send again those that can be", ()),
+    ("failed", ("failed", "failed"), "{listed} tells why; send again those that can be", ()),
     (
         "held",
         ("is held back", "are held back"),
@@ -34,7 +34,7 @@ _OPEN: Final = (
     (
         "attach_failed",
         ("has a token and no customer", "have a token and no customer"),
-        "try again those that can be",
+        "{listed} tells why; try again those that can be",
         (),
     ),
     (
@@ -111,8 +111,8 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     for export in ending.waiting:
         yield waiting_step(export, given)
     unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
-    rejected = ending.this_run.figures.get("rejected_rows", ())
-    yield from open_steps(ending.this_run.rows, given, unseen, rejected)
+    named = {"rejected": ending.this_run.figures.get("rejected_rows", ())}
+    yield from open_steps(ending.this_run.rows, given, unseen, named)
     if ending.figures is not None:
         yield report_step(given)
 
@@ -188,7 +188,7 @@ def open_steps(
     ended: Mapping[str, int],
     given: Given,
     unseen: int = 0,
-    rejected: Sequence[Mapping[str, Any]] = (),
+    named: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> Iterator[Step]:
     """Give what is done about rows that a run did not move.
 
@@ -196,20 +196,23 @@ def open_steps(
         ended: Rows by state, as the run ended them.
         given: The folder, the exports that hold these rows, and the settings.
         unseen: How many tokens of these exports may exist that nobody saw, at most.
-        rejected: Export and row number of the first rejected rows.
+        named: Export and row number of the first rows that ended so, by state.
     """
+    listed = given.folder / "failures.csv"
     doctor = command("doctor", "-o", shown_path(given.folder), *given.settings)
     again = ["retry", shown_path(given.folder), *map(shown_path, given.exports), *given.settings]
     again += given.patience
     for state, words, remedy, option in _OPEN:
         if count := ended.get(state):
-            done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor)
+            done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor, listed=listed)
             if unseen and state == "held":
                 done = (
                     f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure "
                     f"answer: nothing is charged by one, and it maps to no legacy id; {done}"
                 )
-            yield Step(f"{rows(count)} {agreeing(count, *words)}; {done}", command(*again, *option))
+            which = _rows_named((named or {}).get(state, ()), count)
+            what = f"{rows(count)} {agreeing(count, *words)}{which}"
+            yield Step(f"{what}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
         new = (
             f"drop the new export into {given.inbox}"
@@ -217,24 +220,24 @@ def open_steps(
             else "run the new export into this folder"
         )
         yield Step(
-            f"{rows(count)} rejected{_rows_named(rejected, count)}: look at {given.folder / 'failures.csv'}, have "
+            f"{rows(count)} rejected{_rows_named((named or {}).get('rejected', ()), count)}: look at {listed}, have "
             f"{agreeing(count, 'it', 'them')} corrected, and {new}, with {agreeing(count, 'this row', 'these rows')} or "
             "with all: cards that were moved are not sent twice"
         )
 
 
-def _rows_named(rejected: Sequence[Mapping[str, Any]], count: int) -> str:
-    """Name the first rejected rows by number, as `failures.csv` does: ` (rows 6, 8 of a.csv.pgp)`."""
-    if not rejected:
+def _rows_named(first: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Name the first of some rows by number, as `failures.csv` does: ` (rows 6, 8 of a.csv.pgp)`."""
+    if not first:
         return ""
     by_export: dict[str, list[str]] = {}
-    for row in rejected:
+    for row in first:
         by_export.setdefault(row["export"], []).append(f"{row['row']:,}")
     told = ", ".join(
         f"{agreeing(len(numbers), 'row', 'rows')} {', '.join(numbers)} of {export}"
         for export, numbers in by_export.items()
     )
-    more = count - len(rejected)
+    more = count - len(first)
     return f" ({told}{f' and {more:,} more' if more > 0 else ''})"
 
 
@@ -242,6 +245,15 @@ def report_step(given: Given) -> Step:
     """Give what a folder is looked at and proved with."""
     report = given.folder / "report.html"
     return Step(f"read {report}; check the files with", command("verify", shown_path(given.folder)))
+
+
+def publish_step(given: Given) -> Step:
+    """Give what writes the lists of a folder whose last run died before it did."""
+    return Step(
+        f"{given.folder / 'failures.csv'} is older than what is open here, as the last run did not "
+        "come to writing it: this does",
+        command("publish", shown_path(given.folder), *given.settings),
+    )
 
 
 def command(*words: str) -> str:

@@ -122,7 +122,8 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
         unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
         total = {state: sum(_ended(entry, state) for entry in having)}
         rejected = [row for e in having for row in e.answer["this_run"].get("rejected_rows", ())]
-        yield from open_steps(total, replace(given, exports=exports), unseen, rejected)
+        named = {"rejected": rejected}
+        yield from open_steps(total, replace(given, exports=exports), unseen, named)
 
 
 def _ended(entry: Entry, state: str) -> int:

@@ -78,7 +78,8 @@ def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
     failures = sum(tree["failures"].values())
     if failures:
         open_ones = f"{counted(failures, 'failure')} {agreeing(failures, 'is', 'are')} open"
-        return _MUST_BE_MENDED, f"{open_ones}: look at failures.csv"
+        listed = "" if tree["lists_are_current"] else " once `cardferry publish` has written it"
+        return _MUST_BE_MENDED, f"{open_ones}: look at failures.csv{listed}"
     return 0, _how_well(tree)
 
 

@@ -12,10 +12,11 @@ from pipeline.cli.advice import (
     Step,
     give_up_step,
     open_steps,
+    publish_step,
     refused_step,
     waiting_step,
 )
-from pipeline.migration.run_account import WaitingExport
+from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
         yield _of_settings(waiting_step(export, replace(given, exports=_in(places, export.name))))
         if _found(export.name, places) is None:
             yield give_up_step(export.name, export.sha256, given)
+    if tree["open"] and not tree["running"] and not tree["lists_are_current"]:
+        yield publish_step(given)
     for state in STATES_WITH_STEPS:
         having = [each for each in tree["open"] if each["state"] == state]
         yield from _about(state, having, places, given)
@@ -54,7 +57,9 @@ def _about(
     paths = [path for name in names if (path := _found(name, places)) is not None]
     unseen = sum(each["unseen_tokens_max"] for each in having)
     total = {state: sum(each["rows"] for each in having)}
-    for step in open_steps(total, replace(given, exports=paths), unseen):
+    first = [{"export": e["export"], "row": row} for e in having for row in e["first_rows"]]
+    named = {state: first[:ROWS_NAMED]}
+    for step in open_steps(total, replace(given, exports=paths), unseen, named):
         told = _of_settings(step)
         if told.command is not None and len(paths) < len(names):
             told = told._replace(command=None)

@@ -39,6 +39,15 @@ LASTING: Final = "lasting"
 """The name, among the tables' digests, of that over what no later run may change."""
 RUN_STARTED: Final = "run_started"
 """The event with which a run begins."""
+BRING_NOTHING: Final = frozenset({RUN_STARTED, "export_known", "clock_behind", "run_ended"})
+"""What a run may tell of that the report and its readers need not learn."""
+_MOVE_NO_ROW: Final = frozenset(
+    (
+        *(*BRING_NOTHING, "export_opened", "export_refused"),
+        *(READING_BACK, RESTORATION, SIGNATURE_UNCHECKED),
+    )
+)
+"""What may be told after a publication whose lists still say what is open."""
 _LOOKS: Final = (
     *(PUBLICATION, CONFIRMATION, VERIFICATION, READING_BACK, IN_PLACE, RESTORATION),
     SIGNATURE_UNCHECKED,
@@ -215,6 +224,12 @@ def kinds_since(connection: Connection, seq: int) -> set[str]:
     silent = (PUBLICATION, CONFIRMATION, VERIFICATION, IN_PLACE)
     later = select(events.c.body).where(events.c.seq > seq, *(~_is(kind) for kind in silent))
     return {orjson.loads(body)["event"] for body in connection.execute(later).scalars()}
+
+
+def lists_are_current(connection: Connection) -> bool:
+    """Tell whether the lists that were published last still say what is open: no row moved since."""
+    published = account(connection).publications
+    return bool(published) and kinds_since(connection, published[-1].length) <= _MOVE_NO_ROW
 
 
 def _events(connection: Connection, *kinds: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -63,6 +63,11 @@ class Snapshot(
         with self._store.trouble():
             return publications.account(self._connection)
 
+    def lists_are_current(self) -> bool:
+        """Tell whether the lists that were published last still say what is open."""
+        with self._store.trouble():
+            return publications.lists_are_current(self._connection)
+
     def refused_exports(self, length: int | None = None) -> list[RefusedExport]:
         """Give each export refused in the first `length` events, or in all, and not taken since."""
         with self._store.trouble():

@@ -187,15 +187,25 @@ class Sums(QueryBase):
         counted = select(func.count()).select_from(rows)
         return self._number(counted.where(WITH_OTHER_DETAILS, _of_exports(export_ids)))
 
-    def rejected_rows(self, export_ids: Collection[int], at_most: int) -> list[tuple[str, int]]:
-        """Give export and row number of the first open rejected rows of some exports."""
+    def first_open_rows(
+        self, export_ids: Collection[int], state: str, at_most: int
+    ) -> list[tuple[str, int]]:
+        """Give export and row number of the first rows of some exports that are open in one way.
+
+        Args:
+            export_ids: The exports.
+            state: How the rows ended, as `open_by_export` tells it.
+            at_most: How many rows to give.
+        """
         its_export = exports.c.id == rows.c.id // ROW_SPAN
-        rejected = (of_exports(export_ids), is_open(), rows.c.state == RowState.REJECTED)
         found = select(exports.c.name, rows.c.id % ROW_SPAN).join(exports, its_export)
-        return [
-            tuple(row)
-            for row in self._all(found.where(*rejected).order_by(rows.c.id).limit(at_most))
-        ]
+        if state in set(FAILURE_STATES):
+            found = found.where(is_open(), rows.c.state == state)
+        else:
+            found = found.join(attachments, attachments.c.row_id == rows.c.id)
+            found = found.where(has_failed_on_the_way(), attachments.c.state == state)
+        first = found.where(of_exports(export_ids)).order_by(rows.c.id).limit(at_most)
+        return [tuple(row) for row in self._all(first)]
 
     def unseen_tokens_max(self, export_ids: Collection[int] | None = None) -> int:
         """Give U, of all or some exports: tokens that may exist unseen, open intents included."""

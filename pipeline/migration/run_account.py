@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.clock import timestamp_of_ms
 from pipeline.errors import VaultUnavailable, exit_status
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pipeline.vault.interface import Account
 
 FINISHED_WITH_FAILURES = 3
-_ROWS_NAMED = 5
+ROWS_NAMED: Final = 5
+"""How many rows of a kind are named by number; `failures.csv` names all."""
 CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
 """How cards end on their way to customers, as the attach balance calls it."""
 
@@ -200,7 +201,9 @@ class RunAccount:
                 if states.get(RowState.REJECTED, 0) > self._states[RowState.REJECTED]:
                     figures["rejected_rows"] = [
                         {"export": name, "row": row}
-                        for name, row in look.rejected_rows(self._given, _ROWS_NAMED)
+                        for name, row in look.first_open_rows(
+                            self._given, RowState.REJECTED, ROWS_NAMED
+                        )
                     ]
                 figures["unseen_tokens_max"] = look.unseen_tokens_max(self._given)
                 figures["other_details"] = max(other_details - self._other_details, 0)

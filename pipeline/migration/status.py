@@ -13,7 +13,7 @@ from pipeline.ledger.lock import is_locked
 from pipeline.ledger.sharing.coordinator import state_of
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
-from pipeline.migration.run_account import WaitingExport
+from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 from pipeline.migration.run_environment import EXPORTS_IN, SETTINGS_FILE
 from pipeline.model import RowState
 from pipeline.outputs.figures import attached, refused
@@ -74,6 +74,7 @@ def _tree(
         "pending": waiting,
         "failures": failures,
         "open": _open(look) if failures else [],
+        "lists_are_current": look.lists_are_current() if failures else None,
         "waiting_exports": _waiting_exports(look, last if running else None),
         "refused": refused(look),
         "in_doubt": None if running or last is None else _in_doubt(states, last),
@@ -108,6 +109,7 @@ def _open(look: Snapshot) -> list[dict[str, Any]]:
             "sha256": known[number].sha256,
             "state": state,
             "rows": count,
+            "first_rows": [row for _, row in look.first_open_rows([number], state, ROWS_NAMED)],
             "unseen_tokens_max": look.unseen_tokens_max([number]),
         }
         for number, state, count in look.open_by_export()

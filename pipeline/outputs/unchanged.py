@@ -24,7 +24,7 @@ import orjson
 
 from pipeline.errors import SUCCESSES
 from pipeline.folder_files import open_in_folder, read_in_folder
-from pipeline.ledger.publications import LASTING, RUN_STARTED
+from pipeline.ledger.publications import BRING_NOTHING, LASTING
 from pipeline.outputs.files import MAPPING_NAME, REPORT_NAME
 from pipeline.outputs.parquet_parts import EarlierParts, have_same_rows
 from pipeline.outputs.sinks import digest_of
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.snapshot import Snapshot
 
 _FOR_OTHERS: Final = 0o077
-_BRING_NOTHING: Final = frozenset({RUN_STARTED, "export_known", "clock_behind", "run_ended"})
-"""What a run may tell of that the report and its readers need not learn."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Unchanged:
         is_all = (
             known.is_latest_in_place
             and signing_key in {None, last.signing_key}
-            and look.kinds_since(last.length) <= _BRING_NOTHING
+            and look.kinds_since(last.length) <= BRING_NOTHING
             and look.refused_exports() == look.refused_exports(last.length)
             and all(run.exit_code in SUCCESSES for run in since)
             and self.figures is not None

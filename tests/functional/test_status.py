@@ -170,3 +170,42 @@ def test_an_age_without_check_is_a_wrong_command_line(carried, tmp_path):
     command("run", "good", *options)
 
     assert "goes with --check" in command("status", tmp_path / "out", "--max-age", "1h", code=2).err
+
+
+def test_open_rows_are_named_by_number_and_so_is_the_file_that_lists_all_of_them(carried, tmp_path):
+    """Whoever asks how things are learns which row of which export has to be mended."""
+    command, options = carried
+    out = tmp_path / "out"
+    command("run", "bad", *options, code=3)
+
+    shown = command("status", out)
+    tree = command("status", out, "--json").json
+
+    assert f"1 row rejected (row 2 of cards.csv.pgp): look at {out}/failures.csv" in shown.err
+    assert [2] == tree["open"][0]["first_rows"]
+    assert tree["lists_are_current"]
+    assert "publish" not in shown.err
+
+
+def test_lists_that_a_killed_run_left_old_are_said_to_be_so(carried, tmp_path):
+    """What is open stands in the ledger alone then, and the command that writes the lists is named."""
+    command, options = carried
+    out, death = tmp_path / "out", {"CARDFERRY_TEST_DEATH": "send-before:1"}
+    command("run", "bad", *options, hook="tests.support.hooks:die", environment=death, code=-9)
+
+    shown = command("status", out)
+    assert f"{out}/failures.csv is older than what is open here" in shown.err
+    assert f"publish {out}" in shown.err.replace(" \\\n", " ")
+    command("publish", out)
+    assert "is older than" not in command("status", out).err
+
+
+def test_a_refused_export_makes_no_list_old(carried, tmp_path):
+    """Nothing of it was entered, so the rows that are open are those that were listed."""
+    command, options = carried
+    command("run", "bad", *options, code=3)
+    damaged = sealed(tmp_path, rows_csv(1, first=5), "damaged.csv.pgp")
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    command("run", damaged, *options, code=6)
+
+    assert command("status", tmp_path / "out", "--json").json["lists_are_current"]
