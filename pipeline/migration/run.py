@@ -199,15 +199,17 @@ class Run:
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
         from pipeline.migration.vault_reachability import (  # noqa: PLC0415 - most nights send nothing.
-            reach_api,
             reach_vault,
             require_same_account,
         )
 
-        reach_vault(self._settings, self._tools.clock)
-        if self._attach is not None:
-            self._api_account = reach_api(self._settings, self._credentials, self._tools.clock)
-            require_same_account(ledger, self._api_account)
+        self._api_account = reach_vault(
+            self._settings,
+            self._credentials,
+            self._tools.clock,
+            is_attaching=self._attach is not None,
+        )
+        require_same_account(ledger, self._api_account)
         plan = self._plan_to_show()
         log.info(
             "plan made", **{name: plan.counts[name] for name in ("rows", "to_send", "failures")}

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.ledger import Ledger
     from pipeline.vault.interface import Account
-    from pipeline.vault.probe import Probe
 
 PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
@@ -28,34 +27,32 @@ _NOT_REACHED_NEXT: Final = "Check `vault.url` and the network, then run the same
 _OUT_OF_ORDER: Final = frozenset({502, 503, 504})
 """With these a gateway says that what stands behind it is away; every card would meet the same."""
 
+_CORRECT_BOTH: Final = "Correct them, then run the same command again; no card was sent."
+
 log = EventLog("vault")
 
 
-def reach_vault(settings: Settings, clock: Clock) -> Probe | None:
-    """Connect to the vault and ask it something harmless.
+def reach_vault(
+    settings: Settings, credentials: Credentials, clock: Clock, *, is_attaching: bool
+) -> Account | None:
+    """Connect to the vault, and to the API host where cards are attached; ask something harmless.
+
+    Both are asked at once, for each takes a round trip of the time before the first card.
 
     Returns:
-        What answered; None where a connection was made and no answer came, which the run's own
-        patience with a slow vault deals with.
+        The account that the secret key opens; None where there is none to ask for, or where a
+        connection was made and nobody could tell, which the run's own patience deals with.
 
     Raises:
-        VaultUnavailable: It cannot be reached or is out of order; the message has address and cause.
-        VaultRefusedSettings: It could not prove over TLS who it is.
+        VaultUnavailable: One cannot be reached or the vault is out of order; the message has
+            address and cause.
+        VaultRefusedSettings: The vault could not prove over TLS who it is, or the API host refuses
+            the key or answers in the other mode; every such problem of both is listed.
     """
-    return asyncio.run(_reach(settings, clock))
-
-
-def reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:
-    """Ask the API host whose account the secret key opens, before a token is spent.
-
-    Returns:
-        The account; None where nobody could tell, which the run's own patience deals with.
-
-    Raises:
-        VaultUnavailable: It cannot be reached; the message has address and cause.
-        VaultRefusedSettings: It refuses the key, or answers in the other mode.
-    """
-    return asyncio.run(_reach_api(settings, credentials, clock))
+    if is_attaching:
+        return asyncio.run(_reach_both(settings, credentials, clock))
+    asyncio.run(_reach(settings, clock))
+    return None
 
 
 def require_same_account(ledger: Ledger, account: Account | None) -> None:
@@ -82,6 +79,20 @@ def require_same_account(ledger: Ledger, account: Account | None) -> None:
         )
     if known != account.account_id:
         ledger.remember(API_ACCOUNT, account.account_id)
+
+
+async def _reach_both(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:
+    vault = asyncio.create_task(_reach(settings, clock))
+    api = asyncio.create_task(_reach_api(settings, credentials, clock))
+    await asyncio.wait([vault, api])
+    troubles = [end for end in (vault.exception(), api.exception()) if end is not None]
+    refusals = [trouble for trouble in troubles if isinstance(trouble, VaultRefusedSettings)]
+    if len(refusals) > 1:
+        problems = [problem for refusal in refusals for problem in refusal.problems]
+        raise VaultRefusedSettings(problems, next_step=_CORRECT_BOTH)
+    if troubles:
+        raise troubles[0]
+    return api.result()
 
 
 async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock) -> Account | None:
@@ -112,7 +123,7 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
     return None
 
 
-async def _reach(settings: Settings, clock: Clock) -> Probe | None:
+async def _reach(settings: Settings, clock: Clock) -> None:
     url = settings.vault.url
     cause, next_step = "", ""
     for pause_s in PAUSES_S:
@@ -129,11 +140,11 @@ async def _reach(settings: Settings, clock: Clock) -> Probe | None:
             cause, next_step = f"cannot be reached: {failure}", _NOT_REACHED_NEXT
         except NoAnswer:
             log.warning("the vault gave no answer to a harmless request")
-            return None
+            return
         else:
             log.info("the vault answers", status=found.status, tls=found.peer is not None)
             if found.status not in _OUT_OF_ORDER:
-                return found
+                return
             cause = f"is out of order: it answers a harmless request with status {found.status}"
             next_step = "Run the same command again when the vault is well."
     raise VaultUnavailable(

@@ -1,14 +1,19 @@
 """A vault that cannot be reached is told within seconds, with address and cause."""
 
 import ssl
+import threading
 import time
 
 import pytest
 import trustme
 
+from pipeline.clock import SystemClock
+from pipeline.config.loading import load_settings
+from pipeline.errors import VaultRefusedSettings
+from pipeline.migration.vault_reachability import reach_vault
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.exports import keyring
-from tests.support.raw_server import Conversation, RawServer
+from tests.support.raw_server import PATIENCE_S, Conversation, RawServer
 from tests.support.sandbox import running
 
 HURRY = "tests.support.hooks:hurry"
@@ -123,3 +128,52 @@ def test_check_needs_no_vault(tmp_path):
     done = cardferry("check", sealed(tmp_path, rows_csv(3)), "-c", config)
 
     assert "3" in done.out
+
+
+def _both(vault_url, api_url):
+    """Give settings and secrets of a migration that attaches its cards."""
+    return load_settings(
+        None,
+        {},
+        [
+            f'vault.url="{vault_url}"',
+            "vault.public_key=pkey_test_x",
+            "export.allow_plaintext=true",
+            "export.columns.customer=owner",
+            f'attach.url="{api_url}"',
+            "attach.secret_key=skey_test_x",
+        ],
+    )
+
+
+def test_both_hosts_are_asked_at_once():
+    """The vault may take its time: the API host is asked meanwhile."""
+    asked = threading.Event()
+
+    def slow(talk):
+        talk.read_request()
+        talk.send(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n" * asked.wait(PATIENCE_S))
+
+    def refusing(talk):
+        talk.read_request()
+        asked.set()
+        talk.send(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+
+    with RawServer(slow) as vault, RawServer(refusing) as api:
+        with pytest.raises(VaultRefusedSettings, match=r"attach\."):
+            reach_vault(*_both(vault.url, api.url), SystemClock(), is_attaching=True)
+
+        assert [b"GET / HTTP/1.1"] == [one.splitlines()[0] for one in vault.requests]
+
+
+def test_what_both_hosts_refuse_is_told_at_once():
+    """Two certificates that prove nothing are one list of problems, each by its own setting."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with (
+        RawServer(Conversation.wait_until_client_leaves, tls=context) as host,
+        pytest.raises(VaultRefusedSettings) as refused,
+    ):
+        reach_vault(*_both(host.url, host.url), SystemClock(), is_attaching=True)
+
+    assert {"vault.url", "attach.url"} == {told.split()[0] for told in refused.value.problems}

@@ -179,7 +179,7 @@ class CustomerClient:
         try:
             answer = await self._line.exchange(message)
         except httpx.TransportError as failure:
-            return CustomerAnswer(outcome_of_failure(failure))
+            return CustomerAnswer(outcome_of_failure(failure, "attach.url"))
         return read_answer(answer, wanted, livemode=self._livemode, now=self._now)
 
 

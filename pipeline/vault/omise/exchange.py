@@ -28,12 +28,6 @@ _EVIDENCE: Final = {
     httpx.RemoteProtocolError: "no whole answer",
 }
 
-_CERTIFICATE_REFUSED: Final = Outcome(
-    OutcomeKind.FATAL,
-    "certificate refused",
-    setting="vault.url or vault.ca_file: the vault could not prove who it is",
-)
-
 
 class Line(Protocol):
     """What carries a request to the vault: `VaultTransport`, or a model of it in tests."""
@@ -71,9 +65,15 @@ def outcome_of_cancellation(cancelled: asyncio.CancelledError) -> Outcome:
     return Outcome(kind, "stopped while waiting for the answer")
 
 
-def outcome_of_failure(failure: httpx.TransportError) -> Outcome:
-    """Give what a transport's exception proves, in our phrase for it."""
+def outcome_of_failure(failure: httpx.TransportError, url_setting: str) -> Outcome:
+    """Give what a transport's exception proves, in our phrase for it.
+
+    Args:
+        failure: What the transport raised.
+        url_setting: The setting that names the host which was asked.
+    """
     if isinstance(failure, CertificateRefused):
-        return _CERTIFICATE_REFUSED
+        setting = f"{url_setting} or vault.ca_file: the vault could not prove who it is"
+        return Outcome(OutcomeKind.FATAL, "certificate refused", setting=setting)
     kind = OutcomeKind.NOT_SENT if proves_not_sent(failure) else OutcomeKind.AMBIGUOUS
     return Outcome(kind, _EVIDENCE.get(type(failure), "request refused by our own transport"))

@@ -171,7 +171,7 @@ class VaultClient:
         try:
             answer = await self._line.exchange(message)
         except httpx.TransportError as failure:
-            return outcome_of_failure(failure)
+            return outcome_of_failure(failure, "vault.url")
         outcome = classify(answer, sent, livemode=self._livemode, now=self._now)
         kept: tuple[str | None, ...] = (outcome.request_id,)
         if outcome.token is not None:
@@ -192,7 +192,7 @@ class VaultClient:
         try:
             answer = await self._line.exchange(message)
         except httpx.TransportError as failure:
-            return CustomerAnswer(outcome_of_failure(failure))
+            return CustomerAnswer(outcome_of_failure(failure, "vault.url"))
         read = read_answer(answer, "token", livemode=self._livemode, now=self._now)
         if read.outcome.setting is None:
             return read
