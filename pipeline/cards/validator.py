@@ -8,7 +8,7 @@ Beyond what the codes themselves say:
 - a legacy id longer than 255 characters, or a legacy id or name with control characters (line
   breaks and overrides of the writing direction too), is a `malformed_row` of that field: no
   sender means such a text, and no report should show it;
-- an expiration more than 50 years after the day of judgement is `expiration_invalid`;
+- an expiration more than 50 years after the day it is judged on is `expiration_invalid`;
 - a card is expired after the last day of its month;
 - a rejection repeats a legacy id only where it is well-formed and holds no card number.
 """
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from pipeline.cards.checked_rows import CheckedRows, is_repeated
 from pipeline.cards.customer_rules import broken_rules
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.cards.field_formats import MONTHS, YEARS
-from pipeline.cards.judgement import Judgement, is_repeated
 from pipeline.cards.lookalikes import ids_by_chance, phones
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
 VALID_YEARS_MAX: Final = 50
-"""Years from the day of judgement that an expiration may lie ahead."""
+"""Years that an expiration may lie ahead of the day it is judged on."""
 
 ANY_BRAND: Final = "*"
 """Among the brands of the rules: every brand."""
@@ -113,28 +113,28 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
     Returns:
         The cards, which hold their own copy of the numbers, and the rejections in row order.
     """
-    judgement = Judgement(chunk)
-    safe_ids = _judge_ids(chunk, rules, judgement)
-    _judge_numbers(chunk, rules, judgement)
-    months, years = _judge_expirations(chunk, rules, judgement)
-    _judge_texts(chunk, rules, judgement)
+    checked = CheckedRows(chunk)
+    safe_ids = _judge_ids(chunk, rules, checked)
+    _judge_numbers(chunk, rules, checked)
+    months, years = _judge_expirations(chunk, rules, checked)
+    _judge_texts(chunk, rules, checked)
     published = chunk.numbers.is_published_test_number()
     if rules.livemode:
-        judgement.reject(Code.TEST_CARD_IN_LIVE_MODE, "number", published)
+        checked.reject(Code.TEST_CARD_IN_LIVE_MODE, "number", published)
     elif not rules.loopback_vault:
-        judgement.reject(Code.REAL_CARD_IN_TEST_MODE, "number", ~published)
+        checked.reject(Code.REAL_CARD_IN_TEST_MODE, "number", ~published)
     if rules.customers is not None:
         for code, field, rows_that_break in broken_rules(
             chunk.columns, len(chunk.rows), rules.customers
         ):
-            judgement.reject(code, field, rows_that_break)
+            checked.reject(code, field, rows_that_break)
     last_digits = chunk.numbers.last_digits()
     rows = chunk.rows
     rejections = tuple(
         Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint)
-        for place, code, field, hint in judgement.rejected()
+        for place, code, field, hint in checked.rejected()
     )
-    kept = judgement.accepted
+    kept = checked.accepted
     columns: dict[str, list[str] | npt.NDArray[Any]] = {
         "legacy_id": chunk.columns["legacy_id"],
         "name": chunk.columns["name"],
@@ -142,12 +142,12 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
         "last_digits": last_digits,
         "expiration_month": months.astype(np.int8),
         "expiration_year": years,
-        **{name: chunk.columns[name] for name in judgement.further},
+        **{name: chunk.columns[name] for name in checked.further},
     }
     if not kept.all():
         columns = {name: _kept(values, kept) for name, values in columns.items()}
     cards = Cards(rows[kept], columns, chunk.numbers.take(kept))
-    return Validated(cards, rejections, judgement.lookalikes, judgement.plain)
+    return Validated(cards, rejections, checked.lookalikes, checked.plain)
 
 
 def _kept(values: list[str] | npt.NDArray[Any], kept: Flags) -> list[str] | npt.NDArray[Any]:
@@ -159,23 +159,23 @@ def is_id_column(name: str) -> bool:
     return name in _IDS or name.startswith(CARRY_PREFIX)
 
 
-def _judge_ids(chunk: Chunk, rules: Rules, judgement: Judgement) -> Sequence[str | None]:
+def _judge_ids(chunk: Chunk, rules: Rules, checked: CheckedRows) -> Sequence[str | None]:
     """Judge the legacy ids and give those that a report may repeat."""
-    ids = judgement.texts["legacy_id"]
-    if "legacy_id" in judgement.plain and all(ids):
+    ids = checked.texts["legacy_id"]
+    if "legacy_id" in checked.plain and all(ids):
         return ids
     missing = _which(not text for text in ids)
-    card_numbers = _card_numbers(chunk, "legacy_id", rules, judgement)
+    card_numbers = _card_numbers(chunk, "legacy_id", rules, checked)
     malformed = too_long(ids) | with_controls(ids)
-    judgement.reject(Code.MALFORMED_ROW, "legacy_id", malformed & ~card_numbers)
-    judgement.reject(Code.LEGACY_ID_MISSING, "legacy_id", missing)
-    judgement.reject(Code.LEGACY_ID_IS_CARD_NUMBER, "legacy_id", card_numbers)
-    judgement.reject_damaged("legacy_id", ids, ids=True)
+    checked.reject(Code.MALFORMED_ROW, "legacy_id", malformed & ~card_numbers)
+    checked.reject(Code.LEGACY_ID_MISSING, "legacy_id", missing)
+    checked.reject(Code.LEGACY_ID_IS_CARD_NUMBER, "legacy_id", card_numbers)
+    checked.reject_damaged("legacy_id", ids, ids=True)
     unsafe = missing | card_numbers | malformed
     return [None if hidden else text for text, hidden in zip(ids, unsafe.tolist(), strict=True)]
 
 
-def _judge_numbers(chunk: Chunk, rules: Rules, judgement: Judgement) -> None:
+def _judge_numbers(chunk: Chunk, rules: Rules, checked: CheckedRows) -> None:
     numbers = chunk.numbers
     for code, shape in (
         (Code.NUMBER_MISSING, Shape.MISSING),
@@ -183,16 +183,16 @@ def _judge_numbers(chunk: Chunk, rules: Rules, judgement: Judgement) -> None:
         (Code.NUMBER_MASKED, Shape.MASKED),
         (Code.NUMBER_DAMAGED, Shape.DAMAGED),
     ):
-        judgement.reject(code, "number", numbers.shapes == shape)
+        checked.reject(code, "number", numbers.shapes == shape)
     any_brand = ANY_BRAND in rules.brands
-    judgement.reject(Code.NUMBER_LENGTH, "number", ~numbers.length_fits(any_brand=any_brand))
-    judgement.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
+    checked.reject(Code.NUMBER_LENGTH, "number", ~numbers.length_fits(any_brand=any_brand))
+    checked.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
     if not any_brand:
-        judgement.reject(Code.BRAND_UNSUPPORTED, "number", ~numbers.of_brands(rules.brands))
+        checked.reject(Code.BRAND_UNSUPPORTED, "number", ~numbers.of_brands(rules.brands))
 
 
 def _judge_expirations(
-    chunk: Chunk, rules: Rules, judgement: Judgement
+    chunk: Chunk, rules: Rules, checked: CheckedRows
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Judge the expirations and give months and years, zero where there is none."""
     month_texts = chunk.columns["expiration_month"]
@@ -201,25 +201,25 @@ def _judge_expirations(
     unread = np.flatnonzero((months == 0) & (years == 0)).tolist()
     neither = np.zeros(len(months), dtype=np.bool_)
     neither[[place for place in unread if not month_texts[place] and not year_texts[place]]] = True
-    judgement.reject(Code.EXPIRATION_INVALID, "expiration", neither)
-    judgement.reject(Code.EXPIRATION_INVALID, "expiration_month", months == 0)
+    checked.reject(Code.EXPIRATION_INVALID, "expiration", neither)
+    checked.reject(Code.EXPIRATION_INVALID, "expiration_month", months == 0)
     beyond = years > rules.as_of.year + VALID_YEARS_MAX
-    judgement.reject(Code.EXPIRATION_INVALID, "expiration_year", (years == 0) | beyond)
+    checked.reject(Code.EXPIRATION_INVALID, "expiration_year", (years == 0) | beyond)
     if rules.expired == OnExpired.REJECT:
         today = rules.as_of.year * _MONTHS_A_YEAR + rules.as_of.month
         ends = years.astype(np.int32) * _MONTHS_A_YEAR + months
-        judgement.reject(Code.CARD_EXPIRED, "expiration", ends < today)
+        checked.reject(Code.CARD_EXPIRED, "expiration", ends < today)
     return months, years
 
 
-def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: Judgement) -> Flags:
+def _card_numbers(chunk: Chunk, name: str, rules: Rules, checked: CheckedRows) -> Flags:
     """Say in which rows a column that is meant to hold something else holds a card number."""
-    texts = judgement.texts[name]
+    texts = checked.texts[name]
     found = _which(texts_containing_pan(texts))
     if found.any() and is_id_column(name):
         by_chance = _which(ids_by_chance(texts))
         if by_chance.any():
-            judgement.lookalikes[name] = int(by_chance.sum())
+            checked.lookalikes[name] = int(by_chance.sum())
         if rules.lookalike_ids == OnLookalike.ALLOW:
             found &= ~by_chance
     elif found.any() and name == "phone_number":
@@ -229,32 +229,32 @@ def _card_numbers(chunk: Chunk, name: str, rules: Rules, judgement: Judgement) -
     return found | chunk.numbers.repeated_in(texts)
 
 
-def _judge_texts(chunk: Chunk, rules: Rules, judgement: Judgement) -> None:
-    names = judgement.texts["name"]
+def _judge_texts(chunk: Chunk, rules: Rules, checked: CheckedRows) -> None:
+    names = checked.texts["name"]
     if not all(names):
-        judgement.reject(Code.NAME_MISSING, "name", _which(not name for name in names))
-    odd = [name for name in ("name", *judgement.further) if name not in judgement.plain]
+        checked.reject(Code.NAME_MISSING, "name", _which(not name for name in names))
+    odd = [name for name in ("name", *checked.further) if name not in checked.plain]
     if "name" in odd:
-        judgement.reject(Code.NAME_TOO_LONG, "name", too_long(names))
-    if "country" in judgement.further:
-        unknown = _which(unknown_countries(judgement.texts["country"]))
-        judgement.reject(Code.COUNTRY_INVALID, "country", unknown)
-    _judge_odd_texts(chunk, rules, judgement, odd)
+        checked.reject(Code.NAME_TOO_LONG, "name", too_long(names))
+    if "country" in checked.further:
+        unknown = _which(unknown_countries(checked.texts["country"]))
+        checked.reject(Code.COUNTRY_INVALID, "country", unknown)
+    _judge_odd_texts(chunk, rules, checked, odd)
 
 
-def _judge_odd_texts(chunk: Chunk, rules: Rules, judgement: Judgement, odd: Sequence[str]) -> None:
-    texts = judgement.texts
+def _judge_odd_texts(chunk: Chunk, rules: Rules, checked: CheckedRows, odd: Sequence[str]) -> None:
+    texts = checked.texts
     if "customer" in odd:
         malformed = too_long(texts["customer"]) | with_controls(texts["customer"])
-        judgement.reject(Code.MALFORMED_ROW, "customer", malformed)
+        checked.reject(Code.MALFORMED_ROW, "customer", malformed)
     for name in odd:
-        found = _card_numbers(chunk, name, rules, judgement)
-        judgement.reject(Code.FIELD_CONTAINS_CARD_NUMBER, name, found)
+        found = _card_numbers(chunk, name, rules, checked)
+        checked.reject(Code.FIELD_CONTAINS_CARD_NUMBER, name, found)
     if "name" in odd:
-        judgement.reject(Code.MALFORMED_ROW, "name", with_controls(texts["name"]))
+        checked.reject(Code.MALFORMED_ROW, "name", with_controls(texts["name"]))
     for name in odd:
         if not name.startswith(CARRY_PREFIX):
-            judgement.reject_damaged(name, texts[name], ids=name in _IDS)
+            checked.reject_damaged(name, texts[name], ids=name in _IDS)
 
 
 def _looked_up(known: _ByText, texts: Sequence[str]) -> npt.NDArray[np.int16]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FURTHER: Final = frozenset(ADDRESS_COLUMNS + CUSTOMER_COLUMNS)
 
 
-class Judgement:
+class CheckedRows:
     """Which rows are rejected so far, and for which reason; the first reason stays.
 
     Attributes:
