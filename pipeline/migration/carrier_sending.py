@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.sharing.jobs import Job
     from pipeline.ledger.sharing.joined import JoinedLedger
     from pipeline.ledger.sharing.sessions import Share
-    from pipeline.migration.judging import Reading
+    from pipeline.migration.judged_chunks import Reading
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.send_factory import SendParts
 

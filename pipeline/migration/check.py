@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.metrics import Listener
-    from pipeline.migration.judging import Reading
+    from pipeline.migration.judged_chunks import Reading
 
     Opened = tuple[ExportFile, KnownExport, tuple[str, ...]]
 

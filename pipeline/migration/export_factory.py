@@ -18,7 +18,7 @@ from pipeline.exports.keys import KeyPlace, NumberKey
 from pipeline.exports.sealed_export import EnvelopeKeys, Limits
 from pipeline.migration.customer_texts import CustomerTexts
 from pipeline.migration.expectations import Expectations
-from pipeline.migration.judging import Reading
+from pipeline.migration.judged_chunks import Reading
 
 if TYPE_CHECKING:
     from pipeline.config.attach import AttachSettings

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.sharing.chunks import Lease
     from pipeline.ledger.sharing.joined import JoinedLedger
-    from pipeline.migration.judging import Reading
+    from pipeline.migration.judged_chunks import Reading
     from pipeline.migration.owned_cards import OwnedCards
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.send_factory import SendParts

@@ -22,7 +22,7 @@ from pipeline.hashing import hash_total, shown
 from pipeline.ledger.export_events import NOTHING_AGAINST_IT
 from pipeline.ledger.plan_records import PlannedCards, ProvedFacts, SealedFacts
 from pipeline.logs import EventLog, Word
-from pipeline.migration.judging import judged_chunks
+from pipeline.migration.judged_chunks import judged_chunks
 from pipeline.migration.rows_alike import RowsAlike
 
 log = EventLog("plan")
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
-    from pipeline.migration.judging import Reading
+    from pipeline.migration.judged_chunks import Reading
 
 
 class PlannedExport(NamedTuple):

@@ -23,7 +23,7 @@ from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import MANIFEST_NAME, VERIFICATION
 from pipeline.migration import export_factory
-from pipeline.migration.judging import judged_chunks
+from pipeline.migration.judged_chunks import judged_chunks
 from pipeline.outputs.verify import Trusted, Verification, verify
 from pipeline.outputs.verify_export import compare_export
 from pipeline.outputs.verify_ledger import LEDGER_ELSEWHERE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.migration.claiming import Claimed
     from pipeline.migration.customer_texts import CustomerTexts
-    from pipeline.migration.judging import Reading
+    from pipeline.migration.judged_chunks import Reading
     from pipeline.vault.interface import Vault
 
 

@@ -31,7 +31,7 @@ SECONDS_MAX = 1200
 """For all points of one kind, on a machine with much else to do."""
 BORDERS = {
     # The stage's name and the call that is made to fail: how often it succeeds before.
-    "read": ("pipeline.migration.judging:read", 0),
+    "read": ("pipeline.migration.judged_chunks:read", 0),
     "read again": ("pipeline.migration.waiting_cards:read", 0),
     "decode": ("pipeline.exports.reader:decoded", 0),
     "decode a batch": ("pipeline.exports.csv_records:decoded", 0),
@@ -39,11 +39,11 @@ BORDERS = {
     "csv after the header": ("csv:reader", 1),
     "column of numbers": ("pipeline.cards.pan:PanColumn.from_texts", 0),
     "frame": ("pandas:DataFrame.__init__", 0),
-    "validate": ("pipeline.migration.judging:validate", 0),
-    "validate again": ("pipeline.migration.judging:validate", 1),
+    "validate": ("pipeline.migration.judged_chunks:validate", 0),
+    "validate again": ("pipeline.migration.judged_chunks:validate", 1),
     "check digits": ("pipeline.cards.pan:PanColumn.luhn", 0),
     "numbers in texts": ("pipeline.cards.validator:texts_containing_pan", 2),
-    "plan": ("pipeline.migration.judging:planned_cards", 0),
+    "plan": ("pipeline.migration.judged_chunks:planned_cards", 0),
     "carried columns": ("orjson:dumps", 1),
     "ledger plan": ("pipeline.ledger.planning:Planning.add", 0),
     "ledger finish": ("pipeline.ledger.planning:Planning.finish", 0),

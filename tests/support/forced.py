@@ -136,9 +136,9 @@ def _in_a_task(number: str) -> None:
 
 def _spoken(number: str) -> None:
     """Libraries that warn and log with the number in their words."""
-    from pipeline.migration import judging  # noqa: PLC0415 - as late as a library would.
+    from pipeline.migration import judged_chunks  # noqa: PLC0415 - as late as a library would.
 
-    validate = judging.validate
+    validate = judged_chunks.validate
 
     def loud(*arguments: Any) -> Any:
         warnings.warn(f"looks like {number}", UserWarning, stacklevel=2)
@@ -149,7 +149,7 @@ def _spoken(number: str) -> None:
             logger.error("failed", exc_info=ValueError(number))
         return validate(*arguments)
 
-    judging.validate = loud
+    judged_chunks.validate = loud
 
 
 SPECIAL = {"thread": _in_a_thread, "finalizer": _Ending, "loop": _in_a_task, "talk": _spoken}
