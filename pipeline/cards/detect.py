@@ -1,6 +1,6 @@
 """Finds card numbers where none may be: in a text, whatever separates the digits.
 
-What digits are a card number is `card_number`'s rule. How sure one must be that digits of a text
+What digits are a card number is `number_rules`' question. How sure one must be that digits of a text
 belong together is asked in two strictnesses, because an error costs differently:
 
 - LOOSE, for the texts of an export and for our own log lines: digits count that could be meant as
@@ -22,7 +22,7 @@ from enum import Enum
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.card_number import (
+from pipeline.cards.number_rules import (
     DIGITS_MIN,
     GROUP_IN_LISTS_MAX,
     LAYOUTS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.card_number import LAYOUTS
+from pipeline.cards.number_rules import LAYOUTS
 from pipeline.cards.detect import holds_track, texts_containing_pan
 
 if TYPE_CHECKING:

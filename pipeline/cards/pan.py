@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.cards.brands import DIGITS_MAX, DIGITS_MIN, PREFIX_DIGITS, RANGES, UNKNOWN
-from pipeline.cards.card_number import check_digits_fit
+from pipeline.cards.number_rules import check_digits_fit
 from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 

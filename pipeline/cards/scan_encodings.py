@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.cards.card_number import DIGITS_MIN
+from pipeline.cards.number_rules import DIGITS_MIN
 from pipeline.cards.scan_numbers import GAP_MAX, Sighting, find_numbers, longest
 
 if TYPE_CHECKING:

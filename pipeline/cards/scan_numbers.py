@@ -1,7 +1,7 @@
 r"""Finds the places of card numbers in ASCII bytes.
 
 This is the strict way to ask for them, at disk speed (`pipeline.cards.detect` says why there are
-two). What digits are a card number is `card_number`'s rule. Excluded are:
+two). What digits are a card number is `number_rules`' question. Excluded are:
 
 - a run of more than 19 digits, and a run that is a part of a longer one;
 - the digits after a decimal point (`0.4242...`) and after `0x`;
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from pipeline.cards.brands import DIGITS_MAX, RANGES
-from pipeline.cards.card_number import (
+from pipeline.cards.number_rules import (
     DIGITS_MIN,
     GROUP_IN_LISTS_MAX,
     LAYOUTS,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from pipeline.cards.brands import PREFIX_DIGITS, RANGES
-from pipeline.cards.card_number import DIGITS_MIN, is_card_number
+from pipeline.cards.number_rules import DIGITS_MIN, is_card_number
 from pipeline.cards.scan_prefilter import SHORTEST_WRITTEN, could_be_numbers
 from pipeline.cards.scan_sqlite_records import (
     CELL_POINTERS,

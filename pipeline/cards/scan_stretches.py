@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from pipeline.cards.brands import DIGITS_MAX, PREFIX_DIGITS, RANGES
-from pipeline.cards.card_number import DIGITS_MIN, lengths_of_brand
+from pipeline.cards.number_rules import DIGITS_MIN, lengths_of_brand
 
 if TYPE_CHECKING:
     import numpy.typing as npt

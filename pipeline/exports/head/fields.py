@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.card_number import check_digit_fits
+from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.countries import country_code
 from pipeline.cards.damage import WORDS_FOR_NOTHING
 from pipeline.cards.field_formats import (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.cards.card_number import DIGITS_MIN
+from pipeline.cards.number_rules import DIGITS_MIN
 from tests.support.reference_scan.scan_numbers import Sighting, find_numbers, longest
 
 if TYPE_CHECKING:

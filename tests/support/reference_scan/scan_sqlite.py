@@ -16,7 +16,7 @@ import struct
 from typing import IO, TYPE_CHECKING, Final
 
 from pipeline.cards.brands import DIGITS_MAX
-from pipeline.cards.card_number import is_card_number
+from pipeline.cards.number_rules import is_card_number
 from tests.support.reference_scan.scan_numbers import Sighting
 from tests.support.reference_scan.scan_streams import search_pieces
 
