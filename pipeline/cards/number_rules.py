@@ -6,16 +6,18 @@ This is the one rule for digits that somebody came upon. Around it stand three q
   lengths and by the check digit, each with a code of its own;
 - what a text holds (`detect.contains_pan`), in two strictnesses: loosely for the texts of an
   export and for log lines, strictly for files of any origin (`scan_numbers`);
-- whether a text repeats a number that is known (`own_number`), where no rule is needed.
+- whether a text repeats a number that is known (`detect.repeats_number`), where no rule is needed.
 
-Check digit: ISO/IEC 7812-1, annex B.
+Check digit: ISO/IEC 7812-1, annex B. Ranges and lengths are the rules of Omise's iOS SDK
+(`CardBrand.swift`), the only published ones; where its patterns overlap (622126-622925), UnionPay,
+which it lists first, is taken.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
-
-from pipeline.cards.brands import DIGITS_MAX, PREFIX_DIGITS, RANGES, UNKNOWN, range_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
+CARD_DIGITS_MIN: Final = 12
+"""Digits that a card has at least."""
 DIGITS_MIN: Final = 13
 """Digits that a card number in a text has at least: too many ids have twelve."""
+DIGITS_MAX: Final = 19
+PREFIX_DIGITS: Final = 6
 
 LAYOUTS: Final = (
     (4, 4, 4, 4),
@@ -43,6 +49,59 @@ LAYOUTS: Final = (
 GROUP_IN_LISTS_MAX: Final = 2
 """Groups as small as this are a number only if they are no part of a longer list of numbers."""
 
+
+@dataclass(frozen=True, slots=True)
+class BrandRange:
+    """Card numbers whose first six digits lie from `first` to `last`, both included."""
+
+    first: int
+    last: int
+    brand: str
+    digits_min: int
+    digits_max: int
+
+
+_SENT_LENGTHS: Final = {
+    "Visa": (16, 16),
+    "MasterCard": (16, 16),
+    "JCB": (16, 16),
+    "American Express": (15, 15),
+    "Diners Club": (14, 14),
+    "Discover": (16, 19),
+    "UnionPay": (16, 19),
+    "Maestro": (12, 19),
+}
+
+
+def _range(first: int, last: int, brand: str) -> BrandRange:
+    return BrandRange(first, last, brand, *_SENT_LENGTHS[brand])
+
+
+UNKNOWN: Final = BrandRange(0, -1, "", CARD_DIGITS_MIN, DIGITS_MAX)
+"""What stands for a number of no known brand: an empty name and every length a card can have."""
+
+RANGES: Final = (
+    _range(222100, 272099, "MasterCard"),
+    _range(300000, 305999, "Diners Club"),
+    _range(340000, 349999, "American Express"),
+    _range(352800, 358999, "JCB"),
+    _range(360000, 369999, "Diners Club"),
+    _range(370000, 379999, "American Express"),
+    _range(380000, 399999, "Diners Club"),
+    _range(400000, 499999, "Visa"),
+    _range(500000, 509999, "Maestro"),
+    _range(510000, 559999, "MasterCard"),
+    _range(560000, 589999, "Maestro"),
+    _range(601100, 601199, "Discover"),
+    _range(620000, 629999, "UnionPay"),
+    _range(630400, 630499, "Maestro"),
+    _range(644000, 659999, "Discover"),
+    _range(675900, 675999, "Maestro"),
+    _range(676100, 676399, "Maestro"),
+)
+"""Every known range, ascending and without overlap."""
+
+_FIRSTS: Final = [known.first for known in RANGES]
 _LENGTHS: Final = {
     UNKNOWN.brand: (),
     **{
@@ -54,6 +113,12 @@ _LENGTHS: Final = {
 _VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 _HIGHEST_TO_DOUBLE: Final = 4
+
+
+def range_of(prefix: int) -> BrandRange:
+    """Give the range that a number's first six digits lie in, or `UNKNOWN`."""
+    place = bisect_right(_FIRSTS, prefix) - 1
+    return RANGES[place] if place >= 0 and prefix <= RANGES[place].last else UNKNOWN
 
 
 def is_card_number(digits: str) -> bool:

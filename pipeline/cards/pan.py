@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.cards.brands import DIGITS_MAX, DIGITS_MIN, PREFIX_DIGITS, RANGES, UNKNOWN
-from pipeline.cards.number_rules import check_digits_fit
+from pipeline.cards.number_rules import (
+    CARD_DIGITS_MIN,
+    DIGITS_MAX,
+    PREFIX_DIGITS,
+    RANGES,
+    UNKNOWN,
+    check_digits_fit,
+)
 from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 
@@ -56,10 +62,10 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 # Stars, crosses, hashes, dots, bullets (also of other scripts): what masks are drawn with.
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
-_MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{DIGITS_MIN}}}")
+_MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{CARD_DIGITS_MIN}}}")
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
 _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-_MANY_ZEROS: Final = b"0" * DIGITS_MIN
+_MANY_ZEROS: Final = b"0" * CARD_DIGITS_MIN
 _TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio (Knuth, multiplicative hashing). It is odd, so that multiplying by it
@@ -191,7 +197,7 @@ class PanColumn:
 
     def _ascii(self, index: int) -> bytes:
         length = int(self.lengths[index])
-        if not DIGITS_MIN <= length <= DIGITS_MAX:
+        if not CARD_DIGITS_MIN <= length <= DIGITS_MAX:
             raise ValueError("there is no card number in this row")
         return (self._digits[index, DIGITS_MAX - length :] + np.uint8(ord("0"))).tobytes()
 
@@ -215,7 +221,7 @@ class PanColumn:
         raise TypeError("a column of card numbers is never copied, pickled or sent")
 
     def _known(self) -> Flags:
-        known = (self.lengths >= DIGITS_MIN) & (self.lengths <= DIGITS_MAX)
+        known = (self.lengths >= CARD_DIGITS_MIN) & (self.lengths <= DIGITS_MAX)
         return np.asarray(known, dtype=np.bool_)
 
     def _brand_ranges(self) -> Positions:
@@ -240,10 +246,10 @@ def _with_many_digits(texts: Sequence[str]) -> Iterator[int]:
         # Few columns have any, and then one look is enough.
         if _MANY_ZEROS in digits.translate(_TO_ZEROS):
             counts = enumerate(map(len, digits.split(b"\n")))
-            yield from (index for index, count in counts if count >= DIGITS_MIN)
+            yield from (index for index, count in counts if count >= CARD_DIGITS_MIN)
         return
     for index, text in enumerate(texts):
-        if len(text) >= DIGITS_MIN and _MANY_DIGITS.search(text):
+        if len(text) >= CARD_DIGITS_MIN and _MANY_DIGITS.search(text):
             yield index
 
 

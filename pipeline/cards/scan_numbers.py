@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.brands import DIGITS_MAX, RANGES
 from pipeline.cards.number_rules import (
+    DIGITS_MAX,
     DIGITS_MIN,
     GROUP_IN_LISTS_MAX,
     LAYOUTS,
+    RANGES,
     check_digits_fit,
     is_card_number,
 )

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.cards.brands import PREFIX_DIGITS, RANGES
-from pipeline.cards.number_rules import DIGITS_MIN, LAYOUTS
+from pipeline.cards.number_rules import DIGITS_MIN, LAYOUTS, PREFIX_DIGITS, RANGES
 from pipeline.cards.scan_encodings import (
     BASE64_GROUPS,
     BASE64_SIGNS,

@@ -17,8 +17,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.brands import DIGITS_MAX
-from pipeline.cards.number_rules import is_card_number
+from pipeline.cards.number_rules import DIGITS_MAX, is_card_number
 from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_numbers import Sighting
 from pipeline.cards.scan_prefilter import ANYWHERE, APART, spans_that_could_hold

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.brands import PREFIX_DIGITS, RANGES
-from pipeline.cards.number_rules import DIGITS_MIN, is_card_number
+from pipeline.cards.number_rules import DIGITS_MIN, PREFIX_DIGITS, RANGES, is_card_number
 from pipeline.cards.scan_prefilter import SHORTEST_WRITTEN, could_be_numbers
 from pipeline.cards.scan_sqlite_records import (
     CELL_POINTERS,

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.brands import DIGITS_MAX, PREFIX_DIGITS, RANGES
-from pipeline.cards.number_rules import DIGITS_MIN, lengths_of_brand
+from pipeline.cards.number_rules import (
+    DIGITS_MAX,
+    DIGITS_MIN,
+    PREFIX_DIGITS,
+    RANGES,
+    lengths_of_brand,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from pipeline.cards import published_numbers
-from pipeline.cards.brands import RANGES
 from pipeline.cards.detect import contains_pan, texts_containing_pan
+from pipeline.cards.number_rules import RANGES
 from pipeline.cards.pan import PanColumn, Shape
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number
 

@@ -15,8 +15,7 @@ import re
 import struct
 from typing import IO, TYPE_CHECKING, Final
 
-from pipeline.cards.brands import DIGITS_MAX
-from pipeline.cards.number_rules import is_card_number
+from pipeline.cards.number_rules import DIGITS_MAX, is_card_number
 from tests.support.reference_scan.scan_numbers import Sighting
 from tests.support.reference_scan.scan_streams import search_pieces
 
