@@ -1,7 +1,7 @@
 """Finds card numbers where none may be: in a text, whatever separates the digits.
 
-What digits are a card number is `number_rules`' question. How sure one must be that digits of a text
-belong together is asked in two strictnesses, because an error costs differently:
+What digits are a card number is the question of `number_rules`. How sure one must be that digits of
+a text belong together is asked in two strictnesses, because an error costs differently:
 
 - LOOSE, for the texts of an export and for our own log lines: digits count that could be meant as
   a number, in any groups parted by blanks or dashes, and tracks. A row rejected for nothing is
@@ -32,7 +32,7 @@ from pipeline.cards.number_rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Strictness(Enum):
@@ -66,6 +66,7 @@ _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
 _WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
+_ALL_BUT_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _TRACK_DIGITS: Final = b"0" * 12
 
 
@@ -126,6 +127,34 @@ def lack_digits(joined: str) -> bool:
     if "^" in joined or (not joined.isascii() and _FOREIGN.search(joined)):
         return False
     return _TRACK_DIGITS not in joined.encode("ascii", "replace").translate(_TO_ZEROS, _NO_DIGITS)
+
+
+def repeats_number(texts: Iterable[str | None], number: bytes | memoryview) -> bool:
+    """Say whether one of the texts holds the digits of a known number.
+
+    Looking for *any* card number needs rules of brands, lengths and check digits, and misses what
+    has none. A row's own number is known, so all that counts is its digits: in any grouping, with
+    any signs between them, forwards or backwards, alone or inside a longer run.
+
+    Args:
+        texts: Texts of the number's own row or answer; `None` is a field that is not there.
+        number: The digits in ASCII.
+    """
+    length = len(number)
+    for text in texts:
+        if text is None or len(text) < length:
+            continue
+        written = text if text.isascii() else _digits_in_ascii(text)
+        digits = written.encode("ascii").translate(None, _ALL_BUT_DIGITS)
+        if len(digits) >= length:
+            forwards = bytes(number)
+            if forwards in digits or forwards[::-1] in digits:
+                return True
+    return False
+
+
+def _digits_in_ascii(text: str) -> str:
+    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())
 
 
 def _as_ascii(sign: re.Match[str]) -> str:

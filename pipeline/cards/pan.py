@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.cards.detect import repeats_number
 from pipeline.cards.number_rules import (
     CARD_DIGITS_MIN,
     DIGITS_MAX,
@@ -23,7 +24,6 @@ from pipeline.cards.number_rules import (
     UNKNOWN,
     check_digits_fit,
 )
-from pipeline.cards.own_number import repeats_number
 from pipeline.cards.published_numbers import REMAINDERS, SIEVE, is_published
 
 if TYPE_CHECKING:

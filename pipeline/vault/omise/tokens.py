@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import httpx
 import orjson
 
-from pipeline.cards.own_number import repeats_number
+from pipeline.cards.detect import repeats_number
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import ECHOED, CustomerAnswer
 from pipeline.vault.omise.answers import TOKEN_ID, classify

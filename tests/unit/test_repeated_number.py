@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cards.own_number import repeats_number
+from pipeline.cards.detect import repeats_number
 
 MIR, WRONG = b"2200123456789019", b"4242424242424241"
 
