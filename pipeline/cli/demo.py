@@ -13,7 +13,7 @@ import click
 from pipeline import process_guards
 from pipeline.bundled_files import beside
 from pipeline.cli.advice import Given, command, shown_path
-from pipeline.cli.carrying import carry
+from pipeline.cli.running import run_job
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.readback import found_in_words
 from pipeline.cli.results_console import print_line
@@ -79,7 +79,7 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
         facts = run_environment(held_guards, settings.audit.operator)
         samples = [beside("sample_data") / name for name in (SAMPLE_NAME, TOPUP_NAME)]
-        ending = carry(terminal, Job(samples, folder, facts), settings, credentials, ask=False)
+        ending = run_job(terminal, Job(samples, folder, facts), settings, credentials, ask=False)
         found = None
         if ending.trouble is None:
             found = _read_back(folder, settings, credentials)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.advice import Given, doubt_words
-from pipeline.cli.carrying import watch_command
+from pipeline.cli.running import watch_command
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
 from pipeline.cli.inbox_words import next_of, tell_look, waiting_of

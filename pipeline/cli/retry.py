@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying_options import carrying_options
+from pipeline.cli.run_options import run_options
 from pipeline.cli.options import exports_argument, folder_argument, pass_terminal
 from pipeline.failure_codes import FAILURE_CODES, Code
 
@@ -26,7 +26,7 @@ _RETRYABLE = [
 @click.command("retry")
 @folder_argument
 @exports_argument
-@carrying_options
+@run_options
 @click.option(
     "--code",
     "codes",
@@ -64,7 +64,7 @@ def retry(
     The card numbers are read again from the encrypted exports, never from a report.
     """
     # As for `run`.
-    from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
@@ -72,7 +72,7 @@ def retry(
     overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)
     given = Given(folder, exports, config_file, overrides)
     launching = Launching(terminal, given, carriers, limit, no_cluster)
-    return carry_and_show(
+    return run_and_show(
         terminal,
         given,
         lambda facts, settings: Job(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.carrying_options import carrying_options
+from pipeline.cli.run_options import run_options
 from pipeline.cli.options import exports_argument, pass_terminal
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @exports_argument
-@carrying_options
+@run_options
 @click.option(
     "-o",
     "--out",
@@ -80,7 +80,7 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     # Only who runs it waits for what carries it out, not who asks for help.
-    from pipeline.cli.carrying import carry_and_show  # noqa: PLC0415
+    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
@@ -91,7 +91,7 @@ def run(
     overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)
     given = Given(folder, exports, config_file, overrides)
     launching = Launching(terminal, given, carriers, limit, no_cluster)
-    return carry_and_show(
+    return run_and_show(
         terminal,
         given,
         lambda facts, settings: Job(

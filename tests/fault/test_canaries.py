@@ -73,7 +73,7 @@ BORDERS = {
     "failures": ("pipeline.outputs.files:csv_block", 0),
     "page": ("pipeline.outputs.files:render_report", 0),
     "manifest": ("pipeline.outputs.files:manifest_bytes", 0),
-    "show the ending": ("pipeline.cli.carrying:show_ending", 0),
+    "show the ending": ("pipeline.cli.running:show_ending", 0),
 }
 WRITING_CALLS = (
     *("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg"),

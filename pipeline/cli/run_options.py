@@ -44,7 +44,7 @@ _yes_option = click.option(
 )
 
 
-def carrying_options(command: Command) -> Command:
+def run_options(command: Command) -> Command:
     """Give a command the settings, `-y`, `--json`, and what says how much is sent, when, by whom."""
     sending = (_no_cluster_option, _cluster_option, _carriers_option, _limit_option)
     for option in (json_option, _yes_option, wait_lock_option, *sending, settings_options):

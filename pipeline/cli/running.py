@@ -59,7 +59,7 @@ def watch_command(
     return watch
 
 
-def carry_and_show(
+def run_and_show(
     terminal: Terminal,
     given: Given,
     job: Callable[[dict[str, object], Settings], Job],
@@ -68,7 +68,7 @@ def carry_and_show(
     tells: bool = True,
     lacks: Callable[[ReadSettings], Iterable[str]] = lambda _found: (),
 ) -> int:
-    """Carry exports as the options say, show how it ended and what is next; give the exit code.
+    """Run a job as the options say, show how it ended and what is next; give the exit code.
 
     Args:
         terminal: Where words go.
@@ -88,14 +88,14 @@ def carry_and_show(
     facts = run_environment(held_guards, found.settings.audit.operator)
     facts |= paths_given(given.exports, given.config_file, are_settings_whole=not given.overrides)
     asked = job(facts, found.settings)
-    ending = carry(terminal, asked, found.settings, found.credentials, watch, ask=ask)
+    ending = run_job(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)
     say_next(terminal, ending, given)
     return ending.exit_code
 
 
-def carry(
+def run_job(
     terminal: Terminal,
     job: Job,
     settings: Settings,
@@ -104,7 +104,7 @@ def carry(
     *,
     ask: bool,
 ) -> Ending:
-    """Carry a job with the machine's own clock, randomness and terminal."""
+    """Run a job with the machine's own clock, randomness and terminal."""
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not terminal.as_json
 
     def confirm(plan: Plan) -> bool:
