@@ -16,7 +16,7 @@ MOVED: Final = "a row of the ledger was not where this run had left it"
 CARD_MOVED: Final = "a card or customer of the ledger was not where this run had left it"
 
 Writing = Callable[[], AbstractContextManager[Any]]
-"""Gives the driver's own connection for as long as a statement takes (`Access.writing`)."""
+"""Gives the driver's own connection for as long as a statement takes (`OpenLedger.writing`)."""
 
 
 class TokenDoubled(Exception):

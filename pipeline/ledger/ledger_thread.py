@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.ledger.access import Access
+    from pipeline.ledger.open_ledger import OpenLedger
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -19,13 +19,13 @@ class LedgerThread(ThreadPoolExecutor):
     """One thread, as one connection serves one at a time.
 
     What is submitted begins anew where the connection to the ledger's server was lost before any of
-    it happened (`Access.again`).
+    it happened (`OpenLedger.again`).
 
     Args:
         ledger: The open ledger.
     """
 
-    def __init__(self, ledger: Access) -> None:
+    def __init__(self, ledger: OpenLedger) -> None:
         super().__init__(1, "ledger")
         self._ledger = ledger
 

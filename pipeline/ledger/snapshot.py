@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from pipeline.ledger import digests, export_events, proof, publications
+from pipeline.ledger import digests, export_events, publications, tables_proof
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
@@ -127,7 +127,7 @@ class Snapshot(
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""
         with self._store.trouble():
-            return proof.contradiction(self._connection)
+            return tables_proof.contradiction(self._connection)
 
     def is_sound(self) -> bool:
         """Tell whether the database's own structure holds, every page and index of it."""

@@ -12,12 +12,12 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.ledger import holder
-from pipeline.ledger.holder import Waiting, holders_of
+from pipeline.ledger import write_waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
+from pipeline.ledger.write_waits import WriteWaits, holders_of
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
@@ -53,9 +53,9 @@ def reader():
 
 def test_a_write_waits_for_a_reader_and_its_program_is_named(tmp_path, reader, monkeypatch, caplog):
     """However long it takes; the log says which process, and the write is then durable."""
-    monkeypatch.setattr(holder, "LATE_AFTER_S", 0.1)
+    monkeypatch.setattr(write_waits, "LATE_AFTER_S", 0.1)
     builder = new_builder(tmp_path)
-    builder.ledger._waiting = Waiting(tmp_path / LEDGER_NAME, 0.1)
+    builder.ledger._waiting = WriteWaits(tmp_path / LEDGER_NAME, 0.1)
     builder.begin("run-1")
     program = reader(tmp_path, 60)
     with builder.ledger.reading() as connection:

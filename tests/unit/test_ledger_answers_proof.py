@@ -10,7 +10,7 @@ from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.proof import contradiction
+from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.records import AttachSettlement, AttachState, Retirement, row_id
 from pipeline.ledger.recovery import plan_again
 from pipeline.ledger.settling import Settling

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from pipeline.errors import CardferryError, VerificationFailed
-from pipeline.ledger import access, upgrades
+from pipeline.ledger import open_ledger, upgrades
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.sqlite import tables
@@ -61,7 +61,7 @@ def version_3(monkeypatch):
     monkeypatch.setattr(upgrades, "SCHEMA_VERSION", 3)
     monkeypatch.setattr(tables, "own_parts", lambda: newest)
     monkeypatch.setattr(
-        access,
+        open_ledger,
         "bring_up_to_date",
         lambda connection: upgrades.bring_up_to_date(connection, STEPS, 3),
     )
@@ -95,7 +95,7 @@ def test_a_step_that_fails_leaves_the_older_ledger_as_it_was(folder, monkeypatch
     steps = {2: (*STEPS[2], "ALTER TABLE nowhere ADD COLUMN b TEXT")}
     with monkeypatch.context() as patched:
         patched.setattr(
-            access,
+            open_ledger,
             "bring_up_to_date",
             lambda connection: upgrades.bring_up_to_date(connection, steps, 3),
         )

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.checks import create_if_empty
-from pipeline.ledger.holder import Waiting
+from pipeline.ledger.write_waits import WriteWaits
 from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.ledger.outages import Outages, ServerLost
-from pipeline.ledger.proof import require_one_story
+from pipeline.ledger.tables_proof import require_one_story
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
-class Access:
+class OpenLedger:
     """An open ledger, without the runs and events that are kept in it.
 
     Args:
@@ -75,7 +75,7 @@ class Access:
         self._upgraded: tuple[int, int] | None = None
         self.file = self.store.watched_file(url)
         """The file that the ledger is, if it is one of its own."""
-        self._waiting = Waiting(self.file)
+        self._waiting = WriteWaits(self.file)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
         self.signer: Vouching | None = None

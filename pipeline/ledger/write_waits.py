@@ -49,7 +49,7 @@ def _name_of(pid: str) -> str:
     return "a program"
 
 
-class Waiting:
+class WriteWaits:
     """Watches the writes of one ledger and says whom one waits for.
 
     Args:
