@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.migration.carriers import Carriers
+from pipeline.migration.coordinating import Carriers
 from pipeline.migration.leftovers import is_left
 from pipeline.migration.send import Sending
 
