@@ -1,10 +1,9 @@
-"""Lets carriers send a run's rows: hands chunks out, follows the carriers, and ends when all is done."""
+"""Has carriers send a run's rows: hands chunks out, follows the carriers, and ends when all is done."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvloop
@@ -37,16 +36,11 @@ from pipeline.migration.troubles import too_many_failures
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.clock import Clock
-    from pipeline.config.attach import AttachSettings
-    from pipeline.config.models import Settings
-    from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.sharing.coordinator import State
     from pipeline.ledger.sharing.sessions import Session
-    from pipeline.metrics import Listener
-    from pipeline.migration.job import Child
+    from pipeline.migration.job import Child, Launch
     from pipeline.migration.plan import PlannedExport
-    from pipeline.signals import DeferredSignals
+    from pipeline.migration.send import Sending
 
     Answer = TypeVar("Answer")
 
@@ -61,88 +55,75 @@ _ENDS_THE_SAME_WAY: Final = frozenset({2, ExportRefused.exit_code, SettingsRefus
 log = EventLog("carriers")
 
 
-@dataclass(slots=True)
-class Carriers:
-    """Sends through carriers; what a run sends with in place of `Sending`.
+def send_by_carriers(sending: Sending, work: Sequence[PlannedExport], launch: Launch) -> None:
+    """Have every planned row of the exports sent by carriers; what they need is the run's.
 
-    Attributes:
-        settings: The settings in force.
-        ledger: Open, in this run's epoch.
-        clock: For waits.
-        listener: Shows the flow.
-        flow: The figures it shows: the sums of the carriers'.
-        signals: Takes stopping signals while no event loop does.
-        failures_max: More failures than this stop the run.
-        attach: How cards are attached; None for tokens only.
-        on_signal: Told a stopping signal's number.
-        count: How many carriers to start.
-        start: Starts one.
+    Args:
+        sending: What the run sends with.
+        work: The exports that have rows to send.
+        launch: How carriers are started, and how many.
+
+    Raises:
+        CardferryError: Why sending stopped early; what was answered is durable.
     """
-
-    settings: Settings
-    ledger: Ledger
-    clock: Clock
-    listener: Listener
-    flow: Flow
-    signals: DeferredSignals
-    failures_max: int
-    attach: AttachSettings | None
-    on_signal: Callable[[int], None]
-    count: int
-    start: Callable[[], Child]
-
-    def send(self, work: Sequence[PlannedExport]) -> None:
-        """Have every planned row of the exports sent.
-
-        Raises:
-            CardferryError: Why sending stopped early; what was answered is durable.
-        """
-        coordinator = Coordinator(self.ledger)
-        self.ledger.bear_outages(self.settings.flow.outage_max_s)
-        if self.attach is not None:
-            self.flow.is_attaching, self.flow.api = True, Flow()
-        job, exports = self._job(work), [export.known.id for export in work]
-        chunk_rows = self.settings.flow.chunk_rows
-        found = self.ledger.again(lambda: coordinator.begin(job, exports, chunk_rows))
-        log.info("chunks handed out", chunks=found, carriers=self.count)
+    ledger, flow = sending.ledger, sending.settings.flow
+    with launch.starting() as start:
+        coordinator = Coordinator(ledger)
+        ledger.bear_outages(flow.outage_max_s)
+        if sending.attach is not None:
+            sending.flow.is_attaching, sending.flow.api = True, Flow()
+        job, exports = _job(sending, work), [export.known.id for export in work]
+        found = ledger.again(lambda: coordinator.begin(job, exports, flow.chunk_rows))
+        log.info("chunks handed out", chunks=found, carriers=launch.count)
         with (
-            self.signals.held(),
-            LedgerThread(self.ledger) as thread,
+            sending.signals.held(),
+            LedgerThread(ledger) as thread,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_Following(self, coordinator, thread).follow())
+            following = _Following(sending, launch.count, start, coordinator, thread)
+            runner.run(following.follow())
 
-    def _job(self, work: Sequence[PlannedExport]) -> Job:
-        flow = self.settings.flow
-        orders: dict[str, Any] = {
-            "flow": flow.model_dump(mode="json"),
-            "attach": self.attach is not None,
-            "failures_max": self.failures_max,
-            "exports": [
-                {
-                    "name": export.known.name,
-                    "sha256": export.known.sha256,
-                    "path": str(export.sealed.path.absolute()),
-                }
-                for export in work
-            ],
-        }
-        return Job(
-            self.ledger.epoch,
-            __version__,
-            meaning_digest(self.settings),
-            orders,
-            flow.in_flight_max,
-            int(self.settings.ledger.session_s * 1_000),
-            RETRIES_OF_UNKNOWN[flow.on_ambiguous],
-        )
+
+def _job(sending: Sending, work: Sequence[PlannedExport]) -> Job:
+    settings = sending.settings
+    orders: dict[str, Any] = {
+        "flow": settings.flow.model_dump(mode="json"),
+        "attach": sending.attach is not None,
+        "failures_max": sending.failures_max,
+        "exports": [
+            {
+                "name": export.known.name,
+                "sha256": export.known.sha256,
+                "path": str(export.sealed.path.absolute()),
+            }
+            for export in work
+        ],
+    }
+    return Job(
+        sending.ledger.epoch,
+        __version__,
+        meaning_digest(settings),
+        orders,
+        settings.flow.in_flight_max,
+        int(settings.ledger.session_s * 1_000),
+        RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous],
+    )
 
 
 class _Following:
     """Follows the carriers of a run to their end."""
 
-    def __init__(self, carriers: Carriers, coordinator: Coordinator, thread: LedgerThread) -> None:
-        self._carriers = carriers
+    def __init__(
+        self,
+        sending: Sending,
+        count: int,
+        start: Callable[[], Child],
+        coordinator: Coordinator,
+        thread: LedgerThread,
+    ) -> None:
+        self._sending = sending
+        self._count = count
+        self._start = start
         self._coordinator = coordinator
         self._thread = thread
         self._stopping = asyncio.Event()
@@ -154,7 +135,7 @@ class _Following:
         self._heard: set[int] = set()
         self._good_rate: float | None = None
         self._told: Counter[str] = Counter()
-        self._events = RunEvents(carriers.ledger, carriers.flow, lambda: self._good_rate)
+        self._events = RunEvents(sending.ledger, sending.flow, lambda: self._good_rate)
 
     async def follow(self) -> None:
         """Start carriers, show what they do, and wait until the last one has left.
@@ -162,26 +143,26 @@ class _Following:
         Raises:
             CardferryError: Why the sending stopped early.
         """
-        carriers = self._carriers
+        sending = self._sending
 
         def stop(number: int) -> None:
             self._stop(Interrupted(number))
-            carriers.ledger.hurry(carriers.settings.flow.drain_s)
-            self._thread.submit(carriers.on_signal, number)
+            sending.ledger.hurry(sending.settings.flow.drain_s)
+            self._thread.submit(sending.on_signal, number)
 
-        self._children = [carriers.start() for _ in range(carriers.count)]
+        self._children = [self._start() for _ in range(self._count)]
         try:
-            with stopped_by_signals(stop, carriers.signals):
-                async with carriers.listener.sending(carriers.flow, carriers.clock):
+            with stopped_by_signals(stop, sending.signals):
+                async with sending.listener.sending(sending.flow, sending.clock):
                     while self._goes_on(await self._ask(self._look)):
-                        await pause(carriers.clock, _BETWEEN_LOOKS_S, self._stopping)
+                        await pause(sending.clock, _BETWEEN_LOOKS_S, self._stopping)
                     await self._see_them_off()
         finally:
             # Closing their inputs lets them go whatever happened here.
             for child in self._children:
                 child.let_go()
             for child in self._children:
-                child.wait(carriers.settings.flow.drain_s + _LEAVES_WITHIN_S)
+                child.wait(sending.settings.flow.drain_s + _LEAVES_WITHIN_S)
         if self._trouble is not None:
             raise self._trouble
 
@@ -201,7 +182,7 @@ class _Following:
             if session.trouble is not None and session.id not in self._heard:
                 self._heard.add(session.id)
                 self._take_in(session, is_last=not state.live)
-        if self._carriers.flow.failures > self._carriers.failures_max:
+        if self._sending.flow.failures > self._sending.failures_max:
             self._stop(too_many_failures())
         is_left = state.progress.done < state.progress.all
         if is_left and not self._stopping.is_set():
@@ -210,7 +191,7 @@ class _Following:
 
     def _show(self, state: State) -> None:
         """Make the run's figures those of its carriers, and tell the trail of them."""
-        flow, now = self._carriers.flow, [session.figures for session in state.live]
+        flow, now = self._sending.flow, [session.figures for session in state.live]
         put_together(flow, [session.figures for session in state.sessions], now)
         if good := [told["good_rate"] for told in now if told.get("good_rate")]:
             self._good_rate = sum(good)
@@ -237,7 +218,7 @@ class _Following:
 
     def _replace_the_dead(self, state: State) -> None:
         """Start a carrier for each of ours that has died while there is work."""
-        settled = self._carriers.flow.settled
+        settled = self._sending.flow.settled
         if settled > self._settled:
             self._settled, self._in_vain = settled, 0
         alive: list[Child] = []
@@ -245,7 +226,7 @@ class _Following:
             code = child.ended()
             alive += [child] if code is None else self._in_place_of(child, code)
         self._children = alive
-        if self._carriers.count and not alive and not state.live:
+        if self._count and not alive and not state.live:
             last = f"; the last one said: {self._said}" if self._said else ""
             self._stop(
                 LocalStorageFailed(
@@ -263,7 +244,7 @@ class _Following:
             return []
         log.warning("carrier ended and another is started", code=code)
         try:
-            return [self._carriers.start()]
+            return [self._start()]
         except CardferryError as trouble:
             # Others may be at work.
             self._said = trouble.message
@@ -277,7 +258,7 @@ class _Following:
             if not state.live:
                 await self._ask(self._events.close)
                 return
-            await self._carriers.clock.sleep(_BETWEEN_LOOKS_S / 5)
+            await self._sending.clock.sleep(_BETWEEN_LOOKS_S / 5)
 
     def _stop(self, trouble: CardferryError) -> None:
         if self._trouble is None:

@@ -233,20 +233,35 @@ class Run:
         )
 
     def _send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> None:
-        from pipeline.migration.run_sending import (  # noqa: PLC0415 - as for `reach_vault`.
-            RunSending,
-        )
+        """Send every planned row: here, or by carriers that chunks are handed out to."""
+        from pipeline.migration.send import Sending  # noqa: PLC0415 - as for `reach_vault`.
 
-        RunSending(
-            self._job,
-            self._settings,
-            self._credentials,
-            self._tools,
-            self._flow,
-            self._signals,
-            self._attach,
-            lambda number: self._note_signal(ledger, number),
-        ).send(ledger, work, self._account.plan())
+        job, tools, counts = self._job, self._tools, self._account.plan()
+        waiting = counts["to_send"] + counts["to_attach"]
+        self._flow.total = waiting if job.limit is None else min(job.limit, waiting)
+        failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
+        sending = Sending(
+            settings=self._settings,
+            credentials=self._credentials,
+            ledger=ledger,
+            clock=tools.clock,
+            random=tools.random,
+            listener=tools.listener,
+            flow=self._flow,
+            signals=self._signals,
+            limit=job.limit,
+            failures_max=failures_max - counts["failures"],
+            attach=self._attach,
+            on_signal=lambda number: self._note_signal(ledger, number),
+        )
+        if job.launch is not None and work:
+            from pipeline.migration.coordinating import send_by_carriers  # noqa: PLC0415
+
+            send_by_carriers(sending, work, job.launch)
+            work = []
+            if not is_left(ledger, self._attach):
+                return
+        sending.send(work)
 
     def _note_signal(self, ledger: Ledger, number: int) -> None:
         """Note the signal that stops this run, the moment it comes if rows are being sent."""

@@ -28,8 +28,8 @@ LOADED_ON_DEMAND = (
     *("jinja2", "orjson", "pandas", "pyarrow.dataset", "pyarrow.pandas_compat"),
     *("rich._emoji_codes", "pipeline.__main__", "pipeline.cards.scan"),
     *("pipeline.cli.launching", "pipeline.cli.examples", "pipeline.cli.results_console"),
-    *("pipeline.cli.short_answers", "pipeline.ledger.sqlite.store", "pipeline.migration.coordinating"),
-    *("pipeline.migration.run_sending", "pipeline.migration.send", "pipeline.sandbox.serve"),
+    *("pipeline.cli.short_answers", "pipeline.ledger.sqlite.store", "pipeline.migration.send"),
+    *("pipeline.migration.coordinating", "pipeline.sandbox.serve"),
     "pipeline.migration.vault_reachability",
 )
 
