@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pipeline.ledger.records import AttachEntry, Intent, Settlement
@@ -23,6 +23,27 @@ class TokenDoubled(Exception):
     """A token id of the batch is known already, or stands in it twice."""
 
 
+class Batch(NamedTuple):
+    """What becomes durable at once, in the order in which it counts.
+
+    Attributes:
+        at_ms: The moment that all of it is dated.
+        settled: What attempts to make tokens came to.
+        of_cards: What is said of cards and customers, and the next requests about them.
+        intents: The next attempts to make tokens.
+    """
+
+    at_ms: int
+    settled: Sequence[Settlement] = ()
+    of_cards: Sequence[AttachEntry] = ()
+    intents: Sequence[Intent] = ()
+
+    @property
+    def entries(self) -> int:
+        """How many things are said."""
+        return len(self.settled) + len(self.of_cards) + len(self.intents)
+
+
 class Batches(Protocol):
     """Writes what happened to many rows; made anew for each run."""
 
@@ -32,15 +53,7 @@ class Batches(Protocol):
         What it may not hold is written by `attaching` in the same transaction.
         """
 
-    def commit(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-        *,
-        number: int = 0,
-    ) -> Sequence[int]:
+    def commit(self, batch: Batch, *, number: int = 0) -> Sequence[int]:
         """Write a batch as a transaction of its own, in one call; as `write` in all else.
 
         By its `number` it is found again where the answer to it is lost (`outages`); 0 for none.
@@ -49,28 +62,20 @@ class Batches(Protocol):
             AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
         """
 
-    def write(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-    ) -> Sequence[int]:
-        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
+    def write(self, batch: Batch) -> Sequence[int]:
+        """Note outcomes, tokens and attempts, and move the rows on.
 
         Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
 
         Args:
-            settled: What attempts to make tokens came to.
-            intents: The next attempts to make tokens.
-            at_ms: The batch's moment.
-            of_cards: What is said of cards and customers in between, such as `may_hold` allows.
+            batch: What it says of cards is such as `may_hold` allows.
 
         Returns:
             The rows whose intents do not begin: a card alike is under way in another carrier.
 
         Raises:
-            LocalStorageFailed: The store refused; whether it has the batch the next run finds out.
+            LocalStorageFailed: The store refused, and whether it has the batch the next run finds
+                out; or the carrier's session is over, and it has not.
             TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
             VerificationFailed: A row is not where this run left it, or a later run took over;
                 nothing of the batch happened.

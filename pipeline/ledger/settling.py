@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from pipeline.clock import milliseconds
 from pipeline.ledger.attaching import net_open, write_attaching
-from pipeline.ledger.batches import ROWS_AT_ONCE, TokenDoubled
+from pipeline.ledger.batches import ROWS_AT_ONCE, Batch, TokenDoubled
 from pipeline.ledger.doubled_tokens import freeze_doubled
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.outages import ServerLost
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.records import AttachEntry, Entry
+    from pipeline.ledger.records import Entry
     from pipeline.ledger.run_events import RunEvents
 
 
@@ -175,35 +175,38 @@ class Settling:
         """Give up the room that was kept for answers; tell whether there was any."""
         return self._ledger.reserve.free()
 
-    def apply(self, batch: Sequence[Entry]) -> Applied:
-        """Make a batch durable in one commit; all of it is dated when that begins.
+    def apply(self, entries: Sequence[Entry]) -> Applied:
+        """Make entries durable in one commit; all of them are dated when that begins.
 
         Outcomes of tokens count before what is said of cards and customers, and that before new
-        intents, whatever their order in the batch: so a token's outcome and the first intent to
-        attach it may share a commit.
+        intents, whatever their order among the entries: so a token's outcome and the first intent
+        to attach it may share a commit.
 
         Raises:
             AssertionError: More intents would be open than cards may be in flight.
             LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
             VerificationFailed: A row was not where this run left it, or a later run took over.
         """
-        intents = [item for item in batch if isinstance(item, Intent)]
-        settled = [item for item in batch if isinstance(item, Settlement)]
-        others = [item for item in batch if not isinstance(item, Intent | Settlement)]
-        still_open = self._open + len(intents) - len(settled)
-        if others:
-            still_open += net_open(others)
+        began = self._clock.monotonic()
+        batch = Batch(
+            milliseconds(self._clock),
+            settled=[item for item in entries if isinstance(item, Settlement)],
+            of_cards=[item for item in entries if not isinstance(item, Intent | Settlement)],
+            intents=[item for item in entries if isinstance(item, Intent)],
+        )
+        still_open = self._open + len(batch.intents) - len(batch.settled)
+        if batch.of_cards:
+            still_open += net_open(batch.of_cards)
         if not 0 <= still_open <= self._in_flight_max:
             raise AssertionError("more intents are open than cards may be in flight")
-        began, at_ms = self._clock.monotonic(), milliseconds(self._clock)
 
-        def write() -> tuple[list[Settlement], Applied]:
+        def write() -> tuple[Sequence[Settlement], Applied]:
             try:
-                return settled, Applied([], self._write(settled, others, intents, at_ms))
+                return batch.settled, Applied([], self._write(batch))
             except TokenDoubled:
                 with self._ledger.transaction() as connection:
-                    kept, frozen = freeze_doubled(self._ledger, connection, settled)
-                    waiting = self._write_in(connection, kept, others, intents, at_ms)
+                    kept, frozen = freeze_doubled(self._ledger, connection, batch.settled)
+                    waiting = self._write_in(connection, batch._replace(settled=kept))
                 return kept, Applied(frozen, waiting)
 
         settled, applied = self._ledger.again(write)
@@ -216,42 +219,30 @@ class Settling:
             )
         return applied
 
-    def _write(
-        self,
-        settled: list[Settlement],
-        others: list[AttachEntry],
-        intents: list[Intent],
-        at_ms: int,
-    ) -> Sequence[int]:
+    def _write(self, batch: Batch) -> Sequence[int]:
         """Write a batch as one statement, or in a transaction with what such a statement cannot hold."""
         run_events = self._events
-        entry = None if run_events is None else run_events.due(at_ms)
-        is_short = len(settled) + len(others) + len(intents) <= ROWS_AT_ONCE
-        if entry is None and is_short and self._batches.may_hold(others):
-            return self._commit_alone(settled, others, intents, at_ms)
+        entry = None if run_events is None else run_events.due(batch.at_ms)
+        is_short = batch.entries <= ROWS_AT_ONCE
+        if entry is None and is_short and self._batches.may_hold(batch.of_cards):
+            return self._commit_alone(batch)
         with self._ledger.transaction() as connection:
             if run_events is not None and entry is not None:
                 run_events.enter(connection, entry)
-            waiting = self._write_in(connection, settled, others, intents, at_ms)
+            waiting = self._write_in(connection, batch)
         if run_events is not None and entry is not None:
-            run_events.entered(entry, at_ms)
+            run_events.entered(entry, batch.at_ms)
         return waiting
 
-    def _commit_alone(
-        self,
-        settled: list[Settlement],
-        others: list[AttachEntry],
-        intents: list[Intent],
-        at_ms: int,
-    ) -> Sequence[int]:
+    def _commit_alone(self, batch: Batch) -> Sequence[int]:
         number = self._ledger.begin_commit()
         try:
-            waiting = self._batches.commit(settled, intents, at_ms, others, number=number)
+            waiting = self._batches.commit(batch, number=number)
         except ServerLost:
             if not self._ledger.was_durable(number):
                 raise
             # The batch itself must not be made again, should this be lost, too.
-            waiting = self._ledger.again(lambda: self._not_begun(intents))
+            waiting = self._ledger.again(lambda: self._not_begun(batch.intents))
         self._ledger.committed(number)
         return waiting
 
@@ -264,17 +255,10 @@ class Settling:
                 del begun[attempt_id]
         return list(begun.values())
 
-    def _write_in(
-        self,
-        connection: Connection,
-        settled: Sequence[Settlement],
-        others: Sequence[AttachEntry],
-        intents: Sequence[Intent],
-        at_ms: int,
-    ) -> Sequence[int]:
-        if self._batches.may_hold(others):
-            return self._batches.write(settled, intents, at_ms, others)
-        if settled:
-            self._batches.write(settled, [], at_ms)
-        write_attaching(connection, others, self._ledger.epoch, at_ms)
-        return self._batches.write([], intents, at_ms) if intents else ()
+    def _write_in(self, connection: Connection, batch: Batch) -> Sequence[int]:
+        if self._batches.may_hold(batch.of_cards):
+            return self._batches.write(batch)
+        if batch.settled:
+            self._batches.write(batch._replace(of_cards=(), intents=()))
+        write_attaching(connection, batch.of_cards, self._ledger.epoch, batch.at_ms)
+        return self._batches.write(batch._replace(settled=(), of_cards=())) if batch.intents else ()

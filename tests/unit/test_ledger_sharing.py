@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.ledger.batches import Batch
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.settling import Settling
@@ -233,7 +234,7 @@ def test_cards_alike_that_two_carriers_send_at_the_same_moment_are_kept_apart(sh
         claim = settlings[-1].claimable(lease.first_id, lease.last_id)[0]
         intents.append(settlings[-1].intent(claim.id, 1))
     with carriers[0].transaction():
-        begun_first = settlings[0]._batches.write([], [intents[0]], 1)
+        begun_first = settlings[0]._batches.write(Batch(1, intents=[intents[0]]))
         begun_second = settlings[1].apply([intents[1]])
 
     assert begun_first == ()

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
-from pipeline.ledger.batches import ROWS_AT_ONCE, TokenDoubled
+from pipeline.ledger.batches import ROWS_AT_ONCE, Batch, TokenDoubled
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
@@ -308,7 +308,7 @@ def test_a_batch_writes_intents_outcomes_and_tokens_and_moves_the_rows(builder):
     """As many as one statement takes, in a transaction of their own."""
     _, intents, answers = begun(builder, ROWS_AT_ONCE, ROWS_AT_ONCE)
     batches = builder.ledger.batches()
-    left_out = batches.commit(answers, [], 7)
+    left_out = batches.commit(Batch(7, answers))
     with builder.ledger.reading() as connection:
         kinds = connection.execute(select(outcomes.c.kind, outcomes.c.at_ms).distinct()).all()
 
@@ -326,10 +326,10 @@ def test_a_batch_that_does_not_fit_the_rows_leaves_nothing(builder, where):
 
     def write(settled, wanted):
         with builder.ledger.transaction():
-            batches.write(settled, wanted, 1)
+            batches.write(Batch(1, settled, intents=wanted))
 
     def commit(settled, wanted):
-        batches.commit(settled, wanted, 1)
+        batches.commit(Batch(1, settled, intents=wanted))
 
     do = commit if where == "commit" else write
     elsewhere = answers[1]._replace(row_id=answers[1].row_id + 5)
@@ -350,7 +350,7 @@ def test_a_token_id_that_comes_twice_is_refused_as_such(builder, known):
         token=answers[1].token._replace(token_id=answers[0].token.token_id)
     )
     if known == "from before":
-        batches.commit([answers[0]], [], 1)
+        batches.commit(Batch(1, [answers[0]]))
     if known == "as a retired one":
         with builder.ledger.transaction() as connection:
             connection.execute(
@@ -364,7 +364,7 @@ def test_a_token_id_that_comes_twice_is_refused_as_such(builder, known):
     before = counts(builder, outcomes, tokens)
     settled = [answers[0], doubled] if known == "in the same batch" else [answers[2], doubled]
     with pytest.raises(TokenDoubled):
-        batches.commit(settled, [], 1)
+        batches.commit(Batch(1, settled))
 
     assert counts(builder, outcomes, tokens) == before
 
@@ -374,15 +374,15 @@ def test_a_batch_that_would_be_no_transaction_of_its_own_is_a_bug(builder):
     _, intents, _ = begun(builder, 1)
     batches = builder.ledger.batches()
     with pytest.raises(AssertionError), builder.ledger.transaction():
-        batches.commit([], [], 1)
+        batches.commit(Batch(1))
     with pytest.raises(AssertionError):
-        batches.commit([], intents * (ROWS_AT_ONCE + 1), 1)
+        batches.commit(Batch(1, intents=intents * (ROWS_AT_ONCE + 1)))
 
 
 def digests_of(builder):
     """Give the digests of a ledger with a text and a row of every kind."""
     _, _, answers = begun(builder, 3)
-    builder.ledger.batches().commit(answers, [], 5)
+    builder.ledger.batches().commit(Batch(5, answers))
     with builder.ledger.transaction() as connection:
         connection.execute(update(rows).where(rows.c.legacy_id.is_not(None)).values(hint=ODD[8]))
     with builder.ledger.reading() as connection:

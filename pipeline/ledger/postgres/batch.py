@@ -21,8 +21,8 @@ from pipeline.model import CLAIMABLE_STATES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.ledger.batches import Writing
-    from pipeline.ledger.records import AttachEntry, Intent, Settlement
+    from pipeline.ledger.batches import Batch, Writing
+    from pipeline.ledger.records import AttachEntry, Settlement
 
 _OVERTAKEN, _MOVED, _DOUBLED, _OVER = "CF001", "CF002", "CF003", "CF004"
 _NAME: Final = "pg_temp.cardferry_batch"
@@ -149,7 +149,7 @@ END $batch$
 
 
 class Batches:
-    """Writes what happened to many rows.
+    """Writes batches by calls of a function; see `pipeline.ledger.batches`.
 
     Args:
         writing: Gives the driver's connection for as long as a statement takes.
@@ -170,72 +170,38 @@ class Batches:
         """Allow nothing: cards and customers are written in statements of their own."""
         return not of_cards
 
-    def commit(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-        *,
-        number: int = 0,
-    ) -> Sequence[int]:
-        """Write a batch as a transaction of its own, in one call; as `write` in all else.
-
-        Raises:
-            AssertionError: A transaction is open, or the batch has more than `ROWS_AT_ONCE`.
-        """
+    def commit(self, batch: Batch, *, number: int = 0) -> Sequence[int]:
+        """Write a batch by one call, which is a transaction of its own."""
         with self._writing() as driver:
             is_open = driver.info.transaction_status is TransactionStatus.INTRANS
-            if is_open or len(settled) + len(intents) > ROWS_AT_ONCE:
+            if is_open or batch.entries > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
             self._prepare(driver)
-            return self._call(driver, settled, intents, (at_ms, number), of_cards)
+            return self._call(driver, batch, number)
 
-    def write(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-    ) -> Sequence[int]:
-        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
-
-        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
-
-        Raises:
-            LocalStorageFailed: The server is gone, and whether it has the batch the next run finds
-                out; or the carrier's session is over, and it has not.
-            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
-            VerificationFailed: A row is not where this run left it, or a later run took over;
-                nothing of the batch happened.
-        """
+    def write(self, batch: Batch) -> Sequence[int]:
+        """Write a batch by one call in the transaction that is open, whose number it has already."""
         with self._writing() as driver:
             self._prepare(driver)
-            # The transaction that it is in has a number already.
-            return self._call(driver, settled, intents, (at_ms, 0), of_cards)
+            return self._call(driver, batch, 0)
 
     def _prepare(self, driver: psycopg.Connection[Any]) -> None:
         if driver is not self._prepared:
             driver.execute(_FUNCTION)
             self._prepared = driver
 
-    def _call(
-        self,
-        driver: psycopg.Connection[Any],
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        dated: tuple[int, int],
-        of_cards: Sequence[AttachEntry],
-    ) -> Sequence[int]:
-        if not self.may_hold(of_cards):
+    def _call(self, driver: psycopg.Connection[Any], batch: Batch, number: int) -> Sequence[int]:
+        if not self.may_hold(batch.of_cards):
             raise AssertionError("this batch holds what is written in statements of its own")
+        settled = batch.settled
         arguments = (
             self._epoch,
             self._session,
-            *dated,
+            batch.at_ms,
+            number,
             *_columns([_settlement(item) for item in settled], 11),
             *_columns([_token(item) for item in settled if item.token is not None], 8),
-            *_columns(intents, 3),
+            *_columns(batch.intents, 3),
         )
         try:
             found = driver.execute(_CALL, arguments, prepare=True).fetchone()

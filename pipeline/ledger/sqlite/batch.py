@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from pipeline.ledger.records import AttachEntry, Intent, Settlement
+    from pipeline.ledger.batches import Batch
+    from pipeline.ledger.records import AttachEntry
 
 ROWS_STEP: Final = 16
 """Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest
@@ -48,7 +49,7 @@ _OF_CARDS_TOO: Final = "batch_with_cards"
 
 
 class Batches:
-    """Writes what happened to many rows.
+    """Writes batches as rows of a view; see `pipeline.ledger.batches`.
 
     Args:
         writing: Gives the driver's connection for as long as a statement takes.
@@ -72,71 +73,35 @@ class Batches:
         """Tell whether a batch may hold this beside tokens and attempts."""
         return not of_cards or (self._has_customers and card_entries.may_hold(of_cards))
 
-    def commit(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-        *,
-        number: int = 0,
-    ) -> tuple[()]:
-        """Write a batch as a transaction of its own, in one call; as `write` in all else.
-
-        Raises:
-            AssertionError: A transaction is open, or the batch is too long for one statement.
-        """
+    def commit(self, batch: Batch, *, number: int = 0) -> tuple[()]:
+        """Write a batch as one statement, which is a transaction of its own."""
         del number
         with self._writing() as driver:
-            entries = len(settled) + len(intents) + len(of_cards)
-            if driver.in_transaction or entries > ROWS_AT_ONCE:
+            if driver.in_transaction or batch.entries > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
-            self._insert(driver, settled, intents, at_ms, of_cards)
+            self._insert(driver, batch)
         return ()
 
-    def write(
-        self,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry] = (),
-    ) -> tuple[()]:
-        """Note outcomes, tokens and attempts, dated `at_ms`, and move the rows on.
-
-        What is said of cards comes after the tokens, and before the intents to make others.
-        Inside `Ledger.transaction` it becomes durable with the rest of that transaction.
-
-        Raises:
-            LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
-            TokenDoubled: Nothing of the batch happened; the rows are to be frozen.
-            VerificationFailed: A row is not where this run left it, or a later run took over;
-                nothing of the batch happened.
-        """
+    def write(self, batch: Batch) -> tuple[()]:
+        """Write a batch as statements of the transaction that is open, or of their own."""
         with self._writing() as driver:
-            self._insert(driver, settled, intents, at_ms, of_cards)
+            self._insert(driver, batch)
         return ()
 
-    def _insert(
-        self,
-        driver: sqlite3.Connection,
-        settled: Sequence[Settlement],
-        intents: Sequence[Intent],
-        at_ms: int,
-        of_cards: Sequence[AttachEntry],
-    ) -> None:
-        epoch = self._epoch
+    def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
+        epoch, at_ms = self._epoch, batch.at_ms
         view, columns = _OF_TOKENS, len(token_entries.COLUMNS)
         rest: tuple[object, ...] = ()
-        if of_cards:
+        if batch.of_cards:
             view, columns = _OF_CARDS_TOO, len(card_entries.COLUMNS)
             rest = card_entries.NOT_OF_CARDS
         fence = (_FENCE, 0, 0, 0, epoch, 0, *NO_SETTLEMENT, *rest)
         values: list[object] = []
-        for settlement in settled:
+        for settlement in batch.settled:
             values += token_entries.settlement_row(settlement, epoch, at_ms) + rest
-        for row in card_entries.entry_rows(of_cards, epoch, at_ms):
+        for row in card_entries.entry_rows(batch.of_cards, epoch, at_ms):
             values += row
-        for intent in intents:
+        for intent in batch.intents:
             values += token_entries.intent_row(intent, epoch, at_ms) + rest
         values += (0,) * (columns * (-(len(values) // columns) % ROWS_STEP))
         at_once = columns * ROWS_AT_ONCE
