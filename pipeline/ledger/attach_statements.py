@@ -14,7 +14,7 @@ from pipeline.ledger.schema import attachments, attempts, customers, outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Column, ColumnElement, Insert
+    from sqlalchemy import Column, ColumnElement, Insert, Table, Update
 
 
 ATTEMPT: Final = insert(attempts)
@@ -68,43 +68,43 @@ NO_OTHER_DEFAULT: Final = (
 )
 
 
-def _or_as_before(column: Column[Any], name: str) -> ColumnElement[Any]:
-    """Give a parameter, or what a column has already where the parameter is absent."""
-    return func.coalesce(bindparam(name, type_=column.type), column)
+def _standing(table: Table, key: str, mark: str, learnt: Iterable[str], **others: Any) -> Update:
+    """Say where a card or a customer stands by now.
+
+    Args:
+        table: Where it is kept.
+        key: The column that tells it from others.
+        mark: The parameter that holds its key.
+        learnt: Columns in which stays what is there, where nothing else was learnt: the parameter
+            of the same name, with `new_` before it, is absent then.
+        others: Columns that are set in ways of their own.
+    """
+    kept = {
+        name: func.coalesce(bindparam(f"new_{name}", type_=table.c[name].type), table.c[name])
+        for name in learnt
+    }
+    now = {"state": bindparam("new_state"), "code": bindparam("new_code")}
+    return update(table).where(table.c[key] == bindparam(mark)).values(**now, **kept, **others)
 
 
-SETTLING: Final = (
-    update(attachments)
-    .where(attachments.c.row_id == bindparam("of_row"))
-    .values(
-        state=bindparam("new_state"),
-        code=bindparam("new_code"),
-        unknowns=attachments.c.unknowns + bindparam("doubts"),
-        vault_code=bindparam("new_vault_code"),
-        request_id=bindparam("new_request_id"),
-        **{
-            name: _or_as_before(attachments.c[name], f"new_{name}")
-            for name in ("card_id", "is_default", "attached_ms", "deleted_ms")
-        },
-    )
+SETTLING: Final = _standing(
+    attachments,
+    "row_id",
+    "of_row",
+    ("card_id", "is_default", "attached_ms", "deleted_ms"),
+    unknowns=attachments.c.unknowns + bindparam("doubts"),
+    vault_code=bindparam("new_vault_code"),
+    request_id=bindparam("new_request_id"),
 )
 """Say where an attachment stands by now, and add to its `doubts`."""
 
-FINDING: Final = (
-    update(customers)
-    .where(customers.c.id == bindparam("of_customer"))
-    .values(
-        state=bindparam("new_state"),
-        code=bindparam("new_code"),
-        # The run that found it stays so.
-        epoch=func.coalesce(
-            customers.c.epoch, bindparam("new_epoch", type_=customers.c.epoch.type)
-        ),
-        **{
-            name: _or_as_before(customers.c[name], f"new_{name}")
-            for name in ("customer_id", "livemode", "created_s")
-        },
-    )
+FINDING: Final = _standing(
+    customers,
+    "id",
+    "of_customer",
+    ("customer_id", "livemode", "created_s"),
+    # The run that found it stays so.
+    epoch=func.coalesce(customers.c.epoch, bindparam("new_epoch", type_=customers.c.epoch.type)),
 )
 """Say where a customer stands by now."""
 
