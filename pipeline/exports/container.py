@@ -3,6 +3,10 @@
 The content decides; the name may only contradict it. A damaged first byte must not turn a sealed
 export into a "plain" one, not even where plain files are allowed.
 
+A file whose lines are sealed one by one (each an OpenPGP message in base64) has no seal as a whole:
+each line is whole and genuine or is not, but lines that were taken out, put twice or swapped leave
+no trace. A plain first line may name the columns.
+
 Source for age: the C2SP specification, https://c2sp.org/age, "Header" and "ASCII armor".
 """
 
@@ -14,7 +18,6 @@ from typing import Final, Literal
 
 from pipeline.exports.armor import unwrapped
 from pipeline.exports.openpgp_head import ARMOR_LINE, looks_like_message, read_head
-from pipeline.exports.sealed_lines import first_sealed_line
 from pipeline.exports.verdict import Refused, Verdict
 
 Kind = Literal["openpgp", "openpgp_lines", "age", "plain"]
@@ -22,6 +25,9 @@ Kind = Literal["openpgp", "openpgp_lines", "age", "plain"]
 AGE_MAGIC: Final = b"age-encryption.org/v1\n"
 AGE_ARMOR_LINE: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"
 
+LINE_BYTES_MAX: Final = 2**20
+"""The longest line that may be sealed by itself."""
+_MESSAGE_BYTES_MIN: Final = 40
 _SEALED_SUFFIXES: Final = (".pgp", ".gpg", ".asc", ".age")
 
 
@@ -70,6 +76,31 @@ def sealed_openpgp(first: bytes) -> bool:
     head = read_head(first)
     opens = bool(head.recipients) or head.password
     return head.container not in {None, "clear"} and (opens or head.container != "sed")
+
+
+def first_sealed_line(first: bytes) -> bytes | None:
+    """Give the message on the first or second line of a file; None where there is none.
+
+    Args:
+        first: The file's first bytes, both lines whole.
+    """
+    lines = first.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 2)
+    # What a block ends with may be half a line.
+    return next(filter(None, map(message_of, lines[:2])), None)
+
+
+def message_of(line: bytes) -> bytes | None:
+    """Give the OpenPGP message that a line holds in base64; None where it holds none."""
+    try:
+        message = base64.b64decode(line.strip(b'\r\n \t"'), validate=True)
+    except binascii.Error:
+        return None
+    sealed = (
+        len(message) >= _MESSAGE_BYTES_MIN
+        and looks_like_message(message)
+        and read_head(message).container not in {None, "clear"}
+    )
+    return message if sealed else None
 
 
 def sealed_by_passphrase(first: bytes) -> bool:
