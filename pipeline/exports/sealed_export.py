@@ -16,8 +16,7 @@ from pipeline.exports.decryptor.process import Decryptor
 from pipeline.exports.engine import OF_THE_ENGINE, OF_THE_KEY, most_telling, prepared, ways
 from pipeline.exports.framing import named_rest
 from pipeline.exports.keys import EnvelopeKeys
-from pipeline.exports.limits import Growth, Limits
-from pipeline.exports.packing.unpack import Unpacking
+from pipeline.exports.packing.unpack import Growth, Limits, Unpacking
 from pipeline.exports.sealed_file import BlockDigest, ExportFile, OpenExport, worded
 from pipeline.exports.verdict import Refused, Verdict
 

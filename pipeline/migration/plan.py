@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.exports.keys import EnvelopeKeys
-    from pipeline.exports.limits import Limits
-    from pipeline.exports.sealed_export import ExportFile
+    from pipeline.exports.sealed_export import ExportFile, Limits
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
