@@ -1,4 +1,4 @@
-"""Tells by a stream's first bytes what it is packed in, and names contents that are no text of rows."""
+"""Tells what a stream is packed in, what holds no text of rows, and which files of an archive count."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Final
 
+from pipeline import counts
 from pipeline.exports.container import is_age, sealed_openpgp
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ _WIDE_MARKS: Final = (
 _NO_TEXT: Final = re.compile(rb"[\x00\x02-\x08\x0e-\x19\x7f]")
 """Control characters that neither text nor a delimiter of databases (U+0001, U+001C ...) is."""
 
+_LEFT_BY_SYSTEMS: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+
 _STRAYS_MAX: Final = 3
 _PART_OF_BYTES: Final = 33
 _PART_OF_WIDE: Final = 7
@@ -102,6 +105,22 @@ def named_content(first: bytes) -> str | None:
     if markup := _MARKUP.match(text):
         return "an XML document" if markup[1].startswith(b"?") else "an HTML page"
     return None if _may_be_text(first) else "bytes that are no text"
+
+
+def is_meant(name: str) -> bool:
+    """Tell a file from folders and from what systems add by themselves."""
+    *folders, last = name.replace("\\", "/").split("/")
+    return not (
+        not last
+        or "__MACOSX" in folders
+        or last.startswith("._")
+        or last.lower() in _LEFT_BY_SYSTEMS
+    )
+
+
+def counted(files: int) -> str:
+    """Say how many files an archive has."""
+    return counts.counted(files, "file") if files else "no file"
 
 
 def _may_be_text(first: bytes) -> bool:

@@ -12,8 +12,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from pipeline.exports.packing.contents import TAR
-from pipeline.exports.packing.members import counted, is_meant
+from pipeline.exports.packing.contents import TAR, counted, is_meant
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:

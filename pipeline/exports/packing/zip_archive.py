@@ -4,7 +4,8 @@ The standard library's reader starts at the end of the file, which a stream does
 members are read by the headers before them and the directory at the end is compared with what
 came: a second archive behind the first, or a member that no directory lists, is not passed over.
 
-Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 (structure), 4.4 (fields) and 4.5.3 (ZIP64).
+Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 (structure; the directory from 4.3.11 on), 4.4
+(fields) and 4.5.3 (ZIP64).
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.packing.byte_stream import STEP_BYTES, ByteStream
 from pipeline.exports.packing.compressed import BZIP2, XZ, ZSTD, Inflate, Method, one_stream
-from pipeline.exports.packing.contents import PACKINGS, ZIP
-from pipeline.exports.packing.members import counted, is_meant
-from pipeline.exports.packing.zip_directory import members_listed
+from pipeline.exports.packing.contents import PACKINGS, ZIP, counted, is_meant
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -41,6 +40,11 @@ _METHODS: Final = {8: _DEFLATE, 12: BZIP2, 93: ZSTD, 95: XZ}
 _METHOD_NAMES: Final = {9: "Deflate64", 14: "LZMA", 98: "PPMd"}
 _AES: Final = 99
 _OFFICE: Final = ("[Content_Types].xml", "_rels/", "xl/", "docProps/", "customXml/", "mimetype")
+
+_EXTRA_DATA, _ENTRY, _SIGNATURE = b"PK\x06\x08", b"PK\x01\x02", b"PK\x05\x05"
+_END64, _LOCATOR, _END = b"PK\x06\x06", b"PK\x06\x07", b"PK\x05\x06"
+_ENTRY_REST: Final = struct.Struct("<24xHHH12x")
+_RECORD_BYTES_MAX: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
                 yield octets
             else:
                 pass_over(len(octets))
-    if members_listed(stream) != members:
+    if _members_listed(stream) != members:
         raise Refused(Verdict.PACKED_DAMAGED, ZIP)
     if not stream.only_blanks_follow():
         raise Refused(Verdict.PACKED_TRAILING, ZIP)
@@ -198,3 +202,46 @@ def _packed_form(form: struct.Struct, *numbers: int) -> bytes:
         return form.pack(*numbers)
     except struct.error:
         return b""
+
+
+def _members_listed(stream: ByteStream) -> int:
+    """Take everything from the last member's end to the archive's end.
+
+    Returns:
+        The members that the directory lists.
+
+    Raises:
+        Refused: `PACKED_CUT`, `PACKED_DAMAGED`.
+    """
+    listed = 0
+    while (mark := _taken(stream, 4)) != _END:
+        if mark == _ENTRY:
+            listed += 1
+            lengths = _ENTRY_REST.unpack(_taken(stream, _ENTRY_REST.size))
+            _skip(stream, sum(lengths))
+        elif mark == _LOCATOR:
+            _skip(stream, 16)
+        elif mark == _END64:
+            _skip(stream, struct.unpack("<Q", _taken(stream, 8))[0])
+        elif mark == _SIGNATURE:
+            _skip(stream, struct.unpack("<H", _taken(stream, 2))[0])
+        elif mark == _EXTRA_DATA:
+            _skip(stream, struct.unpack("<I", _taken(stream, 4))[0])
+        else:
+            raise Refused(Verdict.PACKED_DAMAGED, "ZIP archive")
+    comment_length = struct.unpack("<16xH", _taken(stream, 18))[0]
+    _skip(stream, comment_length)
+    return listed
+
+
+def _taken(stream: ByteStream, size: int) -> bytes:
+    octets = stream.take(size)
+    if len(octets) != size:
+        raise Refused(Verdict.PACKED_CUT, "ZIP archive")
+    return octets
+
+
+def _skip(stream: ByteStream, size: int) -> None:
+    if size > _RECORD_BYTES_MAX:
+        raise Refused(Verdict.PACKED_DAMAGED, "ZIP archive")
+    _taken(stream, size)
