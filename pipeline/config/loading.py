@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from pydantic import SecretStr
 
-from pipeline.config.agreement import disagreements
 from pipeline.config.cluster import TLS_FILES, privacy_problems
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
 from pipeline.config.policies import Mode
 from pipeline.config.presets import laid_over, read_preset
-from pipeline.config.validation import validate
+from pipeline.config.validation import disagreements, validate
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
 
