@@ -21,8 +21,7 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.sums import pending
 from pipeline.migration import export_factory
 from pipeline.migration.expectations import refuse_too_many_failures
-from pipeline.migration.plan import prove_and_plan
-from pipeline.migration.plan_digest import plan_digest
+from pipeline.migration.plan import plan_digest, prove_and_plan
 from pipeline.migration.run_account import AttachPlan
 from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.files import write_failures_sheet

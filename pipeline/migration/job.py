@@ -65,7 +65,7 @@ class Job:
         no_attach: Make tokens only, whatever the settings say.
         unattached: Attach what earlier runs of tokens alone left, too.
         launch: How carriers are started; None where this process sends.
-        approved_plan: Send only if the plan has this digest (`migration.plan_digest`).
+        approved_plan: Send only if the plan has this digest (`plan.plan_digest`).
         only: Send only rows with these legacy ids; None for all.
         sha256_beside: What the `.sha256` file beside the only export says; None without one.
     """

@@ -26,8 +26,14 @@ from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.leftovers import is_left
-from pipeline.migration.plan import PlannedExport, opened, prove_and_plan, refusals_noted
-from pipeline.migration.plan_digest import plan_digest, refuse_another_plan
+from pipeline.migration.plan import (
+    PlannedExport,
+    opened,
+    plan_digest,
+    prove_and_plan,
+    refusals_noted,
+    refuse_another_plan,
+)
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.run_environment import facts_of_run, run_name
 from pipeline.migration.run_ledger import carried_columns, held_ledger
