@@ -17,10 +17,9 @@ from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.logs import EventLog
 from pipeline.metrics import Flow
 from pipeline.migration import export_factory
-from pipeline.migration.carrier_sending import CarrierSending
+from pipeline.migration.carrier_sending import CarrierSending, renewing
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.plan import PlannedExport
-from pipeline.migration.renewing import renewing
 from pipeline.migration.troubles import VaultOutage
 from pipeline.signals import DeferredSignals
 

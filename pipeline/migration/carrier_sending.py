@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pipeline.clock import beside
 from pipeline.errors import CardferryError, Interrupted
@@ -15,12 +15,11 @@ from pipeline.ledger.sharing.sessions import session_over
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.leasing import Leasing
 from pipeline.migration.owned_cards import OwnedCards
-from pipeline.migration.renewing import RENEWALS_A_TERM
 from pipeline.migration.send import Sending, connected, in_thread, stopped_by_signals
 from pipeline.migration.send_factory import send_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.ledger.sharing.jobs import Job
     from pipeline.ledger.sharing.joined import JoinedLedger
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.send_factory import SendParts
 
+    Result = TypeVar("Result")
+
+RENEWALS_A_TERM: Final = 6
 _SOON_S: Final = 0.2
 _BETWEEN_RENEWALS_MAX_S: Final = 1.0
 _FORGETS_AFTER_S: Final = 60.0
@@ -86,6 +88,25 @@ class CarrierSending(Sending):
                     # What was done since the last renewal is given back before the session ends.
                     with suppress(CardferryError):
                         ledger_thread.submit(leasing.give_back).result()
+
+
+def renewing(ledger: JoinedLedger, job: Job, work: Callable[[], Result]) -> Result:
+    """Do something that asks the ledger nothing, in a thread, and renew the session meanwhile.
+
+    Raises:
+        LocalStorageFailed: The session is over, or the ledger's server did not come back in time.
+        CardferryError: What the work raises.
+    """
+    thread = ThreadPoolExecutor(1, "reader")
+    try:
+        done = thread.submit(work)
+        while wait([done], job.term_ms / 1_000 / RENEWALS_A_TERM).not_done:
+            if ledger.again(lambda: ledger.renew(0, {})) is None:
+                raise session_over()
+        return done.result()
+    finally:
+        # Who is to stop does not wait for the end of a large file.
+        thread.shutdown(wait=False)
 
 
 class _Keeping:

@@ -18,7 +18,7 @@ from pipeline.ledger.sharing.coordinator import Coordinator, state_of
 from pipeline.ledger.sharing.jobs import ATTEMPTS_A_LEASE, Job
 from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.ledger.sharing.sessions import fair_share
-from pipeline.migration.renewing import renewing
+from pipeline.migration.carrier_sending import renewing
 from tests.support import postgres
 from tests.support.ledgers import URL_NAME, Builder, StepClock, new_builder, tokenized
 from tests.support.postgres_line import Line
