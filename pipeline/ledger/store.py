@@ -241,6 +241,17 @@ def store_at(url: LedgerUrl) -> Store:
         ) from None
 
 
+def require_reachable(url: LedgerUrl) -> None:
+    """Make sure that a ledger could be written to where its URL says; nothing is made there.
+
+    Raises:
+        LocalStorageFailed: The server does not answer.
+        SettingsRefused: It does not let us in, or may lose what it has acknowledged.
+        VerificationFailed: The ledger that the folder names is not there.
+    """
+    store_at(url).open_engine(url, read_only=False, apart=False).dispose()
+
+
 _STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
 """The folder of each kind of database, by the names that URLs and dialects have for it."""
 _DRIVER: Final = "psycopg"

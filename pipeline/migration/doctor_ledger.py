@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.errors import CardferryError, SettingsRefused, VerificationFailed
-from pipeline.ledger.reachable import require_reachable
+from pipeline.ledger.store import require_reachable
 from pipeline.migration.doctor_findings import failed, ok
 from pipeline.migration.run_ledger import ledger_place
 
