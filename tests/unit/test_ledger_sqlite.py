@@ -6,7 +6,7 @@ from sqlalchemy import event, select
 from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.schema import rows
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.sqlite.streaming import selected
+from pipeline.ledger.sqlite.connection import selected
 from tests.support.ledgers import new_builder, tokenized
 
 

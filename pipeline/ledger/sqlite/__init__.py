@@ -1,1 +1,1 @@
-"""Keeps the ledger in one SQLite file: connection, batches, streaming."""
+"""Keeps the ledger in one SQLite file: connection, tables, rules, batches."""

@@ -1,8 +1,9 @@
-"""Opens the SQLite connection that a ledger is read and written through, with full sync.
+"""Opens the SQLite connection that a ledger is read and written through, with full sync, and reads in blocks.
 
 Rollback journal and full sync: WAL has a corruption bug up to SQLite 3.51.2 with two
 connections, and the Python here may link an older one (SAFETY.md, section 0, item 8). Every
-statement of a process goes through one connection, so that a read never blocks a commit.
+statement of a process goes through one connection, so that a read never blocks a commit. Rows are
+given in blocks, as the driver's own tuples: a million cost seconds less.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
+from pipeline.ledger.store import FETCHED_AT_ONCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Select
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -29,6 +32,7 @@ LOOKING_WAITS_MS: Final = 30_000
 WRITING_WAITS_MS: Final = 2_000_000_000
 """Three weeks: who holds the ledger is no trouble of the disk, and answers wait in memory."""
 DATABASE_ERRORS: Final = (sqlite3.Error, SQLAlchemyError)
+_SPARING_CACHE_KIB: Final = 4_000
 _DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode")
 """What SQLite and its driver say of bytes that nobody wrote."""
 
@@ -122,6 +126,46 @@ def sync_folder(folder: Path) -> None:
             f"the migration folder cannot be made durable ({error.strerror})",
             next_step="Check this disk, then run the same command again.",
         ) from None
+
+
+def read_sparingly(connection: Connection) -> None:
+    """Keep few pages in memory: whoever reads every row once gains nothing from a cache."""
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_SPARING_CACHE_KIB}")
+
+
+def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Run a query without parameters and give its rows.
+
+    Raises:
+        VerificationFailed: The database holds text that is no text.
+        sqlite3.Error: The disk or the database failed; `Store.trouble` tells which.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(query)
+        while block := cursor.fetchmany(FETCHED_AT_ONCE):
+            yield block
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) is not None:
+            # The database's own words for a disk or for damage; `Store.trouble` knows them.
+            raise
+        # The driver's text quotes what it could not read.
+        raise VerificationFailed(
+            "the ledger holds text that is no text",
+            next_step="Keep the folder as it is; restore the ledger from a backup.",
+        ) from None
+    finally:
+        cursor.close()
+
+
+def selected(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Run a statement whose parameters are numbers or words of our own, and give its rows.
+
+    Raises:
+        VerificationFailed, sqlite3.Error: As for `blocks`.
+    """
+    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    return blocks(connection, str(compiled))
 
 
 def _uri_path(path: Path) -> str:

@@ -14,7 +14,7 @@ from pipeline.ledger.checks import require_own_files
 from pipeline.ledger.epoch import require_epoch
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.sqlite import connection as opened
-from pipeline.ledger.sqlite import streaming, tables
+from pipeline.ledger.sqlite import tables
 from pipeline.ledger.sqlite.batch import Batches
 from pipeline.ledger.store import translated
 
@@ -140,11 +140,11 @@ class SqliteStore:
 
     def selected(self, connection: Connection, statement: Select[Any]) -> Blocks:
         """Run a statement and give its rows in blocks."""
-        return streaming.selected(connection, statement)
+        return opened.selected(connection, statement)
 
     def read_sparingly(self, connection: Connection) -> None:
         """Keep few pages in memory."""
-        streaming.read_sparingly(connection)
+        opened.read_sparingly(connection)
 
     def fill(
         self,
