@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 CARD_DELETED: Final = "card_deleted"
 
 
+def is_left(ledger: Ledger, attach: AttachSettings) -> bool:
+    """Tell whether a default is left to move, or a replaced card to delete: no row waits for it."""
+    with ledger.look() as look:
+        moves = look.defaults_to_move(on_given=attach.default_on_given)
+        return bool(moves or (attach.on_changed == "delete" and look.replaced_cards()))
+
+
 class ReplacedCards:
     """Moves defaults that are flagged, and deletes replaced cards where the settings say so.
 

@@ -25,7 +25,6 @@ from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
-from pipeline.migration.leftovers import is_left
 from pipeline.migration.plan import (
     PlannedExport,
     opened,
@@ -112,7 +111,7 @@ class Run:
         try:
             with ExitStack() as stack:
                 work = self._plan(ledger, stack)
-                if (work or is_left(ledger, self._attach)) and self._may_send(ledger, work):
+                if (work or self._is_left(ledger)) and self._may_send(ledger, work):
                     started = self._tools.clock.monotonic()
                     self._send(ledger, work)
         except LocalStorageFailed as failed:
@@ -265,9 +264,16 @@ class Run:
 
             send_by_carriers(sending, work, job.launch)
             work = []
-            if not is_left(ledger, self._attach):
+            if not self._is_left(ledger):
                 return
         sending.send(work)
+
+    def _is_left(self, ledger: Ledger) -> bool:
+        if self._attach is None:
+            return False
+        from pipeline.migration.replaced_cards import is_left  # noqa: PLC0415 - see above.
+
+        return is_left(ledger, self._attach)
 
     def _note_signal(self, ledger: Ledger, number: int) -> None:
         """Note the signal that stops this run, the moment it comes if rows are being sent."""
