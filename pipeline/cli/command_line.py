@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
+import os
 import sys
 from typing import Any, Final, NoReturn
 
 import click
 
 from pipeline.cli.commands import cardferry
-from pipeline.cli.local_trouble import lack_of_resources, local_trouble
 from pipeline.cli.streams import flush_results, guard_streams
 from pipeline.cli.terminal import Terminal
 from pipeline.errors import CardferryError, LocalStorageFailed, exit_status
-from pipeline.excepthooks import describe, install_excepthooks
+from pipeline.excepthooks import describe, install_excepthooks, raised_from
 
 _INTERRUPTED: Final = 130
 _SEARCHES_FOR_CYCLES: Final = (20_000, 20, 200)
 """Python 3.11 looks for unreachable cycles after 700 more containers, and through all that there is
 after 70,000, which took a twelfth of a run's time. Few of ours are in cycles, rows come by the
 thousand, and what was loaded at the start stays to the end."""
+_NO_THREAD: Final = "can't start new thread"
+_NO_ROOM_TO_LOAD: Final = ("failed to map segment", "cannot allocate memory")
+_NEXT_STEPS: Final = {
+    errno.ENOSPC: "Free some space, then run the same command again.",
+    errno.EDQUOT: "Free some space, then run the same command again.",
+    errno.EMFILE: "Raise `ulimit -n` or lower `flow.in_flight_max`, then run again.",
+    errno.ENFILE: "Close programs that hold many files, then run the same command again.",
+    errno.ENOMEM: "Give it more memory or raise `ulimit -v`, then run the same command again.",
+    errno.EAGAIN: "Raise `ulimit -u` or end other processes, then run the same command again.",
+}
+_LACKS: Final = frozenset(_NEXT_STEPS)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -58,7 +70,7 @@ def _exit_code(terminal: Terminal, arguments: list[str] | None) -> int:
         terminal.tell(trouble)
         return terminal.ending(exit_status(trouble))
     except Exception as bug:  # noqa: BLE001 - printed without values.
-        cause = lack_of_resources(bug)
+        cause = _lack_of_resources(bug)
         if cause is not None:
             return terminal.ending(_tell_local_trouble(terminal, cause))
         click.echo(describe(bug, where="(a bug: please report these lines)"), err=True)
@@ -86,5 +98,34 @@ def _tell_local_trouble(terminal: Terminal, trouble: OSError | MemoryError) -> i
     """Tell what this machine refused; whoever read our output and went needs to be told nothing."""
     code = LocalStorageFailed.exit_code
     if not isinstance(trouble, BrokenPipeError):
-        terminal.tell(local_trouble(trouble))
+        terminal.tell(_in_words(trouble))
     return code
+
+
+def _lack_of_resources(error: BaseException) -> OSError | MemoryError | None:
+    """Give what the machine refused, if that is why this exception was raised; else None.
+
+    Args:
+        error: What nobody caught; a lack of something counts where it was raised from one, too.
+    """
+    if isinstance(error, OSError):
+        return error
+    for each in raised_from(error, hidden_too=True):
+        if isinstance(each, MemoryError) or (isinstance(each, OSError) and each.errno in _LACKS):
+            return each
+        if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
+            return OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        if isinstance(each, ImportError) and any(w in str(each) for w in _NO_ROOM_TO_LOAD):
+            return MemoryError()
+    return None
+
+
+def _in_words(cause: OSError | MemoryError) -> LocalStorageFailed:
+    """Give the trouble in words: the machine's own name for it, and what helps."""
+    number = errno.ENOMEM if isinstance(cause, MemoryError) else cause.errno or 0
+    name = errno.errorcode.get(number, type(cause).__name__)
+    what = os.strerror(number) if number else "the machine refused"
+    return LocalStorageFailed(
+        f"this machine could not go on: {what} ({name}); nothing is lost",
+        next_step=_NEXT_STEPS.get(number, "Mend that, then run the same command again."),
+    )
