@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from pipeline import __version__
-from pipeline.cli.exit_codes import EXIT_CODES
+from pipeline.errors import EXIT_CODES
 
 COMMANDS: Final = {
     "demo": "Carry the sample through a sandbox vault and show the result.",

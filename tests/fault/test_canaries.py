@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from pipeline.cli.exit_codes import EXIT_CODES
+from pipeline.errors import EXIT_CODES
 from tests.support.cards import card_number
 from tests.support.commands import HEADER, ROOT, sealed, settings
 from tests.support.exports import unmeasured

@@ -14,7 +14,7 @@ import pytest
 from pipeline.cli.commands import COMMANDS
 from pipeline.cli.commands import cardferry as program
 from pipeline.cli.examples import ENDINGS
-from pipeline.cli.exit_codes import EXIT_CODES
+from pipeline.errors import EXIT_CODES
 from pipeline.vault.flow.circuit_breaker import OPEN_S
 from tests.support.commands import HEADER, ROOT, cardferry, rows_csv, sealed, settings
 from tests.support.crowd import crowd

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.commands import COMMANDS
-from pipeline.cli.exit_codes import EXIT_CODES
+from pipeline.errors import EXIT_CODES
 from pipeline.config.attach import AttachSettings
 from pipeline.config.loading import load_settings
 from pipeline.config.models import Settings
