@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
@@ -147,3 +148,33 @@ def _refuse_open_key(status: os.stat_result, setting: str, *, may_be_shared: boo
 
 def _why(error: OSError) -> str:
     return (error.strerror or "cannot be read").lower()
+
+
+def public_part(place: KeyPlace, folder: Path) -> Path:
+    """Give a file that `seal_file` takes as its recipient.
+
+    Args:
+        place: The key, in a file or in gpg's keyring.
+        folder: Where a file may be made.
+
+    Raises:
+        SettingsRefused: gpg is not there or has no such key.
+    """
+    if place.file is not None:
+        # The public part stands in the secret key's file.
+        return place.file
+    try:
+        exported = subprocess.run(  # noqa: S603 - a fixed program, and a fingerprint that was checked.
+            ["gpg", "--batch", "--export", "--", place.gpg or ""],  # noqa: S607 - found as gpg is.
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).stdout
+    except OSError:
+        exported = b""
+    if not exported:
+        raise SettingsRefused(["export.key: gpg is not installed here or has no such key"])
+    file = folder / "public.pgp"
+    file.write_bytes(exported)
+    return file

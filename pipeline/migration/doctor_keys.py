@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.counts import counted
 from pipeline.errors import ExportRefused, LocalStorageFailed, SettingsRefused
-from pipeline.exports.keys import signer_certificates
-from pipeline.exports.public_part import public_part
+from pipeline.exports.keys import public_part, signer_certificates
 from pipeline.exports.seal import seal_file
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.migration import export_factory
