@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.number_rules import LAYOUTS
 from pipeline.cards.detect import holds_track, texts_containing_pan
+from pipeline.cards.number_rules import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

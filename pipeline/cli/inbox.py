@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.advice import Given, doubt_words
-from pipeline.cli.running import watch_command
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
 from pipeline.cli.inbox_words import next_of, tell_look, waiting_of
@@ -22,6 +21,7 @@ from pipeline.cli.options import (
     settings_options,
     wait_lock_option,
 )
+from pipeline.cli.running import watch_command
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.run_options import run_options
 from pipeline.cli.options import exports_argument, folder_argument, pass_terminal
+from pipeline.cli.run_options import run_options
 from pipeline.failure_codes import FAILURE_CODES, Code
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def retry(
     The card numbers are read again from the encrypted exports, never from a report.
     """
     # As for `run`.
-    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
+    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 
     del as_json

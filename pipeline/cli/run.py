@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.advice import Given
-from pipeline.cli.run_options import run_options
 from pipeline.cli.options import exports_argument, pass_terminal
+from pipeline.cli.run_options import run_options
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -80,8 +80,8 @@ def run(
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
     # Only who runs it waits for what carries it out, not who asks for help.
-    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
+    from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
     from pipeline.migration.job import Job  # noqa: PLC0415
 

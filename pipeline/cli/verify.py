@@ -18,8 +18,8 @@ from pipeline.config.loading import load_settings
 from pipeline.counts import counted
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused, VerificationFailed
-from pipeline.ledger.lock import is_locked
 from pipeline.ledger.as_published import RESTORE
+from pipeline.ledger.lock import is_locked
 from pipeline.migration.verify import verify_migration
 from pipeline.outputs.verify import Trusted
 from pipeline.outputs.wording import visible

@@ -83,8 +83,13 @@ def _standing(table: Table, key: str, mark: str, learnt: Iterable[str], **others
         name: func.coalesce(bindparam(f"new_{name}", type_=table.c[name].type), table.c[name])
         for name in learnt
     }
-    now = {"state": bindparam("new_state"), "code": bindparam("new_code")}
-    return update(table).where(table.c[key] == bindparam(mark)).values(**now, **kept, **others)
+    standing: dict[str, Any] = {
+        "state": bindparam("new_state"),
+        "code": bindparam("new_code"),
+        **kept,
+        **others,
+    }
+    return update(table).where(table.c[key] == bindparam(mark)).values(standing)
 
 
 SETTLING: Final = _standing(

@@ -14,17 +14,17 @@ from sqlalchemy import select, update
 
 from pipeline.clock import milliseconds, timestamp
 from pipeline.errors import SUCCESSES, VerificationFailed
-from pipeline.ledger.open_ledger import OpenLedger
 from pipeline.ledger.as_published import require_as_published
 from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import require_same_meaning, require_same_mode
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.key_values import put
+from pipeline.ledger.open_ledger import OpenLedger
 from pipeline.ledger.outages import ServerLost
-from pipeline.ledger.tables_proof import require_one_story
 from pipeline.ledger.publications import MANIFEST_NAME, RUN_STARTED, SIGNATURE_UNCHECKED
 from pipeline.ledger.schema import runs
 from pipeline.ledger.section_figures import renew_sections, require_own_figures
+from pipeline.ledger.tables_proof import require_one_story
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:

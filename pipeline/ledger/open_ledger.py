@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.checks import create_if_empty
-from pipeline.ledger.write_waits import WriteWaits
 from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.ledger.outages import Outages, ServerLost
-from pipeline.ledger.tables_proof import require_one_story
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
+from pipeline.ledger.tables_proof import require_one_story
 from pipeline.ledger.trail_proof import last_run_died
 from pipeline.ledger.upgrades import bring_up_to_date, require_own_schema
+from pipeline.ledger.write_waits import WriteWaits
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:

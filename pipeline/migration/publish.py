@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.as_published import trouble_with_files
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.publications import MANIFEST_NAME, RESTORATION, SIGNATURE_UNCHECKED
-from pipeline.ledger.as_published import trouble_with_files
 from pipeline.outputs.publisher import publish
 
 if TYPE_CHECKING:

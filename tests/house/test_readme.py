@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.commands import COMMANDS
-from pipeline.errors import EXIT_CODES
 from pipeline.config.attach import AttachSettings
 from pipeline.config.loading import load_settings
 from pipeline.config.models import Settings
+from pipeline.errors import EXIT_CODES
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 

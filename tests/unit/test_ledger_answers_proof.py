@@ -10,10 +10,10 @@ from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.records import AttachSettlement, AttachState, Retirement, row_id
 from pipeline.ledger.recovery import plan_again
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.tables_proof import contradiction
 from pipeline.model import OutcomeKind, RowState
 from tests.support.ledgers import StepClock, new_builder, place_of, settled_builder
 

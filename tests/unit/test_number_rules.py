@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cards.number_rules import LAYOUTS, check_digit_fits, check_digits_fit, is_card_number
 from pipeline.cards.detect import Strictness, contains_pan
+from pipeline.cards.number_rules import LAYOUTS, check_digit_fits, check_digits_fit, is_card_number
 from pipeline.cards.pan import PanColumn
 from tests.support.cards import LENGTHS, card_number
 

@@ -10,9 +10,9 @@ import zipfile
 import pytest
 from backports import zstd
 
-from pipeline.exports.packing.unpack import Growth, Limits, Unpacking
 from pipeline.exports.packing.byte_stream import ByteStream
 from pipeline.exports.packing.contents import named_content
+from pipeline.exports.packing.unpack import Growth, Limits, Unpacking
 from pipeline.exports.verdict import Refused, Verdict
 from tests.support.packed import (
     by_program,

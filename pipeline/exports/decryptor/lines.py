@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Final
 
 import pysequoia
 
+from pipeline.exports.container import LINE_BYTES_MAX, message_of
 from pipeline.exports.decryptor.protocol import Answer, Request
 from pipeline.exports.decryptor.sequoia import key_for, unlocked
 from pipeline.exports.framing import binary_message
 from pipeline.exports.openpgp_head import read_head
-from pipeline.exports.container import LINE_BYTES_MAX, message_of
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.countries import country_code
 from pipeline.cards.damage import WORDS_FOR_NOTHING
 from pipeline.cards.field_formats import (
@@ -20,6 +19,7 @@ from pipeline.cards.field_formats import (
     split_expirations,
     without_fractions,
 )
+from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.optional_fields import is_email
 from pipeline.exports.head.words import PREFIXES, RANKS
 from pipeline.exports.security_codes import squashed
