@@ -68,11 +68,12 @@ def _beginning(layout: Sequence[int]) -> tuple[int, ...]:
 # stand a written gap that ends with a digit.
 _MARKS: Final = {mark[0] for mark, _, _ in WRITTEN_GAPS}
 _WRITTEN_BEFORE: Final = _sign_of(_MARKS) + rb"[0-9A-Za-z]{2,5}\.?"
-_LOWEST, _HIGHEST = str(RANGES[0].first)[0].encode(), str(RANGES[-1].last)[0].encode()
-_PLAIN: Final = (
-    _any_of([rb"\A", rb"[^0-9.]", rb"(?:\A|[^0-9])\.", _WRITTEN_BEFORE])
-    + b"[" + _LOWEST + b"-" + _HIGHEST + b"][0-9]{%d}" % (DIGITS_MIN - 1)
-)  # fmt: skip
+_FIRST_DIGITS: Final = range(ord(str(RANGES[0].first)[0]), ord(str(RANGES[-1].last)[0]) + 1)
+_DIGITS: Final = _sign_of(_FIRST_DIGITS) + b"[0-9]{%d}" % (DIGITS_MIN - 1)
+_PLAIN: Final = _any_of([rb"\A", rb"[^0-9.]", rb"(?:\A|[^0-9])\.", _WRITTEN_BEFORE]) + _DIGITS
+# Or anywhere in a run of digits: of those with which it could begin, the first is followed by most.
+_NO_FIRST_DIGIT: Final = _sign_of(set(b"0123456789").difference(_FIRST_DIGITS))
+_IN_A_RUN: Final = rb"(?:\A|[^0-9])" + _NO_FIRST_DIGIT + b"*" + _DIGITS
 # In groups, with gaps of six bytes at most.
 _SEPARATOR: Final = _sign_of(SEPARATORS)
 _GAP: Final = _any_of(
@@ -99,7 +100,7 @@ _ENCODED: Final = (
 APART: Final = b"|".join((_PLAIN, *_GROUPED, *_ENCODED)).decode("ascii")
 """A number in a piece of its own: its first digit stands apart from others."""
 
-ANYWHERE: Final = b"|".join((b"[0-9]{%d}" % DIGITS_MIN, *_GROUPED, *_ENCODED)).decode("ascii")
+ANYWHERE: Final = b"|".join((_IN_A_RUN, *_GROUPED, *_ENCODED)).decode("ascii")
 """A number where values lie side by side with nothing between them."""
 
 
@@ -144,7 +145,7 @@ def regions_that_could_hold(block: bytes, reach: int) -> list[tuple[int, int]]:
 
 
 def spans_that_could_hold(block: Any, starts: Places, ends: Places, pattern: str) -> Flags:
-    """Say of each span of a block whether it could hold a number; nothing is copied.
+    """Say of each span of a block whether it could hold a number.
 
     Args:
         block: Any bytes, or a buffer of Arrow's.
@@ -154,13 +155,21 @@ def spans_that_could_hold(block: Any, starts: Places, ends: Places, pattern: str
     """
     if not len(starts):
         return np.zeros(0, dtype=np.bool_)
-    # What lies between two spans is a value of the array, too, but one that is null.
+    if np.array_equal(starts[1:], ends[:-1]):
+        return could_hold(_values(block, np.append(starts, ends[-1])), pattern)
+    # What lies between two spans is a value, too, but one that is null; it is dropped, because the
+    # automaton would run over nulls as well.
     offsets = np.empty(2 * len(starts) + 1, dtype=np.int64)
     offsets[0], offsets[1::2], offsets[2::2] = 0, starts, ends
     is_span = np.full(len(starts) // 4 + 1, 0b10101010, dtype=np.uint8)
-    buffers = [pa.py_buffer(part) for part in (is_span, offsets, block)]
-    pieces = pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-    return could_hold(pieces, pattern)[1::2]
+    return could_hold(_values(block, offsets, is_span).drop_null(), pattern)
+
+
+def _values(block: Any, offsets: Places, is_valid: npt.NDArray[np.uint8] | None = None) -> Any:
+    """Give the bytes between offsets as an array of Arrow's; nothing is copied."""
+    valid = None if is_valid is None else pa.py_buffer(is_valid)
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(block)]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
 _NUMBERS: Final = tuple(

@@ -7,7 +7,7 @@ left over from deleted ones; there a number may touch its neighbours, and is loo
 ends of a run of digits, unless the same run still stands in a living record.
 
 A value or a rest is taken out of its page only when `scan_prefilter` says that it could hold a
-number.
+number, and a page of which it says no is looked through for integers and floats only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.cards.number_rules import DIGITS_MAX, is_card_number
 from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_numbers import Sighting
 from pipeline.cards.scan_prefilter import ANYWHERE, APART, spans_that_could_hold
-from pipeline.cards.scan_sqlite_cells import read_cells, rests
+from pipeline.cards.scan_sqlite_cells import read_cells, read_numbers, rests
 from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, read_pages
 from pipeline.cards.scan_sqlite_records import records
 from pipeline.cards.scan_streams import search_pieces
@@ -29,7 +29,8 @@ from pipeline.cards.scan_streams import search_pieces
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.cards.scan_sqlite_cells import Cells, Spans
+    from pipeline.cards.scan_prefilter import Flags
+    from pipeline.cards.scan_sqlite_cells import Cells, Numbers, Spans
     from pipeline.cards.scan_sqlite_pages import Pages
 
     Piece: TypeAlias = tuple[tuple[int, bool], bytes]
@@ -41,6 +42,8 @@ _LONG_GAP: Final = re.compile(rb"\0{9,}")
 _SHORT_GAP: Final = bytes(8)
 _TOUCHING_LENGTHS: Final = (16, 15)
 _RUNS_AT_ONCE: Final = 200
+_AT_ONCE_BYTES: Final = 1 << 20
+"""More would not fit into the processor's cache while it is taken apart."""
 
 
 def search_sqlite(stream: IO[bytes]) -> Iterator[tuple[str, Sighting]]:
@@ -69,37 +72,61 @@ def _pieces(stream: IO[bytes], left: dict[bytes, int]) -> Iterator[Piece]:
         stream: A seekable stream.
         left: Filled with the runs of digits that lie between records, each with its page.
     """
-    for pages, look in look_ahead(_look, read_pages(stream)):
-        yield from _living_values(pages, look)
+    for _, look in look_ahead(_look, read_pages(stream)):
+        yield from look.numbers
+        yield from _living_values(look)
         for place in look.rests:
-            rest = _rest(pages, look.cells, place)
+            rest = _rest(look.pages, look.cells, place)
             for run in _RUN.findall(rest):
-                left.setdefault(run, pages.numbers[place])
-            yield (pages.numbers[place], False), _LONG_GAP.sub(_SHORT_GAP, rest)
+                left.setdefault(run, look.pages.numbers[place])
+            yield (look.pages.numbers[place], False), _LONG_GAP.sub(_SHORT_GAP, rest)
 
 
 class _Look(NamedTuple):
     """What of some pages has to be searched."""
 
+    numbers: list[Piece]
+    """The integers and floats of the pages in which nothing is written that could be a number."""
+    pages: Pages
+    """The other pages."""
     cells: Cells
-    values: list[tuple[int, int]]
-    """Where the values lie in the block that could hold a number."""
+    """What lies in these."""
+    texts: list[tuple[int, int]]
+    """Where the texts and blobs lie in these that could hold a number."""
     rests: list[int]
-    """The places of the pages between whose records one could lie, and of all odd pages."""
+    """The places of those between whose records one could lie, odd pages among them."""
 
 
 def _look(pages: Pages) -> _Look:
-    size, cells = pages.size, read_cells(pages)
-    # Whatever lies in a page is seen in the whole of it, too, and most pages hold nothing.
-    starts = np.arange(len(pages.numbers), dtype=np.int64) * size
-    could_hold = spans_that_could_hold(pages.block, starts, starts + size, ANYWHERE)
-    values, between = (
-        spans.where(could_hold[spans.starts // size])
-        for spans in (cells.values, rests(cells, size))
-    )
-    odd = np.flatnonzero(cells.odd).tolist()
-    places = {start // size for start, _ in _suspicious(pages.block, between, ANYWHERE)}
-    return _Look(cells, _suspicious(pages.block, values, APART), sorted(places.union(odd)))
+    # Whatever is written in a page is seen in the whole of it, too, and most pages hold nothing.
+    could_hold = _pages_with(pages, ANYWHERE)
+    numbers = list(_only_numbers(pages.where(~could_hold)))
+    pages = pages.where(could_hold)
+    cells = read_cells(pages)
+    between = _suspicious(pages.block, rests(cells, pages.size), ANYWHERE)
+    places = {start // pages.size for start, _ in between}
+    odd = np.flatnonzero(cells.numbers.odd).tolist()
+    texts = _suspicious(pages.block, cells.texts, APART)
+    return _Look(numbers, pages, cells, texts, sorted(places.union(odd)))
+
+
+def _only_numbers(pages: Pages) -> Iterator[Piece]:
+    for part in pages.parts(_AT_ONCE_BYTES):
+        yield from _told(part, read_numbers(part))
+
+
+def _told(pages: Pages, numbers: Numbers) -> Iterator[Piece]:
+    """Give the numbers of the pages in order, and whatever stands in records of the odd ones."""
+    for place, number in numbers.found:
+        yield (pages.numbers[place], True), str(number).encode()
+    for place in np.flatnonzero(numbers.odd).tolist():
+        for _, _, values in _odd_records(pages, place):
+            yield from (((pages.numbers[place], True), value) for value in values)
+
+
+def _pages_with(pages: Pages, pattern: str) -> Flags:
+    starts = np.arange(len(pages.numbers), dtype=np.int64) * pages.size
+    return spans_that_could_hold(pages.block, starts, starts + pages.size, pattern)
 
 
 def _suspicious(block: bytes, spans: Spans, pattern: str) -> list[tuple[int, int]]:
@@ -107,14 +134,11 @@ def _suspicious(block: bytes, spans: Spans, pattern: str) -> list[tuple[int, int
     return list(zip(spans.starts[hits].tolist(), spans.ends[hits].tolist(), strict=True))
 
 
-def _living_values(pages: Pages, look: _Look) -> Iterator[Piece]:
-    for place, number in look.cells.numbers:
-        yield (pages.numbers[place], True), str(number).encode()
-    for start, end in look.values:
+def _living_values(look: _Look) -> Iterator[Piece]:
+    pages = look.pages
+    yield from _told(pages, look.cells.numbers)
+    for start, end in look.texts:
         yield (pages.numbers[start // pages.size], True), pages.block[start:end]
-    for place in np.flatnonzero(look.cells.odd).tolist():
-        for _, _, values in _odd_records(pages, place):
-            yield from (((pages.numbers[place], True), value) for value in values)
 
 
 def _rest(pages: Pages, cells: Cells, place: int) -> bytes:
@@ -127,7 +151,7 @@ def _rest(pages: Pages, cells: Cells, place: int) -> bytes:
 
 def _record_spans(pages: Pages, cells: Cells, place: int) -> list[tuple[int, int]]:
     """Give where the records of a page begin and end in it."""
-    if cells.odd[place]:
+    if cells.numbers.odd[place]:
         return [(start, end) for start, end, _ in _odd_records(pages, place)]
     base = place * pages.size
     low, high = np.searchsorted(cells.records.starts, (base, base + pages.size)).tolist()
@@ -145,17 +169,16 @@ def _standing(stream: IO[bytes], runs: list[bytes]) -> set[bytes]:
     if not runs:
         return found
     for pages in read_pages(stream):
-        starts = np.arange(len(pages.numbers), dtype=np.int64) * pages.size
-        hits = np.zeros(len(starts), dtype=np.bool_)
+        hits = np.zeros(len(pages.numbers), dtype=np.bool_)
         for first in range(0, len(runs), _RUNS_AT_ONCE):
-            any_run = b"|".join(runs[first : first + _RUNS_AT_ONCE]).decode("ascii")
-            hits |= spans_that_could_hold(pages.block, starts, starts + pages.size, any_run)
+            hits |= _pages_with(pages, b"|".join(runs[first : first + _RUNS_AT_ONCE]).decode())
         if not hits.any():
             continue
-        cells = read_cells(pages)
-        for place in np.flatnonzero(hits).tolist():
-            page = pages.page(place)
-            for start, end in _record_spans(pages, cells, place):
+        some = pages.where(hits)
+        cells = read_cells(some)
+        for place in range(len(some.numbers)):
+            page = some.page(place)
+            for start, end in _record_spans(some, cells, place):
                 found.update(_RUN.findall(page[start:end]))
     return found
 

@@ -26,6 +26,8 @@ from pipeline.cards.scan_sqlite_records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from pipeline.cards.scan_sqlite_pages import Pages
@@ -49,10 +51,12 @@ _SIZE_OF_TYPE: Final = bytes(
 _LOOKS: Final = bytes(
     kind
     if kind in {_SIX_BYTES, _EIGHT_BYTES, FLOAT}
-    else _LONG_TEXT * (FIRST_BLOB + 2 * SHORTEST_WRITTEN <= kind < _TOP_BIT)
+    else _LONG_TEXT * (kind >= FIRST_BLOB + 2 * SHORTEST_WRITTEN)
     for kind in range(256)
 )
 """What to look at a value for, by its type: the type of a long number, `_LONG_TEXT`, nothing."""
+
+_LOOKS_AT_NUMBERS: Final = bytes(0 if look == _LONG_TEXT else look for look in _LOOKS)
 
 
 class Spans(NamedTuple):
@@ -66,54 +70,75 @@ class Spans(NamedTuple):
         return Spans(self.starts[flags], self.ends[flags])
 
 
-class Cells(NamedTuple):
-    """What lies in the pages of a block."""
+class Numbers(NamedTuple):
+    """The integers and floats of some pages that are card numbers."""
 
     odd: Flags
     """For each page, whether it is not in order; nothing else here speaks of such pages."""
+    found: list[tuple[int, int]]
+    """Each number after its page's place."""
+
+
+class Cells(NamedTuple):
+    """What lies in some pages."""
+
+    numbers: Numbers
     records: Spans
-    values: Spans
+    texts: Spans
     """The texts and blobs that are long enough to hold a written number."""
-    numbers: list[tuple[int, int]]
-    """Integers (or floats) that are card numbers, each with its page's place in the block."""
+
+
+class _Records(NamedTuple):
+    starts: Places
+    ends: Places
+    bodies: Places
+    """Where the values of each begin, behind its header."""
+    pages: Places
+
+    def where(self, chosen: Flags | Places) -> _Records:
+        return _Records(*(part[chosen] for part in self))
 
 
 class _Values(NamedTuple):
     looks: Bytes
     """What to look at each value for: a type of number, or `_LONG_TEXT`."""
     starts: Places
-    sizes: npt.NDArray[np.int32]
-
-
-class _Records(NamedTuple):
-    starts: Places
     ends: Places
-    heads: Places
-    """How many bytes each record's header has."""
+    pages: Places
+
+    def where(self, chosen: Flags | Places) -> _Values:
+        at = (self.starts[chosen], self.ends[chosen], self.pages[chosen])
+        return _Values(self.looks[chosen], *at)
 
 
 def read_cells(pages: Pages) -> Cells:
     """Take pages apart; the first of a database is odd, as its own header stands before it."""
-    size = pages.size
-    whole = np.frombuffer(pages.block + bytes(_PADDING), dtype=np.uint8)
-    odd = np.asarray(pages.numbers) == 1
-    records = _records(whole, size, odd)
-    values = _values(whole, records, size, odd)
-    kept = ~odd[records.starts // size]
-    texts = values.looks == _LONG_TEXT
-    starts = values.starts[texts]
-    numbers = list(_card_numbers(whole, values.looks[~texts], values.starts[~texts]))
+    whole, records, odd = _opened(pages)
+    order = np.argsort(records.starts, kind="stable")
+    records = records.where(order)
+    odd[records.pages[1:][records.starts[1:] < records.ends[:-1]]] = True
+    values = _values(whole, records, _LOOKS, odd)
+    is_text = values.looks == _LONG_TEXT
+    texts = values.where(is_text & ~odd[values.pages])
+    texts = texts.where(np.argsort(texts.starts))
+    records = records.where(~odd[records.pages])
     return Cells(
-        odd,
-        Spans(records.starts[kept], records.ends[kept]),
-        Spans(starts, starts + values.sizes[texts]),
-        [(place // size, number) for place, number in numbers],
+        _numbers(whole, values.where(~is_text), odd),
+        Spans(records.starts, records.ends),
+        Spans(texts.starts, texts.ends),
     )
+
+
+def read_numbers(pages: Pages) -> Numbers:
+    """Look for numbers only, in half the time; records may overlap here and their page be in order."""
+    whole, records, odd = _opened(pages)
+    return _numbers(whole, _values(whole, records, _LOOKS_AT_NUMBERS, odd), odd)
 
 
 def rests(cells: Cells, size: int) -> Spans:
     """Give what lies between the records of the pages in order, and may be long enough."""
-    pages = np.arange(len(cells.odd), dtype=np.int64) * size
+    odd = cells.numbers.odd
+    pages = np.arange(len(odd), dtype=np.int64) * size
     # A record without length at every page's beginning and end: no rest goes over a border.
     order = np.argsort(
         np.concatenate((pages, cells.records.starts, pages + (size - 1))), kind="stable"
@@ -121,27 +146,24 @@ def rests(cells: Cells, size: int) -> Spans:
     starts = np.concatenate((pages, cells.records.starts, pages + size))[order]
     ends = np.concatenate((pages, cells.records.ends, pages + size))[order]
     starts, ends = ends[:-1], starts[1:]
-    fits = (ends - starts >= SHORTEST_WRITTEN) & ~cells.odd[
-        np.minimum(starts // size, len(pages) - 1)
-    ]
-    return Spans(starts[fits], ends[fits])
+    fits = ends - starts >= SHORTEST_WRITTEN
+    starts, ends = starts[fits], ends[fits]
+    in_order = ~odd[starts // size]
+    return Spans(starts[in_order], ends[in_order])
 
 
-def _records(whole: Bytes, size: int, odd: Flags) -> _Records:
-    """Give the records of all pages in order of place; the pages of strange ones become odd."""
-    parts = [_records_of_kind(whole, size, kind, len(odd)) for kind in CELL_POINTERS]
-    starts, lengths, pages, within = (np.concatenate(part) for part in zip(*parts, strict=True))
-    heads = whole[np.minimum(starts, len(whole) - 1)].astype(np.int64)
-    fits = within & (starts + lengths <= (pages + 1) * size)
+def _opened(pages: Pages) -> tuple[Bytes, _Records, Flags]:
+    """Give the bytes of all pages, their records kind by kind, and which pages are not in order."""
+    whole = np.frombuffer(pages.block + bytes(_PADDING), dtype=np.uint8)
+    odd = np.asarray(pages.numbers) == 1
+    parts = [_records_of_kind(whole, pages.size, kind, len(odd)) for kind in CELL_POINTERS]
+    starts, lengths, places, within = (np.concatenate(part) for part in zip(*parts, strict=True))
+    heads = whole[np.minimum(starts, len(whole) - 1)]
+    fits = within & (starts + lengths <= (places + 1) * pages.size)
     fits &= (heads > 0) & (heads < _TOP_BIT) & (heads <= lengths)
-    odd[pages[~fits]] = True
-    kept = ~odd[pages]
-    starts, lengths, heads = starts[kept], lengths[kept], heads[kept]
-    order = np.argsort(starts, kind="stable")
-    starts, lengths, heads = starts[order], lengths[order], heads[order]
-    ends = starts + lengths
-    odd[starts[1:][starts[1:] < ends[:-1]] // size] = True
-    return _Records(starts, ends, heads)
+    odd[places[~fits]] = True
+    records = _Records(starts, starts + lengths, starts + heads, places)
+    return whole, records.where(~odd[places]), odd
 
 
 def _records_of_kind(
@@ -170,79 +192,75 @@ def _cells(whole: Bytes, pages: Places, pointers: int, size: int) -> tuple[Place
     return (starts + cells)[there], pages[there]
 
 
-def _values(whole: Bytes, records: _Records, size: int, odd: Flags) -> _Values:
-    """Give the values worth a look; the pages of records that are not in order become odd."""
-    counts = records.heads - 1
-    behind = np.cumsum(counts)
-    firsts = behind - counts
-    places = np.repeat(records.starts + 1 - firsts, counts)
-    places += np.arange(len(places))
-    header = whole[places].tobytes()
-    looks = np.frombuffer(bytearray(header.translate(_LOOKS)), dtype=np.uint8)
-    sizes = np.frombuffer(header.translate(_SIZE_OF_TYPE), dtype=np.uint8).astype(np.int32)
-    types = np.frombuffer(header, dtype=np.uint8)
-    longer = np.flatnonzero(types >= _TOP_BIT)
-    strange = _two_byte_types(types, longer, sizes, looks)
-    # Half a type at the end of a header is one of three bytes as well, as far as this goes.
-    strange = np.concatenate((strange, longer[np.isin(longer + 1, behind)]))
-    odd[places[strange] // size] = True
-    ends = np.cumsum(sizes, dtype=np.int64)
-    shifts = records.starts + records.heads - _before(ends, firsts)
-    wrong = shifts + _before(ends, behind) != records.ends
-    odd[records.starts[wrong] // size] = True
-    chosen = np.flatnonzero(looks)
-    starts = (ends[chosen] - sizes[chosen]) + np.repeat(shifts, counts)[chosen]
-    kept = ~odd[places[chosen] // size]
-    return _Values(looks[chosen][kept], starts[kept], sizes[chosen][kept])
+def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Values:
+    """Give the values worth a look; the pages of records that are not in order become odd.
 
-
-def _before(ends: Places, places: Places) -> Places:
-    """Give how many bytes the values before each of these places have together."""
-    return np.where(places > 0, ends[places - 1], 0) if len(ends) else np.zeros_like(places)
-
-
-def _two_byte_types(
-    types: Bytes, longer: Places, sizes: npt.NDArray[np.int32], looks: Bytes
-) -> Places:
-    """Enter the sizes of types of two bytes; give the places of those with more.
+    One type after the other is read, of all records at once.
 
     Args:
-        types: The bytes of all headers.
-        longer: The places of the bytes after which a type goes on.
-        sizes: The size of the value of each type's last byte, none for a byte before it.
-        looks: What to look at each value for.
+        whole: All pages.
+        records: Some records in them.
+        looks: What to look at a value for, by its type.
+        odd: For each page, whether it is not in order.
     """
-    longer = longer[longer + 1 < len(types)]
-    last = types[longer + 1]
-    kinds = ((types[longer].astype(np.int32) - _TOP_BIT) << 7) | last
-    long = kinds >= FIRST_BLOB
-    sizes[longer + 1] = np.where(long, (kinds - FIRST_BLOB) >> 1, 0)
-    looks[longer + 1] = _LONG_TEXT
-    looks[longer] = 0
+    found = [_Values(whole[:0], *(np.zeros(0, dtype=np.int64),) * 3)]
+    places, behind, bodies = records.starts + 1, records.bodies, records.bodies
+    ends, pages = records.ends, records.pages
+    while True:
+        going = places < behind
+        if not going.all():
+            # A last type that goes on behind its header, or values of another length in all.
+            wrong = (places > behind) | (bodies != ends)
+            odd[pages[wrong & ~going]] = True
+            places, behind, bodies, ends, pages = (
+                part[going] for part in (places, behind, bodies, ends, pages)
+            )
+        if not len(places):
+            break
+        types = whole[places].tobytes()
+        sizes = np.frombuffer(types.translate(_SIZE_OF_TYPE), dtype=np.uint8).astype(np.int64)
+        longer = np.flatnonzero(np.frombuffer(types, dtype=np.uint8) >= _TOP_BIT)
+        if len(longer):
+            sizes[longer], strange = _sizes_of_long(whole, places[longer])
+            odd[pages[longer[strange]]] = True
+            places[longer] += 1
+        hits = np.frombuffer(types.translate(looks), dtype=np.uint8)
+        at = np.flatnonzero(hits)
+        found.append(_Values(hits[at], bodies[at], bodies[at] + sizes[at], pages[at]))
+        places, bodies = places + 1, bodies + sizes
+    return _Values(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Flags]:
+    """Give the sizes of the values whose types of two bytes begin here, and which have more bytes."""
+    last = whole[places + 1]
+    types = ((whole[places].astype(np.int64) - _TOP_BIT) << 7) | last
     # A type below 128 in two bytes is not written by SQLite.
-    return longer[(last >= _TOP_BIT) | (kinds < _TOP_BIT)]
+    return (types - FIRST_BLOB) >> 1, (last >= _TOP_BIT) | (types < _TOP_BIT)
 
 
-def _card_numbers(whole: Bytes, kinds: Places, places: Places) -> list[tuple[int, int]]:
-    """Give the places of the integers and floats that are card numbers, with their values."""
-    found = list[tuple[int, int]]()
+def _numbers(whole: Bytes, values: _Values, odd: Flags) -> Numbers:
+    """Give the card numbers among the integers and floats in pages that are in order."""
+    return Numbers(odd, list(_card_numbers(whole, values.where(~odd[values.pages]))))
+
+
+def _card_numbers(whole: Bytes, values: _Values) -> Iterator[tuple[int, int]]:
     for kind, first in ((_SIX_BYTES, 2), (_EIGHT_BYTES, 0), (FLOAT, 0)):
-        here = places[(kinds == kind) & (places < len(whole) - len(_EIGHT))]
+        of_kind = values.looks == kind
+        here, pages = values.starts[of_kind], values.pages[of_kind]
         if kind == _SIX_BYTES:
             # Most are times in milliseconds, which are too low by their first two bytes.
-            here = here[(whole[here].astype(np.int32) << 8) + whole[here + 1] >= _LOWEST_TOP]
-        if not len(here):
-            continue
+            high = (whole[here].astype(np.int32) << 8) + whole[here + 1] >= _LOWEST_TOP
+            here, pages = here[high], pages[high]
         raw = np.zeros((len(here), 8), dtype=np.uint8)
         raw[:, first:] = whole[here[:, None] + _EIGHT[: 8 - first]]
         if first:
             raw[:, :first] = np.where(raw[:, first, None] >= _TOP_BIT, 0xFF, 0)
-        values = raw.reshape(-1).view(">f8" if kind == FLOAT else ">i8")
-        for place in np.flatnonzero(could_be_numbers(values)).tolist():
-            value = values[place].item()
-            if value == int(value) and is_card_number(str(abs(int(value)))):
-                found.append((int(here[place]), int(value)))
-    return found
+        numbers = raw.reshape(-1).view(">f8" if kind == FLOAT else ">i8")
+        for place in np.flatnonzero(could_be_numbers(numbers)).tolist():
+            number = numbers[place].item()
+            if number == int(number) and is_card_number(str(abs(int(number)))):
+                yield int(pages[place]), int(number)
 
 
 def _varints(whole: Bytes, places: Places) -> tuple[Places, Places]:

@@ -5,13 +5,15 @@ Source: sqlite.org/fileformat2.html, sections 1.3, 3 and 4.
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import compress, count
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy.typing as npt
 
 HEAD_BYTES: Final = 100
 """How much of a file says whether it is one of these."""
@@ -22,7 +24,7 @@ _WAL_MAGICS: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _WAL_HEADER: Final = 32
 _WAL_FRAME: Final = 24
 _PAGE_SIZES: Final = frozenset(1 << power for power in range(9, 17))
-_BLOCK_BYTES: Final = 1 << 21
+_BLOCK_BYTES: Final = 1 << 23
 
 
 class Pages(NamedTuple):
@@ -35,6 +37,18 @@ class Pages(NamedTuple):
     def page(self, place: int) -> bytes:
         """Give one page's bytes; places count from 0."""
         return self.block[place * self.size : (place + 1) * self.size]
+
+    def where(self, flags: npt.NDArray[np.bool_]) -> Pages:
+        """Give those that are flagged."""
+        images = np.frombuffer(self.block, dtype=np.uint8).reshape(-1, self.size)
+        return Pages(list(compress(self.numbers, flags)), images[flags].tobytes(), self.size)
+
+    def parts(self, size: int) -> Iterator[Pages]:
+        """Give them a few at a time, at most this many bytes of them."""
+        count = max(1, size // self.size)
+        for first in range(0, len(self.numbers), count):
+            block = self.block[first * self.size : (first + count) * self.size]
+            yield Pages(self.numbers[first : first + count], block, self.size)
 
 
 class _Layout(NamedTuple):
