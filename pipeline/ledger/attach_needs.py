@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import and_, case, func, or_, select, true
 
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT, flagged
-from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     AttachClaim,
@@ -16,6 +15,7 @@ from pipeline.ledger.records import (
     CustomerState,
 )
 from pipeline.ledger.row_conditions import of_exports
+from pipeline.ledger.row_counts import TO_ATTACH, RowCounts
 from pipeline.ledger.schema import attachments, attempts, customers, rows, tokens
 from pipeline.model import OPEN_STATES, RowState
 
@@ -71,7 +71,7 @@ _CLAIM: Final = (
 )
 
 
-class AttachQuestions(QueryBase):
+class AttachQuestions(RowCounts):
     """Questions about cards that are on no customer yet."""
 
     def is_any_customer_known(self) -> bool:
@@ -81,12 +81,7 @@ class AttachQuestions(QueryBase):
 
     def unattached(self, export_ids: Collection[int] | None = None) -> int:
         """Count the tokens whose cards were to be attached and are not settled yet."""
-        return self._number(
-            select(func.count())
-            .select_from(attachments)
-            .join(rows, rows.c.id == attachments.c.row_id)
-            .where(_IS_UNATTACHED, of_exports(export_ids))
-        )
+        return self.counts([TO_ATTACH], export_ids)[TO_ATTACH]
 
     def defaults_to_move(self, *, on_given: bool) -> list[AttachClaim]:
         """Give attached cards that are to be their customers' defaults and are not yet.

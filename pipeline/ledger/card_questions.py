@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, case, func, select
 
 from pipeline.ledger.flagged_cards import IS_TO_BE_DEFAULT
-from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
     NOT_ATTACHED_YET,
     ROW_SPAN,
@@ -16,7 +15,13 @@ from pipeline.ledger.records import (
     CustomerRecord,
     CustomerState,
 )
-from pipeline.ledger.row_conditions import of_exports
+from pipeline.ledger.row_counts import (
+    ENDED_CARDS,
+    SUPERSEDED_TOKENS,
+    TOKENIZED,
+    UNSEEN_CARDS,
+    RowCounts,
+)
 from pipeline.ledger.schema import attachments, customers, rows, runs, tokens
 from pipeline.model import OPEN_STATES, RowState
 
@@ -46,7 +51,7 @@ SUPERSEDED: Final = (
 """What `superseded_cards` gives of a row, in order; `kept` is 1 while the vault has the card."""
 
 
-class CardQuestions(QueryBase):
+class CardQuestions(RowCounts):
     """Questions about customers and the cards on them."""
 
     def attach_balance(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
@@ -54,28 +59,15 @@ class CardQuestions(QueryBase):
 
         `attached`, `reused`, `superseded`, `attach_failed`, `attach_held`, `unattached`.
         """
-        ended = ("attached", "reused", "attach_failed", "attach_held")
-        in_force = rows.c.superseded_by.is_(None)
-        sums = [
-            func.sum(case((and_(in_force, attachments.c.state == s), 1), else_=0)) for s in ended
-        ]
-        replaced = func.sum(case((in_force, 0), else_=1))
-        found = self._all(
-            select(func.count(), replaced, *sums)
-            .select_from(rows)
-            .outerjoin(attachments, attachments.c.row_id == rows.c.id)
-            .where(_TOKENIZED, of_exports(export_ids))
-        )[0]
-        tokenized, superseded, *counted = (int(number or 0) for number in found)
-        known = dict(zip(ended, counted, strict=True))
-        rest = tokenized - superseded - sum(counted)
+        counted = self.counts([TOKENIZED, SUPERSEDED_TOKENS, *ENDED_CARDS], export_ids)
+        tokenized, superseded = counted[TOKENIZED], counted[SUPERSEDED_TOKENS]
+        known = {name: counted[name] for name in ENDED_CARDS}
+        rest = tokenized - superseded - sum(known.values())
         return {"tokenized": tokenized, "superseded": superseded, **known, "unattached": rest}
 
     def unseen_cards_max(self) -> int:
         """Give V: how many cards may be at the vault that nobody saw, open requests included."""
-        under_way = case((attachments.c.state == AttachState.ATTACHING, 1), else_=0)
-        both = func.sum(attachments.c.unknowns) + func.sum(under_way)
-        return self._number(select(func.coalesce(both, 0)).select_from(attachments))
+        return self.counts([UNSEEN_CARDS])[UNSEEN_CARDS]
 
     def attachable(
         self, first_id: int, last_id: int, *, only: AttachState | None = None, begun: bool = False

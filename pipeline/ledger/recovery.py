@@ -57,12 +57,13 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
         How many questions the earlier run had left (rows in doubt, cards under way), and how many
         rows are held for it.
     """
-    are_settled = _are_settled(ledger)
+    are_rows_settled, are_cards_settled = _are_settled(ledger)
     with ledger.transaction() as connection:
-        in_doubt = held = 0
-        if not are_settled:
+        in_doubt = held = cards_in_doubt = 0
+        if not are_rows_settled:
             in_doubt, held = doubt_rows(connection, ledger.now_ms(), retries_of_unknown)
-        cards_in_doubt = doubt_cards(connection, ledger.now_ms())
+        if not are_cards_settled:
+            cards_in_doubt = doubt_cards(connection, ledger.now_ms())
         if in_doubt or held or cards_in_doubt:
             ledger.record(
                 connection,
@@ -75,13 +76,18 @@ def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
     return Recovered(in_doubt + cards_in_doubt, held)
 
 
-def _are_settled(ledger: Ledger) -> bool:
-    """Tell whether what is kept of sections says that no row is in doubt; else all are looked at."""
+def _are_settled(ledger: Ledger) -> tuple[bool, bool]:
+    """Tell whether what is kept of sections says that no row, and no card, is in doubt.
+
+    Where nothing is kept, or it does not say so, all of them are looked at.
+    """
     if not ledger.goes_by_sections:
-        return False
+        return False, False
     with ledger.look() as look:
-        states = look.by_state()
-    return not states[RowState.SENT] and not states[RowState.AMBIGUOUS]
+        states, is_any_open = look.by_state(), look.is_any_attempt_open()
+    is_none_in_doubt = not states[RowState.SENT] and not states[RowState.AMBIGUOUS]
+    # A card that is under way has an attempt without an outcome.
+    return is_none_in_doubt and not is_any_open, not is_any_open
 
 
 def doubt_rows(

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, exists, false, func, or_, select, true
+from sqlalchemy import and_, exists, false, or_, select, true
 
-from pipeline.ledger.records import ROW_SPAN, AttachState, ExportState, row_id
-from pipeline.ledger.schema import attachments, exports, rows
-from pipeline.model import FAILURE_STATES, RowState
+from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
+from pipeline.ledger.schema import CARD_HAS_FAILED, HAS_FAILED, exports, rows
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy import ColumnElement
-
-UNSEEN_TOKENS = func.coalesce(
-    func.sum(rows.c.unknowns + case((rows.c.state == RowState.SENT, 1), else_=0)), 0
-)
-"""How many tokens of some rows may exist that nobody saw, at most; open intents included."""
 
 _MOVED = (RowState.TOKENIZED, RowState.ALREADY_TOKENIZED)
 
@@ -30,6 +25,17 @@ def of_exports(export_ids: Collection[int] | None) -> ColumnElement[bool]:
     # Ranges, not a division: what is asked of one export must not cost a look at all of them.
     ranges = [rows.c.id.between(row_id(n, 0), row_id(n + 1, 0) - 1) for n in export_ids]
     return or_(false(), *ranges)
+
+
+def of_planned_exports() -> ColumnElement[bool]:
+    """Give the condition on a row of `rows` that it can never be thrown away any more."""
+    proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
+    return (rows.c.id // ROW_SPAN).not_in(proving)
+
+
+def rows_of(export_ids: Collection[int] | None) -> ColumnElement[bool]:
+    """Give the condition on a row of `rows` that it is of these exports, or of any planned one."""
+    return of_planned_exports() if export_ids is None else of_exports(export_ids)
 
 
 def is_resolved() -> ColumnElement[bool]:
@@ -45,18 +51,18 @@ def is_resolved() -> ColumnElement[bool]:
         later.c.state.in_(_MOVED),
         (later.c.id // ROW_SPAN).not_in(proving),
     )
-    return and_(rows.c.state.in_(FAILURE_STATES), exists(moved.correlate(rows)))
+    return and_(HAS_FAILED, exists(moved.correlate(rows)))
 
 
 def is_open() -> ColumnElement[bool]:
     """Give the condition on a row of `rows`: it failed, and no later row of its id moved."""
-    return and_(rows.c.state.in_(FAILURE_STATES), ~is_resolved())
+    return and_(HAS_FAILED, ~is_resolved())
 
 
 def has_failed_on_the_way() -> ColumnElement[bool]:
     """Give the condition on a row and its attachment: it has its token, and its card no customer."""
     return and_(
-        attachments.c.state.in_([AttachState.FAILED, AttachState.HELD]),
+        CARD_HAS_FAILED,
         rows.c.state == RowState.TOKENIZED,
         rows.c.superseded_by.is_(None),
     )

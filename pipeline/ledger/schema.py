@@ -187,6 +187,12 @@ OTHER_DETAILS: Final = "other details"
 WITH_OTHER_DETAILS: Final = text(f"rows.hint = '{OTHER_DETAILS}'")
 """What the index below is for, word by word."""
 _index("rows_with_other_details", rows.c.id, f"hint = '{OTHER_DETAILS}'")
+HAS_FAILED: Final = text(
+    "(rows.state = 'failed' OR rows.state = 'held' OR rows.state = 'rejected')"
+)
+"""The condition on a row that it failed, word by word as the index below has it."""
+_index("rows_that_failed", rows.c.id, "state = 'failed' OR state = 'held' OR state = 'rejected'")
+_index("superseded_rows", rows.c.superseded_by, "superseded_by IS NOT NULL")
 _index("flagged_rows_by_customer", rows.c.customer, "is_default = 1")
 
 attempts = Table(
@@ -275,6 +281,15 @@ attachments = Table(
     sqlite_strict=True,
 )
 Index("attachments_by_customer", attachments.c.customer)
+CARD_HAS_FAILED: Final = text(
+    "(attachments.state = 'attach_failed' OR attachments.state = 'attach_held')"
+)
+"""The condition on an attachment that its card came on no customer, in the words of the index."""
+_index(
+    "cards_that_failed",
+    attachments.c.row_id,
+    "state = 'attach_failed' OR state = 'attach_held'",
+)
 
 events = Table(
     "events",

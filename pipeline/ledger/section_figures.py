@@ -13,12 +13,14 @@ from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.lasting import lasting_of_attempts, lasting_of_customers, lasting_of_rows
 from pipeline.ledger.records import AttachState
+from pipeline.ledger.row_counts import count_sections
 from pipeline.ledger.schema import attachments, attempts, customers, outcomes, rows, tokens
 from pipeline.ledger.sections import (
     ANSWER_FIGURES,
     LASTING_ATTEMPTS,
     LASTING_CUSTOMERS,
     LASTING_ROWS,
+    ROW_COUNTS,
     ROW_FIGURES,
     SECTION_ROWS,
     SECTIONED,
@@ -82,7 +84,7 @@ _ANSWERS: Final = select(
 
 
 def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Count sections of rows: states, hash totals by ending, mix of tokens, fingerprints, customers.
+    """Add up sections of rows: hash totals by ending, mix of tokens, fingerprints, customers.
 
     Args:
         connection: A reading connection.
@@ -108,6 +110,7 @@ def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Itera
 
 COUNTED: Final = {
     ROW_FIGURES: (rows, count_rows),
+    ROW_COUNTS: (rows, count_sections),
     ANSWER_FIGURES: (outcomes, count_answers),
     LASTING_ROWS: (rows, lasting_of_rows),
     LASTING_CUSTOMERS: (customers, lasting_of_customers),
@@ -189,14 +192,12 @@ def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counte
 
 
 def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
-    states: Counter[str] = Counter()
     ids: defaultdict[str, list[str]] = defaultdict(list)
     mixes = [{name: Counter[Any]() for name in MIXED} for _ in range(2)]
     prints: list[list[bytes]] = [[], []]
     mapped = [0, 0]
     owners: set[int] = set()
     for _, legacy_id, state, newer, is_on, *mixed, fingerprint, token, customer in found:
-        states[state] += 1
         if customer is not None:
             owners.add(customer // SECTION_ROWS)
         in_force = state == RowState.TOKENIZED and newer is None
@@ -213,7 +214,6 @@ def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
                 digest = hashlib.sha256(fingerprint.encode()).digest()
                 prints[is_on].append(digest[:FINGERPRINT_BYTES])
     figures = {
-        "states": states,
         "sums": {ending: shown(hash_total(0, them)) for ending, them in ids.items()},
         "mapped": mapped,
         "fingerprints": [len(them) for them in prints],

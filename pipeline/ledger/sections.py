@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, Integer, LargeBinary, Table, select, text
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, select, text
 
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import (
@@ -47,6 +47,8 @@ sections = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+# One kind is asked for at a time, and what is kept of the others is large.
+Index("sections_by_kind", sections.c.of, sections.c.number)
 
 SECTION_ROWS: Final = 1_000
 """Ids in a section; a row's number and its export are read off the section's number as well."""
@@ -59,6 +61,8 @@ SECTIONED: Final = (rows, tokens, attachments, attempts, outcomes, customers)
 
 ROW_FIGURES: Final = "row sums"
 """What is counted of the rows of a section, with their tokens and attachments."""
+ROW_COUNTS: Final = "row counts"
+"""How many of the rows of a section became what (`row_counts`)."""
 ANSWER_FIGURES: Final = "answer figures"
 """What is kept of the outcomes of a section."""
 LASTING_ROWS: Final = "lasting rows"
@@ -69,9 +73,9 @@ LASTING_ATTEMPTS: Final = "lasting attempts"
 """The same of a section of attempts, with their outcomes."""
 
 MARKED: Final = {
-    rows.name: (rows.name, ROW_FIGURES, LASTING_ROWS),
+    rows.name: (rows.name, ROW_FIGURES, ROW_COUNTS, LASTING_ROWS),
     tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS),
-    attachments.name: (attachments.name, ROW_FIGURES),
+    attachments.name: (attachments.name, ROW_FIGURES, ROW_COUNTS),
     attempts.name: (attempts.name, LASTING_ATTEMPTS),
     outcomes.name: (outcomes.name, ANSWER_FIGURES, LASTING_ATTEMPTS),
     customers.name: (customers.name, LASTING_CUSTOMERS),

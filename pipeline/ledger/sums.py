@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
-import orjson
-from sqlalchemy import case, func, select, union_all
+from sqlalchemy import func, select, union_all
 
-from pipeline.failure_codes import Code
-from pipeline.ledger.query_base import QueryBase
-from pipeline.ledger.records import ROW_SPAN, AttemptStep, ExportState
+from pipeline.ledger.records import ROW_SPAN, AttemptStep
 from pipeline.ledger.row_conditions import (
-    UNSEEN_TOKENS,
     has_failed_on_the_way,
     is_open,
     is_resolved,
     of_exports,
+    of_planned_exports,
+    rows_of,
+)
+from pipeline.ledger.row_counts import (
+    FILTERED,
+    IDS,
+    IDS_IN_FORCE,
+    STATES,
+    UNSEEN_TOKENS,
+    RowCounts,
 )
 from pipeline.ledger.schema import (
     WITH_OTHER_DETAILS,
@@ -26,21 +32,16 @@ from pipeline.ledger.schema import (
     outcomes,
     rows,
 )
-from pipeline.ledger.sections import (
-    ROW_FIGURES,
-    SECTIONS_AN_EXPORT,
-    in_stretch,
-    numbers,
-    sections,
-    stretches,
-)
 from pipeline.model import FAILURE_STATES, OPEN_STATES, OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+_ANSWERED_WITHIN_MS: Final = 300_000
+"""No answer is waited for as long; a later one belongs to a later attempt."""
 
 
-class Sums(QueryBase):
+class Sums(RowCounts):
     """Questions whose answers are numbers."""
 
     def by_state(self) -> dict[RowState, int]:
@@ -48,43 +49,19 @@ class Sums(QueryBase):
 
         Rows of an export that is still being proved do not count: they may be thrown away.
         """
-        if not self._kept:
-            return self._states(_planned_exports())
-        planned = self._all(select(exports.c.id).where(exports.c.state != ExportState.PROVING))
-        counted, total = self._states_by_export(), Counter[RowState]()
-        for (export_id,) in planned:
-            total.update(counted.get(export_id, {}))
-        return {state: total[state] for state in RowState}
+        return _by_state(self.counts(STATES))
 
     def by_export(self) -> dict[int, dict[str, int]]:
         """Count rows by export and state; states without a row are left out."""
-        counted: dict[int, dict[str, int]] = {}
-        known = self._states_by_export() if self._kept else {}
-        for (export_id,) in self._all(select(exports.c.id)):
-            here = rows.c.id.between(export_id * ROW_SPAN, (export_id + 1) * ROW_SPAN - 1)
-            states = known.get(export_id, {}) if self._kept else self._states(here)
-            counted[int(export_id)] = {s.value: states[s] for s in RowState if states.get(s)}
-        return counted
+        counted = self.counts_by_export(STATES)
+        return {
+            export_id: {state: found[state] for state in STATES if found[state]}
+            for export_id, found in counted.items()
+        }
 
-    def _states_by_export(self) -> dict[int, Counter[RowState]]:
-        """Count rows by export and state, by what is kept of sections; the others are asked for."""
-        counted: defaultdict[int, Counter[RowState]] = defaultdict(Counter)
-        known = select(sections.c.number, sections.c.figures).where(sections.c.of == ROW_FIGURES)
-        missing = set(numbers(self._connection, rows))
-        for number, figures in self._all(known):
-            missing.discard(number)
-            for state, count in orjson.loads(figures)["states"].items():
-                counted[number // SECTIONS_AN_EXPORT][RowState(state)] += count
-        for first, last in stretches(sorted(missing)):
-            states = self._states(in_stretch(rows.c.id, first, last))
-            counted[first // SECTIONS_AN_EXPORT].update(states)
-        return counted
-
-    def _states(self, condition: Any) -> dict[RowState, int]:
-        # One sum a state: grouping would sort every row of the table in memory.
-        sums = [func.coalesce(func.sum(case((rows.c.state == s, 1), else_=0)), 0) for s in RowState]
-        found = self._all(select(*sums).where(condition))[0]
-        return {state: int(count) for state, count in zip(RowState, found, strict=True)}
+    def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
+        """Count the rows of these exports by state."""
+        return _by_state(self.counts(STATES, export_ids))
 
     def by_code(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
         """Count what is open by failure code, of all exports or of these.
@@ -94,7 +71,7 @@ class Sums(QueryBase):
         """
         found = self._all(
             select(rows.c.code, func.count())
-            .where(_of_exports(export_ids), is_open())
+            .where(rows_of(export_ids), is_open())
             .group_by(rows.c.code)
             .order_by(rows.c.code)
         )
@@ -102,7 +79,7 @@ class Sums(QueryBase):
         on_the_way = self._all(
             select(attachments.c.code, func.count())
             .join(rows, rows.c.id == attachments.c.row_id)
-            .where(_of_exports(export_ids), has_failed_on_the_way())
+            .where(rows_of(export_ids), has_failed_on_the_way())
             .group_by(attachments.c.code)
         )
         counted.update({str(code): int(count) for code, count in on_the_way})
@@ -114,7 +91,7 @@ class Sums(QueryBase):
         A card on its way to a customer ended `attach_failed` or `attach_held`.
         """
         export = (rows.c.id // ROW_SPAN).label("export")
-        found = select(export, rows.c.state).where(_planned_exports(), is_open())
+        found = select(export, rows.c.state).where(of_planned_exports(), is_open())
         on_the_way = (
             select(export, attachments.c.state)
             .join(attachments, attachments.c.row_id == rows.c.id)
@@ -129,7 +106,9 @@ class Sums(QueryBase):
         """Give code, hint and count of what is open with these codes, the commonest first."""
         found = self._all(
             select(rows.c.code, rows.c.hint, func.count())
-            .where(_planned_exports(), is_open(), rows.c.code.in_(codes), rows.c.hint.is_not(None))
+            .where(
+                of_planned_exports(), is_open(), rows.c.code.in_(codes), rows.c.hint.is_not(None)
+            )
             .group_by(rows.c.code, rows.c.hint)
             .order_by(func.count().desc(), rows.c.code, rows.c.hint)
             .limit(most)
@@ -138,15 +117,13 @@ class Sums(QueryBase):
 
     def left_out(self, export_ids: Collection[int]) -> int:
         """Count the rows of these exports that a run left out, or that were given up."""
-        filtered = (rows.c.state == RowState.SKIPPED, rows.c.code == Code.FILTERED)
-        counted = select(func.count()).select_from(rows)
-        return self._number(counted.where(of_exports(export_ids), *filtered))
+        return self.counts([FILTERED], export_ids)[FILTERED]
 
     def skipped_by_code(self) -> dict[str, int]:
         """Count the rows that are no failures and no cards to send, by why."""
         found = self._all(
             select(rows.c.code, func.count())
-            .where(_planned_exports(), rows.c.state == RowState.SKIPPED)
+            .where(of_planned_exports(), rows.c.state == RowState.SKIPPED)
             .group_by(rows.c.code)
             .order_by(rows.c.code)
         )
@@ -156,7 +133,7 @@ class Sums(QueryBase):
         """Count the failures by state whose legacy id a later row moved."""
         found = self._all(
             select(rows.c.state, func.count())
-            .where(_planned_exports(), is_resolved())
+            .where(of_planned_exports(), is_resolved())
             .group_by(rows.c.state)
         )
         counted = {str(state): int(count) for state, count in found}
@@ -164,19 +141,9 @@ class Sums(QueryBase):
 
     def legacy_ids(self) -> dict[str, int]:
         """Count different legacy ids: `read`, `with_token` and `without_token`."""
-        ids = func.count(rows.c.legacy_id.distinct())
-        read = self._number(select(ids).where(_planned_exports()))
-        moved = self._number(
-            select(ids).where(
-                _planned_exports(),
-                rows.c.state.in_([RowState.TOKENIZED, RowState.ALREADY_TOKENIZED]),
-            )
-        )
-        return {"read": read, "with_token": moved, "without_token": read - moved}
-
-    def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
-        """Count the rows of these exports by state."""
-        return self._states(_of_exports(export_ids))
+        found = self.counts([IDS, IDS_IN_FORCE])
+        read, with_token = found[IDS], found[IDS_IN_FORCE]
+        return {"read": read, "with_token": with_token, "without_token": read - with_token}
 
     def with_other_details(self, export_ids: Collection[int] | None = None) -> int:
         """Count the rows that name a known card with other details than the row in force had then.
@@ -185,7 +152,7 @@ class Sums(QueryBase):
             export_ids: Count rows of these exports only; default: of all.
         """
         counted = select(func.count()).select_from(rows)
-        return self._number(counted.where(WITH_OTHER_DETAILS, _of_exports(export_ids)))
+        return self._number(counted.where(WITH_OTHER_DETAILS, rows_of(export_ids)))
 
     def first_open_rows(
         self, export_ids: Collection[int], state: str, at_most: int
@@ -209,7 +176,7 @@ class Sums(QueryBase):
 
     def unseen_tokens_max(self, export_ids: Collection[int] | None = None) -> int:
         """Give U, of all or some exports: tokens that may exist unseen, open intents included."""
-        return self._number(select(UNSEEN_TOKENS).where(of_exports(export_ids)))
+        return self.counts([UNSEEN_TOKENS], export_ids)[UNSEEN_TOKENS]
 
     def answered_since(self, since_ms: int) -> tuple[int, int | None]:
         """Count the rows that the vault answered about since a moment.
@@ -225,17 +192,38 @@ class Sums(QueryBase):
         found = self._all(
             select(func.count(), func.min(outcomes.c.at_ms))
             .join(attempts, attempts.c.id == outcomes.c.attempt_id)
-            .where(outcomes.c.at_ms >= since_ms, answered, attempts.c.step.in_(steps))
+            .where(
+                outcomes.c.attempt_id >= self._first_attempt_since(since_ms - _ANSWERED_WITHIN_MS),
+                outcomes.c.at_ms >= since_ms,
+                answered,
+                attempts.c.step.in_(steps),
+            )
             .group_by(attempts.c.step)
         )
         counts, moments = [int(row[0]) for row in found], [int(row[1]) for row in found]
         return min(counts, default=0), min(moments, default=None)
 
+    def _first_attempt_since(self, moment_ms: int) -> int:
+        """Find the first attempt from a moment on by halves: their numbers grow with time.
+
+        Where they do not quite, as several carriers' do not, a rate is a little off.
+        """
+        low, high = 1, self._number(select(func.coalesce(func.max(attempts.c.id), 0))) + 1
+        while low < high:
+            middle = (low + high) // 2
+            at_ms = select(attempts.c.at_ms).where(attempts.c.id >= middle).order_by(attempts.c.id)
+            found = self._first(at_ms.limit(1))
+            if found is not None and found.at_ms < moment_ms:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     def customers_by_cards(self) -> dict[int, int]:
         """Count customers by how many cards of theirs a run would send or has sent."""
         owned = (
             select(func.count().label("cards"))
-            .where(_planned_exports(), rows.c.customer.is_not(None))
+            .where(of_planned_exports(), rows.c.customer.is_not(None))
             .group_by(rows.c.customer)
             .subquery()
         )
@@ -243,17 +231,13 @@ class Sums(QueryBase):
         found = self._all(select(cards, func.count()).group_by(cards).order_by(cards))
         return {int(cards): int(customers) for cards, customers in found}
 
-    def open_rows(self, first_id: int, last_id: int) -> int:
-        """Count the rows of a range of ids that a run still has to settle."""
-        return self._number(
-            select(func.count()).where(
-                rows.c.id.between(first_id, last_id), rows.c.state.in_(OPEN_STATES)
-            )
-        )
-
     def attempts_made(self) -> int:
         """Count the intents ever written."""
-        return self._number(select(func.count()).select_from(attempts))
+        return self.rows_in(attempts)
+
+    def is_any_attempt_open(self) -> bool:
+        """Tell whether an attempt has no outcome; each outcome is that of one attempt."""
+        return self.rows_in(attempts) != self.rows_in(outcomes)
 
 
 def pending(counts: dict[RowState, int]) -> int:
@@ -261,12 +245,5 @@ def pending(counts: dict[RowState, int]) -> int:
     return sum(counts[state] for state in OPEN_STATES)
 
 
-def _planned_exports() -> Any:
-    proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
-    return (rows.c.id // ROW_SPAN).not_in(proving)
-
-
-def _of_exports(export_ids: Collection[int] | None) -> Any:
-    if export_ids is None:
-        return _planned_exports()
-    return of_exports(export_ids)
+def _by_state(counted: Mapping[str, int]) -> dict[RowState, int]:
+    return {state: counted.get(state.value, 0) for state in RowState}

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from sqlalchemy import select
 
-from sqlalchemy import func, select
-
-from pipeline.ledger.listings import IS_IN_FORCE, Listings
-from pipeline.ledger.records import NOT_ATTACHED_YET, WaitingRows, row_id
-from pipeline.ledger.row_conditions import UNSEEN_TOKENS
-from pipeline.ledger.schema import attachments, exports, rows, runs
+from pipeline.ledger.listings import Listings
+from pipeline.ledger.records import WaitingRows
+from pipeline.ledger.row_counts import TO_ATTACH, UNSEEN_WAITING
+from pipeline.ledger.schema import exports, runs
 from pipeline.ledger.sums import Sums
 from pipeline.model import OPEN_STATES
-
-_ITS_ROW: Final = rows.c.id == attachments.c.row_id
 
 
 class WaitingExports(Sums, Listings):
@@ -26,18 +22,14 @@ class WaitingExports(Sums, Listings):
         cut_off = {
             found[0]: found[1] for found in self._all(begun.where(runs.c.ended_ms.is_(None)))
         }
-        counted = self.by_export()
+        open_states = [state.value for state in OPEN_STATES]
+        asked = [*open_states, UNSEEN_WAITING, *([TO_ATTACH] if self.is_attaching() else [])]
+        counted = self.counts_by_export(asked)
         for export in self.exports():
-            here = rows.c.id.between(row_id(export.id, 0), row_id(export.id + 1, 0) - 1)
-            count = sum(counted[export.id].get(state.value, 0) for state in OPEN_STATES)
-            open_here = (here, rows.c.state.in_(OPEN_STATES))
-            unseen = self._number(select(UNSEEN_TOKENS).where(*open_here)) if count else 0
-            if self.is_attaching():
-                pending = (here, *IS_IN_FORCE, attachments.c.state.in_(NOT_ATTACHED_YET))
-                on_the_way = select(func.count()).select_from(attachments).join(rows, _ITS_ROW)
-                count += self._number(on_the_way.where(*pending))
+            found = counted[export.id]
+            count = sum(found[state] for state in open_states)
+            count += found[TO_ATTACH] if TO_ATTACH in asked else 0
             if count:
-                since = cut_off.get(export.id)
-                told = (export.id, export.name, export.sha256, count, since, unseen)
-                waiting.append(WaitingRows(*told))
+                told = (export.id, export.name, export.sha256, count, cut_off.get(export.id))
+                waiting.append(WaitingRows(*told, found[UNSEEN_WAITING]))
         return waiting

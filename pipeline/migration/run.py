@@ -19,6 +19,7 @@ from pipeline.ledger.attach_again import attach_again
 from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
+from pipeline.ledger.sums import pending
 from pipeline.logs import EventLog, Word, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import export_factory
@@ -171,7 +172,7 @@ class Run:
             return [
                 export
                 for export in given
-                if look.open_rows(export.known.first_id, export.known.last_id)
+                if pending(look.states_of([export.known.id]))
                 or (self._attach is not None and look.unattached([export.known.id]))
             ]
 
