@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, exists, insert, literal, or_, select, update
 
 from pipeline.failure_codes import Code
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.records import AttachState, CustomerState
 from pipeline.ledger.retiring import retire_tokens
 from pipeline.ledger.row_conditions import of_exports
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger import Ledger
 
 
+@unit
 def attach_again(
     ledger: Ledger,
     export_ids: Collection[int],

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import Column, MetaData, Table, exists, func, insert, or_, select, update
 
 from pipeline.failure_codes import Code
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.records import row_id
 from pipeline.ledger.schema import Text, rows
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from pipeline.ledger.ledger import Ledger
 
@@ -37,7 +38,10 @@ class Chosen(NamedTuple):
     unknown: int
 
 
-def cohort(ledger: Ledger, export_ids: Collection[int], legacy_ids: Iterable[str] | None) -> Chosen:
+@unit
+def cohort(
+    ledger: Ledger, export_ids: Collection[int], legacy_ids: Collection[str] | None
+) -> Chosen:
     """Skip the planned rows that are not in a cohort, and plan those again that are in it.
 
     Args:

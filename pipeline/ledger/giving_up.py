@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import and_, select, update
 
 from pipeline.failure_codes import Code
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.export_events import GIVEN_UP
 from pipeline.ledger.records import NOT_ATTACHED_YET, AttachState, CustomerState, row_id
 from pipeline.ledger.retiring import retire_tokens
@@ -53,6 +54,7 @@ class GivenUp(NamedTuple):
     unattached: int
 
 
+@unit
 def give_up(ledger: Ledger, name: str, sha256: str | None, reason: str) -> GivenUp:
     """Give up what waits of an export, or an export that was refused and of which nothing waits.
 

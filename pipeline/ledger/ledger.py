@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import select, update
 
-from pipeline.clock import milliseconds, timestamp
+from pipeline.clock import timestamp
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.as_published import require_as_published
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import require_same_meaning, require_same_mode
 from pipeline.ledger.epoch import latest_ms, take_over
@@ -28,7 +29,7 @@ from pipeline.ledger.tables_proof import require_one_story
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection
 
@@ -69,9 +70,9 @@ class Ledger(OpenLedger):
         signals: DeferredSignals | None = None,
         wait_s: float = 0.0,
     ) -> None:
-        super().__init__(url, read_only=read_only, apart=apart, signals=signals, wait_s=wait_s)
-        self.clock = clock
-        self.epoch = 0
+        super().__init__(
+            url, clock, read_only=read_only, apart=apart, signals=signals, wait_s=wait_s
+        )
         self.run_id = ""
         self._actor = ""
         self._origin = ""
@@ -85,8 +86,11 @@ class Ledger(OpenLedger):
         return self._chain.head
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, fenced: bool = True) -> Iterator[Connection]:
         """Give a connection whose changes become durable together, or not at all.
+
+        Args:
+            fenced: Refuse where a later run has begun; the one that begins is that run.
 
         Raises:
             LocalStorageFailed: The disk refused, now or before: after a failed write or sync
@@ -98,9 +102,10 @@ class Ledger(OpenLedger):
         try:
             with self._signals.held():
                 with self.writing(), self.engine.begin() as connection:
-                    self._fence(connection)
-                    self.number_commit(connection, number)
+                    if fenced:
+                        self._fence(connection)
                     yield connection
+                    self.number_commit(connection, number)
                     after = self._chain
                 # From here on it is durable, whatever signal waits outside.
                 before = self._chain
@@ -118,13 +123,10 @@ class Ledger(OpenLedger):
         self.store.fence(connection, self.epoch)
 
     def batches(self) -> Batches:
-        """Give what writes the batches of this run."""
-        return self.store.batches(self.writing, self.epoch)
+        """Give what writes the batches of this run, or of one of its carriers."""
+        return self.store.batches(self.writing, self.epoch, self.session)
 
-    def bear_outages(self, wait_s: float) -> None:
-        """Wait for the server from now on where the connection to it is lost, and go on (`again`)."""
-        self._bear(self.clock, wait_s, (self.epoch, 0))
-
+    @unit
     def verify(self, *, files: bool = True) -> None:
         """Check the database's own structure, the chain of events, and that it is the newest.
 
@@ -156,6 +158,7 @@ class Ledger(OpenLedger):
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain
 
+    @unit
     def renew_sections(self) -> None:
         """Work out what is to be kept of every section that changed, or of all where none holds."""
         with self.transaction() as connection:
@@ -186,14 +189,22 @@ class Ledger(OpenLedger):
         """
         self._waiting.start()
         self.verify()
-        with self._signals.held(), self.store.trouble(), self.engine.begin() as connection:
-            self.run_id = run_id
-            self._actor = str(facts.get("operator", ""))
-            self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
+        self._take_over(run_id, facts, settings_digest, livemode=livemode)
+        self.store.settle(self._url)
+
+    @unit
+    def _take_over(
+        self, run_id: str, facts: Mapping[str, object], settings_digest: str, *, livemode: bool
+    ) -> None:
+        self.run_id = run_id
+        self._actor = str(facts.get("operator", ""))
+        self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
+        with self.transaction(fenced=False) as connection:
             require_same_mode(connection, livemode=livemode)
             require_same_meaning(connection, settings_digest)
             behind_ms = latest_ms(connection) - self.now_ms()
             self.epoch = take_over(connection, run_id, self.now_ms(), facts)
+            self.number_own_commits(connection)
             if self._upgraded is not None:
                 before, after = self._upgraded
                 self.record(
@@ -206,7 +217,6 @@ class Ledger(OpenLedger):
             if behind_ms > 0:
                 log.warning("the clock stands before the last run's end", seconds=behind_ms / 1000)
                 self.record(connection, "clock_behind", resource=run_id, milliseconds=behind_ms)
-        self.store.settle(self._url)
 
     def attend(self, actor: str, origin: str, *, files: bool = True) -> None:
         """Join the last run's epoch, to note what is done to a migration between runs.
@@ -228,11 +238,9 @@ class Ledger(OpenLedger):
             self.epoch, self.run_id = last
         self._actor, self._origin = actor, origin
 
+    @unit
     def end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:
         """Note how the run ended."""
-        self.again(lambda: self._end_run(exit_code, statistics))
-
-    def _end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:
         told = orjson.dumps(dict(statistics), option=orjson.OPT_SORT_KEYS).decode()
         ended = {"ended_ms": self.now_ms(), "exit_code": exit_code, "statistics": told}
         is_well = exit_code in SUCCESSES
@@ -273,28 +281,16 @@ class Ledger(OpenLedger):
         for said in self.store.take_notes(connection):
             self.record(connection, said.kind, resource=said.resource, **said.detail)
 
+    @unit
     def note(
-        self, kind: str, *, resource: str, success: bool = True, **detail: hashing.Detail
+        self, /, kind: str, *, resource: str, success: bool = True, **detail: hashing.Detail
     ) -> None:
         """Append an event in a transaction of its own."""
-        self._alone(lambda c: self.record(c, kind, resource=resource, success=success, **detail))
+        with self.transaction() as connection:
+            self.record(connection, kind, resource=resource, success=success, **detail)
 
+    @unit
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact for the next run, such as the columns that the mapping carries."""
-        self._alone(lambda connection: put(connection, key, value))
-
-    def _alone(self, write: Callable[[Connection], None]) -> None:
-        def unit() -> None:
-            with self.transaction() as connection:
-                write(connection)
-
-        self.again(unit)
-
-    def recall(self, key: str) -> str | None:
-        """Give what `remember` kept under the key, or None."""
-        with self.look() as look:
-            return look.recall(key)
-
-    def now_ms(self) -> int:
-        """Give the wall clock's time in whole milliseconds since 1970 (UTC)."""
-        return milliseconds(self.clock)
+        with self.transaction() as connection:
+            put(connection, key, value)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.clock import milliseconds
 from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.ledger.bearing import Bearing
 from pipeline.ledger.checks import create_if_empty
 from pipeline.ledger.left_behind import is_as_left, note_how_left
-from pipeline.ledger.outages import Outages, ServerLost
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
-class OpenLedger:
+class OpenLedger(Bearing):
     """An open ledger, without the runs and events that are kept in it.
 
     Args:
         url: Where it is (`ledger_url`), or `ledger_url.TEMPORARY`.
+        clock: For waits; its wall clock dates what is written.
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
@@ -59,19 +61,18 @@ class OpenLedger:
     def __init__(
         self,
         url: LedgerUrl,
+        clock: Clock,
         *,
         read_only: bool,
         apart: bool,
         signals: DeferredSignals | None,
         wait_s: float,
     ) -> None:
-        self.store = store_at(url)
+        super().__init__(clock, store_at(url))
         self.engine = self.store.open_engine(url, read_only=read_only, apart=apart)
         self.reserve = self.store.reserve(url)
         self._url = url
         self._signals = signals or DeferredSignals()
-        self._failure: CardferryError | None = None
-        self._outages: Outages | None = None
         self._upgraded: tuple[int, int] | None = None
         self.file = self.store.watched_file(url)
         """The file that the ledger is, if it is one of its own."""
@@ -85,8 +86,7 @@ class OpenLedger:
         with self.store.trouble():
             try:
                 if not read_only and not self._joins:
-                    with self.engine.connect() as connection:
-                        self.store.hold(connection, wait_s)
+                    self.store.hold(self.engine, wait_s, clock)
                     with self._signals.held(), self.engine.begin() as connection:
                         create_if_empty(connection, url.folder)
                         self._upgraded = bring_up_to_date(connection)
@@ -128,71 +128,6 @@ class OpenLedger:
         """
         with self.reading() as connection:
             require_one_story(connection, of_rows=not self.is_as_left())
-
-    def again(self, unit: Callable[[], Result]) -> Result:
-        """Do something once; begin anew where the connection was lost before any of it happened.
-
-        Args:
-            unit: One transaction, or looks alone; it raises `ServerLost` if nothing happened.
-
-        Raises:
-            CardferryError: What the unit raises, and whatever ends the wait (`Outages.overcome`).
-        """
-        while True:
-            try:
-                return unit()
-            except ServerLost:
-                if self._outages is None:
-                    raise
-                self._overcome(self._outages)
-
-    def was_durable(self, number: int) -> bool:
-        """Tell of the last commit, whose answer was lost with the connection, whether it is durable.
-
-        False, too, where outages are not borne: then the next run finds out.
-        """
-        return self._outages is not None and self._overcome(self._outages) == number
-
-    def hurry(self, seconds: float) -> None:
-        """Wait no longer than that for the server from now on, as the process is to end."""
-        if self._outages is not None:
-            self._outages.hurry(seconds)
-
-    def begin_commit(self) -> int:
-        """Give the next commit a number; 0 where outages are not borne."""
-        return 0 if self._outages is None else self._outages.begin_commit()
-
-    def number_commit(self, connection: Connection, number: int) -> None:
-        """Write a commit's number beside what it writes, in its transaction."""
-        if self._outages is not None:
-            self._outages.number(connection, number)
-
-    def committed(self, number: int) -> None:
-        """Take in that the commit with this number is durable."""
-        if self._outages is not None:
-            self._outages.committed(number)
-
-    def _bear(self, clock: Clock, wait_s: float, writer: tuple[int, int]) -> None:
-        """Bear outages of the server from now on; a file has none."""
-        if not self.store.has_server:
-            return
-        if self._outages is not None:
-            # Its numbers go on: no two commits of a writer have the same.
-            self._outages.wait_s = wait_s
-            return
-        outages = Outages(self._reconnect, self.reading, clock, wait_s, writer)
-        with self.writing(), self.engine.begin() as connection:
-            outages.forget_earlier(connection)
-        self._outages = outages
-
-    def _overcome(self, outages: Outages) -> int:
-        if self._failure is not None and not isinstance(self._failure, ServerLost):
-            raise self._failure
-        try:
-            return outages.overcome()
-        except CardferryError as failure:
-            self._failure = failure
-            raise
 
     def _reconnect(self) -> None:
         with self.store.trouble():
@@ -273,3 +208,24 @@ class OpenLedger:
         """
         with self.reading() as connection:
             yield Snapshot(connection, sparingly=sparingly, kept=self.goes_by_sections)
+
+    def ask(self, question: Callable[[Snapshot], Result]) -> Result:
+        """Answer a question about one state of the ledger; ask it again after an outage.
+
+        Raises:
+            CardferryError: As `look` and `again` do.
+        """
+
+        def unit() -> Result:
+            with self.look() as look:
+                return question(look)
+
+        return self.again(unit)
+
+    def recall(self, key: str) -> str | None:
+        """Give what `Ledger.remember` kept under the key, or None."""
+        return self.ask(lambda look: look.recall(key))
+
+    def now_ms(self) -> int:
+        """Give the wall clock's time in whole milliseconds since 1970 (UTC)."""
+        return milliseconds(self.clock)

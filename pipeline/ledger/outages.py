@@ -56,7 +56,6 @@ class Outages:
         reading: Gives a connection for looking.
         clock: For the time that passes.
         wait_s: How long the server may be away at once.
-        writer: The run's epoch, and the session of a carrier; 0 for the run itself.
     """
 
     def __init__(
@@ -65,21 +64,27 @@ class Outages:
         reading: Callable[[], AbstractContextManager[Connection]],
         clock: Clock,
         wait_s: float,
-        writer: tuple[int, int],
     ) -> None:
         self._reconnect = reconnect
         self._reading = reading
         self._clock = clock
         self.wait_s = wait_s
-        self._writer = dict(zip(("epoch", "session"), writer, strict=True))
+        self._writer = {"epoch": 0, "session": 0}
         self._begun = 0
         self._acknowledged = 0
         self._found = 0
         self._until = 0.0
         self._leaves_at = float("inf")
 
-    def forget_earlier(self, connection: Connection) -> None:
-        """Forget the numbers of earlier runs, whose connections are over."""
+    def write_as(self, connection: Connection, epoch: int, session: int) -> None:
+        """Number commits as those of a run, or of one of its carriers, and forget earlier runs'.
+
+        Args:
+            connection: In a transaction; the connections of earlier runs are over.
+            epoch: The run's.
+            session: The carrier's; 0 for the run itself.
+        """
+        self._writer = {"epoch": epoch, "session": session}
         connection.execute(_FORGET, self._writer)
 
     def begin_commit(self) -> int:
@@ -113,7 +118,7 @@ class Outages:
         """
         began = self._clock.monotonic()
         self._until = began + self.wait_s
-        log.warning("the server of the ledger is gone and sending waits", wait_s=self.wait_s)
+        log.warning("the server of the ledger is gone and the run waits", wait_s=self.wait_s)
         while not self._is_back():
             threading.Event().wait(_BETWEEN_TRIES_S)
         log.info("the server of the ledger is back", seconds=self._clock.monotonic() - began)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
-from pipeline.ledger.records import row_id
+from pipeline.ledger.records import ExportState, row_id
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import date
+
+    from sqlalchemy import Row
 
     from pipeline.model import Rejection
 
@@ -151,6 +153,18 @@ class KnownExport:
     as_of: date
     block_digests: bytes
     is_planned: bool
+
+    @classmethod
+    def of(cls, found: Row[Any]) -> KnownExport:
+        """Give an export's row of the ledger."""
+        return cls(
+            id=found.id,
+            name=found.name,
+            sha256=found.sha256,
+            as_of=date.fromisoformat(found.as_of),
+            block_digests=found.block_digests,
+            is_planned=found.state == ExportState.PLANNED,
+        )
 
     @property
     def first_id(self) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import resolve_known, settle_duplicates
 from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED
@@ -32,7 +33,7 @@ from pipeline.model import RowState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from pipeline.ledger.duplicates import AreAlike
     from pipeline.ledger.ledger import Ledger
@@ -61,6 +62,7 @@ class Planning:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.again = ledger.again
         self._fill = ledger.store.fill
         self._in_conflict: set[int] = set()
         self._adding = PlannedMix()
@@ -71,12 +73,14 @@ class Planning:
         self.remedies: Counter[tuple[str, str]] = Counter()
         """Rows of them that were not read and would be, by setting and value."""
 
+    @unit
     def find(self, sha256: str) -> KnownExport | None:
         """Give the export with these sealed bytes, if the ledger knows it."""
         with self._ledger.reading() as connection:
             found = connection.execute(select(exports).where(exports.c.sha256 == sha256)).first()
-        return None if found is None else _known(found)
+        return None if found is None else KnownExport.of(found)
 
+    @unit
     def begin(self, facts: SealedFacts, as_of: date) -> KnownExport:
         """Enter an export as `proving`; what an earlier broken pass 1 left is thrown away."""
         with self._ledger.transaction() as connection:
@@ -121,6 +125,7 @@ class Planning:
         """Note that an export came again whose rows are planned already."""
         self._ledger.note(KNOWN, resource=export.name, sha256=export.sha256)
 
+    @unit
     def note_key_use(self, export: KnownExport) -> None:
         """Note that an export is decrypted once more, to send what is planned of it."""
         with self._ledger.transaction() as connection:
@@ -135,6 +140,7 @@ class Planning:
                 sha256=export.sha256,
             )
 
+    @unit
     def add(
         self,
         export: KnownExport,
@@ -143,8 +149,7 @@ class Planning:
     ) -> None:
         """Write one chunk's verdicts in one commit."""
         first = export.first_id
-        planned = PlannedCards.of(cards)
-        self._adding.add(planned)
+        everything = planned = PlannedCards.of(cards)
         *_, customers, _, _ = planned.columns
         if any(customers):
             owned = [card for card in planned if card.customer]
@@ -172,6 +177,7 @@ class Planning:
             if owned:
                 self._add_owned(connection, first, owned)
             self._fill(connection, rows, _REJECTED_COLUMNS, list(zip(*rejected, strict=True)))
+        self._adding.add(everything)
 
     def _add_owned(self, connection: Connection, first: int, cards: Sequence[PlannedCard]) -> None:
         """Write the cards that belong to customers, and the customers where they are new."""
@@ -188,6 +194,7 @@ class Planning:
         ]
         self._fill(connection, rows, _OWNED_COLUMNS, list(zip(*owned, strict=True)))
 
+    @unit
     def finish(
         self, export: KnownExport, facts: ProvedFacts, are_alike: AreAlike = _never_alike
     ) -> None:
@@ -231,6 +238,7 @@ class Planning:
         self.left_out.update(facts.left_out)
         self.remedies.update(facts.remedies)
 
+    @unit
     def refuse(self, export: KnownExport, reason: str, why: str) -> None:
         """Throw a refused export's rows away and note the refusal.
 
@@ -243,6 +251,7 @@ class Planning:
             _discard(connection, export.sha256)
             self._record_refusal(connection, export.name, export.sha256, reason, why)
 
+    @unit
     def turn_away(self, name: str, sha256: str | None, reason: str, why: str) -> None:
         """Note that an export was refused of which nothing was entered, or whose rows stay planned.
 
@@ -286,14 +295,3 @@ def _discard(connection: Connection, sha256: str) -> None:
     connection.execute(delete(rows).where(here))
     forget_named(connection, owners)
     connection.execute(delete(exports).where(exports.c.id == found))
-
-
-def _known(found: Row[tuple[object, ...]]) -> KnownExport:
-    return KnownExport(
-        id=found.id,
-        name=found.name,
-        sha256=found.sha256,
-        as_of=date.fromisoformat(found.as_of),
-        block_digests=found.block_digests,
-        is_planned=found.state == ExportState.PLANNED,
-    )

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from pipeline.failure_codes import Code
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.records import ROW_SPAN, AttachState, AttemptStep
 from pipeline.ledger.schema import NOT_FOR_TOKENS, attachments, attempts, outcomes, rows, tokens
 from pipeline.model import NO_ANSWER, OutcomeKind, RowState
@@ -46,6 +47,7 @@ class Recovered(NamedTuple):
     held: int
 
 
+@unit
 def settle_open_intents(ledger: Ledger, retries_of_unknown: int) -> Recovered:
     """Give every intent without an outcome the only honest one, and apply the policy.
 
@@ -155,6 +157,7 @@ def _hold_worn_out(connection: Connection, retries_of_unknown: int, within: Rang
     return int(held)
 
 
+@unit
 def plan_again(
     ledger: Ledger, export_ids: Collection[int], codes: Sequence[str], *, held: bool
 ) -> int:

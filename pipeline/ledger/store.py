@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Select, Table
 
+    from pipeline.clock import Clock
     from pipeline.errors import CardferryError
     from pipeline.ledger.batches import Batches, Writing
     from pipeline.ledger.ledger_url import LedgerUrl
@@ -90,11 +91,17 @@ class Store(Protocol):
     def driver_of(self, connection: Connection) -> Any:
         """Give the driver's own connection; there is one for the whole engine."""
 
-    def hold(self, connection: Connection, wait_s: float) -> None:
-        """Keep every other writer away for as long as the connection lasts.
+    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
+        """Keep every other writer away for as long as the engine's connection lasts.
+
+        Args:
+            engine: What was opened.
+            wait_s: How long to wait for another writer, or for a server that goes away meanwhile.
+            clock: For the time that passes.
 
         Raises:
-            MigrationLocked: Another writer did not leave within `wait_s` seconds.
+            LocalStorageFailed: The server did not come back in that time.
+            MigrationLocked: Another writer did not leave in that time.
         """
 
     def is_held(self, connection: Connection) -> bool:

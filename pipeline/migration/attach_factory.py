@@ -83,8 +83,7 @@ def attach_parts(
         flow.api,
         stopping,
     )
-    with given.ledger.look() as look:
-        in_doubt = look.customers_in_doubt()
+    in_doubt = given.ledger.ask(lambda look: look.customers_in_doubt())
     attacher = Attacher(
         vault=vault,
         commit=commit,
@@ -111,6 +110,5 @@ def attach_parts(
 
 def _mark(ledger: Ledger) -> Callable[[CustomerRecord], str]:
     """Give what marks a customer as made by this ledger: its first run's name, and a number."""
-    with ledger.look() as look:
-        origin = look.first_run_id() or ledger.run_id
+    origin = ledger.ask(lambda look: look.first_run_id()) or ledger.run_id
     return lambda customer: f"{origin}/{customer.id}"

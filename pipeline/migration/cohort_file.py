@@ -77,8 +77,7 @@ def choose(ledger: Ledger, export_ids: Collection[int], chosen: CohortFile | Non
 def _is_any_left_out(ledger: Ledger, export_ids: Collection[int]) -> bool:
     if not ledger.recall(_CHOSEN):
         return False
-    with ledger.look() as look:
-        return look.left_out(export_ids) > 0
+    return ledger.ask(lambda look: look.left_out(export_ids)) > 0
 
 
 def note_left_out(ledger: Ledger) -> None:

@@ -69,7 +69,6 @@ def send_by_carriers(sending: Sending, work: Sequence[PlannedExport], launch: La
     ledger, flow = sending.ledger, sending.settings.flow
     with launch.starting() as start:
         coordinator = Coordinator(ledger)
-        ledger.bear_outages(flow.outage_max_s)
         if sending.attach is not None:
             sending.flow.is_attaching, sending.flow.api = True, Flow()
         job, exports = _job(sending, work), [export.known.id for export in work]

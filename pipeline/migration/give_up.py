@@ -98,7 +98,6 @@ def give_up_exports(
         is_open = recovered.held or any(rows.held or rows.unattached for _, rows in ended)
         code = FINISHED_WITH_FAILURES if is_open else 0
         ledger.end_run(code, Flow().statistics(0.0))
-        with ledger.look() as look:
-            has_outputs = bool(look.exports())
+        has_outputs = bool(ledger.ask(lambda look: look.exports()))
         figures = publish(ledger, job.folder, __version__, signer) if has_outputs else None
         return GivingUp(code, ledger.run_id, ended, figures, ledger.chain_head)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.records import AttemptStep
 from pipeline.migration.attach_transitions import Sight
 from pipeline.migration.card_to_attach import card_of, sight_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CARD_DELETED: Final = "card_deleted"
 
 
+@unit
 def is_left(ledger: Ledger, attach: AttachSettings) -> bool:
     """Tell whether a default is left to move, or a replaced card to delete: no row waits for it."""
     with ledger.look() as look:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.cohort import Chosen
     from pipeline.ledger.ledger import Ledger
+    from pipeline.ledger.plan_records import KnownExport
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.vault.interface import Account
 
 log = EventLog("run")
@@ -123,9 +125,10 @@ class Run:
         except CardferryError as stopped:
             trouble = stopped
         if isinstance(trouble, Interrupted):
+            ledger.hurry(self._settings.flow.drain_s)
             self._note_signal(ledger, trouble.signal_number)
         took_s = self._tools.clock.monotonic() - started
-        this_run = ledger.again(lambda: self._account.close(self._flow, took_s))
+        this_run = self._account.close(self._flow, took_s)
         code = this_run.exit_code(trouble)
         self._end(ledger, code, started)
         return Ending(
@@ -168,17 +171,17 @@ class Run:
         )
         refuse_another_plan(job.approved_plan, self._plan_digest)
         self._refuse_if_too_many_fail(ledger, given)
-        with ledger.look() as look:
-            return [
-                export
-                for export in given
-                if pending(look.states_of([export.known.id]))
-                or (self._attach is not None and look.unattached([export.known.id]))
-            ]
+        return ledger.ask(lambda look: [one for one in given if self._waits(look, one.known)])
+
+    def _waits(self, look: Snapshot, known: KnownExport) -> bool:
+        """Tell whether an export has rows to send, or cards to attach."""
+        if pending(look.states_of([known.id])):
+            return True
+        return self._attach is not None and bool(look.unattached([known.id]))
 
     def _refuse_if_too_many_fail(self, ledger: Ledger, given: Sequence[PlannedExport]) -> None:
-        with ledger.look() as look:
-            counted = [look.states_of([export.known.id]) for export in given]
+        ids = [export.known.id for export in given]
+        counted = ledger.ask(lambda look: [look.states_of([number]) for number in ids])
         for export, states in zip(given, counted, strict=True):
             with refusals_noted(Planning(ledger), export.sealed.path):
                 rate_max = self._settings.rules.max_failure_rate
@@ -285,9 +288,8 @@ class Run:
 
     def _publish(self, ledger: Ledger) -> dict[str, Any] | None:
         """Write every output; there is none before an export was planned."""
-        with ledger.look() as look:
-            if not look.exports():
-                return None
+        if not ledger.ask(lambda look: look.exports()):
+            return None
         figures = publish(ledger, self._job.folder, __version__, self._signer)
         log.info("outputs published", folder=self._job.folder)
         return figures

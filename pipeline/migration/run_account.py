@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.clock import timestamp_of_ms
 from pipeline.errors import VaultUnavailable, exit_status
 from pipeline.failure_codes import Code
+from pipeline.ledger.bearing import unit
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
@@ -148,6 +149,7 @@ class RunAccount:
         self, ledger: Ledger, held_at_start: int = 0, *, is_attaching: bool = False
     ) -> None:
         self._ledger = ledger
+        self.again = ledger.again
         self._is_attaching = is_attaching
         self._cards: Counter[str] = Counter()
         self._held_at_start = held_at_start
@@ -156,6 +158,7 @@ class RunAccount:
         self._codes: Counter[str] = Counter()
         self._other_details = 0
 
+    @unit
     def begin(self, exports: Sequence[KnownExport]) -> None:
         """Take down how the exports stand once everything is planned and nothing is sent.
 
@@ -170,6 +173,7 @@ class RunAccount:
                 self._cards = Counter(look.attach_balance(before))
                 self._other_details = look.with_other_details(before)
 
+    @unit
     def close(self, flow: Flow, seconds: float) -> ThisRun:
         """Give what the run has changed by now.
 
@@ -225,6 +229,7 @@ class RunAccount:
             figures=figures,
         )
 
+    @unit
     def plan(self) -> dict[str, int]:
         """Give how the given exports stand: rows, to_send, done, rejected, already_tokenized."""
         with self._ledger.look() as look:
@@ -244,6 +249,7 @@ class RunAccount:
             "failures": sum(states[state] for state in FAILURE_STATES),
         }
 
+    @unit
     def attach_plan(
         self, attach: AttachSettings | None, account: Account | None
     ) -> AttachPlan | None:
@@ -261,9 +267,9 @@ class RunAccount:
 
     def codes(self) -> dict[str, int]:
         """Count the failed, rejected and held rows of the given exports by code."""
-        with self._ledger.look() as look:
-            return look.by_code(self._given)
+        return self._ledger.ask(lambda look: look.by_code(self._given))
 
+    @unit
     def waiting_exports(self) -> list[WaitingExport]:
         """Name the exports that wait and were not given; this run could not send their rows."""
         with self._ledger.look() as look:

@@ -108,6 +108,7 @@ def held_ledger(
     with migration_lock(job.folder, wait_s=job.wait_s):
         place = ledger_place(*given, job.folder)
         with closing(Ledger(place, clock, signals=signals, wait_s=job.wait_s)) as ledger:
+            ledger.bear_outages(given[0].flow.outage_max_s)
             yield ledger
 
 

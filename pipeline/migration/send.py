@@ -86,7 +86,6 @@ class Sending:
         # Two requests a row where cards are attached.
         requests = self.flow.total * (1 if self.attach is None else 2)
         reserve.ask_for_room(requests, self.settings.flow.in_flight_max)
-        self.ledger.bear_outages(self.settings.flow.outage_max_s)
         try:
             with (
                 self.signals.held(),

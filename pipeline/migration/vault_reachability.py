@@ -69,8 +69,7 @@ def require_same_account(ledger: Ledger, account: Account | None) -> None:
     """
     if account is None:
         return
-    with ledger.look() as look:
-        is_bound = look.is_any_customer_known()
+    is_bound = ledger.ask(lambda look: look.is_any_customer_known())
     known = ledger.recall(API_ACCOUNT)
     if is_bound and known not in {None, account.account_id}:
         raise SettingsRefused(

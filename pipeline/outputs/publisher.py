@@ -66,9 +66,15 @@ def publish(
         LocalStorageFailed: The disk refused; each file is still whole, old or new.
     """
     asked = _Asked(ledger, folder, version, signer, anew)
+    # Each commit of it is made once; whatever is lost in between is but looks and unnamed files.
+    return ledger.again(lambda: _published(asked))
+
+
+def _published(asked: _Asked) -> dict[str, Any]:
+    ledger, folder, signer = asked.ledger, asked.folder, asked.signer
     ledger.renew_sections()
     with ledger.look(sparingly=True) as look:
-        unchanged = None if anew else find_unchanged(look, folder, version)
+        unchanged = None if asked.anew else find_unchanged(look, folder, asked.version)
         key = signer.fingerprint if signer else None
         lasting = unchanged.confirmed(look, key) if unchanged else None
         is_said = look.account().latest is not None
@@ -229,8 +235,7 @@ def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
 
 def _note_in_place(ledger: Ledger) -> None:
     """Note that every file of the last publication has its name, unless the ledger says so."""
-    with ledger.look() as look:
-        known = look.account()
+    known = ledger.ask(lambda look: look.account())
     if not known.is_latest_in_place:
         manifest = known.publications[-1].manifest
         ledger.note(IN_PLACE, resource=MANIFEST_NAME, manifest=manifest)

@@ -1,8 +1,11 @@
 """A run whose ledger's server stops in the middle: nobody sends, nothing is lost, and it goes on."""
 
+import contextlib
+import signal
 import time
 from collections import Counter
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,9 +15,15 @@ from tests.support import postgres
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until, zygote
 from tests.support.ledgers import URL_NAME
+from tests.support.postgres_line import Line
+from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 ROWS, IN_FLIGHT = 200, 8
+OPENED_AFTER = 130
+"""So many messages open a new ledger; a run whose ledger cannot be opened has not begun."""
+EVERY = 350
+"""Publishing all of it again takes less."""
 SECRET = "hidden-in-the-url"
 
 
@@ -58,8 +67,67 @@ def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
     assert len(made) == made.total() == status["states"]["tokenized"] == ROWS
     assert status["unseen_tokens_max"] == 0
     log = (tmp_path / "log").read_text("utf-8")
-    assert "the server of the ledger is gone and sending waits" in log
+    assert "the server of the ledger is gone and the run waits" in log
     assert "the server of the ledger is back" in log
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """A line by which the database of the test's own is reached."""
+    postgres.server().database("gone")
+    zygote()
+    with contextlib.closing(Line(postgres.server().folder)) as line:
+        monkeypatch.setenv(URL_NAME, line.url("gone"))
+        yield line
+
+
+@pytest.mark.parametrize(
+    ("what", "first"),
+    [
+        ("request", 160),
+        ("answer", 290),
+        *(slow(what, first) for what in ("request", "answer") for first in range(130, 480, 11)),
+    ],
+)
+def test_a_run_bears_a_connection_that_breaks_again_and_again(tmp_path, line, what, first):
+    """While it proves the ledger, plans, sends and publishes: each row, and each event, is there once."""
+    out, rows = tmp_path / "out", 30
+    with running(journal=tmp_path / "journal") as vault:
+        config = settings(tmp_path, vault.base_url, "chunk_rows = 5")
+        words = ("run", sealed(tmp_path, rows_csv(rows)), "-c", config, "-o", out, "-q")
+        line.lose(what, first, EVERY)
+        cardferry(*words)
+        line.lose("", 0)
+        made = Counter(entry["name_sha256"] for entry in vault.entries())
+        cardferry("verify", out)
+    told = (out / "trail.jsonl").read_bytes().splitlines()
+    events = Counter(orjson.loads(one)["event"] for one in told)
+
+    assert line.lost
+    assert len(made) == made.total() == rows
+    for kind in ("run_started", "export_opened", "export_proved", "run_ended"):
+        assert events[kind] == 1, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("after", "code"), [(OPENED_AFTER, 143), (290, 5)])
+def test_a_run_whose_server_stays_away_before_it_sends_ends_soon_when_it_is_told_to(
+    tmp_path, line, after, code
+):
+    """Not half an hour later; with 5 where its end could not be noted. The same command goes on."""
+    out = tmp_path / "out"
+    with running(journal=tmp_path / "journal") as vault:
+        config = settings(tmp_path, vault.base_url, "drain_s = 0")
+        words = ("run", sealed(tmp_path, rows_csv(20)), "-c", config, "-o", out)
+        line.lose("cut", after)
+        log = tmp_path / "log"
+        run = zygote().start(*words, "--log-file", log, environment={URL_NAME: line.url("gone")})
+        wait_until(lambda: log.exists() and "the run waits" in log.read_text("utf-8"))
+        run.signal(signal.SIGTERM)
+        assert run.wait().code == code
+        assert not vault.entries()
+        line.mend()
+        cardferry(*words)
 
 
 @pytest.mark.slow

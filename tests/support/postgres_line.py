@@ -30,24 +30,27 @@ class Line:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(16)
-        self._pairs = []
+        self.pairs = []
         self._frozen = []
         self._is_cut = False
         self._left, self._what, self._what_was = 0, "", ""
+        self._every = 0
+        self.lost = self.handed_on = 0
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def url(self, database="postgres", user="postgres"):
         return f"postgresql://{user}@/{database}?host={self.folder}"
 
-    def lose(self, what, after):
+    def lose(self, what, after, every=0):
         """Break at a later message of a client: lose it (`request`), or only the `answer` to it.
 
         Args:
-            what: What is lost.
+            what: What is lost; with `cut` nothing comes about any more afterwards.
             after: How many messages go through before.
+            every: How many go through before each later loss; default: there is none.
         """
-        self._left, self._what = after, what
+        self._left, self._what, self._every = after, what, every
 
     @property
     def is_armed(self):
@@ -56,7 +59,7 @@ class Line:
 
     def drop(self):
         """Break every connection, as a machine does that is gone without a word; others may come."""
-        for pair in self._pairs:
+        for pair in self.pairs:
             for end in pair:
                 # Not closed: somebody may wait there.
                 with contextlib.suppress(OSError):
@@ -69,7 +72,7 @@ class Line:
 
     def freeze(self):
         """Hand nothing on any more of what is connected now, and break nothing."""
-        self._frozen += self._pairs
+        self._frozen += self.pairs
 
     def mend(self):
         """Let connections come about again."""
@@ -101,10 +104,10 @@ class Line:
         server = socket.socket(self._family)
         with client, server, contextlib.suppress(OSError):
             server.connect(self._server)
-            self._pairs.append((client, server))
+            self.pairs.append((client, server))
             while self._step(client, server):
                 pass
-        self._pairs = [pair for pair in self._pairs if pair != (client, server)]
+        self.pairs = [pair for pair in self.pairs if pair != (client, server)]
 
     def _step(self, client, server):
         """Hand one message on; say whether to go on."""
@@ -122,8 +125,11 @@ class Line:
                 if self._what_was == "answer":
                     target.sendall(message)
                     target.recv(_BYTES)
+                if self._what_was == "cut":
+                    self.cut()
                 return False
             target.sendall(message)
+            self.handed_on += 1
         return True
 
     def _is_lost(self):
@@ -133,5 +139,8 @@ class Line:
         if self._left:
             self._left -= 1
             return False
-        self._what_was, self._what = self._what, ""
+        self.lost += 1
+        self._what_was, self._left = self._what, self._every
+        if not self._every:
+            self._what = ""
         return True

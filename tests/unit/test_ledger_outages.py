@@ -6,12 +6,15 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from pipeline.clock import SystemClock
 from pipeline.errors import LocalStorageFailed, MigrationLocked, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url, pointer_of
+from pipeline.ledger.postgres import lock, standby
 from pipeline.ledger.settling import Settling
 from tests.support import postgres
-from tests.support.ledgers import URL_NAME, StepClock, new_builder, tokenized
+from tests.support.crash import wait_until
+from tests.support.ledgers import FACTS, URL_NAME, StepClock, new_builder, tokenized
 from tests.support.postgres_line import Line
 from tests.support.sampled import slow
 
@@ -156,6 +159,90 @@ def test_a_run_that_another_one_took_over_meanwhile_writes_nothing_more(builder,
             builder.ledger.note("anything", resource="x")
         with standby.look() as look:
             assert sum(look.by_state().values()) == 3
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """Every try for a ledger's lock from now on: whether it was given."""
+    tries, is_taken = [], lock.is_taken
+    monkeypatch.setattr(
+        lock, "is_taken", lambda *where: tries.append(is_taken(*where)) or tries[-1]
+    )
+    return tries
+
+
+def waiting_for(folder, took):
+    """Wait for a ledger's lock in a thread, as a standby does, then begin the next run."""
+
+    def wait():
+        with closing(Ledger(ledger_url(folder), SystemClock(), wait_s=60)) as ledger:
+            ledger.begin_run("run-2", {}, FACTS["settings_digest"])
+            took.append(ledger.epoch)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_a_standby_goes_on_waiting_when_the_server_was_away(builder, tmp_path, monkeypatch, tries):
+    """Cut off from it, it connects again, and takes over once the first run is gone."""
+    monkeypatch.setattr(standby, "HOLDER_FIRST_S", 0)
+    took = []
+    with closing(Line(postgres.server().folder)) as other:
+        monkeypatch.setenv(URL_NAME, other.url())
+        waiting = waiting_for(tmp_path / "out", took)
+        for _ in range(2):
+            seen = len(tries)
+            wait_until(lambda seen=seen: len(tries) > seen)
+            other.cut()
+            threading.Event().wait(0.3)
+            other.mend()
+        builder.ledger.note("anything", resource="x")
+        assert waiting.is_alive()
+        builder.ledger.close()
+        waiting.join()
+
+    assert took == [2]
+
+
+def test_whoever_held_the_lock_has_it_again_before_a_standby(
+    builder, line, tmp_path, monkeypatch, tries
+):
+    """A server that starts again knows of no lock; a run must not end for that."""
+    asked, may_ask = threading.Event(), threading.Event()
+    come_back = standby._come_back
+
+    def first_the_holder(engine):
+        asked.set()
+        assert may_ask.wait(60)
+        come_back(engine)
+
+    monkeypatch.setattr(standby, "HOLDER_FIRST_S", 0)
+    monkeypatch.setattr(standby, "_come_back", first_the_holder)
+    took = []
+    waiting = waiting_for(tmp_path / "out", took)
+    wait_until(lambda: tries)
+    line.drop()
+    asked.wait(60)
+    builder.ledger.note("anything", resource="x")
+    may_ask.set()
+    seen = len(tries)
+    wait_until(lambda: len(tries) > seen)
+    assert not any(tries[seen:])
+    builder.ledger.close()
+    waiting.join()
+
+    assert took == [2]
+
+
+@pytest.mark.usefixtures("builder")
+def test_a_standby_whose_time_is_over_says_whether_run_or_server_kept_it_waiting(line, tmp_path):
+    """Exit code 11 while the run is there, 5 while the server is not."""
+    with pytest.raises(MigrationLocked, match="another run holds"):
+        Ledger(ledger_url(tmp_path / "out"), SystemClock(), wait_s=0.3)
+    line.lose("cut", 3)
+    with pytest.raises(LocalStorageFailed):
+        Ledger(ledger_url(tmp_path / "out"), SystemClock(), wait_s=0.3)
 
 
 def test_a_server_that_lost_what_it_had_acknowledged_stops_the_run(builder, line, tmp_path):

@@ -20,6 +20,7 @@ from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.ledger.sharing.sessions import fair_share
 from pipeline.migration.carrier_sending import renewing
 from tests.support import postgres
+from tests.support.crash import wait_until
 from tests.support.ledgers import URL_NAME, Builder, StepClock, new_builder, tokenized
 from tests.support.postgres_line import Line
 
@@ -358,6 +359,8 @@ def test_a_carrier_that_connects_before_its_run_does_waits_for_it(shared, monkey
     carrier = shared.join()
     carrier.bear_outages(30)
     shared.builder.ledger._driver.close()
+    # The server learns of it a moment later.
+    wait_until(lambda: not carrier.is_held())
     assert carrier.export_to_carry() is None
     line.drop()
     found = carrier.again(carrier.export_to_carry)
@@ -454,6 +457,7 @@ def test_nobody_joins_when_the_work_is_over_or_its_run_is_gone(shared):
     shared.coordinator.begin(JOB, [shared.export.id], CHUNK)
     # As when its machine is gone.
     shared.builder.ledger._driver.close()
+    wait_until(lambda: not carrier.is_held())
     with pytest.raises(LocalStorageFailed, match="no run hands out rows"):
         shared.join()
 

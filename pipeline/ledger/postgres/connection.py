@@ -92,6 +92,10 @@ class _Line:
         self._is_given = True
         return self.driver
 
+    def was_made(self) -> None:
+        """Take in that the ledger's tables are there."""
+        self._url = replace(self._url, is_known=True)
+
     def renew(self) -> None:
         """Connect again, and end what may still work for the old connection.
 
@@ -99,7 +103,7 @@ class _Line:
             LocalStorageFailed: The server does not answer, or has not ended that yet.
             SettingsRefused: It does not let us in any more.
         """
-        driver, process = _connected(replace(self._url, is_known=True), read_only=self._read_only)
+        driver, process = _connected(self._url, read_only=self._read_only)
         try:
             found = driver.execute(_END, self._process).fetchone()
         except DATABASE_ERRORS as error:
@@ -160,6 +164,11 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
 
     _LINES[engine] = line
     return engine
+
+
+def was_made(engine: Engine) -> None:
+    """Take in that the ledger's tables are there: another connection that lacks them is refused."""
+    _LINES[engine].was_made()
 
 
 def reconnect(engine: Engine) -> None:

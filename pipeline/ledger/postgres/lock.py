@@ -7,15 +7,11 @@ stale: another one that waits for the lock goes on from there.
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import TYPE_CHECKING, Any, Final
-
-from pipeline.errors import MigrationLocked
 
 if TYPE_CHECKING:
     import psycopg
 
-_BETWEEN_TRIES_S: Final = 0.1
 _HELD: Final = """
     SELECT EXISTS (
         SELECT 1 FROM pg_catalog.pg_locks
@@ -25,19 +21,10 @@ _HELD: Final = """
 """
 
 
-def hold(driver: psycopg.Connection[Any], schema: str, wait_s: float) -> None:
-    """Take the lock for as long as the session lasts.
-
-    Raises:
-        MigrationLocked: Another session holds it, and did not leave within `wait_s` seconds.
-    """
-    for left in range(int(wait_s / _BETWEEN_TRIES_S), -1, -1):
-        found = driver.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema),)).fetchone()
-        if found is not None and found[0]:
-            return
-        if left:
-            threading.Event().wait(_BETWEEN_TRIES_S)
-    raise MigrationLocked
+def is_taken(driver: psycopg.Connection[Any], schema: str) -> bool:
+    """Take the lock for as long as the session lasts; tell whether that was possible."""
+    found = driver.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema),)).fetchone()
+    return bool(found and found[0])
 
 
 def is_held(driver: psycopg.Connection[Any], schema: str) -> bool:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, inspect, select
 
+from pipeline.errors import MigrationLocked
 from pipeline.ledger.epoch import require_epoch
 from pipeline.ledger.ledger_url import write_pointer
 from pipeline.ledger.postgres import connection as opened
 from pipeline.ledger.postgres import finding, lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
+from pipeline.ledger.postgres.standby import wait_for_lock
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
-from pipeline.ledger.sharing.dismissal import dismiss
 from pipeline.ledger.sharing.jobs import take_notes
 from pipeline.ledger.sqlite import tables as sqlite_tables
 from pipeline.ledger.store import FETCHED_AT_ONCE, translated
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine, Select, Table
 
+    from pipeline.clock import Clock
     from pipeline.errors import CardferryError
     from pipeline.ledger.batches import Writing
     from pipeline.ledger.ledger_url import LedgerUrl
@@ -48,10 +50,12 @@ class PostgresStore:
 
     def reconnect(self, engine: Engine, *, holds: bool) -> None:
         """Connect again, and take the ledger's lock again where this process had it."""
+        opened.was_made(engine)
         opened.reconnect(engine)
         if holds:
             with engine.connect() as connection:
-                lock.hold(opened.driver_of(connection), _schema(connection), 0.0)
+                if not lock.is_taken(opened.driver_of(connection), _schema(connection)):
+                    raise MigrationLocked
 
     def reserve(self, url: LedgerUrl) -> Reserve:
         """Give room in the folder of the outputs; the ledger's own is the server's affair."""
@@ -64,10 +68,9 @@ class PostgresStore:
         """Give the driver's own connection."""
         return opened.driver_of(connection)
 
-    def hold(self, connection: Connection, wait_s: float) -> None:
+    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
         """Take the ledger's advisory lock for as long as the session lasts; carriers leave first."""
-        lock.hold(opened.driver_of(connection), _schema(connection), wait_s)
-        dismiss(connection)
+        wait_for_lock(engine, wait_s, clock)
 
     def is_held(self, connection: Connection) -> bool:
         """Tell whether a session has the lock, on whatever machine."""

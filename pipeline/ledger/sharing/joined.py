@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from pipeline import hashing
     from pipeline.clock import Clock
-    from pipeline.ledger.batches import Batches
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.sharing.chunks import Lease
     from pipeline.ledger.sharing.sessions import Share
@@ -49,7 +48,6 @@ class JoinedLedger(Ledger):
         self, url: LedgerUrl, clock: Clock, signals: DeferredSignals | None = None
     ) -> None:
         super().__init__(url, clock, signals=signals)
-        self.session = 0
         self._term_ms = 0
         self._run_may_return_until = 0.0
 
@@ -71,13 +69,6 @@ class JoinedLedger(Ledger):
             self._end_if_idle(connection)
         self.epoch = job.epoch
         return job
-
-    def bear_outages(self, wait_s: float) -> None:
-        """Wait for the server from now on where the connection to it is lost, and go on.
-
-        Whether the session is over by then, the server knows.
-        """
-        self._bear(self.clock, wait_s, (self.epoch, self.session))
 
     def renew(
         self, held: int, figures: Mapping[str, object], good_rate: float | None = None
@@ -149,10 +140,6 @@ class JoinedLedger(Ledger):
                 return chunks.own(connection, self.session, customers)
 
         return self.again(own)
-
-    def batches(self) -> Batches:
-        """Give what writes the batches of this carrier."""
-        return self.store.batches(self.writing, self.epoch, self.session)
 
     def record(
         self,

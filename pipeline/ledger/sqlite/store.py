@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Select, Table
 
+    from pipeline.clock import Clock
     from pipeline.errors import CardferryError
     from pipeline.ledger.batches import Writing
     from pipeline.ledger.ledger_url import LedgerUrl
@@ -67,7 +68,7 @@ class SqliteStore:
         """Give the driver's own connection."""
         return opened.driver_of(connection)
 
-    def hold(self, connection: Connection, wait_s: float) -> None:
+    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
         """Do nothing: whoever writes holds the folder's lock by then."""
 
     def is_held(self, connection: Connection) -> bool:
