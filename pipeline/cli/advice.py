@@ -97,7 +97,9 @@ def give_again(export: WaitingExport) -> str:
         words += f" since the run of {export.cut_off_run} was killed"
     if export.refused is not None:
         words += f", as it was refused ({export.refused})"
-    words += ": give that file again"
+        words += ": mend what it was refused for, and give that file again"
+    else:
+        words += ": give that file again"
     if unseen := export.unseen_tokens_max:
         words += f" (up to {counted(unseen, 'token')} of {agreeing(export.rows, 'it', 'them')} may exist unseen)"
     return words
@@ -139,6 +141,13 @@ def waiting_step(export: WaitingExport, given: Given) -> Step:
     found = found or (inbox or Path()) / name
     options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
     return Step(why, command("run", shown_path(found), *options))
+
+
+def look_again_step(given: Given) -> Step:
+    """Give what goes on at once where the next look into an inbox would."""
+    inbox = shown_path(given.inbox or Path())
+    options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
+    return Step("to go on at once", command("inbox", inbox, *options))
 
 
 def give_up_step(name: str, sha256: str, given: Given) -> Step:

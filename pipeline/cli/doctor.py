@@ -61,7 +61,9 @@ def doctor(
     guards = process_guards.harden()
     found = read_settings(config_file, os.environ, overrides)
     findings: list[DoctorFinding] = []
-    for finding in _findings(found, folder, guards):
+    for each in _findings(found, folder, guards):
+        remedy = each.remedy and terminal.pasteable(each.remedy)
+        finding = each._replace(remedy=remedy)
         findings.append(finding)
         if not as_json:
             _show(terminal, finding)

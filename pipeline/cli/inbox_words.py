@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.advice import STATES_WITH_STEPS, Step, open_steps, report_step, waiting_step
+from pipeline.cli.advice import (
+    STATES_WITH_STEPS,
+    Step,
+    look_again_step,
+    open_steps,
+    report_step,
+    waiting_step,
+)
 from pipeline.cli.flow_words import troubles_named
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
@@ -16,6 +23,9 @@ if TYPE_CHECKING:
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.inbox import Entry, Pass
+
+_BEFORE_ANYTHING_ELSE: Final = frozenset({1, 2, 8, 9})
+"""After these exit codes no look may go on before somebody has looked."""
 
 _RESEND: Final = "Have it sent again."
 
@@ -50,6 +60,9 @@ def next_of(made: Pass, given: Given) -> Iterator[Step]:
     for entry in made.entries:
         if entry.outcome == "refused":
             yield Step(f"{entry.name} was refused. {_resend(entry, given)}")
+        if entry.outcome == "stopped":
+            why = f"{entry.name} was stopped: {entry.reason}. {' '.join(_after_stop(entry))}"
+            yield Step(why.replace(":\n  - ", ": "))
     yield from _steps_of(made, given)
     for export in waiting_of(made):
         yield waiting_step(export, given)
@@ -99,8 +112,16 @@ def _more(entry: Entry, given: Given) -> Iterator[str]:
     for code, count in run.get("failures", {}).items():
         yield f"{count:,} {code}: {FAILURE_CODES[code].meaning}"
     if entry.outcome == "stopped":
-        if step := entry.answer.get("next_step"):
-            yield step
+        yield from _after_stop(entry)
+
+
+def _after_stop(entry: Entry) -> Iterator[str]:
+    """Say what is done about an export that was stopped, and what the next look does."""
+    if step := entry.answer.get("next_step"):
+        yield step
+    if entry.exit_code in _BEFORE_ANYTHING_ELSE:
+        yield "every look stops here until that is cleared up"
+    else:
         yield "the next look goes on with it"
 
 
@@ -115,7 +136,13 @@ def _resend(entry: Entry, given: Given) -> str:
 
 
 def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
-    """Give what is done about rows that did not move: one command for all exports that hold some."""
+    """Give what goes on with what was stopped, and what is done about rows that did not move.
+
+    One command does it for all exports that hold some.
+    """
+    stops = {entry.exit_code for entry in made.entries if entry.outcome == "stopped"}
+    if stops - _BEFORE_ANYTHING_ELSE:
+        yield look_again_step(given)
     for state in STATES_WITH_STEPS:
         having = [entry for entry in made.entries if _ended(entry, state)]
         exports = [entry.path for entry in having if entry.path is not None]

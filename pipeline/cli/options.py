@@ -47,6 +47,7 @@ def add_common_options(command: click.Command) -> click.Command:
     def with_logs(context: click.Context, /, *arguments: Any, **options: Any) -> Any:
         terminal = _terminal(context)
         terminal.as_json = bool(options.get("as_json", terminal.as_json))
+        terminal.given = (context.info_name, context.params)
         terminal.start_logs()
         allow_interrupts()
         return context.invoke(invoked, *arguments, **options) if invoked else None

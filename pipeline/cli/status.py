@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.advice import doubt_words, give_again, rows
+from pipeline.cli.advice import command, doubt_words, give_again, rows, shown_path
 from pipeline.cli.durations import DURATION
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.results_console import print_line
@@ -58,7 +58,7 @@ def status(
         raise click.UsageError("--max-age goes with --check")
     tree = status_of(folder, SystemClock())
     steps = list(steps_of(tree, folder))
-    verdict = _verdict(tree, max_age_s) if check else None
+    verdict = _verdict(tree, max_age_s, folder) if check else None
     code = verdict[0] if verdict else 0
     if as_json:
         told = {} if verdict is None else {"exit_code": code, "verdict": verdict[1]}
@@ -71,14 +71,15 @@ def status(
     return code
 
 
-def _verdict(tree: dict[str, Any], max_age_s: float | None) -> tuple[int, str]:
+def _verdict(tree: dict[str, Any], max_age_s: float | None, folder: Path) -> tuple[int, str]:
     """Give the exit code of --check and the one line that says why."""
     if (why := _why_it_waits(tree, max_age_s)) is not None:
         return _WAITS, why
     failures = sum(tree["failures"].values())
     if failures:
         open_ones = f"{counted(failures, 'failure')} {agreeing(failures, 'is', 'are')} open"
-        listed = "" if tree["lists_are_current"] else " once `cardferry publish` has written it"
+        publish = command("publish", shown_path(folder))
+        listed = "" if tree["lists_are_current"] else f" once `{publish}` has written it"
         return _MUST_BE_MENDED, f"{open_ones}: look at failures.csv{listed}"
     return 0, _how_well(tree)
 
@@ -115,10 +116,10 @@ def _show_steps(terminal: Terminal, steps: Sequence[Step]) -> None:
     """Tell what can be done next, beside the result."""
     if steps:
         terminal.say("", "next:")
-    for why, command in steps:
-        terminal.say(f"  {why}{':' if command else ''}")
-        if command is not None:
-            terminal.say_command(command)
+    for why, line in steps:
+        terminal.say(f"  {why}{':' if line else ''}")
+        if line is not None:
+            terminal.say_command(line)
 
 
 def _waits(export: dict[str, Any]) -> str:

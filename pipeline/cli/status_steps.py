@@ -10,10 +10,12 @@ from pipeline.cli.advice import (
     STATES_WITH_STEPS,
     Given,
     Step,
+    command,
     give_up_step,
     open_steps,
     publish_step,
     refused_step,
+    shown_path,
     waiting_step,
 )
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
@@ -33,12 +35,12 @@ def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
     settings = last.get("settings_file")
     # Where the last run found its exports; an inbox may have moved them since.
     places = [Path(place) for place in last.get("exports_in", ())]
-    places += [place / "done" for place in places]
+    places += [place / name for name in ("done", "refused") for place in places]
     given = Given(folder, (), Path(settings) if settings else None, (), beside_others=True)
     for tree_of_export in tree["waiting_exports"]:
         export = WaitingExport(**tree_of_export)
         yield _of_settings(waiting_step(export, replace(given, exports=_in(places, export.name))))
-        if _found(export.name, places) is None:
+        if _found(export.name, places) is None or export.refused is not None:
             yield give_up_step(export.name, export.sha256, given)
     if tree["open"] and not tree["running"] and not tree["lists_are_current"]:
         yield publish_step(given)
@@ -65,7 +67,7 @@ def _about(
             told = told._replace(command=None)
         if step.command is not None and told.command is None:
             held = " --held" if step.command.split()[-1] == "--held" else ""
-            retry = f"`cardferry retry FOLDER EXPORT... -c SETTINGS{held}` does"
+            retry = f"`{command('retry', shown_path(given.folder))} EXPORT... -c CONFIG{held}` does"
             told = Step(f"{step.why}: {retry}, with the settings of its run and {', '.join(names)}")
         yield told
 

@@ -120,6 +120,8 @@ def _cohort(chosen: Chosen) -> str:
 def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
     """Show how a run ended: JSON on request, else what it changed, the balance and the files."""
     terminal.answer = _ending_tree(ending, given)
+    if ending.trouble is not None:
+        terminal.answer["next_step"] = terminal.pasteable(ending.trouble.next_step)
     if terminal.as_json:
         terminal.print_json(terminal.answer)
     elif ending.figures is not None:
@@ -186,7 +188,6 @@ def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
         tree["planned_again"] = ending.planned_again
     if ending.trouble is not None:
         tree["error"] = ending.trouble.message
-        tree["next_step"] = ending.trouble.next_step
         tree["kind"] = type(ending.trouble).__name__
     return tree
 

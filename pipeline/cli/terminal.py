@@ -18,7 +18,7 @@ from pipeline.errors import CardferryError, SettingsRefused, exit_status
 from pipeline.logs import Word, wants_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -36,6 +36,8 @@ class Terminal:
         self.verbosity = 0
         self.log_format = "text"
         self.log_file: Path | None = None
+        self.given: tuple[str | None, Mapping[str, Any]] = (None, {})
+        """The command's name, and what it was given."""
         self.answer: dict[str, Any] = {}
         """What `--json` shows of how the command ended, whether it was asked for or not."""
         self.when_ended: Callable[[int, dict[str, Any]], None] | None = None
@@ -148,7 +150,7 @@ class Terminal:
         self.answer = {
             "exit_code": exit_status(trouble),
             "error": trouble.message,
-            "next_step": trouble.next_step,
+            "next_step": self.pasteable(trouble.next_step),
             "kind": type(trouble).__name__,
         }
         if isinstance(trouble, SettingsRefused):
@@ -165,6 +167,7 @@ class Terminal:
 
     def tell_error(self, message: str, next_step: str, code: int, kind: str) -> None:
         """Tell what stopped a command, with the exit code that it will end with."""
+        next_step = self.pasteable(next_step)
         text = f"{message}\n{next_step}"
         logs.tell(logging.ERROR, "error", text, exit_code=code, kind=Word(kind))
         if self.tells_errors and not self.logs_json:
@@ -177,8 +180,17 @@ class Terminal:
 
     def tell_wrong_use(self, text: str) -> None:
         """Tell what is wrong with a command line, folded as everything else is."""
-        for line in text.splitlines():
+        for line in self.pasteable(text).splitlines():
             click.echo("\n".join(folded(line, self._columns())), err=True)
+
+    def pasteable(self, text: str) -> str:
+        """Give a message whose command lines name what this command was given."""
+        from pipeline.cli.pasteable import (  # noqa: PLC0415 - who is told nothing needs none.
+            filled_in,
+            places_of,
+        )
+
+        return filled_in(text, places_of(*self.given))
 
     def ending(self, code: int) -> int:
         """Show what -q held back, log the end, and give the exit code.

@@ -96,7 +96,7 @@ def _too_old(version: int) -> VerificationFailed:
     if version < _OLDEST:
         return VerificationFailed(
             f"the ledger has tables of version {version}, which no released Cardferry wrote",
-            next_step="Begin a new folder with `cardferry run EXPORT... -o DIR`; "
+            next_step="Begin a new folder with `cardferry run EXPORT... -c CONFIG -o NEW_FOLDER`; "
             "finish this one with the program that began it.",
         )
     return VerificationFailed(
@@ -110,7 +110,7 @@ def _version(connection: Connection) -> int:
     if not tables:
         raise VerificationFailed(
             "no run has come as far as beginning a ledger in this folder",
-            next_step="Begin it with `cardferry run EXPORT... -o DIR`.",
+            next_step="Begin it with `cardferry run EXPORT... -c CONFIG -o DIR`.",
         )
     if "meta" not in tables:
         raise VerificationFailed(

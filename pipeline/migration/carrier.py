@@ -146,7 +146,7 @@ class Carrier:
         if missing := [export["name"] for export in wanted if export["sha256"] not in found]:
             raise ExportRefused(
                 f"not on this machine, or other bytes here: {', '.join(missing)}",
-                next_step="Name where it is: `cardferry carry EXPORT... -c CONFIG`.",
+                next_step="Name where it is: `cardferry carry PATH... -c CONFIG`.",
             )
         return {planned.known.id: planned for planned in found.values()}
 

@@ -62,7 +62,7 @@ def _opened(
         return warning(
             check,
             "nothing can be sealed to this key here, so that only an export can tell",
-            "Try it with `cardferry check EXPORT`.",
+            "Try it with `cardferry check EXPORT -c CONFIG`.",
         )
     try:
         with SealedExport(sealed, keys, export_factory.envelope_limits(settings)) as export:

@@ -105,5 +105,5 @@ def refuse_too_many_failures(name: str, states: Mapping[RowState, int], rate_max
         raise ExportRefused(
             f"{name}: {failures:,} of {counted(rows, 'row')} {fail}, more than rules.max_failure_rate allows; "
             "nothing was sent",
-            next_step="Look at `cardferry check EXPORT`, then mend the export or the rules.",
+            next_step="Look at `cardferry check EXPORT -c CONFIG`, then mend the export or the rules.",
         )

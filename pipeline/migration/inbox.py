@@ -216,6 +216,9 @@ class Inbox:
             self._remember(file, _REFUSED)
         else:
             next_step = answer.get("next_step") or "Have it sent again."
+            # What is to be done with the file names it where it lies now.
+            next_step = next_step.replace(str(file.path.absolute()), str(aside.absolute()))
+            answer = {**answer, "next_step": next_step}
             when = timestamp(self._clock.now())
             text = f"{when} refused: {reason}\n{next_step}\nSHA-256 {sha256 or 'unknown'}\n"
             with write_atomically(aside.with_name(f"{aside.name}.reason.txt")) as written:

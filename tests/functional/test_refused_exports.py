@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.monitor import metrics
+from tests.support.nursery import FORK_RUNS
 from tests.support.sandbox import running
 
 GONE = {
@@ -142,3 +143,23 @@ def test_an_export_that_is_refused_once_its_rows_are_planned_is_told_of_by_its_r
     assert ([], 2) == (refused["refused"], waiting["rows"])
     assert "1 of 3 rows fails, more than rules.max_failure_rate allows" in waiting["refused"]
     assert ([], []) == (after["refused"], after["waiting_exports"])
+
+
+def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
+    """The command in its mail and beside it names the file in its new place, and the settings."""
+    (tmp_path / "in box").mkdir()
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        sealed(tmp_path / "in box", rows_csv(2) + b"id-9,Ann,4242,12,2031,Bangkok,c\n", "a.csv.pgp")
+        words = ("inbox", tmp_path / "in box", "-c", config, "-o", tmp_path / "out")
+        rate = ("--set", "rules.max_failure_rate=0.1")
+        night = cardferry(*words, *rate, "--quiet-for", "0s", code=6, hook=FORK_RUNS)
+    aside = tmp_path / "in box" / "refused"
+    beside = (aside / "a.csv.pgp.reason.txt").read_text()
+    shown = cardferry("status", tmp_path / "out").err
+
+    advised = f"check '{aside}/a.csv.pgp' -c {config} --set rules.max_failure_rate=0.1`"
+    assert advised in night.err
+    assert advised in beside
+    assert "mend what it was refused for, and give that file again" in shown
+    assert f"give-up {tmp_path}/out a.csv.pgp" in shown

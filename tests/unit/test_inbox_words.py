@@ -96,3 +96,31 @@ def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):
     assert "a.csv.pgp: stopped: the vault is down\n" in told
     assert "  the next look goes on with it\n" in told
     assert "b.csv.pgp: not tried; the next look takes it\n" in told
+
+
+def test_a_stopped_export_brings_the_command_that_goes_on_at_once(capsys):
+    """For people and for programs; the reason's lines are one."""
+    reason = "the settings are refused:\n  - vault.public_key: refused with status 401"
+    entry = _entry("stopped", 7, Path("inbox/a.csv.pgp"), reason=reason, next_step="Correct it.")
+
+    told = _told(capsys, entry).replace(" \\\n", " ")
+    stopped, at_once, _ = next_of(Pass((entry,), (), ()), GIVEN)
+
+    assert stopped.why == (
+        "a.csv.pgp was stopped: the settings are refused: vault.public_key: refused with status 401. "
+        "Correct it. the next look goes on with it"
+    )
+    assert at_once.command.endswith("inbox inbox -o out -c my.toml --wait-lock 15m")
+    assert at_once.command in told
+
+
+@pytest.mark.parametrize("code", [8, 9])
+def test_nothing_is_started_again_where_something_does_not_verify(code, capsys):
+    """No command goes on, and no later look does before somebody has looked."""
+    entry = _entry("stopped", code, Path("inbox/a.csv.pgp"), reason="a file was changed")
+
+    told = _told(capsys, entry)
+
+    assert "  every look stops here until that is cleared up\n" in told
+    assert "inbox inbox" not in told
+    assert "the next look goes on" not in told

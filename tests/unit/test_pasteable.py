@@ -1,0 +1,46 @@
+"""Commands that messages advise are given what the command in whose message they stand was given."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.advice import program
+from pipeline.cli.pasteable import filled_in, places_of
+
+SETTINGS = {"config_file": Path("my settings.toml"), "overrides": ("flow.rate_per_s=2",)}
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "text", "pasteable"),
+    [
+        ("status", {"folder": Path("-out")}, "verify DIR", "verify ./-out"),
+        ("run", {"folder": Path("my out")}, "publish DIR --restore", "publish 'my out' --restore"),
+        (
+            "run",
+            {"folder": Path("out"), "exports": (Path("a b.pgp"), Path("c.pgp")), **SETTINGS},
+            "check EXPORT... -c CONFIG",
+            "check 'a b.pgp' c.pgp -c 'my settings.toml' --set flow.rate_per_s=2",
+        ),
+        ("inbox", {"folder": Path("in"), "out": Path("out")}, "verify DIR", "verify out"),
+        ("seal", {"file": Path("a.csv"), "out": Path("b")}, "verify DIR", "verify DIR"),
+        ("run", {"config_file": None}, "check EXPORT -c CONFIG", "check EXPORT"),
+        (
+            "run",
+            {"folder": Path("EXPORT"), "exports": (Path("DIR"),)},
+            "run EXPORT -o DIR",
+            "run DIR -o EXPORT",
+        ),
+    ],
+)
+def test_an_advised_command_names_what_was_given(command, options, text, pasteable):
+    """Folder, exports and settings as a shell takes them; what nobody gave stays a word for it."""
+    told = filled_in(f"Look at `cardferry {text}`; `verify DIR` too.", places_of(command, options))
+
+    assert told == f"Look at `{program()} {pasteable}`; `verify DIR` too."
+
+
+def test_a_message_without_a_command_stays_as_it_is():
+    """A word of a message that is written like a place is none."""
+    text = "Name the EXPORT and the DIR, `--wait-lock 15m` does."
+
+    assert filled_in(text, {"EXPORT": "a", "DIR": "b"}) == text
