@@ -84,7 +84,8 @@ def attach_again(
             planned += connection.execute(
                 insert(attachments).from_select(["row_id", "customer", "state"], new),
             ).rowcount
-        retire_tokens(connection, lost, Code.ATTACH_TOKEN_USED, ledger.now_ms())
+        now_ms, epoch = ledger.now_ms(), ledger.epoch
+        retire_tokens(connection, lost, Code.ATTACH_TOKEN_USED, at_ms=now_ms, epoch=epoch)
         if planned:
             ledger.record(connection, "attached_again", resource=ledger.run_id, cards=planned)
     return int(planned)

@@ -106,7 +106,7 @@ def _write(connection: Connection, part: Sequence[_Said], epoch: int, at_ms: int
         _find(connection, found, epoch)
     for entry in part:
         if isinstance(entry, Retirement):
-            _retire(connection, entry, at_ms)
+            _retire(connection, entry, epoch, at_ms)
         elif isinstance(entry, RowRefusal):
             _refuse_row(connection, entry)
 
@@ -220,9 +220,9 @@ def _refuse_row(connection: Connection, item: RowRefusal) -> None:
         raise _moved()
 
 
-def _retire(connection: Connection, item: Retirement, at_ms: int) -> None:
+def _retire(connection: Connection, item: Retirement, epoch: int, at_ms: int) -> None:
     """Take a token that is proved gone out of force, and plan its row again."""
-    retire_tokens(connection, [item.row_id], item.reason, at_ms)
+    retire_tokens(connection, [item.row_id], item.reason, at_ms=at_ms, epoch=epoch)
     connection.execute(
         update(attachments)
         .where(attachments.c.row_id == item.row_id, attachments.c.state.in_(NOT_ATTACHED_YET))

@@ -12,6 +12,7 @@ from pipeline.ledger.chain import follow_trail
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.ledger_url import LedgerUrl
 from pipeline.ledger.schema import DIGESTED, events
+from pipeline.ledger.sections import versions
 from pipeline.ledger.store import store_at
 from pipeline.ledger.upgrades import require_own_schema
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.ledger import Ledger
 
-_TABLES: Final = (*DIGESTED, events)
+_TABLES: Final = (*DIGESTED, events, versions)
 
 
 def copy_into_file(ledger: Ledger, path: Path) -> str:

@@ -75,7 +75,8 @@ def give_up(ledger: Ledger, name: str, sha256: str | None, reason: str) -> Given
         if found is not None:
             here = rows.c.id.between(row_id(found, 0), row_id(found + 1, 0) - 1)
             unused = connection.execute(_UNUSED_TOKENS.where(here)).scalars().all()
-            retire_tokens(connection, unused, "given up", ledger.now_ms())
+            now_ms, epoch = ledger.now_ms(), ledger.epoch
+            retire_tokens(connection, unused, "given up", at_ms=now_ms, epoch=epoch)
             unattached = _leave_off(connection, here)
             given_up = GivenUp(*_set_aside(connection, here), unattached)
         ledger.record(

@@ -58,8 +58,10 @@ _ROWS: Final = (
     .order_by(rows.c.id)
 )
 _RETIRED: Final = select(
-    retired_tokens.c.row_id, *(retired_tokens.c[name] for name in _TOKEN), retired_tokens.c.epoch
+    *(retired_tokens.c[name] for name in ("row_id", *_TOKEN, "epoch")),
+    *(retired_tokens.c[name] for name in ("reason", "retired_ms", "retired_epoch")),
 ).order_by(retired_tokens.c.row_id, retired_tokens.c.token_id)
+_HELD: Final = 2 + len(_TOKEN)
 _CUSTOMERS: Final = select(
     customers.c.id, customers.c.legacy_customer_id, customers.c.customer_id, customers.c.epoch
 ).order_by(customers.c.id)
@@ -145,9 +147,11 @@ def _of_rows(
     held = [(row[0], *row[_TOKENS:]) for row in found if row[_TOKENS] is not None]
     if gone:
         # In an order that does not tell which of a row's tokens is in force.
-        held = sorted([*held, *gone])
+        held = sorted([*held, *(token[:_HELD] for token in gone)])
     for token in held:
         things[token[-1]].append(token)
+    for token in gone:
+        things[token[-1]].append((*token[:2], *token[_HELD:]))
     return things
 
 

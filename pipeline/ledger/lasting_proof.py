@@ -3,7 +3,8 @@
 A publication stands in the chain of events, and in a manifest that may be signed. Of everything
 that came with runs up to its own it names one digest, and later runs change none of that: the
 same digest must come out of the ledger for ever, however many runs were begun since, and whether
-they were published or not. The confirmation of runs that brought nothing names such a digest, too.
+they were published or not. Among it is what the rows that later runs may change had become by each
+publication (`versions`). The confirmation of runs that brought nothing names such a digest, too.
 What came after the last of them nothing vouches for but the chain.
 """
 
@@ -19,7 +20,13 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import exports, runs
 from pipeline.ledger.section_figures import counted
-from pipeline.ledger.sections import LASTING_ATTEMPTS, LASTING_CUSTOMERS, LASTING_ROWS
+from pipeline.ledger.sections import (
+    LASTING_ATTEMPTS,
+    LASTING_CUSTOMERS,
+    LASTING_ROWS,
+    versions,
+)
+from pipeline.ledger.versions import VERSIONED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +65,7 @@ def what_lasts(connection: Connection, *, kept: bool) -> list[Lasting]:
         for one in counted(connection, kind, kept=kept)
         for epoch, things, sha256 in orjson.loads(one.figures)
     ]
-    return sorted([*cut, *_exports_and_runs(connection)])
+    return sorted([*cut, *_exports_and_runs(connection), *_versions(connection, kept=kept)])
 
 
 def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
@@ -70,6 +77,16 @@ def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
         for row in connection.execute(asked):
             told = hashlib.sha256(orjson.dumps(tuple(row))).hexdigest()
             yield Lasting(row.epoch, kind, row[0], 1, told)
+
+
+def _versions(connection: Connection, *, kept: bool) -> Iterator[Lasting]:
+    """Give what rows, cards and customers had become by each publication."""
+    told = versions.c.sha256 if kept else versions.c.packed
+    for kind, table in enumerate(VERSIONED, len(_KINDS) + 2):
+        asked = select(versions.c.epoch, versions.c.number, versions.c.things, told)
+        for epoch, number, things, what in connection.execute(asked.where(versions.c.of == table.name)):
+            sha256 = what if kept else hashlib.sha256(what).hexdigest()
+            yield Lasting(epoch, kind, number, things, sha256)
 
 
 def lasting_digest(lasting: Sequence[Lasting], epoch: int | None = None) -> dict[str, int | str]:

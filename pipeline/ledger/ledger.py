@@ -163,8 +163,8 @@ class Ledger(OpenLedger):
         """Work out what is to be kept of every section that changed, or of all where none holds."""
         with self.transaction() as connection:
             self.store.take_stock(connection)
-            if self.file is not None:
-                renew_sections(connection, kept=self.goes_by_sections)
+            kept = None if self.file is None else self.goes_by_sections
+            renew_sections(connection, self.epoch, kept=kept)
         self.goes_by_sections = self.file is not None
 
     def begin_run(

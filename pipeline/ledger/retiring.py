@@ -19,7 +19,9 @@ _AT_ONCE: Final = 500
 """So many values go into one statement."""
 
 
-def retire_tokens(connection: Connection, row_ids: Sequence[int], reason: str, at_ms: int) -> None:
+def retire_tokens(
+    connection: Connection, row_ids: Sequence[int], reason: str, *, at_ms: int, epoch: int
+) -> None:
     """Retire the live tokens of tokenized rows, and plan the rows again.
 
     Args:
@@ -27,6 +29,7 @@ def retire_tokens(connection: Connection, row_ids: Sequence[int], reason: str, a
         row_ids: The rows.
         reason: Why: proved gone, or used by somebody else and given up by an operator.
         at_ms: The moment.
+        epoch: The run's.
 
     Raises:
         VerificationFailed: One of the rows has no live token.
@@ -35,9 +38,10 @@ def retire_tokens(connection: Connection, row_ids: Sequence[int], reason: str, a
         part = list(row_ids[start : start + _AT_ONCE])
         here = tokens.c.row_id.in_(part)
         kept = [column.name for column in tokens.columns]
-        copied = select(*(tokens.c[name] for name in kept), literal(reason), literal(at_ms))
+        why = (literal(reason), literal(at_ms), literal(epoch))
+        copied = select(*(tokens.c[name] for name in kept), *why)
         retired = insert(retired_tokens).from_select(
-            [*kept, "reason", "retired_ms"], copied.where(here)
+            [*kept, "reason", "retired_ms", "retired_epoch"], copied.where(here)
         )
         is_tokenized = (rows.c.id.in_(part), rows.c.state == RowState.TOKENIZED)
         connection.execute(retired)

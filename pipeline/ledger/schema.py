@@ -256,6 +256,7 @@ retired_tokens = Table(
     *_token_columns(),
     Column("reason", Text, nullable=False),
     _big("retired_ms", nullable=False),
+    _big("retired_epoch", nullable=False),
     comment="tokens that a row had before its live one",
     sqlite_strict=True,
     sqlite_with_rowid=False,

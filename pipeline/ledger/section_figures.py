@@ -33,6 +33,7 @@ from pipeline.ledger.sections import (
     sections,
 )
 from pipeline.ledger.store import store_of
+from pipeline.ledger.versions import VERSIONED, Packing, renew_versions
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -119,16 +120,25 @@ COUNTED: Final = {
 """What is counted, of which table's sections, and by what."""
 
 
-def renew_sections(connection: Connection, *, kept: bool) -> None:
+def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> None:
     """Work out what is to be kept of each section, in the caller's transaction.
 
     Args:
         connection: In a transaction.
-        kept: What is kept is right; else all is worked out, and what differs is written anew.
+        epoch: The run's, with which versions come (`versions`).
+        kept: What is kept is right; else all is worked out, and what differs is written anew. None
+            where nothing but versions is kept.
     """
+    if kept is None:
+        renew_versions(connection, epoch)
+        return
     for table in SECTIONED:
-        digests = partial(digest_sections, connection, table)
+        packing = Packing(connection, table) if table in VERSIONED else None
+        shown = None if packing is None else packing.show
+        digests = partial(digest_sections, connection, table, shown=shown)
         _renew(connection, table.name, table, digests, kept=kept)
+        if packing is not None:
+            packing.keep(epoch)
     for kind, (table, count) in COUNTED.items():
         _renew(connection, kind, table, partial(count, connection), kept=kept)
 

@@ -30,7 +30,7 @@ from pipeline.ledger.schema import (
 from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -49,6 +49,19 @@ sections = Table(
 )
 # One kind is asked for at a time, and what is kept of the others is large.
 Index("sections_by_kind", sections.c.of, sections.c.number)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("of", Text, primary_key=True, comment="the table"),
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("epoch", BIG, primary_key=True, autoincrement=False),
+    Column("things", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("packed", LargeBinary, nullable=False, comment="place, whether it waits, and digest"),
+    comment="what became of a thousand ids by the publication of a run (see versions.py)",
+    sqlite_strict=True,
+)
 
 SECTION_ROWS: Final = 1_000
 """Ids in a section; a row's number and its export are read off the section's number as well."""
@@ -160,7 +173,11 @@ def digests_known(connection: Connection, table: Table) -> dict[int, Digested]:
 
 
 def digest_sections(
-    connection: Connection, table: Table, wanted: Iterable[int] | None = None
+    connection: Connection,
+    table: Table,
+    wanted: Iterable[int] | None = None,
+    *,
+    shown: Callable[[int, Sequence[tuple[Any, ...]]], None] | None = None,
 ) -> Iterator[Digested]:
     """Digest sections of a table, in order: SHA-256 over canonical JSON of their rows.
 
@@ -168,6 +185,7 @@ def digest_sections(
         connection: A reading connection.
         table: One of `SECTIONED`.
         wanted: The sections, in order; default: every row that there is.
+        shown: Is given each section's number and rows, so that they need not be read again.
     """
     key, store = key_of(table), store_of(connection)
     statement = select(table).order_by(key)
@@ -176,6 +194,8 @@ def digest_sections(
         asked = [statement.where(in_stretch(key, *ends)) for ends in stretches(wanted)]
     for part in asked:
         for number, found in by_section(store.selected(connection, part)):
+            if shown is not None:
+                shown(number, found)
             yield Digested(number, len(found), hashlib.sha256(orjson.dumps(found)).hexdigest())
 
 

@@ -44,7 +44,7 @@ CHANGES = {
     "another token, for a retired one that never was": [
         """INSERT INTO retired_tokens
            SELECT token_id || 'x', row_id, card_id, brand, fingerprint, country, livemode, created_s,
-                  epoch, 'attach_token_gone', 1
+                  epoch, 'attach_token_gone', 1, 3
            FROM tokens WHERE row_id = 10000000050""",
         "UPDATE tokens SET token_id = 'tokn_test_x', epoch = 3 WHERE row_id = 10000000050",
     ],
@@ -86,7 +86,7 @@ CHANGES = {
     ],
     "a token given up": [
         """INSERT INTO retired_tokens SELECT token_id, row_id, card_id, brand, fingerprint, country,
-           livemode, created_s, epoch, 'attach_token_gone', 1 FROM tokens WHERE row_id = 10000000050""",
+           livemode, created_s, epoch, 'attach_token_gone', 1, 3 FROM tokens WHERE row_id = 10000000050""",
         "DELETE FROM tokens WHERE row_id = 10000000050",
         "UPDATE rows SET state = 'planned' WHERE id = 10000000050",
     ],

@@ -14,7 +14,8 @@ def lasting_sha256(ledger):
 def what_lasts(ledger):
     """Give (epoch, kind, section, count, SHA-256) of what no run changes, in order.
 
-    `kind` is 0 for rows and their tokens, 1 for customers, 2 for attempts; a section is a thousand ids.
+    `kind` is 0 for rows and their tokens, 1 for customers, 2 for attempts, 3 for exports, 4 for runs,
+    and from 5 on what rows, cards and customers had become; a section is a thousand ids.
     """
     epochs = dict(ledger.execute("SELECT id, epoch FROM exports WHERE state = 'planned'"))
     things = []
@@ -28,6 +29,9 @@ def what_lasts(ledger):
     token = "row_id, token_id, card_id, brand, fingerprint, country, livemode, created_s, epoch"
     both = f"SELECT {token} FROM tokens UNION ALL SELECT {token} FROM retired_tokens ORDER BY 1, 2"  # noqa: S608
     things += [(row[-1], 0, row) for row in ledger.execute(both)]
+    end = "row_id, token_id, reason, retired_ms, retired_epoch"
+    ended = f"SELECT {end} FROM retired_tokens ORDER BY 1, 2"  # noqa: S608
+    things += [(row[-1], 0, row) for row in ledger.execute(ended)]
     things += [
         (row[-1], 1, row[:-1])
         for row in ledger.execute(
@@ -53,4 +57,8 @@ def what_lasts(ledger):
     for kind, asked in ((3, planned), (4, "SELECT epoch, * FROM runs")):
         for epoch, *row in ledger.execute(asked):
             found.append((epoch, kind, row[0], 1, sha256(CANONICAL.encode(row).encode())))
+    for kind, of in enumerate(("rows", "attachments", "customers"), 5):
+        became = f"SELECT epoch, number, things, packed FROM versions WHERE of = '{of}'"  # noqa: S608
+        for epoch, number, things, packed in ledger.execute(became):
+            found.append((epoch, kind, number, things, sha256(packed)))
     yield from sorted(found)

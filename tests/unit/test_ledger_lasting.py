@@ -90,7 +90,7 @@ def retire(builder):
         ids = connection.exec_driver_sql("SELECT row_id FROM tokens ORDER BY row_id").scalars()
         some = list(ids)[:9]
     with builder.ledger.transaction() as connection:
-        retire_tokens(connection, some, "attach_token_gone", 1)
+        retire_tokens(connection, some, "attach_token_gone", at_ms=1, epoch=2)
     builder.settle(builder.first)
 
 

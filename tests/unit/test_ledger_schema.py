@@ -185,8 +185,8 @@ def test_a_tokenized_row_is_planned_again_only_without_its_token(database):
     refused(database, "DELETE FROM tokens WHERE row_id = ?", row)
     columns = "token_id, row_id, card_id, brand, fingerprint, country, livemode, created_s, epoch"
     database.execute(
-        f"INSERT INTO retired_tokens ({columns}, reason, retired_ms) "  # noqa: S608
-        f"SELECT {columns}, 'gone', 1 FROM tokens WHERE row_id = ?",
+        f"INSERT INTO retired_tokens ({columns}, reason, retired_ms, retired_epoch) "  # noqa: S608
+        f"SELECT {columns}, 'gone', 1, 1 FROM tokens WHERE row_id = ?",
         (row,),
     )
     refused(database, "UPDATE retired_tokens SET reason = 'other'")

@@ -356,8 +356,8 @@ def test_a_token_id_that_comes_twice_is_refused_as_such(builder, known):
             connection.execute(
                 text(
                     "INSERT INTO retired_tokens (token_id, row_id, card_id, brand, livemode, "
-                    "created_s, epoch, reason, retired_ms) "
-                    "VALUES (:token, :row, 'card', 'Visa', 0, 1, 1, 'gone', 1)"
+                    "created_s, epoch, reason, retired_ms, retired_epoch) "
+                    "VALUES (:token, :row, 'card', 'Visa', 0, 1, 1, 'gone', 1, 1)"
                 ),
                 {"token": doubled.token.token_id, "row": answers[0].row_id},
             )
