@@ -27,6 +27,7 @@ from pipeline.ledger.sections import (
     versions,
 )
 from pipeline.ledger.versions import VERSIONED
+from pipeline.ledger.versions_proof import unexplained_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,9 @@ def _versions(connection: Connection, *, kept: bool) -> Iterator[Lasting]:
     told = versions.c.sha256 if kept else versions.c.packed
     for kind, table in enumerate(VERSIONED, len(_KINDS) + 2):
         asked = select(versions.c.epoch, versions.c.number, versions.c.things, told)
-        for epoch, number, things, what in connection.execute(asked.where(versions.c.of == table.name)):
+        for epoch, number, things, what in connection.execute(
+            asked.where(versions.c.of == table.name)
+        ):
             sha256 = what if kept else hashlib.sha256(what).hexdigest()
             yield Lasting(epoch, kind, number, things, sha256)
 
@@ -100,7 +103,7 @@ def lasting_digest(lasting: Sequence[Lasting], epoch: int | None = None) -> dict
     return {"rows": things, "sha256": digest.hexdigest()}
 
 
-def changed_since_published(lasting: Sequence[Lasting], known: Account) -> int | None:
+def _changed_since_published(lasting: Sequence[Lasting], known: Account) -> int | None:
     """Give the number of the first event that vouched for something else; None if none did.
 
     Args:
@@ -117,7 +120,7 @@ def changed_since_published(lasting: Sequence[Lasting], known: Account) -> int |
     return None
 
 
-def words_of_change(seq: int) -> str:
+def _words_of_change(seq: int) -> str:
     """Say what a publication, or its confirmation, contradicts."""
     return f"rows, tokens, customers or attempts are not those that were published with event {seq}"
 
@@ -125,14 +128,27 @@ def words_of_change(seq: int) -> str:
 def require_what_lasts(connection: Connection, known: Account, *, kept: bool) -> None:
     """Make sure that everything that was ever published and lasts is in the ledger as it was.
 
+    What no run may change must be as it was; of all else, what changed for no reason is named,
+    unless what is kept of sections is to be gone by, which nobody but us has written to.
+
     Raises:
         VerificationFailed: It is not, whatever runs were begun since.
     """
     if not known.publications:
         return
-    changed = changed_since_published(what_lasts(connection, kept=kept), known)
-    if changed is not None:
+    found = change_since_published(connection, known, what_lasts(connection, kept=kept), kept=kept)
+    if found is not None:
         raise VerificationFailed(
-            f"the ledger was changed by another program: {words_of_change(changed)}",
+            f"the ledger was changed by another program: {found}",
             next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
         )
+
+
+def change_since_published(
+    connection: Connection, known: Account, lasting: Sequence[Lasting], *, kept: bool
+) -> str | None:
+    """Say what is not as it was published, or became another thing for no reason; None: nothing."""
+    changed = _changed_since_published(lasting, known)
+    if changed is not None:
+        return _words_of_change(changed)
+    return None if kept else unexplained_change(connection)

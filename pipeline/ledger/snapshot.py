@@ -10,7 +10,7 @@ from sqlalchemy import select
 from pipeline.ledger import digests, export_events, publications, tables_proof
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
-from pipeline.ledger.lasting_proof import changed_since_published, what_lasts, words_of_change
+from pipeline.ledger.lasting_proof import change_since_published, what_lasts
 from pipeline.ledger.mapping_parts import mapping_parts
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
@@ -113,11 +113,11 @@ class Snapshot(
         with self._store.trouble():
             return list(mapping_parts(self._connection, self._parts, self.owners(), kind))
 
-    def changed_since_published(self) -> str | None:
-        """Say which publication speaks of other rows, tokens or customers than these; None: none."""
+    def change_since_published(self) -> str | None:
+        """Say what is not as it was published, or became another thing for no reason; None: nothing."""
         with self._store.trouble():
-            found = changed_since_published(self._lasting, publications.account(self._connection))
-        return None if found is None else words_of_change(found)
+            known = publications.account(self._connection)
+            return change_since_published(self._connection, known, self._lasting, kept=self._kept)
 
     def differing_section(self) -> str | None:
         """Give the first section of which something else is kept than its rows give, or None."""

@@ -28,7 +28,6 @@ from pipeline.ledger.schema import (
 )
 from pipeline.ledger.store import store_of
 from pipeline.ledger.trail_proof import last_run_died, trail_contradiction
-from pipeline.ledger.versions_proof import unexplained_change
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -92,11 +91,7 @@ def contradiction(connection: Connection) -> str | None:
     for words, one, other in _sums():
         if connection.execute(select(one.scalar_subquery() != other.scalar_subquery())).scalar():
             return words
-    return (
-        answers_contradiction(connection)
-        or trail_contradiction(connection)
-        or unexplained_change(connection)
-    )
+    return answers_contradiction(connection) or trail_contradiction(connection)
 
 
 def _stories() -> Iterator[tuple[str, Select[Any]]]:

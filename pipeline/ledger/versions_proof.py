@@ -123,7 +123,8 @@ def _changes_of_section(
 def _words(connection: Connection) -> _Words:
     kinds = {kind for told in _PLANS_AGAIN.values() for kind in told} | {_FROZEN}
     is_told = or_(*(events.c.body.contains(f'"event":"{k}"', autoescape=True) for k in kinds))
-    epochs = dict(connection.execute(select(runs.c.run_id, runs.c.epoch)).tuples().all())
+    begun = connection.execute(select(runs.c.run_id, runs.c.epoch))
+    epochs = {run.run_id: run.epoch for run in begun}
     words = _Words(defaultdict(set), defaultdict(set))
     for body in connection.execute(select(events.c.body).where(is_told)).scalars():
         event = orjson.loads(body)
@@ -149,7 +150,9 @@ def _are_explained(
 ) -> bool:
     """Tell whether something was sent for each of these, or beside it, by the runs in between."""
     sent = attempts.c.epoch.between(after + 1, upto)
-    explanations = _explanations(table, sent, retired_tokens.c.retired_epoch.between(after + 1, upto))
+    explanations = _explanations(
+        table, sent, retired_tokens.c.retired_epoch.between(after + 1, upto)
+    )
     for start in range(0, len(ids), _AT_ONCE):
         left = set(ids[start : start + _AT_ONCE])
         for statement in explanations:
@@ -163,7 +166,7 @@ def _are_explained(
 
 def _explanations(
     table: Table, sent: ColumnElement[bool], retired: ColumnElement[bool]
-) -> Iterator[Select[Any]]:
+) -> Sequence[Select[Any]]:
     """Give statements that find ids for which something was sent, the cheapest first."""
     if table is customers:
         on = attachments.c.customer == customers.c.id

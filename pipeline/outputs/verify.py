@@ -140,7 +140,7 @@ def verify(
             )
         if ledger is not None:
             # After the rows and columns, which say more exactly where.
-            found.differences += _told("what was published", ledger.look.changed_since_published)
+            found.differences += _told("what was published", ledger.look.change_since_published)
         if ledger is not None and not any(d.file == LEDGER_NAME for d in found.differences):
             # Where rows were changed, what is kept of them says no more than that.
             found.differences += _told("table sections", ledger.look.differing_section)
