@@ -13,6 +13,8 @@ from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.retiring import retire_tokens
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.versions import renew_versions
+from pipeline.ledger.versions_proof import unexplained_change
 from tests.support.ledgers import BATCH_ROWS, new_builder
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -138,6 +140,19 @@ def test_what_later_runs_do_leaves_what_came_before_them_as_it_was(builder):
     for act in LATER:
         act(builder)
         assert before == of_run_1(builder), act.__name__
+
+
+@pytest.mark.parametrize("act", LATER, ids=lambda act: act.__name__)
+def test_what_later_runs_do_to_what_was_published_has_its_reasons(builder, act):
+    """Nothing that a run does passes for a change by another program, before it publishes or after."""
+    with builder.ledger.transaction() as connection:
+        renew_versions(connection, 1)
+    act(builder)
+    for _ in range(2):
+        with builder.ledger.reading() as connection:
+            assert unexplained_change(connection) is None
+        with builder.ledger.transaction() as connection:
+            renew_versions(connection, 2)
 
 
 def test_what_lasts_is_the_same_in_both_stores(builder):
