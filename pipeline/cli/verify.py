@@ -93,10 +93,13 @@ def verify(
 
     FOLDER alone proves that files, ledger and chain of events agree, and that what no run changes
     (the id, card, token and customer of a row) is what every publication in the chain said, also
-    where runs or publications were forged after it. It cannot prove that the chain is the one that
-    was: whoever may write to the ledger can write what comes next and, without a secret to stop
+    where runs or publications were forged after it; and that what was settled and published became
+    another thing only where a later run sent something for it, or an operator had it planned again.
+    It cannot prove that the chain is the one that was: whoever may write to the ledger can write
+    what comes next, runs with requests and answers of their own, and, without a secret to stop
     them, all that was. A past written anew is found by --public-key until a run signs it, and by
-    --expect-head for good.
+    --expect-head for good; a forged future by `cardferry readback`, which asks the vault, and by
+    whoever kept the head of the last run.
 
     No file but the ledger is written, where it is yours: a verification is an event of the trail.
     Exit code 8, with the file and the place, on any difference.

@@ -14,7 +14,6 @@ from sqlalchemy import delete, insert, select
 from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.proof import contradiction
 from pipeline.ledger.records import (
     AttachSettlement,
     AttachState,
@@ -25,6 +24,7 @@ from pipeline.ledger.records import (
 )
 from pipeline.ledger.schema import attachments, attempts, events, tokens
 from pipeline.ledger.settling import Settling
+from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.versions import renew_versions
 from pipeline.ledger.versions_proof import unexplained_change
 from pipeline.model import OutcomeKind
