@@ -12,12 +12,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
+from sqlalchemy import delete
 
 from pipeline import hashing
 from pipeline.ledger.giving_up import give_up
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.planning import Planning
+from pipeline.ledger.sections import versions
+from pipeline.ledger.versions import renew_versions
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -188,6 +191,11 @@ def hash_anew(folder, change):
 
 def past_that_fits(folder):
     """Let every publication of a ledger of one run say what its rows are now, under a chain of its own."""
+    with unchecked(), closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.attend("forger", "elsewhere:1")
+        with ledger.transaction() as connection:
+            connection.execute(delete(versions))
+            renew_versions(connection, ledger.epoch)
     forged = digests_of_now(folder)
 
     def name_them(told):
