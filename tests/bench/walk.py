@@ -1,12 +1,13 @@
 """How far a row walks through the code: files entered and changes of file, counted by a call tracer.
 
-    python -m tests.bench.walk [--rows 60] [--path] [--source DIR]
+    python -m tests.bench.walk [--rows 60] [--path] [--files] [--source DIR]
 
 The whole command runs in this process against the stub, with one request in flight and every call
 and return seen. *Steady state* is what lies between one row's request and the next one's, taken as
 a mean over the second half of the rows; a change of file is counted wherever one thread goes on in
-another file of the package than it was in before. What runs while a module is imported is no step. Issue 11's marks are 50 changes and 20 files for
-a row, and 75 files for a whole run of one row; the exit code says whether they are met.
+another file of the package than it was in before. What runs while a module is imported is no step.
+Issue 11's marks are 50 changes and 20 files for a row, and 75 files for a whole run of one row; the
+exit code says whether they are met. `--files` shows the latter, and how few could hold as many lines.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CHANGES_MAX, FILES_MAX, RUN_FILES_MAX = 50, 20, 75
+FILE_LINES_MAX = 300
 FIRST_CALL = 10
 """A coroutine that begins stands at its first instructions; one that goes on stands later."""
 
@@ -34,6 +36,7 @@ class Tracer:
         self._importing = Counter()
         self.steps = []
         self.sends = []
+        self.codes = {}
 
     def __call__(self, frame, event, _argument):
         code = frame.f_code
@@ -54,6 +57,7 @@ class Tracer:
         if not code.co_filename.startswith(self._package) or code.co_name == "<module>":
             return
         file = code.co_filename.removeprefix(self._package)
+        self.codes.setdefault(file, set()).add(code)
         if event == "call" and frame.f_lasti < FIRST_CALL and (file, code.co_name) == SEND:
             self.sends.append(len(self.steps))
         self.steps.append((threading.get_ident(), file, code.co_name, called))
@@ -116,7 +120,7 @@ def measure(rows, package):
         tracer = run_traced(rows, package, Path(folder))
     whole, _ = tracer.walk(0, len(tracer.steps))
     if rows == 1:
-        return {"run_files": len(whole)}
+        return {"run_files": len(whole), "run_lines": lines_of(tracer, package)}
     first, last = tracer.sends[rows // 2], tracer.sends[-1]
     _, path = tracer.walk(first, last)
     stretches = [
@@ -131,12 +135,43 @@ def measure(rows, package):
     }
 
 
+def lines_of(tracer, package):
+    """Give, for each file, its lines, the lines of the functions entered, and their names."""
+    told = {}
+    for file, codes in sorted(tracer.codes.items()):
+        whole = len((package / file).read_text("utf-8").splitlines())
+        entered = {line for code in codes for line in _span(code) if line <= whole}
+        # A template's functions are made, and have no lines of its own.
+        count = len(entered) if file.endswith(".py") else whole
+        told[file] = (whole, count, sorted({code.co_name for code in codes}))
+    return told
+
+
+def _span(code):
+    lines = [line for _, _, line in code.co_lines() if line]
+    return range(code.co_firstlineno, max(lines, default=code.co_firstlineno) + 1)
+
+
+def _show_files(told):
+    """Print the files of a run of one row, and how few files could hold as many lines."""
+    for file, (whole, entered, names) in told.items():
+        print(f"{file} {entered} of {whole}: {' '.join(names)}")
+    of_files = sum(whole for whole, _, _ in told.values())
+    of_functions = sum(entered for _, entered, _ in told.values())
+    print(f"lines of these files: {of_files:,}; of the functions entered: {of_functions:,}")
+    print(
+        f"at {FILE_LINES_MAX} lines a file: {of_files / FILE_LINES_MAX:.0f} files at least for what "
+        f"stands in them, {of_functions / FILE_LINES_MAX:.0f} for what is entered of it"
+    )
+
+
 def main():
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     options.add_argument("--rows", type=int, default=60)
     options.add_argument("--path", action="store_true", help="print one row's path")
+    options.add_argument("--files", action="store_true", help="print the files of a run of one row")
     options.add_argument("--source", type=Path, default=ROOT, help="another checkout to trace")
     options.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
@@ -158,6 +193,8 @@ def main():
         figures |= json.loads(ended.stdout.splitlines()[-1])
     if chosen.path:
         print("\n".join(figures["path"]))
+    if chosen.files:
+        _show_files(figures["run_lines"])
     marks = (
         ("changes of file for a row", figures["changes"], CHANGES_MAX),
         ("files for a row", figures["files"], FILES_MAX),
