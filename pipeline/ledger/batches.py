@@ -38,11 +38,6 @@ class Batch(NamedTuple):
     of_cards: Sequence[AttachEntry] = ()
     intents: Sequence[Intent] = ()
 
-    @property
-    def entries(self) -> int:
-        """How many things are said."""
-        return len(self.settled) + len(self.of_cards) + len(self.intents)
-
 
 class Batches(Protocol):
     """Writes what happened to many rows; made anew for each run."""

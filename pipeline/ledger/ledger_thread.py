@@ -38,3 +38,8 @@ class LedgerThread(ThreadPoolExecutor):
     ) -> Future[Answer]:
         """Have something done there."""
         return super().submit(self._ledger.again, partial(fn, *args, **kwargs))
+
+
+def thread_of(ledger: OpenLedger) -> ThreadPoolExecutor:
+    """Give a ledger's thread; a file is never lost, and nothing needs to be asked of it again."""
+    return LedgerThread(ledger) if ledger.store.has_server else ThreadPoolExecutor(1, "ledger")

@@ -78,6 +78,7 @@ class Settling:
             # Only rows of different exports can share a legacy id and both be sent.
             self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
         self._batches = ledger.batches()
+        self._has_server = ledger.store.has_server
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.
@@ -187,7 +188,7 @@ class Settling:
             LocalStorageFailed: The disk refused; whether the batch is on it the next run finds out.
             VerificationFailed: A row was not where this run left it, or a later run took over.
         """
-        began = self._clock.monotonic()
+        began, is_short = self._clock.monotonic(), len(entries) <= ROWS_AT_ONCE
         batch = Batch(
             milliseconds(self._clock),
             settled=[item for item in entries if isinstance(item, Settlement)],
@@ -202,14 +203,15 @@ class Settling:
 
         def write() -> tuple[Sequence[Settlement], Applied]:
             try:
-                return batch.settled, Applied([], self._write(batch))
+                return batch.settled, Applied([], self._write(batch, is_short=is_short))
             except TokenDoubled:
                 with self._ledger.transaction() as connection:
                     kept, frozen = freeze_doubled(self._ledger, connection, batch.settled)
                     waiting = self._write_in(connection, batch._replace(settled=kept))
                 return kept, Applied(frozen, waiting)
 
-        settled, applied = self._ledger.again(write)
+        # A file is never lost, so that there is nothing to begin anew.
+        settled, applied = self._ledger.again(write) if self._has_server else write()
         self._open = still_open - len(applied.waiting)
         if self._events is not None:
             self._events.committed(settled, self._clock.monotonic() - began)
@@ -219,11 +221,10 @@ class Settling:
             )
         return applied
 
-    def _write(self, batch: Batch) -> Sequence[int]:
+    def _write(self, batch: Batch, *, is_short: bool) -> Sequence[int]:
         """Write a batch as one statement, or in a transaction with what such a statement cannot hold."""
         run_events = self._events
         entry = None if run_events is None else run_events.due(batch.at_ms)
-        is_short = batch.entries <= ROWS_AT_ONCE
         if entry is None and is_short and self._batches.may_hold(batch.of_cards):
             return self._commit_alone(batch)
         with self._ledger.transaction() as connection:
@@ -235,6 +236,8 @@ class Settling:
         return waiting
 
     def _commit_alone(self, batch: Batch) -> Sequence[int]:
+        if not self._has_server:
+            return self._batches.commit(batch)
         number = self._ledger.begin_commit()
         try:
             waiting = self._batches.commit(batch, number=number)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from pipeline.errors import Interrupted
-from pipeline.ledger.ledger_thread import LedgerThread
+from pipeline.ledger.ledger_thread import thread_of
 from pipeline.migration import export_factory
 from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given
 from pipeline.migration.claiming import Claiming
@@ -98,7 +98,7 @@ class Sending:
 
     async def _send(self, work: Sequence[PlannedExport]) -> None:
         with (
-            LedgerThread(self.ledger) as ledger_thread,
+            thread_of(self.ledger) as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             parts = send_parts(self._given(), self.attach, self._policy(), ledger_thread)

@@ -172,9 +172,10 @@ class Batches:
 
     def commit(self, batch: Batch, *, number: int = 0) -> Sequence[int]:
         """Write a batch by one call, which is a transaction of its own."""
+        entries = len(batch.settled) + len(batch.of_cards) + len(batch.intents)
         with self._writing() as driver:
             is_open = driver.info.transaction_status is TransactionStatus.INTRANS
-            if is_open or batch.entries > ROWS_AT_ONCE:
+            if is_open or entries > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
             self._prepare(driver)
             return self._call(driver, batch, number)
