@@ -179,7 +179,8 @@ def unknowns_not_counted():
 def fence_not_checked():
     """A run that was overtaken writes on."""
     store.require_epoch = lambda *_: None
-    batch.REFUSE_OVERTAKEN = "SELECT 1;"
+    condition, _ = batch.TRIGGERS["fence"]
+    batch.TRIGGERS["fence"] = (condition, "SELECT 1;")
     stop_unlocked_before_sending()
 
 

@@ -2,12 +2,12 @@
 
 A driver lets go of the interpreter lock for every step of a statement and has to win it back from
 the event loop, which under load takes longer than the step. So a whole batch is one `INSERT` into
-a view; the triggers behind it check and write inside SQLite, and as a transaction of its own the
-statement begins, commits and syncs in a single call. A row that is not where the ledger has it
-undoes the whole statement. So does the fence before the first row, where a later run has taken
-over: the statement holds the ledger from its beginning, and one look is enough. View and triggers
-belong to one connection and are no part of the file: whichever program opens a ledger brings its
-own.
+a view; each of its rows is an entry, told apart by its first column, and the trigger for its kind
+checks and writes it inside SQLite. As a transaction of its own the statement begins, commits and
+syncs in a single call. A row that is not where the ledger has it undoes the whole statement. So
+does the fence before the first row, where a later run has taken over: the statement holds the
+ledger from its beginning, and one look is enough. View and triggers belong to one connection and
+are no part of the file: whichever program opens a ledger brings its own.
 """
 
 # Only names of our own schema, and our own words, are put together here; values come as marks.
@@ -22,30 +22,84 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.batches import CARD_MOVED, MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.epoch import OVERTAKEN, overtaken
-from pipeline.ledger.sqlite import card_entries, token_entries
-from pipeline.ledger.sqlite.token_entries import DOUBLED, NO_SETTLEMENT
+from pipeline.model import CLAIMABLE_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
 
-    from pipeline.ledger.batches import Batch
-    from pipeline.ledger.records import AttachEntry
+    from pipeline.ledger.batches import Batch, Writing
+    from pipeline.ledger.records import AttachEntry, Intent, Settlement
+    from pipeline.model import Token
 
 ROWS_STEP: Final = 16
 """Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest
 is empty."""
 
-_FENCE: Final = 4
-REFUSE_OVERTAKEN: Final = f"""
+_VIEW: Final = "batch"
+_INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN, _FENCE = 1, 2, 3, 4
+"""The kinds of entry; 0 is none."""
+
+_ATTEMPT_COLUMNS: Final = ("entry", "attempt_id", "row_id", "at_ms", "epoch", "number")
+_SETTLEMENT_COLUMNS: Final = (
+    *("kind", "evidence", "vault_code", "request_id", "latency_us"),
+    *("state", "code", "unknowns"),
+)
+_TOKEN_COLUMNS: Final = (
+    *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
+)
+COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
+# For None the driver looks for an adapter first, four times the cost of a number; so 0 stands for
+# what is absent.
+NO_SETTLEMENT: Final = (0,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
+NO_TOKEN: Final = (0,) * len(_TOKEN_COLUMNS)
+
+_DOUBLED: Final = "a token id was given twice"
+
+_REFUSE_OVERTAKEN: Final = f"""
     SELECT RAISE(ABORT, '{OVERTAKEN}')
     WHERE (SELECT coalesce(max(epoch), 0) FROM runs) <> new.epoch;"""
-_FENCE_TRIGGER: Final = {"fence": (f"new.entry = {_FENCE}", REFUSE_OVERTAKEN)}
-
-_ANY_CUSTOMER: Final = "SELECT 1 FROM customers LIMIT 1"
-_OF_TOKENS: Final = "batch"
-_OF_CARDS_TOO: Final = "batch_with_cards"
-"""A view of its own, so that tokens alone do not pay for columns and triggers of cards."""
+_REFUSE_MOVED: Final = f"SELECT RAISE(ABORT, '{MOVED}') WHERE changes() <> 1;"
+_OUTCOME: Final = """
+    INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
+    VALUES (new.attempt_id, new.kind, new.evidence, nullif(new.vault_code, 0),
+            nullif(new.request_id, 0), new.latency_us, new.at_ms);"""
+TRIGGERS: Final = {
+    "fence": (f"new.entry = {_FENCE}", _REFUSE_OVERTAKEN),
+    "intend": (
+        f"new.entry = {_INTENT}",
+        f"""
+    UPDATE rows SET state = 'sent', attempts = attempts + 1
+    WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)});
+    {_REFUSE_MOVED}
+    INSERT INTO attempts (id, row_id, number, epoch, at_ms)
+    VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
+    ),
+    # The old row of a changed card makes way first, as each legacy id has one token in force.
+    "tokenize": (
+        f"new.entry = {_OUTCOME_AND_TOKEN}",
+        f"""{_OUTCOME}
+    UPDATE rows SET superseded_by = new.row_id
+    WHERE id = (SELECT supersedes FROM rows WHERE id = new.row_id);
+    UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
+    {_REFUSE_MOVED}
+    INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
+                        created_s, epoch)
+    VALUES (new.row_id, new.token_id, new.card_id, new.brand, nullif(new.fingerprint, 0),
+            nullif(new.country, 0), new.livemode, new.created_s, new.epoch)
+    ON CONFLICT (token_id) DO NOTHING;
+    SELECT RAISE(ABORT, '{_DOUBLED}') WHERE changes() <> 1
+        OR EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = new.token_id);""",
+    ),
+    "settle": (
+        f"new.entry = {_OUTCOME_ONLY}",
+        f"""{_OUTCOME}
+    UPDATE rows SET state = new.state, code = nullif(new.code, 0),
+                    unknowns = unknowns + new.unknowns,
+                    vault_code = nullif(new.vault_code, 0), request_id = nullif(new.request_id, 0)
+    WHERE id = new.row_id AND state = 'sent';
+    {_REFUSE_MOVED}""",
+    ),
+}
 
 
 class Batches:
@@ -56,28 +110,22 @@ class Batches:
         epoch: The run's epoch; it stands beside everything that is written.
     """
 
-    def __init__(
-        self, writing: Callable[[], AbstractContextManager[sqlite3.Connection]], epoch: int
-    ) -> None:
+    def __init__(self, writing: Writing, epoch: int) -> None:
         self._writing = writing
         self._epoch = epoch
         with writing() as driver:
-            _create_view(driver, _OF_TOKENS, token_entries.COLUMNS, token_entries.TRIGGERS)
-            # Where cards belong to nobody, nothing will be said of customers.
-            self._has_customers = bool(driver.execute(_ANY_CUSTOMER).fetchone())
-            if self._has_customers:
-                with_cards = token_entries.TRIGGERS | card_entries.triggers()
-                _create_view(driver, _OF_CARDS_TOO, card_entries.COLUMNS, with_cards)
+            create_view(driver, _VIEW, COLUMNS, TRIGGERS)
 
     def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
-        """Tell whether a batch may hold this beside tokens and attempts."""
-        return not of_cards or (self._has_customers and card_entries.may_hold(of_cards))
+        """Allow nothing: where cards belong to nobody, nothing is said of customers."""
+        return not of_cards
 
     def commit(self, batch: Batch, *, number: int = 0) -> tuple[()]:
         """Write a batch as one statement, which is a transaction of its own."""
         del number
+        entries = len(batch.settled) + len(batch.of_cards) + len(batch.intents)
         with self._writing() as driver:
-            if driver.in_transaction or batch.entries > ROWS_AT_ONCE:
+            if driver.in_transaction or entries > ROWS_AT_ONCE:
                 raise AssertionError("this batch would not be a transaction of its own")
             self._insert(driver, batch)
         return ()
@@ -90,45 +138,15 @@ class Batches:
 
     def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
         epoch, at_ms = self._epoch, batch.at_ms
-        view, columns = _OF_TOKENS, len(token_entries.COLUMNS)
-        rest: tuple[object, ...] = ()
-        if batch.of_cards:
-            view, columns = _OF_CARDS_TOO, len(card_entries.COLUMNS)
-            rest = card_entries.NOT_OF_CARDS
-        fence = (_FENCE, 0, 0, 0, epoch, 0, *NO_SETTLEMENT, *rest)
         values: list[object] = []
         for settlement in batch.settled:
-            values += token_entries.settlement_row(settlement, epoch, at_ms) + rest
-        for row in card_entries.entry_rows(batch.of_cards, epoch, at_ms):
-            values += row
+            values += settlement_row(settlement, epoch, at_ms)
         for intent in batch.intents:
-            values += token_entries.intent_row(intent, epoch, at_ms) + rest
-        values += (0,) * (columns * (-(len(values) // columns) % ROWS_STEP))
-        at_once = columns * ROWS_AT_ONCE
-        try:
-            for start in range(0, len(values), at_once):
-                part = (*fence, *values[start : start + at_once])
-                # `execute` would let go of the interpreter lock once more, for the last row's id.
-                driver.executemany(_insert_of(view, columns, len(part) // columns), (part,))
-        except sqlite3.IntegrityError as refusal:
-            raise _translated(refusal) from None
+            values += intent_row(intent, epoch, at_ms)
+        insert_rows(driver, _VIEW, fence_row(epoch), values)
 
 
-def _translated(refusal: sqlite3.IntegrityError) -> Exception:
-    """Give our own error for a trigger's refusal; any other rule's is `Store.trouble`'s to tell."""
-    words = str(refusal)
-    if words == DOUBLED:
-        return TokenDoubled()
-    if words == OVERTAKEN:
-        return overtaken()
-    if words in {MOVED, CARD_MOVED}:
-        return VerificationFailed(
-            words, next_step="Look for a second program that writes to this folder."
-        )
-    return refusal
-
-
-def _create_view(
+def create_view(
     driver: sqlite3.Connection,
     view: str,
     columns: Sequence[str],
@@ -137,11 +155,98 @@ def _create_view(
     """Make a view and its triggers known to a connection, if it does not know them yet."""
     empty = ", ".join(f"NULL AS {column}" for column in columns)
     driver.execute(f"CREATE TEMP VIEW IF NOT EXISTS {view} AS SELECT {empty}")
-    for name, (condition, body) in (_FENCE_TRIGGER | dict(triggers)).items():
+    for name, (condition, body) in triggers.items():
         driver.execute(
             f"CREATE TEMP TRIGGER IF NOT EXISTS {view}_{name} INSTEAD OF INSERT ON {view} "
             f"WHEN {condition} BEGIN {body} END"
         )
+
+
+def insert_rows(
+    driver: sqlite3.Connection, view: str, fence: Sequence[object], values: list[object]
+) -> None:
+    """Insert rows into a view, a fence before them.
+
+    Args:
+        driver: The connection.
+        view: One that `create_view` made.
+        fence: The fence's row, as wide as the view.
+        values: The values of all rows, one after the other; they are filled up to whole steps.
+
+    Raises:
+        sqlite3.Error: The disk or the database failed, or a rule of the schema was broken.
+        TokenDoubled: A token id was known.
+        VerificationFailed: A row is not where this run left it, or a later run took over.
+    """
+    columns = len(fence)
+    values += (0,) * (columns * (-(len(values) // columns) % ROWS_STEP))
+    at_once = columns * ROWS_AT_ONCE
+    try:
+        for start in range(0, len(values), at_once):
+            part = (*fence, *values[start : start + at_once])
+            # `execute` would let go of the interpreter lock once more, for the last row's id.
+            driver.executemany(_insert_of(view, columns, len(part) // columns), (part,))
+    except sqlite3.IntegrityError as refusal:
+        raise _translated(refusal) from None
+
+
+def fence_row(epoch: int) -> tuple[object, ...]:
+    """Give the values of the fence in the order of `COLUMNS`."""
+    return (_FENCE, 0, 0, 0, epoch, 0, *NO_SETTLEMENT)
+
+
+def intent_row(intent: Intent, epoch: int, at_ms: int) -> tuple[object, ...]:
+    """Give the values of an intent in the order of `COLUMNS`."""
+    attempt_id, row_id, number = intent
+    return (_INTENT, attempt_id, row_id, at_ms, epoch, number, *NO_SETTLEMENT)
+
+
+def settlement_row(item: Settlement, epoch: int, at_ms: int) -> tuple[object, ...]:
+    """Give the values of a settlement in the order of `COLUMNS`."""
+    return (
+        _OUTCOME_ONLY if item.token is None else _OUTCOME_AND_TOKEN,
+        item.attempt_id,
+        item.row_id,
+        at_ms,
+        epoch,
+        0,
+        # `.value` is a property in Python, a call for each row.
+        item.kind._value_,
+        item.evidence,
+        0 if item.vault_code is None else item.vault_code,
+        0 if item.request_id is None else item.request_id,
+        item.latency_us,
+        item.state._value_,
+        0 if item.code is None else item.code,
+        item.unknowns,
+        *(NO_TOKEN if item.token is None else _token_values(item.token)),
+    )
+
+
+def _token_values(token: Token) -> tuple[object, ...]:
+    return (
+        token.token_id,
+        token.card_id,
+        token.brand,
+        0 if token.fingerprint is None else token.fingerprint,
+        0 if token.country is None else token.country,
+        int(token.livemode),
+        int(token.created_at.timestamp()),
+    )
+
+
+def _translated(refusal: sqlite3.IntegrityError) -> Exception:
+    """Give our own error for a trigger's refusal; any other rule's is `Store.trouble`'s to tell."""
+    words = str(refusal)
+    if words == _DOUBLED:
+        return TokenDoubled()
+    if words == OVERTAKEN:
+        return overtaken()
+    if words in {MOVED, CARD_MOVED}:
+        return VerificationFailed(
+            words, next_step="Look for a second program that writes to this folder."
+        )
+    return refusal
 
 
 @lru_cache(2 * ROWS_AT_ONCE // ROWS_STEP)

@@ -1,7 +1,8 @@
-"""Gives the columns, triggers and values by which a batch holds what is said of cards and customers.
+"""Writes a batch that speaks of cards and customers, too, as one statement: by a view of its own.
 
 Each trigger runs the very statements of `attach_statements`, with columns of the view in the place
-of their parameters; what stands in other modules for other stores is not said again here.
+of their parameters; what stands in other modules for other stores is not said again here. Tokens
+alone do not pay for these columns and triggers.
 """
 
 from __future__ import annotations
@@ -33,16 +34,29 @@ from pipeline.ledger.records import (
     Retirement,
     RowRefusal,
 )
-from pipeline.ledger.sqlite.token_entries import COLUMNS as OF_TOKENS
-from pipeline.ledger.sqlite.token_entries import NO_SETTLEMENT, NO_TOKEN
+from pipeline.ledger.sqlite.batch import COLUMNS as OF_TOKENS
+from pipeline.ledger.sqlite.batch import (
+    NO_SETTLEMENT,
+    NO_TOKEN,
+    TRIGGERS,
+    Batches,
+    create_view,
+    fence_row,
+    insert_rows,
+    intent_row,
+    settlement_row,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import sqlite3
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Insert, Update
 
+    from pipeline.ledger.batches import Batch, Writing
     from pipeline.ledger.records import AttachEntry
 
+_VIEW: Final = "batch_with_cards"
 
 _REQUEST, _ATTACH, _MAKE, _SETTLED, _SETTLED_UNASKED, _FOUND = 5, 6, 7, 8, 9, 10
 """The kinds of entry, beside those of tokens."""
@@ -53,15 +67,42 @@ _FOUND_COLUMNS: Final = (
     *("found", "found_state", "found_code", "found_id"),
     *("found_livemode", "found_created_s", "found_epoch"),
 )
-COLUMNS: Final = (*OF_TOKENS, *_REQUEST_COLUMNS, *_CARD_COLUMNS, *_FOUND_COLUMNS)
-_NO_SETTLEMENT_OF_CARD: Final = (0,) * (len(COLUMNS) - len(_FOUND_COLUMNS) - 1)
+_COLUMNS: Final = (*OF_TOKENS, *_REQUEST_COLUMNS, *_CARD_COLUMNS, *_FOUND_COLUMNS)
+_NO_SETTLEMENT_OF_CARD: Final = (0,) * (len(_COLUMNS) - len(_FOUND_COLUMNS) - 1)
 _NO_CARD: Final = (0,) * len(_CARD_COLUMNS + _FOUND_COLUMNS)
 _NOBODY_FOUND: Final = (0,) * len(_FOUND_COLUMNS)
-NOT_OF_CARDS: Final = (0,) * (len(COLUMNS) - len(OF_TOKENS))
+_NOT_OF_CARDS: Final = (0,) * (len(_COLUMNS) - len(OF_TOKENS))
 """What an entry about a token has in the columns for cards and customers."""
 
 _NAMED: Final = sqlite.dialect(paramstyle="named")
 _MARK: Final = re.compile(r":(\w+)")
+
+
+class CardBatches(Batches):
+    """Writes batches of a ledger that has customers; see `pipeline.ledger.batches`."""
+
+    def __init__(self, writing: Writing, epoch: int) -> None:
+        super().__init__(writing, epoch)
+        with writing() as driver:
+            create_view(driver, _VIEW, _COLUMNS, TRIGGERS | _triggers())
+
+    def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
+        """Tell whether all of these have a trigger; what takes a token out of force is too rare."""
+        return not any(isinstance(entry, Retirement | RowRefusal) for entry in of_cards)
+
+    def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
+        if not batch.of_cards:
+            super()._insert(driver, batch)
+            return
+        epoch, at_ms = self._epoch, batch.at_ms
+        values: list[object] = []
+        for settlement in batch.settled:
+            values += settlement_row(settlement, epoch, at_ms) + _NOT_OF_CARDS
+        for row in _entry_rows(batch.of_cards, epoch, at_ms):
+            values += row
+        for intent in batch.intents:
+            values += intent_row(intent, epoch, at_ms) + _NOT_OF_CARDS
+        insert_rows(driver, _VIEW, fence_row(epoch) + _NOT_OF_CARDS, values)
 
 
 def _in_trigger(statement: Insert | Update, **places: str) -> str:
@@ -92,7 +133,7 @@ def _or_null(column: str) -> str:
 
 
 @cache
-def triggers() -> dict[str, tuple[str, str]]:
+def _triggers() -> dict[str, tuple[str, str]]:
     """Give the condition and the words of each trigger, by name."""
     attempt = _in_trigger(
         ATTEMPT,
@@ -166,15 +207,10 @@ def _refuse_unless(changed: str) -> str:
     return f"SELECT RAISE(ABORT, '{CARD_MOVED}') WHERE changes() <> {changed};"
 
 
-def may_hold(entries: Iterable[AttachEntry]) -> bool:
-    """Tell whether all of these have a trigger; what takes a token out of force is too rare."""
-    return not any(isinstance(entry, Retirement | RowRefusal) for entry in entries)
-
-
-def entry_rows(
+def _entry_rows(
     entries: Iterable[AttachEntry], epoch: int, at_ms: int
 ) -> Iterable[tuple[object, ...]]:
-    """Give the values of entries in the order of `COLUMNS`: what is said first, then the requests.
+    """Give the values of entries in the order of the columns: what is said first, then the requests.
 
     Args:
         entries: Such as `may_hold` allows.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.store import Blocks, Parts, Store
 
 _ROWS_A_STATEMENT: Final = 50
+_ANY_CUSTOMER: Final = "SELECT 1 FROM customers LIMIT 1"
 
 
 class SqliteStore:
@@ -177,7 +178,14 @@ class SqliteStore:
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, which shares its ledger with nobody."""
         del session
-        return Batches(writing, epoch)
+        with writing() as driver:
+            # Where cards belong to nobody, nothing will be said of customers.
+            has_customers = bool(driver.execute(_ANY_CUSTOMER).fetchone())
+        if not has_customers:
+            return Batches(writing, epoch)
+        from pipeline.ledger.sqlite.card_batch import CardBatches  # noqa: PLC0415 - as above.
+
+        return CardBatches(writing, epoch)
 
 
 def _path_of(url: LedgerUrl) -> Path | None:
