@@ -6,7 +6,7 @@ decimals never look like digits, so every column is read and its cells turned ba
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     Place: TypeAlias = tuple[int, int]
 
 MAGIC: Final = b"PAR1"
-_BATCH_ROWS: Final = 1 << 16
-_GROUP_ROWS: Final = 64
+_BATCH_ROWS: Final = 1 << 17
+_GROUP_ROWS: Final = 16
+_NARROW_BITS: Final = 32
+"""An integer of so many bits has fewer digits than a card number."""
+
 
 _TEXTS: Final = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
@@ -72,7 +75,7 @@ def _cells(source: Any) -> Iterator[tuple[Place, bytes]]:
     for batch in source.iter_batches(batch_size=_BATCH_ROWS):
         columns = dict(enumerate(map(_without_dictionary, batch.columns), start=1))
         texts = {
-            column: values.cast(pa.large_binary())
+            column: values
             for column, values in columns.items()
             if any(is_text(values.type) for is_text in _TEXTS)
         }
@@ -93,6 +96,8 @@ def _suspicious_values(values: Any) -> Sequence[int]:
     kind = values.type
     if any(never(kind) for never in _WITHOUT_NUMBERS):
         return ()
+    if pa.types.is_integer(kind) and kind.bit_width <= _NARROW_BITS:
+        return ()
     if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
         return range(len(values))
     # As they lie in memory: what stands there for a null is seen to be one when it is read.
@@ -102,37 +107,47 @@ def _suspicious_values(values: Any) -> Sequence[int]:
     return np.flatnonzero(fits).tolist()
 
 
-def _suspicious_texts(texts: dict[int, Any]) -> Iterator[tuple[int, int, bytes]]:
+def _suspicious_texts(columns: dict[int, Any]) -> Iterator[tuple[int, int, bytes]]:
     """Give the texts or blobs that could hold a number, each with its column and its place."""
-    long = [column for column, values in texts.items() if _longest(values) >= SHORTEST_WRITTEN]
-    if not long:
+    texts = {column: _Texts.of(values) for column, values in columns.items()}
+    texts = {column: each for column, each in texts.items() if each.longest >= SHORTEST_WRITTEN}
+    if not texts:
         return
-    groups = [_in_groups(texts[column]) for column in long]
+    groups = [each.in_groups() for each in texts.values()]
     hits = could_hold(pa.concat_arrays(groups), ANYWHERE)
     ends = np.cumsum([len(group) for group in groups])
-    for column, found in zip(long, np.split(hits, ends[:-1]), strict=True):
-        offsets, whole = _offsets(texts[column]), texts[column].buffers()[2]
-        places = np.flatnonzero(np.repeat(found, _GROUP_ROWS)[: len(offsets) - 1])
-        starts, behind = offsets[places], offsets[places + 1]
-        for hit in np.flatnonzero(spans_that_could_hold(whole, starts, behind, APART)).tolist():
-            yield column, int(places[hit]), whole[starts[hit] : behind[hit]].to_pybytes()
+    for (column, each), found in zip(texts.items(), np.split(hits, ends[:-1]), strict=True):
+        places = np.flatnonzero(np.repeat(found, _GROUP_ROWS)[: len(each.offsets) - 1])
+        starts, behind = each.offsets[places], each.offsets[places + 1]
+        for hit in np.flatnonzero(
+            spans_that_could_hold(each.whole, starts, behind, APART)
+        ).tolist():
+            yield column, int(places[hit]), each.whole[starts[hit] : behind[hit]].to_pybytes()
 
 
-def _in_groups(texts: Any) -> Any:
-    """Give the texts of some rows each, one behind the other as they lie in memory, as one."""
-    offsets = _offsets(texts)
-    ends = np.append(offsets[:-1:_GROUP_ROWS], offsets[-1])
-    buffers = [None, pa.py_buffer(ends), texts.buffers()[2]]
-    return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
+class _Texts(NamedTuple):
+    """The texts or blobs of a column, one behind the other as they lie in memory."""
 
+    offsets: npt.NDArray[np.int64]
+    whole: Any
 
-def _longest(texts: Any) -> int:
-    return int(np.diff(_offsets(texts)).max(initial=0))
+    @classmethod
+    def of(cls, values: Any) -> _Texts:
+        _, offsets, whole = values.buffers()
+        is_large = pa.types.is_large_string(values.type) or pa.types.is_large_binary(values.type)
+        read = np.frombuffer(offsets, dtype=np.int64 if is_large else np.int32)
+        read = read[values.offset : values.offset + len(values) + 1]
+        return cls(read.astype(np.int64), whole or pa.py_buffer(b""))
 
+    @property
+    def longest(self) -> int:
+        return int(np.diff(self.offsets).max(initial=0))
 
-def _offsets(texts: Any) -> npt.NDArray[np.int64]:
-    offsets: npt.NDArray[np.int64] = np.frombuffer(texts.buffers()[1], dtype=np.int64)
-    return offsets[texts.offset : texts.offset + len(texts) + 1]
+    def in_groups(self) -> Any:
+        """Give the texts of some rows each as one."""
+        ends = np.append(self.offsets[:-1:_GROUP_ROWS], self.offsets[-1])
+        buffers = [None, pa.py_buffer(ends), self.whole]
+        return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
 
 
 def _as_bytes(cell: object) -> bytes:
