@@ -1,7 +1,8 @@
 """Tells where the records and values of many SQLite pages lie, all pages at once.
 
-Only pages that are wholly in order are told of: every record whole, in its page, as long as its
-values together. The others are named, for `scan_sqlite_records` to take apart one by one.
+Only pages that are wholly in order are told of: every record in its page, or as much of it as lies
+there, and as long as its values together. The others are named, for `scan_sqlite_records` to take
+apart one by one.
 
 Source: sqlite.org/fileformat2.html, sections 1.6 and 2.1.
 """
@@ -21,9 +22,10 @@ from pipeline.cards.scan_sqlite_records import (
     INNER_INDEX,
     LEAF_TABLE,
     SIZES,
-    VARINT_MAX,
+    local_length,
     local_length_max,
 )
+from pipeline.cards.scan_sqlite_varints import PADDING, behind_varints, varints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 _SIX_BYTES, _EIGHT_BYTES = 5, 6
 _TOP_BIT: Final = 0x80
-_PADDING: Final = 32
 _EIGHT: Final = np.arange(8)
 _LOWEST_TOP: Final = RANGES[0].first * 10 ** (DIGITS_MIN - PREFIX_DIGITS) >> 32
 """The first two of the six bytes of the lowest number of thirteen digits."""
@@ -91,6 +92,9 @@ class Cells(NamedTuple):
 class _Records(NamedTuple):
     starts: Places
     ends: Places
+    """Where what lies in the page of each ends; the rest lies in overflow pages."""
+    lengths: Places
+    """The bytes of each, those in overflow pages among them."""
     bodies: Places
     """Where the values of each begin, behind its header."""
     pages: Places
@@ -154,28 +158,31 @@ def rests(cells: Cells, size: int) -> Spans:
 
 def _opened(pages: Pages) -> tuple[Bytes, _Records, Flags]:
     """Give the bytes of all pages, their records kind by kind, and which pages are not in order."""
-    whole = np.frombuffer(pages.block + bytes(_PADDING), dtype=np.uint8)
+    whole = np.frombuffer(pages.block + bytes(PADDING), dtype=np.uint8)
     odd = np.asarray(pages.numbers) == 1
     parts = [_records_of_kind(whole, pages.size, kind, len(odd)) for kind in CELL_POINTERS]
-    starts, lengths, places, within = (np.concatenate(part) for part in zip(*parts, strict=True))
+    starts, lengths, local, places = (np.concatenate(part) for part in zip(*parts, strict=True))
     heads = whole[np.minimum(starts, len(whole) - 1)]
-    fits = within & (starts + lengths <= (places + 1) * pages.size)
-    fits &= (heads > 0) & (heads < _TOP_BIT) & (heads <= lengths)
+    fits = (lengths > 0) & (starts + local <= (places + 1) * pages.size)
+    fits &= (heads > 0) & (heads < _TOP_BIT) & (heads <= local)
     odd[places[~fits]] = True
-    records = _Records(starts, starts + lengths, starts + heads, places)
+    records = _Records(starts, starts + local, lengths, starts + heads, places)
     return whole, records.where(~odd[places]), odd
 
 
 def _records_of_kind(
     whole: Bytes, size: int, kind: int, count: int
-) -> tuple[Places, Places, Places, Flags]:
-    """Give where records begin, their lengths and pages, and whether each lies in its page."""
+) -> tuple[Places, Places, Places, Places]:
+    """Give where records begin, their lengths, how much of it lies in their pages, and these."""
     pages = np.flatnonzero(whole[: count * size : size] == kind)
     cells, pages = _cells(whole, pages, CELL_POINTERS[kind], size)
-    lengths, starts = _varints(whole, cells + 4 if kind == INNER_INDEX else cells)
+    lengths, starts = varints(whole, cells + 4 if kind == INNER_INDEX else cells)
     if kind == LEAF_TABLE:
-        starts = _behind_varints(whole, starts)
-    return starts, lengths, pages, (lengths > 0) & (lengths <= local_length_max(size, kind))
+        starts = behind_varints(whole, starts)
+    local = lengths.copy()
+    for place in np.flatnonzero(lengths > local_length_max(size, kind)).tolist():
+        local[place] = local_length(int(lengths[place]), size, kind)
+    return starts, lengths, local, pages
 
 
 def _cells(whole: Bytes, pages: Places, pointers: int, size: int) -> tuple[Places, Places]:
@@ -205,15 +212,16 @@ def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Value
     """
     found = [_Values(whole[:0], *(np.zeros(0, dtype=np.int64),) * 3)]
     places, behind, bodies = records.starts + 1, records.bodies, records.bodies
+    whole_ends = records.starts + records.lengths
     ends, pages = records.ends, records.pages
     while True:
         going = places < behind
         if not going.all():
             # A last type that goes on behind its header, or values of another length in all.
-            wrong = (places > behind) | (bodies != ends)
+            wrong = (places > behind) | (bodies != whole_ends)
             odd[pages[wrong & ~going]] = True
-            places, behind, bodies, ends, pages = (
-                part[going] for part in (places, behind, bodies, ends, pages)
+            places, behind, bodies, whole_ends, ends, pages = (
+                part[going] for part in (places, behind, bodies, whole_ends, ends, pages)
             )
         if not len(places):
             break
@@ -226,9 +234,19 @@ def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Value
             places[longer] += 1
         hits = np.frombuffer(types.translate(looks), dtype=np.uint8)
         at = np.flatnonzero(hits)
-        found.append(_Values(hits[at], bodies[at], bodies[at] + sizes[at], pages[at]))
-        places, bodies = places + 1, bodies + sizes
+        places, starts, bodies = places + 1, bodies, bodies + sizes
+        found.append(_within(_Values(hits[at], starts[at], bodies[at], pages[at]), ends[at], odd))
     return _Values(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _within(values: _Values, ends: Places, odd: Flags) -> _Values:
+    """Give values as far as they lie in their pages; the page of a number that is cut becomes odd."""
+    is_cut = values.ends > ends
+    if is_cut.any():
+        odd[values.pages[is_cut & (values.looks != _LONG_TEXT)]] = True
+        at = (np.minimum(values.starts, ends), np.minimum(values.ends, ends))
+        return _Values(values.looks, *at, values.pages)
+    return values
 
 
 def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Flags]:
@@ -261,32 +279,3 @@ def _card_numbers(whole: Bytes, values: _Values) -> Iterator[tuple[int, int]]:
             number = numbers[place].item()
             if number == int(number) and is_card_number(str(abs(int(number)))):
                 yield int(pages[place]), int(number)
-
-
-def _varints(whole: Bytes, places: Places) -> tuple[Places, Places]:
-    """Read a varint at each place; give the values (64 bits, signed) and the places behind."""
-    behind = _behind_varints(whole, places)
-    first = np.minimum(places, len(whole) - _PADDING)
-    values = whole[first].astype(np.int64)
-    longer = np.flatnonzero(values >= _TOP_BIT)
-    values[longer] &= _TOP_BIT - 1
-    for step in range(1, VARINT_MAX):
-        longer = longer[behind[longer] > first[longer] + step]
-        read = whole[first[longer] + step].astype(np.int64)
-        if step == VARINT_MAX - 1:
-            values[longer] = (values[longer] << 8) | read
-        else:
-            values[longer] = (values[longer] << 7) | (read & (_TOP_BIT - 1))
-    return values, behind
-
-
-def _behind_varints(whole: Bytes, places: Places) -> Places:
-    """Give where the varint at each place ends (behind its last byte)."""
-    behind = np.minimum(places, len(whole) - _PADDING) + 1
-    longer = np.flatnonzero(whole[behind - 1] >= _TOP_BIT)
-    for _ in range(1, VARINT_MAX):
-        if not len(longer):
-            break
-        behind[longer] += 1
-        longer = longer[whole[behind[longer] - 1] >= _TOP_BIT]
-    return behind

@@ -42,7 +42,7 @@ def records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]:
         length, start = _varint(page, start)
         if kind == LEAF_TABLE:
             _, start = _varint(page, start)
-        end = min(len(page), start + _local_length(length, len(page), kind))
+        end = min(len(page), start + local_length(length, len(page), kind))
         values = _values(page[start:end], length)
         # What is no record stays in the rest: a damaged page must not hide anything.
         if values is not None:
@@ -54,7 +54,7 @@ def local_length_max(usable: int, kind: int) -> int:
     return usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
 
 
-def _local_length(length: int, usable: int, kind: int) -> int:
+def local_length(length: int, usable: int, kind: int) -> int:
     """Give how much of a payload lies in the cell itself; the rest is in overflow pages."""
     most = local_length_max(usable, kind)
     if length <= most:
