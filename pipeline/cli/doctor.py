@@ -17,7 +17,7 @@ from pipeline.cluster.doctor_cluster import cluster_findings
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 from pipeline.migration.doctor import machine_findings
-from pipeline.migration.doctor_findings import Health, failed, ok
+from pipeline.migration.doctor_findings import Health, failed, ok, warning
 from pipeline.migration.doctor_keys import export_keys, signing_key
 from pipeline.migration.doctor_ledger import ledger_findings
 
@@ -80,7 +80,7 @@ def _findings(
     for problem in found.problems:
         yield failed("settings", SettingsRefused([problem]))
     if not found.problems:
-        yield ok("settings", "every one is known and fits the others")
+        yield _settings(found)
         yield from export_keys(found.settings, found.credentials)
         yield from signing_key(found.settings, found.credentials)
         yield from ledger_findings(found.settings, found.credentials, folder)
@@ -91,6 +91,17 @@ def _findings(
         from pipeline.migration.doctor_vault import vault_findings  # noqa: PLC0415 - as in a run.
 
         yield from vault_findings(found.settings, found.credentials, SystemClock())
+
+
+def _settings(found: ReadSettings) -> DoctorFinding:
+    """Say that the settings are right, and of which file they are if they are of none."""
+    if found.is_from_file:
+        return ok("settings", "every one is known and fits the others")
+    return warning(
+        "settings",
+        "no settings file was named: built-in defaults and CARDFERRY_* variables count",
+        "Give the file with -c.",
+    )
 
 
 def _show(terminal: Terminal, finding: DoctorFinding) -> None:

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
 
 _ADVISED: Final = re.compile(r"`cardferry ([^`]+)`")
 _SETTINGS: Final = "-c CONFIG"
+_NAMES_A_SETTING: Final = re.compile(
+    r"`(?:vault|export|rules|flow|attach|ledger|cluster|audit|watch)\.[a-z_]+`"
+)
+_WITHOUT_FILE: Final = (
+    " No settings file was named (-c): built-in defaults and CARDFERRY_* variables count."
+)
+
+
+def advice(text: str, command: str | None, options: Mapping[str, Any]) -> str:
+    """Give what is to be done next, for whoever called a command as it was called.
+
+    Args:
+        text: The advice in general.
+        command: The command's name.
+        options: What it was given, by the names of its parameters.
+    """
+    told = filled_in(text, places_of(command, options))
+    without_file = "config_file" in options and options["config_file"] is None
+    return told + _WITHOUT_FILE if without_file and _NAMES_A_SETTING.search(told) else told
 
 
 def places_of(command: str | None, options: Mapping[str, Any]) -> dict[str, str]:

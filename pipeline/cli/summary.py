@@ -141,6 +141,8 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
     if terminal.as_json or ending.trouble is not None or ending.figures is None:
         return
     always = ending.exit_code != 0
+    if always:
+        terminal.show_held()
     if ending.planned_again == 0:
         terminal.say("there was nothing to retry", always=always)
     terminal.say("", "next:", always=always)

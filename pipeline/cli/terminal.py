@@ -106,6 +106,14 @@ class Terminal:
             self.unwritten = trouble
             forget_results()
 
+    def show_held(self) -> None:
+        """Show what -q has held back, as there is something to look at."""
+        with self.results():
+            self._held.seek(0)
+            click.echo(self._held.read(), nl=False)
+            self._held.seek(0)
+            self._held.truncate()
+
     def say(self, *lines: str, always: bool = False) -> None:
         """Tell the operator something beside the result; a log file is told whatever -q hides.
 
@@ -160,7 +168,8 @@ class Terminal:
         self.tell_stop(trouble)
 
     def tell_stop(self, trouble: CardferryError) -> None:
-        """Tell a trouble in words, on standard error and in the log."""
+        """Tell a trouble in words, on standard error and in the log, below what was shown so far."""
+        self.show_held()
         self.tell_error(
             trouble.message, trouble.next_step, exit_status(trouble), type(trouble).__name__
         )
@@ -185,12 +194,9 @@ class Terminal:
 
     def pasteable(self, text: str) -> str:
         """Give a message whose command lines name what this command was given."""
-        from pipeline.cli.pasteable import (  # noqa: PLC0415 - who is told nothing needs none.
-            filled_in,
-            places_of,
-        )
+        from pipeline.cli.pasteable import advice  # noqa: PLC0415 - who is told nothing needs none.
 
-        return filled_in(text, places_of(*self.given))
+        return advice(text, *self.given)
 
     def ending(self, code: int) -> int:
         """Show what -q held back, log the end, and give the exit code.
@@ -206,9 +212,7 @@ class Terminal:
                 "CardNumberFound",
             )
         if code:
-            with self.results():
-                self._held.seek(0)
-                click.echo(self._held.read(), nl=False)
+            self.show_held()
         logs.tell(logging.INFO, "ended", f"exit code {code}", exit_code=code)
         return code
 

@@ -100,7 +100,7 @@ def _unknown(place: list[str]) -> str:
     """Say of an unknown key which one may be meant, or where it belongs."""
     *parents, key = place
     here = sorted({name for table in _tables_at(parents) for name in table.model_fields})
-    if near := get_close_matches(key.lower(), here, n=1):
+    if near := get_close_matches(key.lower(), here, n=1) or _begun(key, here):
         return f"is not a setting; did you mean `{near[0]}`?"
     for section in Settings.model_fields:
         for table in _tables_at([section]):
@@ -115,6 +115,11 @@ def _unknown(place: list[str]) -> str:
     if near := get_close_matches(key.lower(), elsewhere, n=1, cutoff=0.8):
         return f"is not a setting; did you mean `{near[0]}` under [{elsewhere[near[0]]}]?"
     return "is not a setting"
+
+
+def _begun(key: str, names: Sequence[str]) -> list[str]:
+    """Give the first name that begins with the words of a key: `rate` is short for `rate_per_s`."""
+    return [name for name in names if key and name.startswith(f"{key.lower()}_")][:1]
 
 
 def _tables_at(place: Sequence[str]) -> Iterator[type[Section]]:

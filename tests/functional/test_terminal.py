@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.crash import zygote
 from tests.support.sandbox import spawned
 
 QUESTION = "Send these rows? [y/N]:"
@@ -125,3 +126,20 @@ def test_what_is_wrong_with_a_command_line_is_folded_at_blanks(tmp_path):
     assert 2 == code
     assert all(len(line) <= 40 for line in shown.splitlines())
     assert "give a line of at most 200 characters" in " ".join(shown.split())
+
+
+def test_in_one_stream_the_result_stands_above_what_to_do_next(tmp_path, vault):
+    """As in a mail of cron: with -q, too; and what stopped a run comes last."""
+    plain = rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n"
+    config = settings(tmp_path, vault.base_url)
+    nowhere = settings(tmp_path, "http://127.0.0.1:9", name="nowhere.toml")
+    words = ("run", sealed(tmp_path, plain))
+    hurry = {"hook": "tests.support.hooks:hurry"}
+
+    for quiet in ((), ("-q",)):
+        out = tmp_path / f"out{len(quiet)}"
+        ended = zygote().run(*words, "-c", config, "-o", out, *quiet)
+        stopped = zygote().run(*words, "-c", nowhere, "-o", f"{out}-2", *quiet, **hurry)
+
+        assert ended.said.index("chain head") < ended.said.index("next:")
+        assert stopped.said.index("chain head") < stopped.said.index("cannot be reached")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.advice import program
-from pipeline.cli.pasteable import filled_in, places_of
+from pipeline.cli.pasteable import advice, filled_in, places_of
 
 SETTINGS = {"config_file": Path("my settings.toml"), "overrides": ("flow.rate_per_s=2",)}
 
@@ -44,3 +44,20 @@ def test_a_message_without_a_command_stays_as_it_is():
     text = "Name the EXPORT and the DIR, `--wait-lock 15m` does."
 
     assert filled_in(text, {"EXPORT": "a", "DIR": "b"}) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "is_told"),
+    [
+        ({"config_file": None}, "Set `export.key` to the secret key file.", True),
+        ({"config_file": None}, "Run the same command again.", False),
+        ({"config_file": Path("my.toml")}, "Set `export.key` to the secret key file.", False),
+        ({"folder": Path("out")}, "Set `export.key` to the secret key file.", False),
+    ],
+)
+def test_advice_about_a_setting_says_that_no_settings_file_was_named(options, text, is_told):
+    """Whoever forgot -c looks for a setting that stands in a file which nobody read."""
+    told = advice(text, "run", options)
+
+    assert is_told == ("No settings file was named (-c)" in told)
+    assert told.startswith(text)

@@ -35,6 +35,7 @@ SAID = {
         "flow.attempts_max: must be a whole number",
         "flow.rate_pers: is not a setting; did you mean `rate_per_s`?",
     ],
+    "[flow]\nrate = 5": ["flow.rate: is not a setting; did you mean `rate_per_s`?"],
     "[flow]\nin_flight_max = 0": ["flow.in_flight_max: must be greater than or equal to 1"],
     "[vault]\nattempts_max = 5": [
         "vault.attempts_max: is not a setting here; it belongs under [flow]"

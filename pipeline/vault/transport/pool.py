@@ -19,6 +19,19 @@ from pipeline.vault.transport.tls import Peer, peer_of
 _SWEEP_S: Final = 0.05
 """Seconds between two looks at the deadlines: their precision, and cheaper than a timer each."""
 
+_OTHER_NAME: Final = "is made out to another name"
+_STRANGER: Final = "comes from an authority that is not trusted here"
+_REFUSED: Final = {
+    9: "is not valid yet, by this machine's clock",
+    10: "has expired, by this machine's clock",
+    **dict.fromkeys((18, 19, 20, 21), _STRANGER),
+    **dict.fromkeys((62, 64), _OTHER_NAME),
+}
+"""Why a certificate is refused, by OpenSSL's number for it (X509_STORE_CTX_get_error(3))."""
+
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+"""OpenSSL's names for what a peer sends that speaks no TLS at all."""
+
 _OLD_TLS: Final = frozenset(
     {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
 )
@@ -213,11 +226,14 @@ def _connect_failure(
     if isinstance(failure, TimeoutError):
         return httpx.ConnectTimeout("the vault could not be reached in time")
     if isinstance(failure, ssl.SSLCertVerificationError):
-        return CertificateRefused("the vault's certificate is refused")
+        why = _REFUSED.get(failure.verify_code, "is refused")
+        return CertificateRefused(f"the vault's certificate {why}")
     if isinstance(failure, ssl.SSLError) and failure.reason in _OLD_TLS:
         return CertificateRefused("the vault offers no TLS 1.2 or newer")
     if isinstance(failure, ssl.SSLError):
-        return httpx.ConnectError("the TLS handshake failed")
+        spoken = failure.reason not in _NO_TLS
+        said = "the TLS handshake failed" if spoken else "what answers there does not speak TLS"
+        return httpx.ConnectError(said)
     return httpx.ConnectError(_cause_in_words(failure))
 
 
