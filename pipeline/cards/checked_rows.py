@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from pipeline.cards.damage import damages
-from pipeline.cards.plain_texts import are_plain
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX, CUSTOMER_COLUMNS
+from pipeline.cards.text_faults import are_plain
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from pipeline.cards.damage import damage, damages
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.pan import PanColumn
-from pipeline.cards.plain_texts import are_plain
-from pipeline.cards.text_faults import TEXT_MAX, holding_encoded_numbers, with_controls
+from pipeline.cards.text_faults import (
+    TEXT_MAX,
+    are_plain,
+    holding_encoded_numbers,
+    with_controls,
+)
 from pipeline.config.policies import Quoting
 from pipeline.exports.csv_dialect import Dialect
 from pipeline.exports.csv_records import _rows, decoded
