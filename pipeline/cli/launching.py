@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.child_process import start_child
-from pipeline.cluster.requirements import cluster_problems
-from pipeline.cluster.submitted_carriers import cluster_starter
 from pipeline.migration.job import Launch
 
 if TYPE_CHECKING:
@@ -68,7 +66,11 @@ class Launching:
         """Say what is missing for the cluster that the settings name, well or badly."""
         is_named = found.settings.cluster.address is not None
         is_named = is_named or any(p.startswith("cluster.") for p in found.problems)
-        return cluster_problems(found.settings) if is_named and not self.no_cluster else ()
+        if not is_named or self.no_cluster:
+            return ()
+        from pipeline.cluster.requirements import cluster_problems  # noqa: PLC0415 - few have one.
+
+        return cluster_problems(found.settings)
 
     def launch(self, settings: Settings) -> Launch | None:
         """Give what starts carriers; None where this process sends by itself.
@@ -82,6 +84,8 @@ class Launching:
                 raise click.UsageError(
                     "--limit does not go with a cluster; add --no-cluster to carry here"
                 )
+            from pipeline.cluster.submitted_carriers import cluster_starter  # noqa: PLC0415
+
             count = cluster.carriers if carriers is None else carriers
             return Launch(count, lambda: cluster_starter(cluster, self.given.folder))
         if carriers is None:
