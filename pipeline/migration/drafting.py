@@ -190,8 +190,10 @@ def _leave_to_preset(found: Columns, preset: Preset) -> None:
 
 def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
     for kind, candidates in draft.columns.unsure.items():
-        shown = ", ".join(f"`{name}`" for name in candidates if _may_be_shown(name))
-        draft.unsure.append(f"export.columns.{kind}: " + (shown or "no column of that kind seen"))
+        told = [" and ".join(f"`{name}`" for name in names) for names in _shown(candidates)]
+        draft.unsure.append(
+            f"export.columns.{kind}: " + (", or ".join(told) or "no column of that kind seen")
+        )
     layouts = draft.columns.layouts
     if "expiration" in draft.columns.sure and len(layouts) > 1:
         draft.unsure.append(
@@ -204,6 +206,12 @@ def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
             f"export.security_code_column: {shown} is named like a security code; with codes in it "
             'the export is refused, or read without it by `security_code_column = "drop"`'
         )
+
+
+def _shown(candidates: Sequence[str | tuple[str, ...]]) -> list[list[str]]:
+    """Give the candidates that may be shown, each as the columns that it is made of."""
+    sources = [[each] if isinstance(each, str) else [*each] for each in candidates]
+    return [names for names in sources if all(map(_may_be_shown, names))]
 
 
 def _may_be_shown(name: str) -> bool:
@@ -259,8 +267,11 @@ def _column_lines(draft: Draft) -> list[str]:
         if source is not None:
             lines += _column_line(kind, source, columns.layouts)
         elif kind in columns.unsure:
-            candidates = [name for name in columns.unsure[kind] if _may_be_shown(name)]
-            shown = ", ".join(map(_toml, candidates)) or "no column of that kind seen"
+            candidates = [
+                _toml(names[0] if len(names) == 1 else names)
+                for names in _shown(columns.unsure[kind])
+            ]
+            shown = ", ".join(candidates) or "no column of that kind seen"
             empty = '{ column = "", format = "MM/YY" }' if kind == "expiration" else '""'
             lines.append(f"# {kind} = {empty}  # unsure; candidates: {shown}")
     return ["", "[export.columns]", *lines] if lines else []

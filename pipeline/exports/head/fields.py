@@ -21,11 +21,11 @@ from pipeline.cards.field_formats import (
 )
 from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.optional_fields import is_email
-from pipeline.exports.head.words import PREFIXES, RANKS
-from pipeline.exports.security_codes import squashed
+from pipeline.exports.head.holder import holder
+from pipeline.exports.head.naming import rank, ranked, share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _MOST: Final = 0.8
 _FEW: Final = 3
@@ -45,12 +45,12 @@ class Columns:
     Attributes:
         sure: Canonical name to source column, or columns, for which names and values agree.
         layouts: The layouts of an `expiration` column that every value fits.
-        unsure: Canonical name to candidates, the likeliest first.
+        unsure: Canonical name to candidates, the likeliest first: a column, or several together.
     """
 
     sure: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     layouts: tuple[str, ...] = ()
-    unsure: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unsure: dict[str, tuple[str | tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 def recognised(table: Mapping[str, Sequence[str]], *, named: bool = True) -> Columns:
@@ -76,55 +76,19 @@ def _filled(text: str) -> str:
     return "" if text in WORDS_FOR_NOTHING else text
 
 
-def _keys(name: str) -> list[str]:
-    """Give what a name may be looked up as: whole, its last part, and without what stands before."""
-    last = re.split(r"[.\[/:]", name.strip("]").lstrip("."))[-1]
-    keys = [squashed(name), squashed(last)]
-    for key in keys[:]:
-        keys += [key.removeprefix(prefix) for prefix in PREFIXES if key.startswith(prefix)]
-    return [key for key in dict.fromkeys(keys) if key]
-
-
-def _rank(name: str, kind: str) -> int | None:
-    """Say how surely a name means a kind of field: 0 is the surest, None not at all."""
-    ranks = RANKS[kind]
-    found = [ranks[key] + 100 * place for place, key in enumerate(_keys(name)) if key in ranks]
-    return min(found, default=None)
-
-
-def _share(texts: Sequence[str], is_one: Callable[[str], object]) -> float:
-    filled = [text for text in texts if text]
-    return sum(map(bool, map(is_one, filled))) / len(filled) if filled else 0.0
-
-
-def _ranked(table: Mapping[str, Sequence[str]], kind: str, *taken: str) -> list[str]:
-    """Give the columns whose names mean a kind of field, the surest first."""
-    ranks = {name: _rank(name, kind) for name in table if name not in taken}
-    known = {name: rank for name, rank in ranks.items() if rank is not None}
-    return sorted(known, key=lambda name: known[name])
-
-
-def _settle(found: Columns, kind: str, named: Sequence[str], fitting: Sequence[str]) -> None:
-    """Take the surest name whose values fit; columns that only fit, or are only named, are unsure."""
-    if named:
-        found.sure[kind] = named[0]
-    elif fitting:
-        found.unsure[kind] = tuple(fitting[:_FEW])
-
-
 def _find_number(table: Mapping[str, Sequence[str]], found: Columns) -> None:
-    fitting = [name for name, texts in table.items() if _share(texts, _is_card_number) >= _MOST]
-    named = [name for name in _ranked(table, "number") if name in fitting]
+    fitting = [name for name, texts in table.items() if share(texts, _is_card_number) >= _MOST]
+    named = [name for name in ranked(table, "number") if name in fitting]
     if len(fitting) == 1:
         found.sure["number"] = fitting[0]
-    elif len(named) == 1 or (named and _rank(named[0], "number") != _rank(named[1], "number")):
+    elif len(named) == 1 or (named and rank(named[0], "number") != rank(named[1], "number")):
         found.sure["number"] = named[0]
     elif fitting:
         found.unsure["number"] = tuple(fitting[:_FEW])
     else:
-        masked = [name for name, texts in table.items() if _share(texts, _MASK.search) >= _MOST]
+        masked = [name for name, texts in table.items() if share(texts, _MASK.search) >= _MOST]
         found.unsure["number"] = tuple(
-            [name for name in _ranked(table, "number") if name not in masked][:_FEW]
+            [name for name in ranked(table, "number") if name not in masked][:_FEW]
         )
 
 
@@ -150,11 +114,11 @@ def _find_expiration(
     table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns, *, named: bool
 ) -> None:
     values = {name: without_fractions(_of_cards(texts, cards)) for name, texts in table.items()}
-    months = [name for name in values if _share(values[name], MONTHS.__contains__) >= _MOST]
-    years = [name for name in values if _share(values[name], _is_year) >= _MOST]
-    month = [name for name in _ranked(table, "expiration_month") if name in months]
-    year = [name for name in _ranked(table, "expiration_year") if name in years]
-    whole = {name: _layouts(values[name]) for name in _ranked(table, "expiration")}
+    months = [name for name in values if share(values[name], MONTHS.__contains__) >= _MOST]
+    years = [name for name in values if share(values[name], _is_year) >= _MOST]
+    month = [name for name in ranked(table, "expiration_month") if name in months]
+    year = [name for name in ranked(table, "expiration_year") if name in years]
+    whole = {name: _layouts(values[name]) for name in ranked(table, "expiration")}
     whole = {name: layouts for name, layouts in whole.items() if layouts}
     if month and year:
         found.sure |= {"expiration_month": month[0], "expiration_year": year[0]}
@@ -189,67 +153,50 @@ def _layouts(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find_name(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
-    def is_filled(name: str) -> bool:
-        return _share(_of_cards(table[name], cards), _is_name) >= _MOST
-
-    first = [name for name in _ranked(table, "first_name") if is_filled(name)]
-    last = [
-        name for name in _ranked(table, "last_name") if is_filled(name) and name not in first[:1]
-    ]
-    whole = [name for name in _ranked(table, "name") if is_filled(name)]
-    in_parts = bool(first and last)
-    if in_parts:
-        whole = [name for name in whole if name not in {first[0], last[0]}]
-    if whole:
-        found.sure["name"] = whole[0]
-    elif in_parts:
-        found.sure["name"] = (first[0], last[0])
+    of_cards = {name: _of_cards(texts, cards) for name, texts in table.items()}
+    name, candidates = holder(of_cards, {*_columns_of(found.sure.values())})
+    if name is None:
+        found.unsure["name"] = candidates[:_FEW]
     else:
-        taken = set(found.sure.values())
-        found.unsure["name"] = tuple(
-            [name for name in table if name not in taken and is_filled(name)][:_FEW]
-        )
-
-
-def _is_name(text: str) -> bool:
-    return any(map(str.isalpha, text)) and not any(map(str.isdigit, text)) and "@" not in text
+        found.sure["name"] = name
 
 
 def _find_ids(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
-    taken = {name for source in found.sure.values() for name in _parts(source)}
+    taken = {*_columns_of(found.sure.values())}
     free = {name: texts for name, texts in table.items() if name not in taken}
 
     def is_unique(name: str) -> bool:
         texts = _of_cards(free[name], cards)
         return all(texts) and len(set(texts)) == len(texts)
 
-    customers = [name for name in _ranked(free, "customer") if any(free[name])]
-    own = [name for name in _ranked(free, "card_id") if is_unique(name)]
-    around = [name for name in _ranked(free, "row_id") if name.startswith("..")]
-    rows = [name for name in _ranked(free, "row_id") if is_unique(name)]
+    customers = [name for name in ranked(free, "customer") if any(free[name])]
+    own = [name for name in ranked(free, "card_id") if is_unique(name)]
+    around = [name for name in ranked(free, "row_id") if name.startswith("..")]
+    rows = [name for name in ranked(free, "row_id") if is_unique(name)]
     rows = [name for name in rows if name not in {*customers, *around}]
     if own or rows:
         found.sure["legacy_id"] = (own or rows)[0]
     elif customers and is_unique(customers[0]):
         found.sure["legacy_id"] = customers[0]
     else:
-        asked = {name for names in found.unsure.values() for name in names}
+        asked = {*_columns_of(source for sources in found.unsure.values() for source in sources)}
         unique = [name for name in free if is_unique(name) and name not in asked]
         found.unsure["legacy_id"] = tuple(unique[:_FEW])
-    plain = [name for name in _ranked(free, "row_id") if name != found.sure.get("legacy_id")]
+    plain = [name for name in ranked(free, "row_id") if name != found.sure.get("legacy_id")]
     if customers:
         found.sure["customer"] = customers[0]
     elif around or (plain and own):
         # An `id` around a card, or beside a card's own id, is its customer's.
         found.sure["customer"] = (around or plain)[0]
     for kind in ("customer_id", "is_default"):
-        named = [name for name in _ranked(free, kind) if any(free[name])]
+        named = [name for name in ranked(free, kind) if any(free[name])]
         if named:
             found.sure[kind] = named[0]
 
 
-def _parts(source: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (source,) if isinstance(source, str) else source
+def _columns_of(sources: Iterable[str | tuple[str, ...]]) -> Iterator[str]:
+    for source in sources:
+        yield from (source,) if isinstance(source, str) else source
 
 
 _FITS: Final[dict[str, Callable[[str], object]]] = {
@@ -262,9 +209,9 @@ _FITS: Final[dict[str, Callable[[str], object]]] = {
 
 
 def _find_optional(kind: str, table: Mapping[str, Sequence[str]], found: Columns) -> None:
-    taken = {name for source in found.sure.values() for name in _parts(source)}
+    taken = {*_columns_of(found.sure.values())}
     fits = _FITS.get(kind, bool)
-    named = [name for name in _ranked(table, kind) if name not in taken]
-    good = [name for name in named if _share(table[name], fits) >= _MOST]
+    named = [name for name in ranked(table, kind) if name not in taken]
+    good = [name for name in named if share(table[name], fits) >= _MOST]
     if good:
         found.sure[kind] = good[0]

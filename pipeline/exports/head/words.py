@@ -29,15 +29,26 @@ _WORDS: Final = {
         name des karteninhabers, intestatario, titolare, kaarthouder, naam, kortinnehavare
         ชื่อบนบัตร, ชื่อผู้ถือบัตร, ผู้ถือบัตร, ชื่อลูกค้า, ชื่อ-นามสกุล, ชื่อ นามสกุล, ชื่อ, カード名義, カード名義人, 名義人, 名義
         氏名, 名前, 持卡人, 持卡人姓名, 姓名, nama pemegang kartu, pemegang kartu, nama, tên chủ thẻ, 이름
-        имя держателя, держатель карты, имя
+        имя держателя, держатель карты, имя, ชื่อ-สกุล, ชื่อและนามสกุล, nom et prenom, nom prenom, prenom nom
+        vorname nachname, vor- und nachname, nachname vorname, nombre y apellidos, nome e cognome
+        nome e sobrenome, imię i nazwisko, jméno a příjmení, meno a priezvisko, ime i prezime, ad soyad
+        ad\u0131 soyad\u0131, adi soyadi, họ và tên, họ tên, фио, піб, ονοματεπώνυμο, שם מלא, الاسم الكامل, الاسم
     """,
     "first_name": """
-        first name, given name, fname, forename, vorname, nombres, prenom, primeiro nome, nome
-        voornaam, ชื่อจริง, 名
+        first name, given name, given names, fname, forename, vorname, rufname, nombres, prenom
+        primeiro nome, primer nombre, nombre de pila, nome, nombre, voornaam, roepnaam, fornavn, förnamn
+        etunimi, eesnimi, imię, imie, jméno, křestní jméno, meno, ime, keresztnév, utónév, prenume, vardas
+        vārds, ad\u0131, adi, ad, isim, όνομα, имя, ім'я, име, שם פרטי, الاسم الأول, nama depan, nama pertama, tên
+        tên đệm và tên, ชื่อจริง, ชื่อต้น, ชื่อตัว, 名, メイ, 名(漢字), 이름, पहला नाम
     """,
     "last_name": """
-        last name, surname, family name, lname, nachname, familienname, apellido, apellidos
-        sobrenome, nom de famille, nom, cognome, achternaam, นามสกุล, 姓
+        last name, surname, family name, lname, second name, nachname, familienname, zuname, apellido
+        apellidos, primer apellido, apellido paterno, sobrenome, último nome, apelido, nom de famille, nom
+        cognome, cognoms, achternaam, familienaam, efternavn, etternavn, efternamn, sukunimi
+        perekonnanimi, nazwisko, příjmení, priezvisko, prezime, priimek, vezetéknév, családnév, nume
+        nume de familie, pavardė, uzvārds, soyad\u0131, soyadi, soyad, soyisim, επώνυμο, επίθετο, фамилия, прізвище
+        שם משפחה, اسم العائلة, اللقب, nama belakang, nama keluarga, họ, họ và tên đệm
+        นามสกุล, สกุล, 姓, 苗字, 名字, 姓氏, セイ, 성, 성씨, उपनाम
     """,
     "expiration_month": """
         exp month, expiry month, expiration month, expire month, expires month, card exp month
