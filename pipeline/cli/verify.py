@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.outputs.verify import LaterEvent, Verification
+    from pipeline.outputs.later_events import LaterEvent
+    from pipeline.outputs.verify import Verification
 
 _NEXT_STEP: Final = (
     "If a run or publish was cut short, `cardferry publish DIR` mends the files. Otherwise keep a "
@@ -72,8 +73,8 @@ def _is_hash(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     callback=_is_hash,
     help="The chain of events must have come by this hash, which an earlier run printed. Only this, "
     "with the hash kept somewhere else, can tell that a whole folder was put back to an earlier "
-    "state with all of its files, or that its past was written anew and then signed by a run; it "
-    "says nothing of what came after the hash.",
+    "state with all of its files, or that its past was written anew and then signed by a run. What "
+    "came after the hash is listed: a run among it that nobody began was forged.",
 )
 @settings_options
 @json_option
@@ -99,7 +100,7 @@ def verify(
     what comes next, runs with requests and answers of their own, and, without a secret to stop
     them, all that was. A past written anew is found by --public-key until a run signs it, and by
     --expect-head for good; a forged future by `cardferry readback`, which asks the vault, and by
-    whoever kept the head of the last run.
+    --expect-head with the hash of the last run, which lists what came after it.
 
     No file but the ledger is written, where it is yours: a verification is an event of the trail.
     Exit code 8, with the file and the place, on any difference.
@@ -140,20 +141,20 @@ def _read_key(path: Path) -> bytes:
         raise SettingsRefused([problem], next_step="Give the PEM file of the key.") from None
 
 
-def _not_covered(found: Verification) -> list[str]:
-    """Tell of the events that came after the last publication, and who says to have written them.
+def _later(words: str, events: Sequence[LaterEvent]) -> list[str]:
+    """Tell of events that came after a moment, and who says to have written them.
 
     Those of one kind and one person stand in one line: a night that brings nothing has four.
     """
     alike: dict[tuple[str, str], list[LaterEvent]] = {}
-    for event in found.not_covered:
+    for event in events:
         alike.setdefault((event.event, event.actor), []).append(event)
     if not alike:
         return []
     shown = list(islice(map(_of_one_kind, alike.values()), _KINDS_SHOWN))
-    more = len(found.not_covered) - sum(map(len, islice(alike.values(), _KINDS_SHOWN)))
+    more = len(events) - sum(map(len, islice(alike.values(), _KINDS_SHOWN)))
     return [
-        "not yet covered by a manifest, as they came after it:",
+        words,
         *shown,
         *([f"  and {more:,} more"] if more else []),
     ]
@@ -177,6 +178,7 @@ def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[st
         "signature": found.signature,
         "exports_compared": [path.name for path in exports],
         "not_covered": [asdict(event) for event in found.not_covered],
+        "since_head": [asdict(event) for event in found.since_head],
         "totals": manifest.totals if manifest else None,
         "chain": manifest.chain.model_dump() if manifest else None,
         "differences": [asdict(difference) for difference in found.differences],
@@ -195,7 +197,8 @@ def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> N
         f"{counted(manifest.totals['rows'], 'row')}, {manifest.mapped:,} in the mapping",
         f"{counted(manifest.chain.length, 'event')}; the last has the hash {manifest.chain.head}",
         _SIGNATURES[found.signature],
-        *_not_covered(found),
+        *_later("not yet covered by a manifest, as they came after it:", found.not_covered),
+        *_later("came after the expected hash; whoever kept that knows of them:", found.since_head),
         *(f"{visible(path.name)}: every row compared with the export" for path in exports),
     ):
         print_line(out, line)

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
-
-import orjson
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
 from pipeline.ledger.ledger_url import LEDGER_NAME
-from pipeline.ledger.publications import IN_PLACE, MANIFEST_NAME, SIGNATURE_NAME
+from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
+from pipeline.outputs.later_events import LaterEvent, not_covered, since_head
 from pipeline.outputs.rebuild import Rebuilding
 from pipeline.outputs.signature import is_signed, load_public_key
 from pipeline.outputs.sinks import digest_of
@@ -34,13 +32,12 @@ from pipeline.outputs.verify_ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from pipeline.clock import Clock
-    from pipeline.ledger.publications import Publication
     from pipeline.outputs.manifest import Manifest
     from pipeline.outputs.rebuild import Rebuilt
     from pipeline.outputs.verify_ledger import CheckedManifest
@@ -66,16 +63,6 @@ class Trusted:
     head: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LaterEvent:
-    """An event that came after the last publication, so that no digest of a manifest covers it."""
-
-    seq: int
-    event: str
-    actor: str
-    origin: str
-
-
 @dataclass(slots=True)
 class Verification:
     """What was found.
@@ -85,12 +72,14 @@ class Verification:
         signature: `valid`, `invalid`, `not checked` (no public key given) or `none`.
         manifest: What the manifest says, where it could be read.
         not_covered: Events after the last publication, which the next one will cover.
+        since_head: Events after the expected hash, which whoever kept that has to know of.
     """
 
     differences: list[Difference] = field(default_factory=list)
     signature: str = "none"
     manifest: Manifest | None = None
     not_covered: list[LaterEvent] = field(default_factory=list)
+    since_head: list[LaterEvent] = field(default_factory=list)
 
 
 def verify(
@@ -118,8 +107,10 @@ def verify(
         found = Verification(manifest=verdict.manifest)
         if isinstance(examined, Difference):
             found.differences.append(examined)
-        elif not examined.head_reached:
+        elif examined.head_at is None:
             found.differences.append(Difference(LEDGER_NAME, "chain of events", _ROLLED_BACK))
+        else:
+            found.since_head = since_head(examined, trusted.head)
         if ledger is not None and ledger.account.latest is None and not verdict.content:
             unpublished = "is not there: nothing was published from this ledger yet"
             found.differences.append(Difference(MANIFEST_NAME, WHOLE, unpublished))
@@ -134,7 +125,7 @@ def verify(
             found.differences += _told("tables", ledger.look.contradiction)
         if ledger is not None and manifest is not None and verdict.difference is None:
             changed = {difference.file for difference in files}
-            found.not_covered = _not_covered(ledger, manifest)
+            found.not_covered = not_covered(ledger, manifest)
             found.differences += _differences(
                 LEDGER_NAME, lambda: content_differences(folder, ledger, manifest, changed)
             )
@@ -166,25 +157,6 @@ def _told(place: str, ask: Callable[[], str | None]) -> list[Difference]:
             yield Difference(LEDGER_NAME, place, told)
 
     return _differences(LEDGER_NAME, check)
-
-
-def _not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:
-    """Give the events after those of the manifest, but for those of its own publication."""
-    latest = ledger.account.latest
-    later = []
-    for body, _ in islice(ledger.look.event_lines(), manifest.chain.length, None):
-        event = orjson.loads(body)
-        is_its_own = latest is not None and event["seq"] == latest.seq
-        if not is_its_own and not _is_in_place(event, latest):
-            words = (str(event.get(name)) for name in ("event", "actor", "origin"))
-            later.append(LaterEvent(event["seq"], *words))
-    return later
-
-
-def _is_in_place(event: Mapping[str, Any], latest: Publication | None) -> bool:
-    """Tell whether an event says no more than that this publication came to its end."""
-    named = event.get("event"), event.get("detail")
-    return latest is not None and named == (IN_PLACE, {"manifest": latest.manifest})
 
 
 class _Checks:

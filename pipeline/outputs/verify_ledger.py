@@ -84,11 +84,17 @@ class ChainEnd:
 
 @dataclass(frozen=True, slots=True)
 class SoundLedger:
-    """A ledger whose structure and chain of events hold, and whether that chain has a given hash."""
+    """A ledger whose structure and chain of events hold.
+
+    Attributes:
+        look: A look at it.
+        account: What was published.
+        head_at: How many events the chain had at the expected hash; None if it never had it.
+    """
 
     look: Snapshot
     account: Account
-    head_reached: bool
+    head_at: int | None
 
 
 @contextmanager
@@ -136,11 +142,11 @@ def _examined(look: Snapshot, expect_head: str | None, name: str) -> SoundLedger
     try:
         if not look.is_sound():
             return Difference(name, "database structure", "the database is damaged")
-        broken, reached = _follow_chain(look, expect_head)
+        broken, head_at = _follow_chain(look, expect_head)
         if broken:
             problem = "does not follow from the event before it"
             return Difference(name, f"event {broken}", problem)
-        return SoundLedger(look, look.account(), reached)
+        return SoundLedger(look, look.account(), head_at)
     except Exception as trouble:
         if name == LEDGER_ELSEWHERE and isinstance(trouble, _OUT_OF_REACH):
             raise
@@ -148,16 +154,17 @@ def _examined(look: Snapshot, expect_head: str | None, name: str) -> SoundLedger
         return Difference(name, WHOLE, _opening_trouble(trouble))
 
 
-def _follow_chain(look: Snapshot, expect_head: str | None) -> tuple[int | None, bool]:
-    """Give the first event that does not follow, or None; and whether the hash was come by."""
-    head, reached = hashing.GENESIS, expect_head in {None, hashing.GENESIS}
+def _follow_chain(look: Snapshot, expect_head: str | None) -> tuple[int | None, int | None]:
+    """Give the first event that does not follow, or None; and after how many the hash was come by."""
+    head, head_at = hashing.GENESIS, 0 if expect_head in {None, hashing.GENESIS} else None
     for number, (body, own) in enumerate(look.event_lines(), 1):
         event = orjson.loads(body)
         head = hashing.link_bytes(head, body.encode())
         if own != head or event.get("seq") != number or hashing.canonical(event) != body.encode():
-            return number, False
-        reached = reached or head == expect_head
-    return None, reached
+            return number, None
+        if head == expect_head:
+            head_at = number
+    return None, head_at
 
 
 def _require_readable(path: Path) -> None:

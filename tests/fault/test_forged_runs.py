@@ -16,6 +16,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.outputs.publisher import publish
+from pipeline.outputs.verify import Trusted, verify
 from tests.support.commands import cardferry
 from tests.support.folders import (
     VERSION,
@@ -126,6 +127,18 @@ def next_run(folder):
         ledger.begin_run("run-4", FACTS, FACTS["settings_digest"])
         ledger.end_run(0, {})
         publish(ledger, folder, VERSION, signer())
+
+
+def head_of(folder):
+    """Give the hash of the last event, which the last run printed."""
+    ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
+    with closing(ledger), ledger.look() as look:
+        return list(look.event_lines())[-1][1]
+
+
+def verified(folder, head):
+    """Verify a folder with its key and a hash that was kept elsewhere."""
+    return verify(folder, StepClock(), VERSION, Trusted(public_pem(), head))
 
 
 def test_what_lasts_can_be_worked_out_without_cardferry(folder):
@@ -297,14 +310,26 @@ def test_a_confirmation_of_another_manifest_confirms_nothing(folder):
     assert ["manifest.json"] == [difference.file for difference in found_in(folder)]
 
 
+def test_a_forged_future_is_listed_for_whoever_kept_the_head(folder):
+    """With requests of its own a forged run is like any other; but nobody began it."""
+    head = head_of(folder)
+    assert verified(folder, head).since_head == []
+    forge_run(folder)
+    next_run(folder)
+    found = verified(folder, head)
+
+    assert (found.differences, found.since_head[0].event) == ([], "run_started")
+    told = cardferry("verify", folder, "--expect-head", head).out
+    assert "came after the expected hash" in told
+    assert f"2 events from {found.since_head[0].seq} to" in told
+
+
 def test_nights_that_were_cut_off_are_missed_by_whoever_kept_the_head(folder):
     """The manifest is that of before them; the head that the last run printed is not in the chain."""
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     quiet_night(folder)
-    ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
-    with closing(ledger), ledger.look() as look:
-        head = list(look.event_lines())[-1][1]
+    head = head_of(folder)
 
     assert [] == found_in(folder, key=public_pem(), head=head)
     assert [] == found_in(copy, key=public_pem())
