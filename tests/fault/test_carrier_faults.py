@@ -1,9 +1,11 @@
-"""What may befall carriers, each at random instants: killed, frozen, cut off, their server or run gone.
+"""What may befall carriers, again and again at random instants of one migration.
 
-The vault's own journal judges: every row once, second tokens at most C for each carrier that was
-given up, no more of them than the ledger says may exist, every card on its customer.
+Killed, frozen, cut off, their server or run gone. The vault's own journal judges: every row once,
+second tokens at most C for each carrier that was given up, no more of them than the ledger says may
+exist, every card on its customer.
 
-CARDFERRY_FAULT_REPEATS (3) and CARDFERRY_FAULT_ROWS (1000) say how often, and over how many rows.
+CARDFERRY_INSTANTS (2) says how often it happens, and CARDFERRY_FAULT_ROWS (600) over how many rows;
+from 10,000 on with more cards in flight and a quicker vault.
 """
 
 import contextlib
@@ -12,57 +14,43 @@ import shutil
 import signal
 import subprocess
 import time
-from random import Random
 
 import pytest
 
 from tests.support import postgres
-from tests.support.carriers import IN_FLIGHT, TERM_S, Shared, ended
+from tests.support.carriers import TERM_S, Shared, ended
 from tests.support.commands import started
 from tests.support.crash import zygote
 from tests.support.ledgers import URL_NAME
 from tests.support.postgres_line import Line
 from tests.support.sandbox import running
 
-REPEATS = int(os.environ.get("CARDFERRY_FAULT_REPEATS", "3"))
-ROWS = int(os.environ.get("CARDFERRY_FAULT_ROWS", "1000"))
-PATIENCE_S = 300 + ROWS
+INSTANTS = int(os.environ.get("CARDFERRY_INSTANTS", "2"))
+ROWS = int(os.environ.get("CARDFERRY_FAULT_ROWS", "600"))
+IN_FLIGHT, CHUNK, LATENCY_S = (32, 100, 0.05) if ROWS >= 10_000 else (8, 20, 0.1)
+PATIENCE_S = 300 + ROWS // 10 + INSTANTS * 60
 DATABASE = "carrier_faults"
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("seed", range(REPEATS))]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
-    """A migration over a database of its own, and a vault that takes a tenth of a second."""
+    """A migration over a database of its own, and a vault that takes its time."""
     url = postgres.server().database(DATABASE)
     # What commands are forked from publishes a ledger of its own as it starts, in its folder.
     zygote()
     monkeypatch.setenv(URL_NAME, url)
-    with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
-        yield Shared(tmp_path, vault, ROWS)
+    with running(journal=tmp_path / "journal", latency_s=LATENCY_S) as vault:
+        yield Shared(tmp_path, vault, ROWS, in_flight=IN_FLIGHT, chunk=CHUNK)
 
 
-def instant(seed):
-    """Give at how many tokens it happens: neither before the first nor after the last chunks."""
-    return Random(seed).randrange(10, ROWS * 3 // 4)
-
-
-def finished(shared, run, *codes):
-    """Let a run end, and judge what it did."""
-    ended(run, *(codes or (0,)), timeout=PATIENCE_S)
-    if codes and run.returncode:
-        ended(shared.started(), 0, timeout=PATIENCE_S)
+def finished(shared, *, at_least=0):
+    """Let the run end, and judge what it did; so many carriers have to have been given up."""
+    ended(shared.run, 0, timeout=PATIENCE_S)
     given_up = shared.told("carrier_reaped")["carrier_reaped"]
-    # Each that was given up had its share of C; so had the run that was gone.
-    shared.assert_every_row_once(IN_FLIGHT * max(1, given_up))
-    return given_up
-
-
-def wait_until_reaped(shared, run, pid):
-    while pid not in shared.carriers("reaped"):
-        assert run.poll() is None
-        time.sleep(0.1)
+    assert given_up >= at_least
+    shared.assert_every_row_once(IN_FLIGHT * given_up)
 
 
 @contextlib.contextmanager
@@ -74,112 +62,128 @@ def line_to(server):
         line.close()
 
 
-def test_a_carrier_that_is_killed(shared, seed):
-    """Its chunks go to the others after its term."""
-    run = shared.started()
-    shared.wait_for_tokens(instant(seed), run)
-    os.kill(Random(seed).choice(shared.carriers("live")), signal.SIGKILL)
+def test_carriers_that_are_killed(shared):
+    """Their chunks go to others after their terms, and others are started in their place."""
+    shared.start()
+    for random in shared.instants(INSTANTS):
+        os.kill(shared.wait_for_carrier(random), signal.SIGKILL)
 
-    assert finished(shared, run) >= 1
-
-
-def test_a_carrier_that_stands_still_for_longer_than_its_term_and_wakes_up(shared, seed):
-    """A zombie: whatever it has to say then is refused."""
-    run = shared.started()
-    shared.wait_for_tokens(instant(seed), run)
-    victim = Random(seed).choice(shared.carriers("live"))
-    os.kill(victim, signal.SIGSTOP)
-    wait_until_reaped(shared, run, victim)
-    os.kill(victim, signal.SIGCONT)
-
-    assert finished(shared, run) >= 1
+    finished(shared, at_least=INSTANTS)
 
 
-def test_a_run_that_is_killed(shared, seed):
+def test_carriers_that_stand_still_for_longer_than_their_term_and_wake_up(shared):
+    """Zombies: whatever they have to say then is refused."""
+    shared.start()
+    for random in shared.instants(INSTANTS):
+        victim = shared.wait_for_carrier(random)
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            shared.wait_until(victim, "reaped")
+        finally:
+            os.kill(victim, signal.SIGCONT)
+
+    finished(shared, at_least=INSTANTS)
+
+
+def test_a_run_that_is_killed(shared):
     """Its carriers finish their chunks and leave, and the same command goes on."""
-    run = shared.started()
-    shared.wait_for_tokens(instant(seed), run)
-    run.kill()
-    run.wait()
-    ended(shared.started(), 0, timeout=PATIENCE_S)
-    shared.assert_every_row_once(IN_FLIGHT)
+    shared.start()
+    for _ in shared.instants(INSTANTS):
+        shared.run.kill()
+        shared.run.wait()
+        shared.start()
+
+    finished(shared)
 
 
-def test_a_server_that_is_stopped_at_once_and_started(shared, seed):
-    """Run and carriers connect again and go on; nothing is in doubt but who was given up."""
-    run = shared.started()
-    shared.wait_for_tokens(instant(seed), run)
-    postgres.server().stop()
-    time.sleep(Random(seed).choice((0.1, 2, TERM_S + 2)))
-    postgres.server().start()
-    given_up = finished(shared, run)
-    if not given_up:
-        shared.assert_every_row_once(0)
+def test_a_server_that_is_stopped_at_once_and_started(shared):
+    """Run and carriers connect again and go on; nothing is in doubt but of who was given up."""
+    shared.start()
+    for random in shared.instants(INSTANTS):
+        postgres.server().stop()
+        try:
+            time.sleep(random.choice((0.1, 2, TERM_S + 2)))
+        finally:
+            postgres.server().start()
+
+    finished(shared)
 
 
 @pytest.mark.parametrize("how", ["cut", "freeze"])
-def test_a_carrier_that_is_cut_off_from_the_database(shared, seed, how):
+def test_a_carrier_that_is_cut_off_from_the_database(shared, how):
     """For longer than its term: others have its rows by then, and it learns that."""
+    shared.start(carriers=1)
+    shared.wait_for_tokens(5)
     with line_to(postgres.server().folder) as line:
-        run = shared.started(carriers=1)
-        shared.wait_for_tokens(5, run)
-        apart = shared.joining({URL_NAME: line.url(DATABASE)})
-        try:
-            shared.wait_for_tokens(max(20, instant(seed)), run)
-            getattr(line, how)()
-            if apart.pid in shared.carriers("live"):
-                wait_until_reaped(shared, run, apart.pid)
-            line.mend()
-            finished(shared, run)
-            ended(apart, 0, 5)
-        finally:
-            apart.kill()
+        for _ in shared.instants(INSTANTS):
+            apart = shared.joining({URL_NAME: line.url(DATABASE)})
+            try:
+                shared.wait_until(apart.pid, "live")
+                time.sleep(TERM_S / 4)
+                getattr(line, how)()
+                shared.wait_until(apart.pid, "reaped")
+                line.mend()
+                # The run may be over before it learns that.
+                ended(apart, 0, 5)
+            finally:
+                apart.kill()
+
+        finished(shared, at_least=INSTANTS)
 
 
 @pytest.mark.parametrize("lines", ["vault", "both"])
-def test_a_carrier_that_is_cut_off_from_the_vault(shared, seed, lines):
+def test_a_carrier_that_is_cut_off_from_the_vault(shared, lines):
     """Alone, or from the database as well; the others carry everything."""
     _need_networks()
     port = int(shared.vault.base_url.rpartition(":")[2])
+    shared.start(carriers=1)
+    shared.wait_for_tokens(5)
     with line_to(postgres.server().folder) as line, line_to(port) as to_vault:
-        run = shared.started(carriers=1)
-        shared.wait_for_tokens(5, run)
-        apart = shared.joining_apart(to_vault.path, {URL_NAME: line.url(DATABASE)})
+        apart = None
         try:
-            shared.wait_for_tokens(max(20, instant(seed)), run)
-            to_vault.cut()
-            if lines == "both":
-                line.cut()
-            time.sleep(TERM_S + 2)
-            line.mend()
-            to_vault.mend()
-            finished(shared, run)
+            for _ in shared.instants(INSTANTS):
+                if apart is None or apart.poll() is not None:
+                    apart = shared.joining_apart(to_vault.path, {URL_NAME: line.url(DATABASE)})
+                    shared.wait_until(apart.pid, "live")
+                    time.sleep(TERM_S / 4)
+                to_vault.cut()
+                if lines == "both":
+                    line.cut()
+                time.sleep(TERM_S + 2)
+                line.mend()
+                to_vault.mend()
+            finished(shared)
             apart.wait(PATIENCE_S)
         finally:
-            apart.kill()
+            if apart is not None:
+                apart.kill()
 
 
 @pytest.mark.parametrize("carriers", [None, 2])
-def test_a_standby_on_another_machine_takes_over(shared, seed, tmp_path, carriers):
-    """The first one is gone, and with it whatever it had started; the second one waited for that."""
+def test_a_standby_on_another_machine_takes_over(shared, tmp_path, carriers):
+    """The one before is gone, with whatever it had started; the next one waited for that."""
     more = [] if carriers is None else ["--carriers", carriers]
-    run = started(*shared.words, *more, "-q")
-    standby = tmp_path / "standby"
-    standby.mkdir(0o700)
+    wait = ("--wait-lock", f"{PATIENCE_S}s", "-q")
+    shared.run = started(*shared.words, *more, "-q")
     while not (shared.out / "ledger.json").exists():
-        assert run.poll() is None
+        assert shared.run.poll() is None
         time.sleep(0.05)
-    shutil.copy(shared.out / "ledger.json", standby)
-    second = started(*shared.words[:-1], standby, *more, "--wait-lock", f"{PATIENCE_S}s", "-q")
-    shared.wait_for_tokens(instant(seed), run)
-    assert second.poll() is None
-    gone = [] if carriers is None else shared.carriers("live")
-    for pid in (run.pid, *gone):
-        os.kill(pid, signal.SIGKILL)
-    run.wait()
-    ended(second, 0, timeout=PATIENCE_S)
-    shared.out = standby
-    shared.assert_every_row_once(IN_FLIGHT)
+    folders = [tmp_path / f"standby-{number}" for number in range(INSTANTS)]
+    instants = shared.instants(INSTANTS)
+    for folder in folders:
+        folder.mkdir(0o700)
+        shutil.copy(shared.out / "ledger.json", folder)
+        standby = started(*shared.words[:-1], folder, *more, *wait)
+        next(instants)
+        assert standby.poll() is None
+        gone = [] if carriers is None else shared.carriers("live")
+        for pid in (shared.run.pid, *gone):
+            os.kill(pid, signal.SIGKILL)
+        shared.run.wait()
+        shared.run, shared.out = standby, folder
+    ended(shared.run, 0, timeout=PATIENCE_S)
+
+    shared.assert_every_row_once(IN_FLIGHT * INSTANTS)
 
 
 def _need_networks():

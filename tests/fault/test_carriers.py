@@ -38,7 +38,7 @@ def test_carriers_carry_every_row_once_and_put_every_card_on_its_one_customer(tm
     status, count = shared.status(), 3 if third.returncode == 0 else 2
     sessions = status["carriers"]["sessions"]
 
-    assert len(customers) == CUSTOMERS
+    assert len(customers) == shared.customers
     assert status["carriers"]["chunks"] == {"all": 10, "done": 10, "taken": 0, "free": 0}
     assert [s["state"] for s in sessions] == ["left"] * count
     assert sum(s["sent"] for s in sessions) == 200

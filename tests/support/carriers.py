@@ -5,13 +5,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from random import Random
 
 import orjson
+import psycopg
 import pyarrow.parquet as pq
 
 from pipeline.clock import SystemClock
+from pipeline.ledger.ledger_url import pointer_of
 from pipeline.migration.status import status_of
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings, started
+from tests.support.ledgers import URL_NAME
 
 IN_FLIGHT, CHUNK, TERM_S = 8, 20, 8
 
@@ -20,15 +24,24 @@ CUSTOMERS = 40
 
 
 class Shared:
-    """A migration that carriers carry, and the vault that keeps a journal of what they made."""
+    """A migration that carriers carry, and the vault that keeps a journal of what they made.
 
-    def __init__(self, folder, vault, rows=200, outage_max_s=60):
+    Attributes:
+        run: The run that is under way, if one was started by `start`.
+    """
+
+    def __init__(self, folder, vault, rows=200, outage_max_s=60, in_flight=IN_FLIGHT, chunk=CHUNK):
         self.out, self.vault, self.rows = folder / "out", vault, rows
+        self.in_flight = in_flight
+        self.customers = max(CUSTOMERS, rows // 25)
+        self.run = None
+        self._struck = []
+        self._read = self._counted = 0
         config = settings(
             folder,
             vault.base_url,
-            f"chunk_rows = {CHUNK}",
-            f"in_flight_max = {IN_FLIGHT}",
+            f"chunk_rows = {chunk}",
+            f"in_flight_max = {in_flight}",
             f"outage_max_s = {outage_max_s}",
             "[ledger]",
             f"session_s = {TERM_S}",
@@ -39,7 +52,8 @@ class Shared:
         )
         plain = rows_csv(rows).decode().splitlines()
         of_customers = [
-            f"{line.rpartition(',')[0]},cus-{n % CUSTOMERS}" for n, line in enumerate(plain[1:])
+            f"{line.rpartition(',')[0]},cus-{n % self.customers}"
+            for n, line in enumerate(plain[1:])
         ]
         export = sealed(folder, "\n".join([plain[0], *of_customers, ""]).encode())
         self.given = ("-c", config, "--set", "export.columns.customer=legacy_customer_id")
@@ -47,6 +61,10 @@ class Shared:
 
     def started(self, carriers=2):
         return started(*self.words, "--carriers", carriers, "-q")
+
+    def start(self, carriers=2):
+        """Start a run, and look after it."""
+        self.run = self.started(carriers)
 
     def joining(self, environment=None):
         """Start a carrier as another machine would: it knows the database and the settings only."""
@@ -71,18 +89,56 @@ class Shared:
         """Count the tokens that the vault made for each row."""
         return Counter(e["name_sha256"] for e in self.vault.entries() if "name_sha256" in e)
 
-    def wait_for_tokens(self, count, process):
-        while self.made().total() < count:
-            assert process.poll() is None
+    def count_made(self):
+        """Count the tokens that the vault has made; the journal is read on from where it was."""
+        with self.vault.journal.open("rb") as journal:
+            journal.seek(self._read)
+            whole = journal.read().rpartition(b"\n")[0]
+        self._read += len(whole) + bool(whole)
+        self._counted += whole.count(b'"name_sha256"')
+        return self._counted
+
+    def wait_for_tokens(self, count, process=None):
+        while self.count_made() < count:
+            assert (process or self.run).poll() is None
             time.sleep(0.02)
+
+    def instants(self, count, seed=0):
+        """Wait so many times for a random number of tokens, from soon after the start to near the end.
+
+        Gives the source of randomness each time.
+        """
+        random = Random(seed)
+        for left in range(count, 0, -1):
+            made = self.count_made()
+            span = max(2, (self.rows * 9 // 10 - made) // left)
+            self.wait_for_tokens(min(made + random.randrange(1, span + 1), self.rows - 1))
+            yield random
 
     def status(self):
         return status_of(self.out, SystemClock())
 
     def carriers(self, state):
         """Give the process numbers of the carriers in a state."""
-        told = self.status()["carriers"]["sessions"]
-        return [int(s["origin"].rpartition(":")[2]) for s in told if s["state"] == state]
+        with psycopg.connect(os.environ[URL_NAME]) as connection:
+            connection.execute(f'SET search_path = "{pointer_of(self.out).schema}"')
+            asked = "SELECT origin FROM sessions WHERE state = %s ORDER BY id"
+            found = connection.execute(asked, (state,)).fetchall()
+        return [int(origin.rpartition(":")[2]) for (origin,) in found]
+
+    def wait_for_carrier(self, random):
+        """Give the process number of a carrier that nothing befell yet, as soon as there is one."""
+        while not (live := [pid for pid in self.carriers("live") if pid not in self._struck]):
+            assert self.run.poll() is None
+            time.sleep(0.1)
+        self._struck.append(random.choice(live))
+        return self._struck[-1]
+
+    def wait_until(self, pid, state):
+        """Wait until a carrier is in a state."""
+        while pid not in self.carriers(state):
+            assert self.run.poll() is None
+            time.sleep(0.1)
 
     def told(self, *kinds):
         lines = map(orjson.loads, (self.out / "trail.jsonl").read_bytes().splitlines())
@@ -94,11 +150,11 @@ class Shared:
         mapped = pq.read_table(self.out / "mapping.parquet").to_pylist()
         assert len({row["token_id"] for row in mapped}) == len(made) == self.rows
         assert len({row["card_id"] for row in mapped}) == self.rows
-        assert len({row["customer_id"] for row in mapped}) == CUSTOMERS
+        assert len({row["customer_id"] for row in mapped}) == self.customers
         assert self.rows <= made.total() <= self.rows + doubled_max
         assert made.total() - self.rows <= status["unseen_tokens_max"] <= doubled_max
-        cardferry("verify", self.out)
-        cardferry("readback", self.out, *self.given, "--all")
+        cardferry("verify", self.out, timeout=120 + self.rows // 50)
+        cardferry("readback", self.out, *self.given, "--all", timeout=120 + self.rows // 50)
 
 
 def ended(process, *codes, timeout=240):
