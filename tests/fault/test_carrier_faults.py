@@ -31,7 +31,7 @@ IN_FLIGHT, CHUNK, LATENCY_S = (32, 100, 0.05) if ROWS >= 10_000 else (8, 20, 0.1
 PATIENCE_S = 300 + ROWS // 10 + INSTANTS * 60
 DATABASE = "carrier_faults"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 
 @pytest.fixture
