@@ -13,7 +13,7 @@ from pipeline.cards.pan import PanColumn
 from pipeline.cards.rows import Chunk
 from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
 from pipeline.exports.columns import BLANKS, ReaderOptions
-from pipeline.exports.head.text import encoding_of
+from pipeline.exports.head.encoding import encoding_of
 from pipeline.exports.records import UNDECODABLE, so_many_at_once
 from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.model import Rejection

@@ -26,7 +26,7 @@ from pipeline.exports.columns import (
 )
 from pipeline.exports.csv_dialect import Dialect, read_fields
 from pipeline.exports.csv_records import csv_records, decoded
-from pipeline.exports.head.text import encoding_of
+from pipeline.exports.head.encoding import encoding_of
 from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_fields import JsonFields, document_fields
 from pipeline.exports.json_paths import EACH, FieldPath

@@ -16,8 +16,9 @@ from pipeline.cards.published_numbers import is_published
 from pipeline.config.policies import Quoting
 from pipeline.config.presets import preset_names, read_preset
 from pipeline.exports.columns import BLANKS
+from pipeline.exports.head.encoding import decoded_head, encoding_of
 from pipeline.exports.head.fields import Columns, recognised
-from pipeline.exports.head.text import decoded_head, encoding_of, read_table
+from pipeline.exports.head.text import read_table
 from pipeline.exports.head.tree import read_trees
 from pipeline.exports.security_codes import Suspicion, suspicion
 

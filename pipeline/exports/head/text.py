@@ -1,11 +1,10 @@
-"""Names the encoding and the delimiters of an export by its first bytes.
+"""Names the delimiter, the quoting and the columns of a CSV export by its first lines.
 
 A guess is for a person to see in a settings file; no row is ever read by one.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections import Counter
@@ -20,58 +19,9 @@ from pipeline.exports.csv_dialect import read_fields
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ENCODINGS: Final = ("cp1252", "cp874", "cp932", "gb18030", "big5", "cp949", "cp1251", "cp1250")
 _DELIMITERS: Final = (",", ";", "\t", "|", "\x01", "^", "~", ":")
 _LINES_MAX: Final = 200
 _WIDE: Final = 0.3
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-def encoding_of(head: bytes) -> tuple[str, tuple[str, ...]]:
-    """Name the encoding of a text's first bytes.
-
-    Returns:
-        The encoding, and others that are as likely: where there are any, it is no more than the
-        likeliest. A byte order mark names itself, and the reader believes it.
-    """
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name, ()
-    zeros = [head[place : 2 * (len(head) // 2) : 2].count(0) for place in (0, 1)]
-    if max(zeros) > _WIDE * len(head) / 2:
-        return ("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"), ()
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return _named(head)
-    return "utf-8", ()
-
-
-def _named(head: bytes) -> tuple[str, tuple[str, ...]]:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - only where it is not UTF-8.
-
-    whole = head[: head.rfind(b"\n") + 1] or head
-    # Lines of ASCII say nothing and take long.
-    telling = [line for line in whole.split(b"\n") if not line.isascii()][:_LINES_MAX]
-    whole = b"\n".join(telling)
-    found = from_bytes(whole, cp_isolation=list(_ENCODINGS), threshold=0.5)
-    names = [match.encoding for match in found]
-    if not names:
-        return "cp1252", ("latin-1",)
-    # Of the Latin ones, which a few accents do not tell apart, the one that most programs write.
-    first = "cp1252" if names[0] == "cp1250" and "cp1252" in names else names[0]
-    return first, tuple([name for name in names if name != first][:2])
-
-
-def decoded_head(head: bytes, encoding: str) -> str:
-    """Give a head's text up to its last whole line; what cannot be read stays out."""
-    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
