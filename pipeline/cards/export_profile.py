@@ -6,13 +6,13 @@ Chunks of rows in, counts out; no text of the export is kept but the names of co
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pipeline.cards.damage import damages
+from pipeline.cards.name_letters import accented, script_of
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class ExportProfile:
     def __init__(self) -> None:
         self.expiring_soon = 0
         self.scripts: Counter[str] = Counter()
+        self.letters: Counter[str] = Counter()
         self.suspicious: Counter[tuple[str, str]] = Counter()
         self.lookalikes: Counter[str] = Counter()
         self.unmapped: dict[str, None] = {}
@@ -91,6 +92,7 @@ class ExportProfile:
         names = chunk.columns["name"]
         beyond_ascii = _beyond_ascii(names)
         self.scripts.update(_scripts_of(names, beyond_ascii))
+        self.letters.update(accented(beyond_ascii))
         for column in _LOOKED_AT:
             if column in chunk.columns and column not in validated.plain:
                 found = damages(chunk.columns[column], ids=column in _IDS)
@@ -129,6 +131,7 @@ class ExportProfile:
         return {
             "expiring_within_3_months": self.expiring_soon,
             "name_scripts": dict(self.scripts.most_common()),
+            "name_letters": dict(self.letters.most_common()),
             "suspicious_values": [
                 {"field": field, "what": what, "rows": rows}
                 for (field, what), rows in self.suspicious.most_common()
@@ -159,18 +162,8 @@ def _scripts_of(names: Sequence[str], others: Sequence[str]) -> Counter[str]:
     plain = len(names) - len(others) - names.count("")
     if plain:
         counted["Latin"] = plain
-    known = {sign: _script(sign) for sign in set("".join(others))}
+    known = {sign: script_of(sign) for sign in set("".join(others))}
     for name in others:
         scripts = sorted({known[sign] for sign in name} - {""})
         counted[", ".join(scripts) or "no letters"] += 1
     return counted
-
-
-def _script(sign: str) -> str:
-    """Give a letter's script by its name in Unicode; nothing for marks, digits and signs."""
-    if not sign.isalpha():
-        return ""
-    first, *rest = unicodedata.name(sign, "unknown").split()
-    # Full-width and half-width forms are letters of the script that follows.
-    word = rest[0] if first in {"FULLWIDTH", "HALFWIDTH"} and rest else first
-    return {"CJK": "Han", "FEMININE": "", "MASCULINE": ""}.get(word, word.capitalize())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BAR_MAX: Final = 24
 _BAR_MIN: Final = 6
 _NAME_MAX: Final = 32
+_LETTERS_MAX: Final = 20
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _MIXES: Final = (
     ("brands", "brands"),
@@ -38,6 +39,7 @@ def show_profile(out: Console, figures: Mapping[str, Any]) -> None:
         _line(out, f"  sha256 {export['sha256']}")
     for name, title in _MIXES:
         _show_mix(out, title, figures[name])
+    _show_letters(out, figures)
     _show_odd(out, figures)
     show_failures(out, figures["failures"])
     _show_plan(out, figures)
@@ -63,6 +65,24 @@ def _bar(share: float, room: int) -> str:
     eighths = max(1, round(share * room * 8))
     full, rest = divmod(eighths, 8)
     return "█" * full + _EIGHTHS[rest].strip()
+
+
+def _show_letters(out: Console, figures: Mapping[str, Any]) -> None:
+    """Show by which letters the encoding of the names can be judged, the commonest first."""
+    letters = figures["name_letters"]
+    if not letters:
+        return
+    shown = [f"{letter} {count:,}" for letter, count in [*letters.items()][:_LETTERS_MAX]]
+    more = len(letters) - len(shown)
+    _line(out, f"letters in the names: {_listed(shown)}" + (f" and {more} others" if more else ""))
+    elsewhere = figures["name_letters_elsewhere"]
+    if elsewhere:
+        pairs = [f"{here} {there}" for here, there in elsewhere["letters"].items()]
+        _line(
+            out,
+            f"  in {elsewhere['encoding']} these would be others: {_listed(pairs[:_LETTERS_MAX])}; "
+            "if those are right, change `export.encoding`",
+        )
 
 
 def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:

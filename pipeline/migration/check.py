@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cards.export_profile import ExportProfile
+from pipeline.cards.name_letters import in_another_encoding
 from pipeline.clock import timestamp
 from pipeline.config.loading import meaning_digest
 from pipeline.disk import write_atomically
@@ -120,6 +121,7 @@ def profile(
                 ),
                 **_plan(look, planned, settings, clock),
                 **seen.figures(),
+                "name_letters_elsewhere": _elsewhere(seen, settings),
                 "left_out": dict(sorted(planning.left_out.items())),
                 "remedies": [
                     {"setting": setting, "value": value, "rows": count}
@@ -167,6 +169,12 @@ def _plan(look: Snapshot, planned: PlanFigures, settings: Settings, clock: Clock
         "done_at": timestamp(clock.now() + timedelta(seconds=longest_s)),
         "attach": None if attach is None else attach.as_dict(),
     }
+
+
+def _elsewhere(seen: ExportProfile, settings: Settings) -> dict[str, Any] | None:
+    """Say what the letters of names would be, had the export another encoding."""
+    found = in_another_encoding(seen.letters, settings.export.encoding)
+    return None if found is None else {"encoding": found[0], "letters": found[1]}
 
 
 def _refusal(planned: PlanFigures, settings: Settings, opened: Sequence[Opened]) -> str | None:

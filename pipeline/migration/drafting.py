@@ -71,7 +71,7 @@ def drafted(head: bytes, preset_name: str | None = None) -> Draft:
     if others:
         draft.unsure.append(
             f"export.encoding: no UTF-8; looks like {encoding}, or {' or '.join(others)}: "
-            "look at names with accents in a `check`"
+            "`check` shows the letters of the names"
         )
     if text.lstrip(BLANKS)[:1] in {"{", "["} and not text.lstrip(BLANKS).startswith("[id"):
         _draft_tree(draft, text, preset_name)

@@ -15,6 +15,7 @@ _MIXES = (
     ("brands", "Brands", "Brand"),
     ("expiration_years", "Years in which the cards expire", "Year"),
     ("name_scripts", "Scripts that the names are written in", "Script"),
+    ("name_letters", "Letters in the names, beyond ASCII", "Letter"),
     ("customers_by_cards", "Customers by their number of cards", "Cards"),
     ("lookalike_ids", "Ids that pass as a card number by chance", "Column"),
     ("left_out", "Optional values that are left out", "Field"),
