@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from pipeline import __version__
+from pipeline.cli.help_text import HelpContext
 from pipeline.errors import EXIT_CODES
 
 COMMANDS: Final = {
@@ -38,6 +39,8 @@ COMMANDS: Final = {
 class Commands(click.Group):
     """A group that loads a command's module when the command is called."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names in the order of a migration."""
         del ctx
@@ -56,6 +59,7 @@ class Commands(click.Group):
         end = epilog(cmd_name)
         if end not in (command.epilog or ""):
             command.epilog = "\n\n".join(filter(None, (command.epilog, end)))
+        command.context_class = HelpContext
         return add_common_options(command)
 
     def resolve_command(

@@ -133,6 +133,8 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     for state, count in tree["states"].items():
         print_line(out, f"{state.replace('_', ' '):>18} {count:>12,}")
     print_line(out, f"{'rows':>18} {tree['rows']:>12,}")
+    if tree["resolved"]:
+        print_line(out, _resolved(tree["resolved"]))
     if tree["carriers"] is not None:
         _show_carriers(out, tree["carriers"])
     for export in tree["waiting_exports"]:
@@ -175,6 +177,13 @@ def _what_is_left(tree: dict[str, Any]) -> str:
     if not waiting or tree["last_run"]["exit_code"] not in SUCCESSES:
         return ""
     return f"; but {rows(waiting)} of other exports {agreeing(waiting, 'waits', 'wait')}"
+
+
+def _resolved(count: int) -> str:
+    """Say why rows that failed are not open: nobody has to do anything about them."""
+    are = agreeing(count, "is", "are")
+    by = agreeing(count, "a later row moved its legacy id", "later rows moved their legacy ids")
+    return f"{rows(count)} of those that failed or were rejected {are} mended: {by}"
 
 
 def _refused(export: dict[str, Any]) -> str:

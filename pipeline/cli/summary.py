@@ -147,7 +147,7 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
         terminal.say("there was nothing to retry", always=always)
     terminal.say("", "next:", always=always)
     for why, command in next_steps(ending, given):
-        terminal.say(f"  {why}", always=always)
+        terminal.say(f"  {why}{':' if command else ''}", always=always)
         if command is not None:
             terminal.say_command(command, always=always)
 

@@ -15,7 +15,7 @@ from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 from pipeline.migration.run_environment import EXPORTS_IN, SETTINGS_FILE
-from pipeline.model import RowState
+from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.figures import attached, refused
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _tree(
         "running": running,
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
+        "resolved": _resolved(look, states),
         "pending": waiting,
         "failures": failures,
         "open": _open(look) if failures else [],
@@ -98,6 +99,12 @@ def _tree(
             ),
         },
     }
+
+
+def _resolved(look: Snapshot, states: Mapping[RowState, int]) -> int:
+    """Count the rows that failed and whose legacy id a later row moved."""
+    any_failed = any(states[state] for state in FAILURE_STATES)
+    return sum(look.resolved().values()) if any_failed else 0
 
 
 def _open(look: Snapshot) -> list[dict[str, Any]]:

@@ -187,6 +187,21 @@ def test_open_rows_are_named_by_number_and_so_is_the_file_that_lists_all_of_them
     assert "publish" not in shown.err
 
 
+def test_rows_that_were_mended_are_said_to_be_so(carried, tmp_path):
+    """A count of rejected rows without any open failure would puzzle whoever looks."""
+    command, options = carried
+    command("run", "bad", *options, code=3)
+    mended = sealed(tmp_path, rows_csv(1, first=7).replace(b"id-7", b"x"), "mended.csv.pgp")
+    command("run", mended, *options)
+
+    shown = command("status", tmp_path / "out")
+    assert (
+        "1 row of those that failed or were rejected is mended: a later row moved its" in shown.out
+    )
+    assert "rejected" not in shown.err
+    assert 1 == command("status", tmp_path / "out", "--json").json["resolved"]
+
+
 def test_lists_that_a_killed_run_left_old_are_said_to_be_so(carried, tmp_path):
     """What is open stands in the ledger alone then, and the command that writes the lists is named."""
     command, options = carried

@@ -128,6 +128,24 @@ def test_what_is_wrong_with_a_command_line_is_folded_at_blanks(tmp_path):
     assert "give a line of at most 200 characters" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_help_fits_its_terminal(columns):
+    """No word is cut, and an example that takes two lines can be pasted."""
+    terminal = {
+        "environment": {"COLUMNS": str(columns)},
+        "hook": "tests.support.hooks:on_a_terminal",
+    }
+    for words in ([], ["run"], ["inbox"], ["give-up"]):
+        shown = cardferry(*words, "--help", **terminal).out
+        assert all(len(line) <= columns for line in shown.splitlines())
+        assert not words or f"cardferry {words[0]} " in " ".join(
+            shown.replace(" \\\n", " ").split()
+        )
+    assert 'cardferry give-up out/ cards.csv.pgp -c production.toml --reason "sent anew as' in (
+        " ".join(shown.replace("\\\n", " ").split())
+    )
+
+
 def test_in_one_stream_the_result_stands_above_what_to_do_next(tmp_path, vault):
     """As in a mail of cron: with -q, too; and what stopped a run comes last."""
     plain = rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n"

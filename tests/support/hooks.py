@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 import time
 
 from pipeline.clock import SystemClock
@@ -28,6 +29,11 @@ def hurry():
 
     SystemClock.monotonic = lambda _self: time.monotonic() * HASTE
     SystemClock.sleep = sleep
+
+
+def on_a_terminal():
+    """Let standard output pass for a terminal, as wide as COLUMNS says."""
+    sys.stdout.isatty = lambda: True
 
 
 def ignore_hang_ups():
