@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from shutil import get_terminal_size
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from pipeline.cli.folding import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CLICK_NEEDS: Final = 52
 """Click takes no terminal to be narrower, and lets it break the lines itself."""
@@ -26,9 +29,18 @@ class HelpFormatter(click.HelpFormatter):
         max_width: int | None = None,
     ) -> None:
         columns = get_terminal_size().columns
-        if width is None and columns < _CLICK_NEEDS:
+        self._is_narrow = width is None and columns < _CLICK_NEEDS
+        if self._is_narrow:
             width = max(columns - 2, 1)
         super().__init__(indent_increment, width, max_width)
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write options and what they do; where it is narrow these stand below, and have room."""
+        super().write_dl(
+            rows, min(col_max, self.width // 4 if self._is_narrow else col_max), col_spacing
+        )
 
     def getvalue(self) -> str:
         """Give the help; on a terminal no word of it is cut."""
