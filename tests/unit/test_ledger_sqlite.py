@@ -1,10 +1,11 @@
 """What a ledger in SQLite does by itself: the fence inside a batch, a disk that fails, indexes."""
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, insert, select
 
 from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.schema import rows
+from pipeline.ledger.sections import SECTION_ROWS, sections
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.sqlite.connection import selected
 from tests.support.ledgers import new_builder, tokenized
@@ -102,3 +103,44 @@ def test_a_top_up_is_compared_by_index_however_large_the_ledger(tmp_path):
 
     assert len(changes) == 4
     assert [] == [step for step in plans if step.startswith("SCAN")]
+
+
+def loaded(builder, export, legacy_id="last", state="planned"):
+    """Insert as many rows as are held against the rules together; tell of the last one what it is."""
+    ids = list(range(export.first_id + 1_000, export.first_id + 1_600))
+    legacy_ids = [f"new-{row}" for row in ids[1:]] + [legacy_id]
+    columns = [ids, legacy_ids, ["planned"] * (len(ids) - 1) + [state]]
+    with builder.ledger.transaction() as connection:
+        builder.ledger.store.fill(connection, rows, ("id", "legacy_id", "state"), columns)
+
+
+def parts(builder):
+    with builder.ledger.reading() as connection:
+        return builder.ledger.store.parts_of(connection)
+
+
+def test_many_new_rows_are_held_against_the_rules_together(builder, export):
+    """A second row in force of one id undoes them all; the rules stand as before, whatever came."""
+    builder.settle(export)
+    before, count = parts(builder), sum(states(builder).values())
+    with builder.ledger.reading() as connection:
+        in_force = connection.scalar(select(rows.c.legacy_id).where(rows.c.state == "tokenized"))
+    with pytest.raises(VerificationFailed, match="refuse_second_row_in_force"):
+        loaded(builder, export, legacy_id=in_force, state="tokenized")
+    assert (parts(builder), sum(states(builder).values())) == (before, count)
+    loaded(builder, export, legacy_id=in_force)
+
+    assert (parts(builder), sum(states(builder).values())) == (before, count + 600)
+
+
+def test_many_new_rows_make_what_is_kept_of_their_sections_go(builder, export):
+    """It was worked out without them."""
+    first = export.first_id // SECTION_ROWS
+    kept = [{"number": first + n, "of": "rows", "rows": 0} for n in range(3)]
+    with builder.ledger.transaction() as connection:
+        connection.execute(insert(sections), kept)
+    loaded(builder, export)
+    with builder.ledger.reading() as connection:
+        left = connection.execute(select(sections.c.number)).scalars().all()
+
+    assert left == [first, first + 2]

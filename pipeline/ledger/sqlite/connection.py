@@ -187,14 +187,19 @@ def in_our_words(error: Exception) -> CardferryError:
     )
 
 
+def rule_broken(name: str) -> VerificationFailed:
+    """Give the error of whoever did what a rule of the ledger forbids."""
+    return VerificationFailed(
+        f"the ledger refused a step that its rules forbid ({name})",
+        next_step="Keep the folder as it is and run `cardferry verify DIR`.",
+    )
+
+
 def _translated(error: BaseException | None) -> CardferryError:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     text = str(error).lower()
     if isinstance(error, sqlite3.IntegrityError):
-        return VerificationFailed(
-            f"the ledger refused a step that its rules forbid ({name})",
-            next_step="Keep the folder as it is and run `cardferry verify DIR`.",
-        )
+        return rule_broken(name)
     if not isinstance(error, sqlite3.OperationalError) or any(word in text for word in _DAMAGE):
         return VerificationFailed(
             f"the ledger is damaged or not a ledger ({name})",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.ledger.records import ROW_SPAN
+from pipeline.ledger.schema import rows
 from pipeline.ledger.sections import MARKED, SECTION_ROWS, SECTIONED, key_of
 from pipeline.ledger.states import LIVES
 
@@ -29,6 +30,10 @@ _RIVAL: Final = (
     "EXISTS (SELECT 1 FROM rows WHERE legacy_id = new.legacy_id AND id <> new.id "
     "AND state = 'tokenized' AND superseded_by IS NULL)"
 )
+HAS_RIVAL: Final = f"{_IN_FORCE} AND {_RIVAL}"
+"""Whether a row, `new`, would be the second in force of its legacy id."""
+
+SECOND_IN_FORCE: Final = "refuse_second_row_in_force"
 
 
 def triggers() -> list[str]:
@@ -60,16 +65,10 @@ def triggers() -> list[str]:
         ),
         _refuse(
             "UPDATE OF state, superseded_by, legacy_id ON rows",
-            f"{_IN_FORCE} AND {_RIVAL}",
+            HAS_RIVAL,
             name="refuse_second_token_in_force",
         ),
-        # AFTER, as a condition that is asked before each row costs as much as writing the row.
-        _refuse(
-            "INSERT ON rows",
-            f"{_IN_FORCE} AND {_RIVAL}",
-            name="refuse_second_row_in_force",
-            moment="AFTER",
-        ),
+        *rules_for_new_rows().values(),
         _refuse("DELETE ON rows", f"NOT coalesce(({proving}), 1)"),
         _refuse("DELETE ON exports", "old.state <> 'proving'"),
         _refuse("DELETE ON tokens", f"NOT {retired}"),
@@ -81,8 +80,22 @@ def triggers() -> list[str]:
             "UPDATE OF customer_id ON customers",
             "old.customer_id IS NOT NULL AND old.customer_id IS NOT new.customer_id",
         ),
-        *(_forget(verb, table) for table in SECTIONED for verb in ("INSERT", "UPDATE", "DELETE")),
+        *(
+            _forget(verb, table)
+            for table in SECTIONED
+            for verb in ("INSERT", "UPDATE", "DELETE")
+            if (table, verb) != (rows, "INSERT")
+        ),
     ]
+
+
+def rules_for_new_rows() -> dict[str, str]:
+    """Give the statements that make the rules for what is inserted into `rows`, by their names."""
+    return {
+        # AFTER, as a condition that is asked before each row costs as much as writing the row.
+        SECOND_IN_FORCE: _refuse("INSERT ON rows", HAS_RIVAL, name=SECOND_IN_FORCE, moment="AFTER"),
+        _name_of_forget("INSERT", rows): _forget("INSERT", rows),
+    }
 
 
 def _forget(verb: str, table: Table) -> str:
@@ -98,8 +111,12 @@ def _forget(verb: str, table: Table) -> str:
     look = "EXISTS (SELECT 1 FROM sections WHERE number = {})"
     kept = " OR ".join(map(look.format, here))
     forget = f"DELETE FROM sections WHERE number IN ({', '.join(here)}) AND of IN ({kinds})"  # noqa: S608 - as above.
-    name = f"forget_section_at_{verb.lower()}_on_{table.name}"
+    name = _name_of_forget(verb, table)
     return f"CREATE TRIGGER {name} AFTER {verb} ON {table.name} WHEN {kept} BEGIN {forget}; END"
+
+
+def _name_of_forget(verb: str, table: Table) -> str:
+    return f"forget_section_at_{verb.lower()}_on_{table.name}"
 
 
 def _steps(life: str, table: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -16,6 +15,7 @@ from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.sqlite import connection as opened
 from pipeline.ledger.sqlite import tables
 from pipeline.ledger.sqlite.batch import Batches
+from pipeline.ledger.sqlite.loading import insert_rows
 from pipeline.ledger.store import translated
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.store import Blocks, Parts, Store
 
-_ROWS_A_STATEMENT: Final = 50
 _ANY_CUSTOMER: Final = "SELECT 1 FROM customers LIMIT 1"
 
 
@@ -155,20 +154,8 @@ class SqliteStore:
         names: Sequence[str],
         columns: Sequence[Sequence[object]],
     ) -> None:
-        """Insert many rows, some at a time: a statement's beginning and end cost as a row does."""
-        width, count = len(names), len(columns[0]) if columns else 0
-        values: list[object] = [None] * (width * count)
-        for place, column in enumerate(columns):
-            values[place::width] = column
-        whole = count - count % _ROWS_A_STATEMENT
-        for rows, part in (
-            (_ROWS_A_STATEMENT, values[: whole * width]),
-            (1, values[whole * width :]),
-        ):
-            tuples = list(zip(*[iter(part)] * (rows * width), strict=True))
-            if tuples:
-                statement = _insertion(table, tuple(names), rows)
-                connection.exec_driver_sql(statement, tuples)
+        """Insert many rows, and ask the rules for new rows of many together."""
+        insert_rows(connection, table, names, columns)
 
     def shared_now(self, url: LedgerUrl) -> list[str]:
         """Give none: no carriers share a file."""
@@ -194,14 +181,6 @@ def _path_of(url: LedgerUrl) -> Path | None:
     if parts.netloc:
         raise SettingsRefused(["ledger.url: a ledger in SQLite is in the migration's folder"])
     return Path(unquote(parts.path)) if parts.path else None
-
-
-@lru_cache(32)
-def _insertion(table: Table, names: tuple[str, ...], rows: int) -> str:
-    """Give the statement that inserts so many rows; the names are our own schema's."""
-    columns = ", ".join(f'"{name}"' for name in names)
-    marks = f"({', '.join('?' * len(names))})"
-    return f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([marks] * rows)}'  # noqa: S608
 
 
 STORE: Final[Store] = SqliteStore()
