@@ -48,15 +48,18 @@ def require_own_files(path: Path | None) -> None:
             )
 
 
-def create_if_empty(connection: Connection, folder: Path | None) -> None:
+def create_if_empty(connection: Connection, folder: Path | None) -> bool:
     """Make the tables and rules of a new ledger, unless tables are there already.
+
+    Returns:
+        Whether they were made.
 
     Raises:
         VerificationFailed: The ledger is gone while the files made from it are there.
     """
     store = store_of(connection)
     if not store.begins_empty(connection):
-        return
+        return False
     if folder is not None and any((folder / name).exists() for name in _PUBLISHED):
         raise VerificationFailed(
             "this folder holds a migration's outputs, but its ledger is gone or empty",
@@ -64,6 +67,7 @@ def create_if_empty(connection: Connection, folder: Path | None) -> None:
         )
     store.create_tables(connection)
     put(connection, VERSION_KEY, str(SCHEMA_VERSION))
+    return True
 
 
 def require_newest(connection: Connection, folder: Path) -> None:

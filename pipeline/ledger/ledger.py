@@ -145,15 +145,13 @@ class Ledger(OpenLedger):
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
                 )
             chain = follow_trail(connection)
-            require_own_figures(connection)
-            require_one_story(connection, of_rows=not self.goes_by_sections)
+            # Tables that this process has just made are empty until a run writes its first event.
+            if not self.is_new or chain.length:
+                require_own_figures(connection)
+                require_one_story(connection, of_rows=not self.goes_by_sections)
             if (folder := self._url.folder) is not None:
                 self.unchecked = require_as_published(
-                    connection,
-                    folder,
-                    self.signer,
-                    kept=self.goes_by_sections,
-                    files=files,
+                    connection, folder, self.signer, kept=self.goes_by_sections, files=files
                 )
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain

@@ -83,12 +83,14 @@ class OpenLedger(Bearing):
         """Who signs the manifests, where they are signed; then so is how the ledger was left."""
         self.proved_at: int | None = None
         """The changes of others that the store had seen when the whole ledger was proved."""
+        self.is_new = False
+        """Whether its tables were made by this very opening."""
         with self.store.trouble():
             try:
                 if not read_only and not self._joins:
                     self.store.hold(self.engine, wait_s, clock)
                     with self._signals.held(), self.engine.begin() as connection:
-                        create_if_empty(connection, url.folder)
+                        self.is_new = create_if_empty(connection, url.folder)
                         self._upgraded = bring_up_to_date(connection)
                         self.store.take_stock(connection)
                 with self.engine.connect() as connection:
