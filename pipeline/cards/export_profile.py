@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipeline.cards.damage import damages
+from pipeline.cards.field_formats import YEARS_AHEAD_MAX
 from pipeline.cards.name_letters import accented, script_of
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 
@@ -55,6 +56,7 @@ class ExportProfile:
 
     def __init__(self) -> None:
         self.expiring_soon = 0
+        self.expiring_far_ahead = 0
         self.scripts: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.suspicious: Counter[tuple[str, str]] = Counter()
@@ -88,6 +90,7 @@ class ExportProfile:
         )
         left = years * _MONTHS_A_YEAR + in_year - (as_of.year * _MONTHS_A_YEAR + as_of.month)
         self.expiring_soon += int(((left >= 0) & (left < _SOON_MONTHS)).sum())
+        self.expiring_far_ahead += int((left > YEARS_AHEAD_MAX * _MONTHS_A_YEAR).sum())
         self.lookalikes.update(validated.lookalikes)
         names = chunk.columns["name"]
         beyond_ascii = _beyond_ascii(names)
@@ -130,6 +133,7 @@ class ExportProfile:
         }
         return {
             "expiring_within_3_months": self.expiring_soon,
+            "expiring_far_ahead": self.expiring_far_ahead,
             "name_scripts": dict(self.scripts.most_common()),
             "name_letters": dict(self.letters.most_common()),
             "suspicious_values": [

@@ -44,6 +44,12 @@ YEARS: Final = {
 }
 """Every way to write a year of which a card could tell."""
 
+BUDDHIST_YEARS: Final = frozenset(map(str, range(2493, 2643)))
+"""Years of the Buddhist era that stand for 1950 to 2099; no card is read by them, but they are told."""
+
+YEARS_AHEAD_MAX: Final = 20
+"""Years ahead beyond which an expiration is told as odd: issuers print far fewer on a card."""
+
 LAYOUTS: Final[tuple[str, ...]] = get_args(Layout)
 """Every way to write month and year in one column; a time of day may follow a whole date."""
 
@@ -101,9 +107,10 @@ def agreed_expirations(
 
 
 def _numbers(month: str, year: str) -> tuple[str, str]:
-    if month not in MONTHS or year not in YEARS:
+    if month not in MONTHS or (year not in YEARS and year not in BUDDHIST_YEARS):
         return "", ""
-    return str(MONTHS[month]), str(YEARS[year])
+    # A year of another era stays as it is, for whoever judges it to say so.
+    return str(MONTHS[month]), str(YEARS.get(year, year))
 
 
 def _only(found: AbstractSet[tuple[str, str]]) -> tuple[str, str]:

@@ -24,7 +24,7 @@ import numpy as np
 from pipeline.cards.checked_rows import CheckedRows, is_repeated
 from pipeline.cards.customer_rules import broken_rules
 from pipeline.cards.detect import texts_containing_pan
-from pipeline.cards.field_formats import MONTHS, YEARS
+from pipeline.cards.field_formats import BUDDHIST_YEARS, MONTHS, YEARS
 from pipeline.cards.lookalikes import ids_by_chance, phones
 from pipeline.cards.optional_fields import unknown_countries
 from pipeline.cards.pan import Shape
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 VALID_YEARS_MAX: Final = 50
 """Years that an expiration may lie ahead of the day it is judged on."""
+_OTHER_ERA: Final = "a year of the Buddhist era (25xx); ask for years of the common era"
+_FAR_AHEAD: Final = (
+    f"more than {VALID_YEARS_MAX} years ahead: a year of the Buddhist era (25xx) in two digits, or "
+    "another `export.columns.expiration.format`"
+)
 
 ANY_BRAND: Final = "*"
 """Among the brands of the rules: every brand."""
@@ -204,7 +209,11 @@ def _judge_expirations(
     checked.reject(Code.EXPIRATION_INVALID, "expiration", neither)
     checked.reject(Code.EXPIRATION_INVALID, "expiration_month", months == 0)
     beyond = years > rules.as_of.year + VALID_YEARS_MAX
-    checked.reject(Code.EXPIRATION_INVALID, "expiration_year", (years == 0) | beyond)
+    if (years == 0).any():
+        other_era = np.fromiter(map(BUDDHIST_YEARS.__contains__, year_texts), np.bool_, len(years))
+        checked.reject(Code.EXPIRATION_INVALID, "expiration_year", other_era, _OTHER_ERA)
+    checked.reject(Code.EXPIRATION_INVALID, "expiration_year", beyond, _FAR_AHEAD)
+    checked.reject(Code.EXPIRATION_INVALID, "expiration_year", years == 0)
     if rules.expired == OnExpired.REJECT:
         today = rules.as_of.year * _MONTHS_A_YEAR + rules.as_of.month
         ends = years.astype(np.int32) * _MONTHS_A_YEAR + months

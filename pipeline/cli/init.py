@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pipeline import process_guards
 from pipeline.cards.detect import contains_pan
 from pipeline.cli.options import pass_terminal
+from pipeline.clock import SystemClock
 from pipeline.config.presets import preset_names
 from pipeline.errors import ExportRefused
 from pipeline.exports.keys import EnvelopeKeys
@@ -66,7 +67,7 @@ def init(
     with SealedExport(export, keys) as sealed:
         head = _head(sealed)
         name, is_sealed = sealed.name, sealed.kind != "plain"
-    draft = drafted(head, preset)
+    draft = drafted(head, SystemClock().now().date(), preset)
     if phrase:
         draft.export["passphrase"] = {"env": _PASSPHRASE}
     where = _key_as_named(key, out)

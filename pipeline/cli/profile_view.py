@@ -8,7 +8,7 @@ from pipeline.cli.advice import rows
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_failures
 from pipeline.counts import agreeing, counted
-from pipeline.outputs.wording import TOKENS_PERISH
+from pipeline.outputs.wording import FAR_AHEAD, TOKENS_PERISH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,6 +94,8 @@ def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
         )
     for item in figures["hints"]:
         _line(out, f"{rows(item['rows'])} {item['code']}: {item['hint']}")
+    if far := figures["expiring_far_ahead"]:
+        _line(out, f"odd: {counted(far, 'card')} would expire {FAR_AHEAD}")
     for item in figures["suspicious_values"]:
         _line(out, f"odd: {rows(item['rows'])} whose {item['field']} {item['what']}")
     network = figures["network_transaction_ids"]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Opened = tuple[ExportFile, KnownExport, tuple[str, ...]]
 
 
-_TOLD_WITH_HINTS: Final = (Code.MALFORMED_ROW, Code.ROW_TOO_LONG)
+_TOLD_WITH_HINTS: Final = (Code.MALFORMED_ROW, Code.ROW_TOO_LONG, Code.EXPIRATION_INVALID)
 """What is told beyond the code; rows in another encoding are told by the setting for it."""
 _HINTS_MAX: Final = 5
 

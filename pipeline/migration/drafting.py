@@ -24,6 +24,7 @@ from pipeline.exports.security_codes import Suspicion, suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from pipeline.config.presets import Preset
 
@@ -56,11 +57,12 @@ class Draft:
     is_of_test_cards: bool = False
 
 
-def drafted(head: bytes, preset_name: str | None = None) -> Draft:
+def drafted(head: bytes, today: date, preset_name: str | None = None) -> Draft:
     """Recognise how an export is written by its first bytes.
 
     Args:
         head: Plain bytes; they may end anywhere.
+        today: From which the years of a card are counted.
         preset_name: A known format, if whoever asks knows that it is one.
     """
     draft = Draft()
@@ -74,13 +76,13 @@ def drafted(head: bytes, preset_name: str | None = None) -> Draft:
             "`check` shows the letters of the names"
         )
     if text.lstrip(BLANKS)[:1] in {"{", "["} and not text.lstrip(BLANKS).startswith("[id"):
-        _draft_tree(draft, text, preset_name)
+        _draft_tree(draft, text, today, preset_name)
     else:
-        _draft_table(draft, text, preset_name)
+        _draft_table(draft, text, today, preset_name)
     return draft
 
 
-def _draft_table(draft: Draft, text: str, preset_name: str | None) -> None:
+def _draft_table(draft: Draft, text: str, today: date, preset_name: str | None) -> None:
     table = read_table(text)
     if table is None:
         draft.unsure.append("the export: its first lines are no table and no JSON")
@@ -96,15 +98,15 @@ def _draft_table(draft: Draft, text: str, preset_name: str | None) -> None:
         if preset is not None:
             names = [*preset.header, *table.names[len(preset.header) :]]
             columns = dict(zip(names, columns.values(), strict=False))
-    _draft_columns(draft, columns, preset_name, named=table.has_header)
+    _draft_columns(draft, columns, today, preset_name, named=table.has_header)
 
 
-def _draft_tree(draft: Draft, text: str, preset_name: str | None) -> None:
+def _draft_tree(draft: Draft, text: str, today: date, preset_name: str | None) -> None:
     trees = read_trees(text)
     drafts = []
     for tree in trees:
         one = Draft()
-        _draft_columns(one, tree.columns, preset_name, named=True, records=tree.records)
+        _draft_columns(one, tree.columns, today, preset_name, named=True, records=tree.records)
         known = len(one.columns.sure.keys() & set(_REQUIRED)) + len(_REQUIRED) * bool(one.preset)
         drafts.append((known, one, tree))
     if not drafts:
@@ -122,12 +124,13 @@ def _draft_tree(draft: Draft, text: str, preset_name: str | None) -> None:
 def _draft_columns(
     draft: Draft,
     columns: Mapping[str, Sequence[str]],
+    today: date,
     preset_name: str | None,
     *,
     named: bool,
     records: str = "",
 ) -> None:
-    found = recognised(columns, named=named)
+    found = recognised(columns, today, named=named)
     preset = _preset_of(columns, preset_name, records)
     draft.columns = found
     nulls = sorted({text for texts in columns.values() for text in texts} & WORDS_FOR_NOTHING)
@@ -193,8 +196,12 @@ def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
     for kind, candidates in draft.columns.unsure.items():
         told = [" and ".join(f"`{name}`" for name in names) for names in _shown(candidates)]
         draft.unsure.append(
-            f"export.columns.{kind}: " + (", or ".join(told) or "no column of that kind seen")
+            f"export.columns.{kind}: "
+            + (", or ".join(told) or "no column of that kind seen")
+            + _noted(draft.columns, kind)
         )
+    for kind in draft.columns.notes.keys() & draft.columns.sure.keys():
+        draft.unsure.append(f"export.columns.{kind}{_noted(draft.columns, kind)}")
     layouts = draft.columns.layouts
     if "expiration" in draft.columns.sure and len(layouts) > 1:
         draft.unsure.append(
@@ -207,6 +214,10 @@ def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
             f"export.security_code_column: {shown} is named like a security code; with codes in it "
             'the export is refused, or read without it by `security_code_column = "drop"`'
         )
+
+
+def _noted(columns: Columns, kind: str) -> str:
+    return f": {columns.notes[kind]}" if kind in columns.notes else ""
 
 
 def _shown(candidates: Sequence[str | tuple[str, ...]]) -> list[list[str]]:
@@ -267,14 +278,17 @@ def _column_lines(draft: Draft) -> list[str]:
         source = columns.sure.get(kind)
         if source is not None:
             lines += _column_line(kind, source, columns.layouts)
+            lines += [f"# unsure: {columns.notes[kind]}"] if kind in columns.notes else []
         elif kind in columns.unsure:
             candidates = [
                 _toml(names[0] if len(names) == 1 else names)
                 for names in _shown(columns.unsure[kind])
             ]
             shown = ", ".join(candidates) or "no column of that kind seen"
-            empty = '{ column = "", format = "MM/YY" }' if kind == "expiration" else '""'
-            lines.append(f"# {kind} = {empty}  # unsure; candidates: {shown}")
+            layout = _toml(columns.layouts[0] if columns.layouts else "MM/YY")
+            empty = f'{{ column = "", format = {layout} }}' if kind == "expiration" else '""'
+            note = _noted(columns, kind)
+            lines.append(f"# {kind} = {empty}  # unsure; candidates: {shown}{note}")
     return ["", "[export.columns]", *lines] if lines else []
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.charts import shares
 from pipeline.outputs.report import page_of
+from pipeline.outputs.wording import FAR_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,4 +45,5 @@ def render_profile(figures: Mapping[str, Any]) -> bytes:
             if figures[name]
         ],
         network=network,
+        far_ahead=FAR_AHEAD,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.cards.field_formats import YEARS_AHEAD_MAX
 from pipeline.counts import agreeing, counted
 
 if TYPE_CHECKING:
@@ -218,6 +219,12 @@ TOKENS_PERISH: Final = (
     "then `cardferry retry --unattached`) before they do."
 )
 """What whoever migrates tokens alone has to know."""
+
+FAR_AHEAD: Final = (
+    f"more than {YEARS_AHEAD_MAX} years ahead: the years may be of the Buddhist era (25xx) in two "
+    "digits, or in another `export.columns.expiration.format`; look before you send them"
+)
+"""What is odd about expirations that the rules still accept."""
 
 
 def attach_verdict(

@@ -57,6 +57,7 @@ def test_a_check_tells_what_is_in_an_export(checked):
     assert answer["name_scripts"]["Latin, Thai"] == 1
     assert answer["name_letters"]["\u00e9"] == 1
     assert answer["name_letters_elsewhere"] is None
+    assert answer["expiring_far_ahead"] == 0
     assert answer["unmapped_columns"] == ["Network Transaction Id", "notes"]
     assert answer["network_transaction_ids"]["MasterCard"] == {"cards": 1, "missing": 1}
     assert answer["network_transaction_ids"]["Visa"]["missing"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import date
 
 import pytest
 
@@ -15,12 +16,13 @@ from pipeline.migration.export_factory import reading
 from tests.support.chunks import rules
 from tests.support.drafts import OWN, ROWS, of_presets
 
+TODAY = date(2026, 11, 27)
 SENT = [*OWN, *of_presets()]
 
 
 def draft_of(sent):
     """Draft settings, and give their text too."""
-    draft = drafted(sent.raw)
+    draft = drafted(sent.raw, TODAY)
     return draft, rendered(draft, name="cards.csv.pgp", key="my.key", sealed=True, file="own.toml")
 
 
@@ -79,5 +81,5 @@ def test_nine_of_ten_drafts_need_no_edit():
 def test_a_head_may_be_cut_anywhere(cut):
     """The last row of a head, or the last object, may be half of one."""
     for sent in OWN[:18]:
-        whole, head = drafted(sent.raw), drafted(sent.raw[:cut])
+        whole, head = drafted(sent.raw, TODAY), drafted(sent.raw[:cut], TODAY)
         assert head.columns.sure.get("number") == whole.columns.sure.get("number"), sent.name

@@ -440,3 +440,15 @@ def test_nobody_needs_a_customer_where_cards_come_to_none():
     assert code_of(row() | {"customer": ""}) is None
     assert code_of(row(), customers=nobody) is None
     assert code_of(row(), customers=CUSTOMERS) == "customer_missing"
+
+
+@pytest.mark.parametrize(
+    ("year", "told"),
+    [("2573", "Buddhist era"), ("78", "50 years ahead"), ("2080", "50 years ahead"), ("x", None)],
+)
+def test_a_year_of_another_era_is_told_as_what_it_is(year, told):
+    """Four digits name the era; two of them lie further ahead than any card is valid."""
+    (rejection,) = validated(row(exp_year=year)).rejections
+
+    assert rejection.code == "expiration_invalid"
+    assert rejection.hint is None if told is None else told in rejection.hint

@@ -12,24 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.countries import country_code
 from pipeline.cards.damage import WORDS_FOR_NOTHING
-from pipeline.cards.field_formats import (
-    LAYOUTS,
-    MONTHS,
-    YEARS,
-    split_expirations,
-    without_fractions,
-)
+from pipeline.cards.field_formats import without_fractions
 from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.optional_fields import is_email
+from pipeline.exports.head.expiry import expirations
 from pipeline.exports.head.holder import holder
 from pipeline.exports.head.naming import rank, ranked, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
 
 _MOST: Final = 0.8
 _FEW: Final = 3
-_YEARS: Final = range(2015, 2046)
 _SEPARATORS: Final = re.compile(r"[ \t-]")
 _DIGITS: Final = re.compile(r"[0-9]{12,19}")
 _MASK: Final = re.compile(r"[*xX#•.]{2,}")
@@ -46,25 +41,28 @@ class Columns:
         sure: Canonical name to source column, or columns, for which names and values agree.
         layouts: The layouts of an `expiration` column that every value fits.
         unsure: Canonical name to candidates, the likeliest first: a column, or several together.
+        notes: Canonical name to what is odd about the columns that may hold it.
     """
 
     sure: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     layouts: tuple[str, ...] = ()
     unsure: dict[str, tuple[str | tuple[str, ...], ...]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
-def recognised(table: Mapping[str, Sequence[str]], *, named: bool = True) -> Columns:
+def recognised(table: Mapping[str, Sequence[str]], today: date, *, named: bool = True) -> Columns:
     """Tell the columns of a table's first rows apart.
 
     Args:
         table: Source column to its texts, a text a row, blanks stripped.
+        today: From which the years of a card are counted.
         named: Whether the names were given by whoever made the export, or are positions.
     """
     found = Columns()
     table = {name: [_filled(text) for text in texts] for name, texts in table.items()}
     _find_number(table, found)
     cards = _card_rows(table, found)
-    _find_expiration(table, cards, found, named=named)
+    _find_expiration(table, cards, found, today, named=named)
     _find_name(table, cards, found)
     _find_ids(table, cards, found)
     for name in _OPTIONAL:
@@ -111,45 +109,25 @@ def _of_cards(texts: Sequence[str], cards: Sequence[int]) -> list[str]:
 
 
 def _find_expiration(
-    table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns, *, named: bool
+    table: Mapping[str, Sequence[str]],
+    cards: Sequence[int],
+    found: Columns,
+    today: date,
+    *,
+    named: bool,
 ) -> None:
-    values = {name: without_fractions(_of_cards(texts, cards)) for name, texts in table.items()}
-    months = [name for name in values if share(values[name], MONTHS.__contains__) >= _MOST]
-    years = [name for name in values if share(values[name], _is_year) >= _MOST]
-    month = [name for name in ranked(table, "expiration_month") if name in months]
-    year = [name for name in ranked(table, "expiration_year") if name in years]
-    whole = {name: _layouts(values[name]) for name in ranked(table, "expiration")}
-    whole = {name: layouts for name, layouts in whole.items() if layouts}
-    if month and year:
-        found.sure |= {"expiration_month": month[0], "expiration_year": year[0]}
-    elif whole:
-        name, layouts = next(iter(whole.items()))
-        found.sure["expiration"] = name
-        found.layouts = layouts
-    else:
-        fitting = {name: _layouts(values[name]) for name in values}
-        together = [name for name, layouts in fitting.items() if layouts]
-        if months and years and not (named and together):
-            found.unsure["expiration_month"] = tuple(months[:_FEW])
-            found.unsure["expiration_year"] = tuple(n for n in years if n not in months[:1])[:_FEW]
-        else:
-            found.unsure["expiration"] = tuple(together[:_FEW])
-            found.layouts = fitting[together[0]] if together else ()
-
-
-def _is_year(text: str) -> bool:
-    return YEARS.get(text, 0) in _YEARS
-
-
-def _layouts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Give the layouts in which nearly every text is an expiration that a card may have."""
-    filled = [text for text in texts if text]
-    found = []
-    for layout in LAYOUTS:
-        _, years = split_expirations(filled, [layout])
-        if filled and sum(map(_is_year, years)) >= _MOST * len(filled):
-            found.append(layout)
-    return tuple(found)
+    of_cards = {name: _of_cards(texts, cards) for name, texts in table.items()}
+    seen = expirations(of_cards, today, named=named)
+    found.sure |= seen.sure
+    found.layouts = seen.layouts
+    found.unsure |= seen.unsure
+    if seen.note:
+        kinds = [
+            kind
+            for kind in ("expiration", "expiration_year")
+            if kind in {**seen.sure, **seen.unsure}
+        ]
+        found.notes[kinds[0]] = seen.note
 
 
 def _find_name(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
