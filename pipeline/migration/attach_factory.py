@@ -16,30 +16,16 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
-    from random import Random
 
-    from pipeline.clock import Clock
     from pipeline.config.attach import AttachSettings
-    from pipeline.config.credentials import Credentials
-    from pipeline.config.models import Settings
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import CustomerRecord
+    from pipeline.migration.job import Sending
     from pipeline.vault.flow.flow_control import ConcurrencyLimit
 
 LAST_GOOD_API_RATE: Final = "api_rate_last_good"
 """Under this name the ledger keeps the API host's rate for the next run to start from."""
-
-
-class Given(NamedTuple):
-    """What a run has already when it comes to attaching; see `Sending`."""
-
-    settings: Settings
-    credentials: Credentials
-    ledger: Ledger
-    clock: Clock
-    random: Random
-    flow: Flow
 
 
 class AttachParts(NamedTuple):
@@ -53,7 +39,7 @@ class AttachParts(NamedTuple):
 
 
 def attach_parts(
-    given: Given,
+    sending: Sending,
     attach: AttachSettings,
     commit: GroupCommit,
     limit: ConcurrencyLimit,
@@ -63,27 +49,27 @@ def attach_parts(
     """Give what attaches cards in a run.
 
     Args:
-        given: What the run has already.
+        sending: What the run sends with.
         attach: The settings of attaching.
         commit: Makes intents and outcomes durable.
         limit: The slots, which both hosts share.
         stopping: Set when the run is to stop.
         leave: Told rows that this run leaves as they are.
     """
-    settings, flow = given.settings, given.flow
+    settings, flow = sending.settings, sending.flow
     flow.is_attaching, flow.api = True, Flow()
     line = vault_factory.transport(settings, url=attach.url)
-    vault = vault_factory.customer_client(settings, given.credentials, line, given.clock)
-    last_good = given.ledger.recall(LAST_GOOD_API_RATE)
+    vault = vault_factory.customer_client(settings, sending.credentials, line, sending.clock)
+    last_good = sending.ledger.recall(LAST_GOOD_API_RATE)
     flow_control = FlowControl(
         vault_factory.adaptive_rate(attach.rate_per_s, last_good),
         limit,
-        given.clock,
-        given.random,
+        sending.clock,
+        sending.random,
         flow.api,
         stopping,
     )
-    in_doubt = given.ledger.ask(lambda look: look.customers_in_doubt())
+    in_doubt = sending.ledger.ask(lambda look: look.customers_in_doubt())
     attacher = Attacher(
         vault=vault,
         commit=commit,
@@ -91,9 +77,9 @@ def attach_parts(
         policy=AttachPolicy(
             attempts_max=settings.flow.attempts_max,
             default_on_given=attach.default_on_given,
-            mark=_mark(given.ledger),
+            mark=_mark(sending.ledger),
         ),
-        clock=given.clock,
+        clock=sending.clock,
         in_doubt=in_doubt,
     )
     owners = Owners()
@@ -102,7 +88,7 @@ def attach_parts(
         flow_control=flow_control,
         owners=owners,
         leave=leave,
-        clock=given.clock,
+        clock=sending.clock,
         flow=flow,
     )
     return AttachParts(line, flow_control, owners, step, attacher)

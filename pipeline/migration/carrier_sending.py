@@ -15,7 +15,7 @@ from pipeline.ledger.sharing.sessions import session_over
 from pipeline.migration.flow_sum import figures_of
 from pipeline.migration.leasing import Leasing
 from pipeline.migration.owned_cards import OwnedCards
-from pipeline.migration.send import Sending, connected, in_thread, stopped_by_signals
+from pipeline.migration.send import LocalSending, connected, in_thread, stopped_by_signals
 from pipeline.migration.send_factory import send_parts
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _TO_SEND_IN: Final = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class CarrierSending(Sending):
+class CarrierSending(LocalSending):
     """What a carrier sends with; see `Sending`.
 
     Attributes:
@@ -62,9 +62,7 @@ class CarrierSending(Sending):
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
             leasing = Leasing(self.joined, ledger_thread, self.exports, self.reading)
-            parts = send_parts(
-                self._given(), self.attach, self._policy(), ledger_thread, on_done=leasing.done
-            )
+            parts = send_parts(self, self._policy(), ledger_thread, on_done=leasing.done)
             owned = None
             if parts.attaching is not None:
                 owned = OwnedCards(self.joined, parts.settling, parts.attaching)

@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.sharing.coordinator import State
     from pipeline.ledger.sharing.sessions import Session
-    from pipeline.migration.job import Child, Launch
+    from pipeline.migration.job import Child, Launch, Sending
     from pipeline.migration.plan import PlannedExport
-    from pipeline.migration.send import Sending
 
     Answer = TypeVar("Answer")
 

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from random import Random
 
     from pipeline.clock import Clock
+    from pipeline.config.attach import AttachSettings
+    from pipeline.config.credentials import Credentials
+    from pipeline.config.models import Settings
     from pipeline.errors import CardferryError
     from pipeline.ledger.cohort import Chosen
-    from pipeline.metrics import Listener
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.metrics import Flow, Listener
     from pipeline.migration.cohort_file import CohortFile
+    from pipeline.signals import DeferredSignals
 
 
 class Child(Protocol):
@@ -94,6 +99,39 @@ class Tools:
     listener: Listener = field(default_factory=Listeners)
     confirm: Callable[[Plan], bool] = lambda _plan: True
     """Asked before anything is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What a run sends with, whether it sends by itself or has carriers send.
+
+    Attributes:
+        settings: The settings in force.
+        credentials: The secrets they name.
+        ledger: Open, in this run's epoch.
+        clock: For waits and latencies.
+        random: For jitter.
+        listener: Shows the flow.
+        flow: The figures it shows.
+        signals: Takes stopping signals while no event loop does.
+        limit: Send at most this many rows; None for all.
+        failures_max: More failures than this stop the run.
+        attach: How cards are attached; None for tokens only.
+        on_signal: Told a stopping signal's number, in the ledger's thread.
+    """
+
+    settings: Settings
+    credentials: Credentials
+    ledger: Ledger
+    clock: Clock
+    random: Random
+    listener: Listener
+    flow: Flow
+    signals: DeferredSignals
+    limit: int | None
+    failures_max: int
+    attach: AttachSettings | None
+    on_signal: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,13 +243,13 @@ class Run:
 
     def _send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> None:
         """Send every planned row: here, or by carriers that chunks are handed out to."""
-        from pipeline.migration.send import Sending  # noqa: PLC0415 - as for `reach_vault`.
+        from pipeline.migration.send import LocalSending  # noqa: PLC0415 - as for `reach_vault`.
 
         job, tools, counts = self._job, self._tools, self._account.plan()
         waiting = counts["to_send"] + counts["to_attach"]
         self._flow.total = waiting if job.limit is None else min(job.limit, waiting)
         failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
-        sending = Sending(
+        sending = LocalSending(
             settings=self._settings,
             credentials=self._credentials,
             ledger=ledger,

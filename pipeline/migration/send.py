@@ -15,8 +15,9 @@ import uvloop
 from pipeline.errors import Interrupted
 from pipeline.ledger.ledger_thread import thread_of
 from pipeline.migration import export_factory
-from pipeline.migration.attach_factory import LAST_GOOD_API_RATE, Given
+from pipeline.migration.attach_factory import LAST_GOOD_API_RATE
 from pipeline.migration.claiming import Claiming
+from pipeline.migration.job import Sending
 from pipeline.migration.replaced_cards import ReplacedCards
 from pipeline.migration.send_factory import SendParts, send_parts
 from pipeline.migration.transitions import RetryPolicy
@@ -25,13 +26,8 @@ from pipeline.signals import stopping_signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-    from random import Random
 
     from pipeline.clock import Clock
-    from pipeline.config.attach import AttachSettings
-    from pipeline.config.credentials import Credentials
-    from pipeline.config.models import Settings
-    from pipeline.ledger.ledger import Ledger
     from pipeline.metrics import Flow, Listener
     from pipeline.migration.attach_step import AttachStep
     from pipeline.migration.plan import PlannedExport
@@ -45,36 +41,8 @@ _PASSES_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What sending needs, put together by the run.
-
-    Attributes:
-        settings: The settings in force.
-        credentials: The vault's key.
-        ledger: Open, in this run's epoch.
-        clock: For waits and latencies.
-        random: For jitter.
-        listener: Shows the flow.
-        flow: The figures it shows.
-        signals: Takes stopping signals while no event loop does.
-        limit: Send at most this many rows; None for all.
-        failures_max: More failures than this stop the run.
-        attach: How cards are attached; None for tokens only.
-        on_signal: Told a stopping signal's number, in the ledger's thread.
-    """
-
-    settings: Settings
-    credentials: Credentials
-    ledger: Ledger
-    clock: Clock
-    random: Random
-    listener: Listener
-    flow: Flow
-    signals: DeferredSignals
-    limit: int | None
-    failures_max: int
-    attach: AttachSettings | None
-    on_signal: Callable[[int], None]
+class LocalSending(Sending):
+    """Sends in this process."""
 
     def send(self, work: Sequence[PlannedExport]) -> None:
         """Send every planned row of the exports, on an event loop of its own.
@@ -101,7 +69,7 @@ class Sending:
             thread_of(self.ledger) as ledger_thread,
             ThreadPoolExecutor(1, "reader") as reader_thread,
         ):
-            parts = send_parts(self._given(), self.attach, self._policy(), ledger_thread)
+            parts = send_parts(self, self._policy(), ledger_thread)
 
             def stop(number: int) -> None:
                 parts.tokenizer.stop(Interrupted(number))
@@ -115,11 +83,6 @@ class Sending:
                     finally:
                         # In the ledger's thread: a signal that comes now writes there, too.
                         ledger_thread.submit(self._note_rates, parts).result()
-
-    def _given(self) -> Given:
-        return Given(
-            self.settings, self.credentials, self.ledger, self.clock, self.random, self.flow
-        )
 
     async def _carry(
         self,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextlib import AbstractAsyncContextManager
 
-    from pipeline.config.attach import AttachSettings
-    from pipeline.migration.attach_factory import AttachParts, Given
+    from pipeline.migration.attach_factory import AttachParts
+    from pipeline.migration.job import Sending
     from pipeline.migration.transitions import RetryPolicy
     from pipeline.vault.flow.flow_control import ConcurrencyLimit
     from pipeline.vault.interface import Vault
@@ -55,8 +55,7 @@ class SendParts(NamedTuple):
 
 
 def send_parts(
-    given: Given,
-    attach: AttachSettings | None,
+    sending: Sending,
     policy: RetryPolicy,
     thread: Executor,
     *,
@@ -65,22 +64,21 @@ def send_parts(
     """Give what sends rows; called on the event loop.
 
     Args:
-        given: What the process has already.
-        attach: How cards are attached; None for tokens only.
+        sending: What the process sends with.
         policy: What becomes of a row, and when sending stops.
         thread: The ledger's thread.
         on_done: For one of several carriers: told each row with which nothing more is done for
             now. The trail is another process's then.
     """
-    settings, flow, stopping = given.settings, given.flow, asyncio.Event()
+    settings, flow, stopping = sending.settings, sending.flow, asyncio.Event()
     limit = vault_factory.slots(settings)
-    last_good = given.ledger.recall(LAST_GOOD_RATE)
+    last_good = sending.ledger.recall(LAST_GOOD_RATE)
     rate = vault_factory.adaptive_rate(settings.flow.rate_per_s, last_good)
-    flow_control = FlowControl(rate, limit, given.clock, given.random, flow, stopping)
+    flow_control = FlowControl(rate, limit, sending.clock, sending.random, flow, stopping)
     run_events = None
     if on_done is None:
-        run_events = RunEvents(given.ledger, flow, flow_control.last_good_rate)
-    settling = Settling(given.ledger, settings.flow.in_flight_max, run_events)
+        run_events = RunEvents(sending.ledger, flow, flow_control.last_good_rate)
+    settling = Settling(sending.ledger, settings.flow.in_flight_max, run_events)
     commit = GroupCommit(
         settling,
         thread,
@@ -89,22 +87,23 @@ def send_parts(
         settings.flow.in_flight_max,
     )
     line = vault_factory.transport(settings)
-    vault = vault_factory.client(settings, given.credentials, line, given.clock)
+    vault = vault_factory.client(settings, sending.credentials, line, sending.clock)
     tokenizer = Tokenizer(
         vault=vault,
         commit=commit,
         flow_control=flow_control,
         policy=policy,
-        clock=given.clock,
+        clock=sending.clock,
         flow=flow,
     )
     if on_done is not None:
         tokenizer.on_done = on_done
     attaching = None
+    attach = sending.attach
     if attach is not None:
-        attaching = attach_parts(given, attach, commit, limit, stopping, settling.leave)
+        attaching = attach_parts(sending, attach, commit, limit, stopping, settling.leave)
         if attach.same_card == "reuse":
-            attaching.step.same_cards = SameCards(given.ledger, thread)
+            attaching.step.same_cards = SameCards(sending.ledger, thread)
     return SendParts(
         line, vault, limit, flow_control, settling, commit, tokenizer, attaching, run_events
     )

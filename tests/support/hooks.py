@@ -13,7 +13,7 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.run_events import RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration.run import Run
-from pipeline.migration.send import Sending
+from pipeline.migration.send import LocalSending
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.omise.customers import CustomerClient
 from pipeline.vault.omise.tokens import VaultClient
@@ -98,7 +98,7 @@ def die():
 
 def stop_before_sending():
     """Stop this process, for a tracer to come, when everything is planned and nothing is sent."""
-    _stop_before(Sending, "send")
+    _stop_before(LocalSending, "send")
 
 
 def stop_before_ending():
@@ -137,7 +137,7 @@ def no_sends():
     def send(_self, _work):
         raise VaultUnavailable("nothing is sent in this test", next_step="Nothing.")
 
-    Sending.send = send
+    LocalSending.send = send
 
 
 def stumble_before():
