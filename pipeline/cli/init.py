@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 from pydantic import SecretStr
@@ -15,15 +16,24 @@ from pipeline.cli.options import pass_terminal
 from pipeline.clock import SystemClock
 from pipeline.config.presets import preset_names
 from pipeline.errors import ExportRefused
-from pipeline.exports.keys import EnvelopeKeys
+from pipeline.exports.keys import EnvelopeKeys, is_open_to_others
 from pipeline.exports.sealed_export import SealedExport
-from pipeline.migration.drafting import drafted, rendered
+from pipeline.migration.draft_text import rendered
+from pipeline.migration.drafting import drafted
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
 
 _HEAD_BYTES: Final = 256 * 1024
 _PASSPHRASE: Final = "EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable.
+_TAKEN_FROM: Final = {
+    "`export.key`": "`--key`",
+    "what `export.passphrase` points to": f"what the variable {_PASSPHRASE} holds",
+    "Set `export.passphrase`": f"Set the variable {_PASSPHRASE} to it, and run this again",
+    "set `export.passphrase`": f"set the variable {_PASSPHRASE}",
+    "`export.passphrase`": f"the variable {_PASSPHRASE}",
+}
+"""Settings, as the next step of a refusal names them, and where this command has them from."""
 
 
 @click.command("init")
@@ -57,19 +67,11 @@ def init(
     if out is not None and out.exists():
         raise click.UsageError(f"{out} exists already; name another file, or move it away.")
     process_guards.harden()
-    phrase = os.environ.get(_PASSPHRASE)
-    keys = EnvelopeKeys(
-        key_file=key,
-        passphrase=SecretStr(phrase) if phrase else None,
-        allow_plaintext=True,
-        key_may_be_shared=True,
-    )
-    with SealedExport(export, keys) as sealed:
-        head = _head(sealed)
-        name, is_sealed = sealed.name, sealed.kind != "plain"
-    draft = drafted(head, SystemClock().now().date(), preset)
-    if phrase:
+    opened = _opened(export, key, os.environ.get(_PASSPHRASE) or None)
+    draft = drafted(opened.head, SystemClock().now().date(), preset)
+    if opened.by_passphrase:
         draft.export["passphrase"] = {"env": _PASSPHRASE}
+    name, is_sealed = opened.name, opened.is_sealed
     where = _key_as_named(key, out)
     text = rendered(draft, name=name, key=where, sealed=is_sealed, file=str(out) if out else "FILE")
     if any(map(contains_pan, text.splitlines())):
@@ -85,6 +87,52 @@ def init(
         terminal.say(f"drafted as {out}")
     for sentence in draft.unsure:
         terminal.say(f"unsure: {sentence}")
+    if key is not None and is_open_to_others(key):
+        terminal.say(
+            f"others can read or write {key}, and a run refuses it then: chmod 600 {shlex.quote(str(key))}"
+        )
+
+
+class _Opened(NamedTuple):
+    """The first plain bytes of an export, and how it was opened."""
+
+    name: str
+    head: bytes
+    is_sealed: bool
+    by_passphrase: bool
+
+
+def _opened(export: Path, key: Path | None, phrase: str | None) -> _Opened:
+    """Open an export, by the passphrase only where it does not open without."""
+    try:
+        return _tried(export, key, None)
+    except ExportRefused as refused:
+        if phrase is None:
+            raise _in_words_of_init(refused) from None
+    try:
+        return _tried(export, key, phrase)
+    except ExportRefused as refused:
+        raise _in_words_of_init(refused) from None
+
+
+def _tried(export: Path, key: Path | None, phrase: str | None) -> _Opened:
+    keys = EnvelopeKeys(
+        key_file=key,
+        passphrase=SecretStr(phrase) if phrase else None,
+        allow_plaintext=True,
+        key_may_be_shared=True,
+    )
+    with SealedExport(export, keys) as sealed:
+        head = _head(sealed)
+        return _Opened(sealed.name, head, sealed.kind != "plain", phrase is not None)
+
+
+def _in_words_of_init(refused: ExportRefused) -> ExportRefused:
+    """Give a refusal whose next step names what this command takes: it reads no settings."""
+    step = refused.next_step
+    for setting, here in _TAKEN_FROM.items():
+        step = step.replace(setting, here)
+    return type(refused)(refused.message, next_step=step)
 
 
 def _head(sealed: SealedExport) -> bytes:

@@ -137,6 +137,11 @@ def signer_certificates(paths: tuple[Path, ...]) -> list[bytes]:
     return certificates
 
 
+def is_open_to_others(path: Path) -> bool:
+    """Tell whether group or others may read or write a key's file, so that it would be refused."""
+    return bool(path.stat().st_mode & _OTHERS)
+
+
 def _refuse_open_key(status: os.stat_result, setting: str, *, may_be_shared: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SettingsRefused([f"{setting}: not a regular file"])

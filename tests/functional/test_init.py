@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import cardferry, sealed
 from tests.support.drafts import OWN, of_presets
-from tests.support.exports import keyring
+from tests.support.exports import by_passphrase, keyring
 
 GERMAN = next(sent for sent in OWN if sent.name == "semicolons in German")
 ODD = next(sent for sent in OWN if sent.name == "odd names")
@@ -88,3 +88,26 @@ def test_init_says_what_is_wrong_with_an_export_as_run_does(tmp_path):
 
     assert "not sealed to" in stranger.err
     assert cardferry("init", cut, "--key", keyring().secret("cv25519"), code=6).out == ""
+
+
+def test_a_passphrase_is_named_only_where_it_was_needed(tmp_path):
+    """Without the variable its name is told; with it the draft is TOML that names it, and no other."""
+    locked = tmp_path / "locked.pgp"
+    locked.write_bytes(by_passphrase(ODD.raw, "one two"))
+    variable = {"EXPORT_PASSPHRASE": "one two"}
+    key = tmp_path / "open.key"
+    key.write_bytes(keyring().secret("cv25519").read_bytes())
+    key.chmod(0o644)
+
+    refused = cardferry("init", locked, environment={"EXPORT_PASSPHRASE": ""}, code=6)
+    wrong = cardferry("init", locked, environment={"EXPORT_PASSPHRASE": "x"}, code=6)
+    done = cardferry("init", locked, environment=variable)
+    unneeded = cardferry("init", sealed(tmp_path, ODD.raw), "--key", key, environment=variable)
+
+    assert "EXPORT_PASSPHRASE" in refused.err
+    assert "EXPORT_PASSPHRASE" in wrong.err
+    assert "export.passphrase" not in refused.err + wrong.err
+    assert tomllib.loads(done.out)["export"]["passphrase"] == {"env": "EXPORT_PASSPHRASE"}
+    assert "passphrase" not in tomllib.loads(unneeded.out)["export"]
+    assert "chmod 600" in unneeded.err
+    assert "chmod" not in done.err

@@ -11,7 +11,8 @@ from pipeline.cards.detect import contains_pan
 from pipeline.cards.validator import validate
 from pipeline.config.loading import load_settings
 from pipeline.exports.reader import read
-from pipeline.migration.drafting import drafted, rendered
+from pipeline.migration.draft_text import rendered
+from pipeline.migration.drafting import drafted
 from pipeline.migration.export_factory import reading
 from tests.support.chunks import rules
 from tests.support.drafts import OWN, ROWS, of_presets

@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 
 from pipeline.exports.head.expiry import expirations
-from pipeline.migration.drafting import drafted, rendered
+from pipeline.migration.draft_text import rendered
+from pipeline.migration.drafting import drafted
 
 TODAY = date(2026, 11, 27)
 FAR = "more than 20 years ahead"

@@ -1,0 +1,47 @@
+"""Holds what an export's first bytes tell of its settings, and says what of it may be shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.cards.detect import texts_containing_pan
+from pipeline.exports.head.fields import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class Draft:
+    """Settings as far as an export's first bytes tell them.
+
+    Attributes:
+        export: Keys of `[export]` beside key and columns, in order.
+        columns: What is known of the columns.
+        preset: The known format it is in.
+        unsure: What a person has to look at, a sentence each.
+        is_of_test_cards: Whether all of the first card numbers are published test numbers.
+    """
+
+    export: dict[str, object] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
+    preset: str | None = None
+    unsure: list[str] = field(default_factory=list)
+    is_of_test_cards: bool = False
+
+
+def noted(columns: Columns, kind: str) -> str:
+    """Give what is odd about the columns of a kind, to stand behind them."""
+    return f": {columns.notes[kind]}" if kind in columns.notes else ""
+
+
+def shown(candidates: Sequence[str | tuple[str, ...]]) -> list[list[str]]:
+    """Give the candidates that may be shown, each as the columns that it is made of."""
+    sources = [[each] if isinstance(each, str) else [*each] for each in candidates]
+    return [names for names in sources if all(map(may_be_shown, names))]
+
+
+def may_be_shown(name: str) -> bool:
+    """Tell whether a column name may stand in a file: one line, short, and no card number in it."""
+    return name.isprintable() and len(name) <= 80 and not texts_containing_pan([name])[0]  # noqa: PLR2004

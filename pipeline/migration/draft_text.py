@@ -1,0 +1,105 @@
+"""Writes the text of a drafted settings file: what is sure as settings, the rest as comments."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING, Final
+
+from pipeline.config.presets import read_preset
+from pipeline.migration.draft import noted, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.migration.draft import Draft
+
+_ORDER: Final = (
+    *("legacy_id", "number", "name", "expiration_month", "expiration_year", "expiration"),
+    *("customer", "customer_id", "is_default", "email", "phone_number", "street1", "street2"),
+    *("city", "state", "postal_code", "country"),
+)
+
+
+def rendered(draft: Draft, *, name: str, key: str | None, sealed: bool, file: str) -> str:
+    """Give the settings file of a draft.
+
+    Args:
+        draft: What was recognised.
+        name: The export's name, as it may be shown.
+        key: Where the key is, as the file shall name it.
+        sealed: Whether the export was sealed.
+        file: What the file will be called.
+
+    Raises:
+        TOMLDecodeError: A fault of ours: the text is no TOML, and nobody should get it.
+    """
+    mode = "test" if draft.is_of_test_cards else "live"
+    lines = [
+        f"# Settings for exports like {name}, drafted by `cardferry init` from its first rows.",
+        f"# Look at them, then: cardferry check {name} -c {file}",
+        "",
+        "[vault]",
+        f'mode = "{mode}"  # "test" for test cards; must agree with the key',
+        'public_key = { env = "OMISE_PUBLIC_KEY" }',
+        "",
+        "[export]",
+        *_export_lines(draft, key, sealed=sealed),
+        *_column_lines(draft),
+    ]
+    text = "\n".join(lines) + "\n"
+    tomllib.loads(text)
+    return text
+
+
+def _export_lines(draft: Draft, key: str | None, *, sealed: bool) -> list[str]:
+    lines = []
+    if draft.preset is not None:
+        preset = read_preset(draft.preset)
+        title = preset.title if preset else ""
+        lines.append(f"preset = {_toml(draft.preset)}  # {title}")
+    if key is not None:
+        lines.append(f"key = {_toml({'file': key})}")
+    if not sealed:
+        lines.append("allow_plaintext = true  # it was not sealed; ask for sealed ones")
+    lines += [f"{name} = {_toml(value)}" for name, value in draft.export.items()]
+    told = [text for text in draft.unsure if not text.startswith("export.columns.")]
+    return [*lines, *(f"# unsure: {text}" for text in told)]
+
+
+def _column_lines(draft: Draft) -> list[str]:
+    columns = draft.columns
+    lines = []
+    for kind in _ORDER:
+        source = columns.sure.get(kind)
+        if source is not None:
+            lines += _column_line(kind, source, columns.layouts)
+            lines += [f"# unsure: {columns.notes[kind]}"] if kind in columns.notes else []
+        elif kind in columns.unsure:
+            candidates = [
+                _toml(names[0] if len(names) == 1 else names)
+                for names in shown(columns.unsure[kind])
+            ]
+            listed = ", ".join(candidates) or "no column of that kind seen"
+            layout = _toml(columns.layouts[0] if columns.layouts else "MM/YY")
+            empty = f'{{ column = "", format = {layout} }}' if kind == "expiration" else '""'
+            note = noted(columns, kind)
+            lines.append(f"# {kind} = {empty}  # unsure; candidates: {listed}{note}")
+    return ["", "[export.columns]", *lines] if lines else []
+
+
+def _column_line(kind: str, source: str | tuple[str, ...], layouts: Sequence[str]) -> list[str]:
+    if kind != "expiration":
+        value = _toml(list(source) if isinstance(source, tuple) else source)
+        return [f"{kind} = {value}"]
+    line = f"expiration = {{ column = {_toml(source)}, format = {_toml(layouts[0])} }}"
+    if len(layouts) == 1:
+        return [line]
+    return [f"# {line}  # unsure; the first values fit {', '.join(layouts)}"]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    # JSON's strings, lists and truths are TOML's as well; DEL is not.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
