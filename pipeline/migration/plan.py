@@ -115,6 +115,7 @@ def prove_and_plan(
     known = planning.find(file.sha256)
     if known is not None and known.is_planned:
         planning.note_known(known)
+        _log_export("export known", sealed, file)
         return file, known
     facts = SealedFacts(file.name, file.size, file.sha256, b"".join(file.block_digests), file.kind)
     export = planning.begin(facts, as_of)
@@ -129,10 +130,16 @@ def prove_and_plan(
             raise refusal.naming(file.name) from None
         raise
     planning.finish(export, proved, alike.are_alike)
+    _log_export("export planned", sealed, file)
     if reading.profile is None:
         # A profile tells them itself.
         _log_remedies(proved.remedies)
     return file, export
+
+
+def _log_export(event: str, sealed: SealedExport, file: ExportFile) -> None:
+    """Name an export in the log; a name that could be a card number is masked, as everywhere."""
+    log.info(event, export=sealed.path.with_name(sealed.name), sha256=Word(file.sha256))
 
 
 def _kind(refusal: CardferryError) -> str:

@@ -20,7 +20,7 @@ from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.sums import pending
-from pipeline.logs import EventLog, Word, bind_run
+from pipeline.logs import EventLog, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
@@ -201,7 +201,6 @@ class Run:
             sealed = stack.enter_context(opened(path, keys, limits, planning))
             with self._tools.listener.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
-            log.info("export planned", sha256=Word(file.sha256), is_new=not known.is_planned)
             given.setdefault(file.sha256, PlannedExport(sealed, file, known))
         return list(given.values())
 

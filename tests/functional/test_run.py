@@ -146,6 +146,8 @@ def test_the_folder_and_its_files_are_private_and_hold_no_card_number(tmp_path, 
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}
     cardferry("scan", out, out.with_name("log"), tmp_path / "journal")
+    told = out.with_name("log").read_text()
+    assert f"export planned run_id={told.split('run_id=')[1][:25]} export={tmp_path}/" in told
 
 
 def test_check_says_what_a_run_would_do_and_leaves_nothing(tmp_path):
