@@ -185,3 +185,13 @@ class Interrupted(CardferryError):
 def exit_status(error: CardferryError) -> int:
     """Give the exit code that the command line ends with for this trouble."""
     return error.exit_status if isinstance(error, Interrupted) else error.exit_code
+
+
+WRITTEN_BY_NOBODY: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+)
+"""What reading a row of a ledger raises when it holds something that Cardferry never writes."""

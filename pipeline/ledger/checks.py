@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import orjson
 from sqlalchemy import select
 
-from pipeline.errors import SettingsRefused, VerificationFailed
+from pipeline.errors import WRITTEN_BY_NOBODY, SettingsRefused, VerificationFailed
 from pipeline.folder_files import read_in_folder, trouble_with_own_file
 from pipeline.ledger.digests import table_digests
 from pipeline.ledger.key_values import put
@@ -19,6 +20,7 @@ from pipeline.ledger.upgrades import VERSION_KEY
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -29,6 +31,22 @@ _LEDGER_FILES: Final = ("", "-journal", "-wal", "-shm")
 """What SQLite opens beside the ledger, if it is there."""
 _PUBLISHED: Final = ("mapping.parquet", MANIFEST_NAME, "trail.jsonl")
 """Outputs that only a ledger can have written."""
+
+
+@contextmanager
+def only_ours() -> Iterator[None]:
+    """Take whatever a ledger holds that Cardferry never writes for a change by somebody else.
+
+    Raises:
+        VerificationFailed: What is judged in the block is of another kind than it has to be.
+    """
+    try:
+        yield
+    except WRITTEN_BY_NOBODY as strange:
+        raise VerificationFailed(
+            f"the ledger holds something that Cardferry never writes ({type(strange).__name__})",
+            next_step="Keep the folder as it is; `cardferry verify DIR` names the place.",
+        ) from None
 
 
 def require_own_files(path: Path | None) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.chain import follow_trail
-from pipeline.ledger.digests import table_digests
+from pipeline.ledger.digests import DIGESTED, table_digests
 from pipeline.ledger.ledger_url import LedgerUrl
-from pipeline.ledger.schema import DIGESTED, events
+from pipeline.ledger.schema import events
 from pipeline.ledger.sections import versions
 from pipeline.ledger.store import store_at
 from pipeline.ledger.upgrades import require_own_schema

@@ -10,14 +10,25 @@ grows with cards is cut into sections of a thousand ids, and its digest is SHA-2
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from sqlalchemy import LargeBinary, select
 
 from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
 from pipeline.ledger.publications import LASTING
-from pipeline.ledger.schema import DIGESTED, runs
+from pipeline.ledger.schema import (
+    attachments,
+    attempts,
+    customers,
+    exports,
+    meta,
+    outcomes,
+    retired_tokens,
+    rows,
+    runs,
+    tokens,
+)
 from pipeline.ledger.sections import (
     SECTIONED,
     Digested,
@@ -34,6 +45,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
     from pipeline.ledger.lasting_proof import Lasting
+
+
+DIGESTED: Final = (
+    *(meta, runs, exports, customers, rows, attempts, outcomes, tokens, retired_tokens),
+    attachments,
+)
+"""Every table but the events, which carry their own chain, the states, which are the schema's, and
+what is worked out of the others."""
 
 
 def table_digests(

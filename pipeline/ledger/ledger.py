@@ -17,7 +17,7 @@ from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.as_published import require_as_published
 from pipeline.ledger.bearing import unit
 from pipeline.ledger.chain import Chain, follow_trail
-from pipeline.ledger.checks import require_same_meaning, require_same_mode
+from pipeline.ledger.checks import only_ours, require_same_meaning, require_same_mode
 from pipeline.ledger.epoch import latest_ms, take_over
 from pipeline.ledger.key_values import put
 from pipeline.ledger.open_ledger import OpenLedger
@@ -137,7 +137,7 @@ class Ledger(OpenLedger):
             VerificationFailed: Something was damaged or changed outside of Cardferry, or the
                 outputs in the folder were made from a later ledger.
         """
-        with self.reading() as connection:
+        with self.reading() as connection, only_ours():
             self.goes_by_sections = self.is_as_left()
             if not self.goes_by_sections and not self.store.is_sound(connection, thorough=False):
                 raise VerificationFailed(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline.clock import milliseconds
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.bearing import Bearing
-from pipeline.ledger.checks import create_if_empty
+from pipeline.ledger.checks import create_if_empty, only_ours
 from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
@@ -128,7 +128,7 @@ class OpenLedger(Bearing):
         Raises:
             VerificationFailed: They contradict each other, as after a lost journal.
         """
-        with self.reading() as connection:
+        with self.reading() as connection, only_ours():
             require_one_story(connection, of_rows=not self.is_as_left())
 
     def _reconnect(self) -> None:

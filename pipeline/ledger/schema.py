@@ -282,15 +282,10 @@ attachments = Table(
     sqlite_strict=True,
 )
 Index("attachments_by_customer", attachments.c.customer)
-CARD_HAS_FAILED: Final = text(
-    "(attachments.state = 'attach_failed' OR attachments.state = 'attach_held')"
-)
+_ENDED_BADLY: Final = "state = 'attach_failed' OR state = 'attach_held'"
+CARD_HAS_FAILED: Final = text(f"({_ENDED_BADLY.replace('state', 'attachments.state')})")
 """The condition on an attachment that its card came on no customer, in the words of the index."""
-_index(
-    "cards_that_failed",
-    attachments.c.row_id,
-    "state = 'attach_failed' OR state = 'attach_held'",
-)
+_index("cards_that_failed", attachments.c.row_id, _ENDED_BADLY)
 
 events = Table(
     "events",
@@ -300,9 +295,3 @@ events = Table(
     Column("hash", Text, nullable=False),
     sqlite_strict=True,
 )
-
-DIGESTED: Final = (
-    *(meta, runs, exports, customers, rows, attempts, outcomes, tokens, retired_tokens),
-    attachments,
-)
-"""Every table but the events, which carry their own chain, and the states, which are the schema's."""

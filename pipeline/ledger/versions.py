@@ -85,7 +85,13 @@ def _is_left_out(row: tuple[Any, ...], state: int) -> bool:
 
 
 def unpacked(entries: bytes) -> Iterator[Entry]:
-    """Give the entries that were packed, in order."""
+    """Give the entries that were packed, in order.
+
+    Raises:
+        ValueError: Nobody packed this.
+    """
+    if len(entries) % _ENTRY.size:
+        raise ValueError("no entries")
     return map(Entry._make, _ENTRY.iter_unpack(entries))
 
 

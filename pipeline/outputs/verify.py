@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import CardferryError, LocalStorageFailed
+from pipeline.errors import WRITTEN_BY_NOBODY, CardferryError, LocalStorageFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
 from pipeline.ledger.ledger_url import LEDGER_NAME
 from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
@@ -24,7 +24,6 @@ from pipeline.outputs.sinks import digest_of
 from pipeline.outputs.verify_contents import content_differences
 from pipeline.outputs.verify_ledger import (
     WHOLE,
-    WRITTEN_BY_NOBODY,
     Difference,
     SoundLedger,
     check_manifest,

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import CardferryError
+from pipeline.errors import WRITTEN_BY_NOBODY, CardferryError
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger_url import LEDGER_NAME
@@ -28,7 +28,7 @@ from pipeline.outputs.files import (
     REPORT_NAME,
     Outputs,
 )
-from pipeline.outputs.verify_ledger import WHOLE, WRITTEN_BY_NOBODY, Difference
+from pipeline.outputs.verify_ledger import WHOLE, Difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -46,15 +46,6 @@ _OUT_OF_REACH: Final = (LocalStorageFailed, SettingsRefused)
 WHOLE: Final = "whole file"
 """The place of a difference that is not in one place."""
 
-WRITTEN_BY_NOBODY: Final = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-)
-"""What reading a row raises when it holds something that Cardferry never writes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:

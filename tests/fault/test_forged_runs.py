@@ -141,6 +141,37 @@ def verified(folder, head):
     return verify(folder, StepClock(), VERSION, Trusted(public_pem(), head))
 
 
+ODD_EVENTS = {
+    "planned_again": {},
+    "row_frozen": {"resource": "x"},
+    "attached_again": {"detail": None},
+    "outputs_published": {"detail": {"manifest": 1, "files": []}},
+    "outputs_unchanged": {"detail": []},
+    "export_opened": {"detail": {}},
+    "export_given_up": {"detail": 7},
+}
+
+
+@pytest.mark.parametrize("kind", sampled(ODD_EVENTS, 3))
+def test_an_event_that_cardferry_never_writes_is_no_bug_of_it(folder, kind):
+    """Its chain is whole, and whatever it lacks: the next run and verify say 8."""
+    change(folder, ["UPDATE rows SET hint = 'x' WHERE id = 10000000003"])
+    told = {
+        "event": kind,
+        "run_id": "run-2",
+        "actor": "",
+        "origin": "",
+        "resource": "",
+        "detail": {},
+    }
+    hash_anew(folder, lambda events: events.append(told | ODD_EVENTS[kind]))
+
+    with pytest.raises(VerificationFailed):
+        next_run(folder)
+    assert found_in(folder)
+    cardferry("verify", folder, code=8)
+
+
 def test_what_lasts_can_be_worked_out_without_cardferry(folder):
     """Plain SQL, JSON and SHA-256 come to the digest that the manifest names."""
     named = json.loads((folder / "manifest.json").read_bytes())["ledger"]["lasting"]["sha256"]

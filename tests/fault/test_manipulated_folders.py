@@ -10,6 +10,8 @@ from contextlib import closing, suppress
 import pytest
 
 from pipeline import hashing
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.ledger_url import ledger_url
 from tests.support.folders import (
     SIGNED_NAMES,
     found_in,
@@ -18,11 +20,13 @@ from tests.support.folders import (
     publish_as_forger,
     published,
     signer_of,
+    unchecked,
     without_rules,
 )
+from tests.support.ledgers import FACTS, StepClock
 
-FEW, MANY, PARTS = 9, 1_000, 10
-HISTORY = ("events", "outcomes", "attempts", "tokens", "rows", "exports", "runs")
+FEW, MANY, PARTS = 10, 1_000, 10
+HISTORY = ("events", "outcomes", "attempts", "tokens", "rows", "exports", "runs", "versions")
 VALUES = ("0", "1", "-1", "'x'", "''", "NULL", "'4242'", "x'00'", "9223372036854775807")
 
 
@@ -162,9 +166,24 @@ def our_own_writer(folder, chance):
     return True
 
 
+def a_forged_run(folder, chance):
+    """Change a row of what was settled, and write a run after it that did nothing."""
+    column = chance.choice(("code", "field", "hint", "vault_code", "request_id", "unknowns"))
+    settled = "SELECT id FROM rows WHERE state NOT IN ('planned', 'sent', 'ambiguous')"
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
+        ids = [row for (row,) in connection.execute(f"{settled} AND code IS NOT 'filtered'")]
+    value = f"{column} + 1" if column == "unknowns" else "'x'"
+    statement = f"UPDATE rows SET {column} = {value} WHERE id = {chance.choice(ids)}"  # noqa: S608
+    is_changed = changed_by(folder, [statement])
+    with unchecked(), closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.begin_run("20261121T083000Z-0badc0de", FACTS, FACTS["settings_digest"])
+        ledger.end_run(0, {})
+    return is_changed
+
+
 KINDS = (
     *(a_cell, two_tokens, a_row_away, a_rule, an_event),
-    *(a_bit, a_file, an_older_file, our_own_writer),
+    *(a_bit, a_file, an_older_file, our_own_writer, a_forged_run),
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.digests import DIGESTED
 from pipeline.ledger.records import (
     AttachSettlement,
     AttachState,
@@ -13,7 +14,6 @@ from pipeline.ledger.records import (
     CustomerState,
     Retirement,
 )
-from pipeline.ledger.schema import DIGESTED
 from pipeline.ledger.settling import Settling
 from pipeline.model import OutcomeKind
 from tests.support.ledgers import BATCH_ROWS, new_builder, tokenized

@@ -7,10 +7,10 @@ from sqlalchemy import func, insert, select, text, update
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.batches import ROWS_AT_ONCE, Batch, TokenDoubled
-from pipeline.ledger.digests import table_digests
+from pipeline.ledger.digests import DIGESTED, table_digests
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
-from pipeline.ledger.schema import DIGESTED, attempts, exports, meta, outcomes, rows, tokens
+from pipeline.ledger.schema import attempts, exports, meta, outcomes, rows, tokens
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.sqlite.store import STORE as SQLITE
 from pipeline.ledger.store import FETCHED_AT_ONCE, Store, store_at, store_of
