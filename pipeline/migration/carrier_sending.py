@@ -122,6 +122,7 @@ class _Keeping:
         self._leasing = leasing
         self._thread = thread
         self._sent_until = sending.clock.monotonic()
+        self._stood_by = False
         self._controls = [parts.flow_control]
         self._rates = [sending.settings.flow.rate_per_s]
         if parts.attaching is not None and sending.attach is not None:
@@ -163,11 +164,13 @@ class _Keeping:
         self._parts.limit.allow(slots)
         if not slots:
             self._sending.flow.in_flight_limit, self._sending.flow.rate_allowed = 0, 0.0
+            self._stood_by = self._sending.flow.sent > 0
             return
         part = slots / self._sending.job.in_flight_max
         for control, rate in zip(self._controls, self._rates, strict=True):
-            of_vault = control is self._parts.flow_control
-            control.share(rate * part, closed_for_s=closed_for_s if of_vault else 0.0)
+            closed_s = closed_for_s if control is self._parts.flow_control else 0.0
+            control.share(rate * part, stood_by=self._stood_by, closed_for_s=closed_s)
+        self._stood_by = self._stood_by and part < 1
 
     def _renew(self) -> Share | None:
         sending = self._sending

@@ -191,7 +191,9 @@ class _Following:
         """Make the run's figures those of its carriers, and tell the trail of them."""
         flow, now = self._sending.flow, [session.figures for session in state.live]
         put_together(flow, [session.figures for session in state.sessions], now)
-        if good := [told["good_rate"] for told in now if told.get("good_rate")]:
+        # Who stands by knows nothing of now.
+        sending = [session.figures for session in state.live if session.slots]
+        if good := [told["good_rate"] for told in sending if told.get("good_rate")]:
             self._good_rate = sum(good)
         self._events.count(flow.answers - self._told)
         self._told = Counter(flow.answers)

@@ -166,6 +166,18 @@ def test_a_rate_that_is_won_back_ends_at_the_ceiling():
     assert 60 * 50 == pytest.approx(len(late), abs=2)
 
 
+def test_who_sends_again_after_it_stood_by_takes_what_it_learned_before_for_all():
+    """Nobody had found its part by then; whoever was never refused takes the whole ceiling."""
+    refused, never = AdaptiveRate(50), AdaptiveRate(50)
+    refused.throttled(0.1, None, sent_at=refused.reserve(0.0))
+    learned = refused.rate_per_s
+    for pace in (refused, never):
+        pace.allow(200, stood_by=True)
+
+    assert refused.rate_per_s == learned < 50
+    assert never.rate_per_s == 200
+
+
 @given(start=st.floats(1, 100), part=st.floats(0.1, 1), learned=st.booleans())
 def test_a_sender_that_gets_a_part_of_the_ceiling_keeps_that_part_of_what_it_learned(
     start, part, learned

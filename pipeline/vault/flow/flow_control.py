@@ -199,14 +199,17 @@ class FlowControl:
             sent_at = await self._queue.reach(self._clock.monotonic())
         return sent_at
 
-    def share(self, rate_per_s: float, *, closed_for_s: float = 0.0) -> None:
+    def share(
+        self, rate_per_s: float, *, stood_by: bool = False, closed_for_s: float = 0.0
+    ) -> None:
         """Take in what part of the ceiling is this sender's from now on.
 
         Args:
             rate_per_s: The ceiling of its sends a second.
+            stood_by: It sends again, alone, after others sent for it.
             closed_for_s: For how long it sends nothing, as another sender was asked to wait.
         """
-        self._rate.allow(rate_per_s)
+        self._rate.allow(rate_per_s, stood_by=stood_by)
         if closed_for_s:
             self._rate.hold_off(self._clock.monotonic(), closed_for_s)
         self._show()

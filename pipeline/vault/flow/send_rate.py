@@ -177,9 +177,17 @@ class AdaptiveRate:
             self._set_rate(before.rate)
             self._before_cut = None
 
-    def allow(self, ceiling_per_s: float) -> None:
-        """Take in another ceiling: what was learned of the vault's limit is shared alike."""
+    def allow(self, ceiling_per_s: float, *, stood_by: bool = False) -> None:
+        """Take in another ceiling: what was learned of the vault's limit is shared alike.
+
+        Args:
+            ceiling_per_s: The ceiling.
+            stood_by: It sends again, alone, after others sent for it. They all stopped at the first
+                refusals, before any had found its part: what it learned then is nearer to the whole.
+        """
         part = ceiling_per_s / self._ceiling
+        if stood_by and self._plateau is not None:
+            part = min(part, 1.0)
         self._ceiling = ceiling_per_s
         self._floor = min(FLOOR_PER_S, ceiling_per_s)
         if self._plateau is not None:
