@@ -61,8 +61,8 @@ class Commits:
         transaction = ledger.transaction
 
         @contextmanager
-        def followed():
-            with transaction() as connection:
+        def followed(**how):
+            with transaction(**how) as connection:
                 yield connection
             self.take("part of a step")
 
