@@ -9,7 +9,8 @@ from sqlalchemy import Column, MetaData, Table, exists, func, insert, or_, selec
 from pipeline.failure_codes import Code
 from pipeline.ledger.bearing import unit
 from pipeline.ledger.records import row_id
-from pipeline.ledger.schema import Text, rows
+from pipeline.ledger.schema import rows
+from pipeline.ledger.schema_parts import Text
 from pipeline.model import RowState
 
 if TYPE_CHECKING:

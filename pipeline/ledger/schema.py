@@ -12,10 +12,9 @@ Nothing here is derived from a card number but its last four digits, brand and e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -27,72 +26,30 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy import Text as AnyText
 
+from pipeline.ledger.schema_parts import (
+    CONDITION,
+    Text,
+    big,
+    id_column,
+    index_where,
+    state_column,
+    states_of,
+)
 from pipeline.ledger.states import LIVES
-
-if TYPE_CHECKING:
-    from sqlalchemy.types import TypeEngine
 
 SCHEMA_VERSION: Final = 2
 """Version 1 was never released; a ledger of it is refused in words."""
 
 metadata = MetaData()
-_CONDITION: Final = "condition"  # In an index's `info`: which rows it is for.
-
-BIG: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer, "sqlite")
-"""Ids and moments: eight bytes in every store; SQLite's strict tables know one integer only."""
-
-Text: Final[TypeEngine[Any]] = AnyText().with_variant(AnyText(collation="C"), "postgresql")
-"""Text in the order of its bytes, in every store; else outputs would depend on the server."""
-
-
-def _big(name: str, *rest: Any, **options: Any) -> Column[Any]:
-    return Column(name, BIG, *rest, **options)
-
-
-def _id(name: str = "id", *rest: Any) -> Column[Any]:
-    return _big(name, *rest, primary_key=True, autoincrement=False)
-
-
-def _index(name: str, column: Column[Any], condition: str) -> None:
-    """Index the rows of a table that a condition names."""
-    # Named here for PostgreSQL, too, the condition would load all its drivers: a tenth of a second.
-    Index(name, column, sqlite_where=text(condition), info={_CONDITION: condition})
+STATE_TABLES: Final = {life.name: states_of(metadata, life.name) for life in LIVES}
 
 
 def tell_conditions(dialect: str) -> None:
     """Tell another database than SQLite which rows the indexes are for, before tables are made."""
     for index in (index for table in metadata.tables.values() for index in table.indexes):
-        if _CONDITION in index.info:
-            index.dialect_options[dialect]["where"] = text(index.info[_CONDITION])
-
-
-def _states_of(life: str) -> tuple[Table, Table]:
-    """Give the table of a life's states and the table of the steps between them."""
-    states = Table(
-        f"{life}_states",
-        metadata,
-        Column("state", Text, primary_key=True),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    steps = Table(
-        f"{life}_steps",
-        metadata,
-        Column("from_state", Text, ForeignKey(f"{life}_states.state"), primary_key=True),
-        Column("to_state", Text, ForeignKey(f"{life}_states.state"), primary_key=True),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    return states, steps
-
-
-STATE_TABLES: Final = {life.name: _states_of(life.name) for life in LIVES}
-
-
-def _state(life: str) -> Column[Any]:
-    return Column("state", Text, ForeignKey(f"{life}_states.state"), nullable=False)
+        if CONDITION in index.info:
+            index.dialect_options[dialect]["where"] = text(index.info[CONDITION])
 
 
 meta = Table(
@@ -107,10 +64,10 @@ meta = Table(
 runs = Table(
     "runs",
     metadata,
-    _id("epoch"),
+    id_column("epoch"),
     Column("run_id", Text, nullable=False, unique=True),
-    _big("started_ms", nullable=False),
-    _big("ended_ms"),
+    big("started_ms", nullable=False),
+    big("ended_ms"),
     Column("exit_code", Integer),
     Column("facts", Text, nullable=False, comment="JSON: who, where, version, settings, guards"),
     Column("statistics", Text, comment="JSON: retries, 429s, rates and latencies seen"),
@@ -120,9 +77,9 @@ runs = Table(
 exports = Table(
     "exports",
     metadata,
-    _id(),
+    id_column(),
     Column("name", Text, nullable=False),
-    _big("size", nullable=False),
+    big("size", nullable=False),
     Column("sha256", Text, nullable=False, unique=True),
     Column("block_digests", LargeBinary, nullable=False, comment="SHA-256 of each sealed block"),
     Column("kind", Text, nullable=False),
@@ -130,35 +87,35 @@ exports = Table(
     Column("key_fingerprint", Text),
     Column("signer", Text),
     Column("as_of", Text, nullable=False, comment="the day expirations are judged on"),
-    _big("rows"),
+    big("rows"),
     Column("legacy_id_sum", Text, comment="hash total over the legacy ids read"),
-    _state("export"),
-    _big("epoch", ForeignKey("runs.epoch"), nullable=False),
+    state_column("export"),
+    big("epoch", ForeignKey("runs.epoch"), nullable=False),
     sqlite_strict=True,
 )
 
 customers = Table(
     "customers",
     metadata,
-    _id(),
+    id_column(),
     Column("legacy_customer_id", Text, nullable=False, unique=True),
     Column("given_id", Text, comment="an existing customer that the export named"),
     Column("customer_id", Text, unique=True, comment="the vault's, once it is known"),
-    _state("customer"),
+    state_column("customer"),
     Column("code", Text),
     Column("livemode", Integer),
-    _big("created_s", comment="the vault's created_at"),
-    _big("epoch"),
+    big("created_s", comment="the vault's created_at"),
+    big("epoch"),
     sqlite_strict=True,
 )
-_index("customers_by_given_id", customers.c.given_id, "given_id IS NOT NULL")
+index_where("customers_by_given_id", customers.c.given_id, "given_id IS NOT NULL")
 
 rows = Table(
     "rows",
     metadata,
-    _id(),
+    id_column(),
     Column("legacy_id", Text),
-    _state("row"),
+    state_column("row"),
     Column("code", Text),
     Column("field", Text),
     Column("last_digits", Text),
@@ -171,10 +128,10 @@ rows = Table(
     Column("vault_code", Text),
     Column("request_id", Text),
     Column("hint", Text, comment="what is known of a failure beyond its code"),
-    _big("supersedes", comment="the row whose token this one replaces"),
-    _big("superseded_by"),
+    big("supersedes", comment="the row whose token this one replaces"),
+    big("superseded_by"),
     Column("carry", Text, comment="JSON: columns copied into the mapping"),
-    _big("customer", ForeignKey("customers.id")),
+    big("customer", ForeignKey("customers.id")),
     Column("is_default", Integer),
     CheckConstraint("last_digits IS NULL OR length(last_digits) <= 4", name="no_more_digits"),
     sqlite_strict=True,
@@ -186,42 +143,44 @@ OTHER_DETAILS: Final = "other details"
 """The hint of a row whose card is known, and whose carried columns or customer differ from then."""
 WITH_OTHER_DETAILS: Final = text(f"rows.hint = '{OTHER_DETAILS}'")
 """What the index below is for, word by word."""
-_index("rows_with_other_details", rows.c.id, f"hint = '{OTHER_DETAILS}'")
+index_where("rows_with_other_details", rows.c.id, f"hint = '{OTHER_DETAILS}'")
 HAS_FAILED: Final = text(
     "(rows.state = 'failed' OR rows.state = 'held' OR rows.state = 'rejected')"
 )
 """The condition on a row that it failed, word by word as the index below has it."""
-_index("rows_that_failed", rows.c.id, "state = 'failed' OR state = 'held' OR state = 'rejected'")
-_index("superseded_rows", rows.c.superseded_by, "superseded_by IS NOT NULL")
-_index("flagged_rows_by_customer", rows.c.customer, "is_default = 1")
+index_where(
+    "rows_that_failed", rows.c.id, "state = 'failed' OR state = 'held' OR state = 'rejected'"
+)
+index_where("superseded_rows", rows.c.superseded_by, "superseded_by IS NOT NULL")
+index_where("flagged_rows_by_customer", rows.c.customer, "is_default = 1")
 
 attempts = Table(
     "attempts",
     metadata,
-    _id(),
-    _big("row_id", ForeignKey("rows.id"), nullable=False),
+    id_column(),
+    big("row_id", ForeignKey("rows.id"), nullable=False),
     Column("step", Text, nullable=False, server_default=text("'tokenize'")),
     Column("number", Integer, nullable=False),
-    _big("epoch", nullable=False),
-    _big("at_ms", nullable=False),
+    big("epoch", nullable=False),
+    big("at_ms", nullable=False),
     UniqueConstraint("row_id", "step", "number"),
     sqlite_strict=True,
 )
 
 NOT_FOR_TOKENS: Final = text("attempts.step <> 'tokenize'")
 """What the index below is for, word by word, or the database would not take it."""
-_index("attempts_about_cards", attempts.c.id, "step <> 'tokenize'")
+index_where("attempts_about_cards", attempts.c.id, "step <> 'tokenize'")
 
 outcomes = Table(
     "outcomes",
     metadata,
-    _id("attempt_id", ForeignKey("attempts.id")),
+    id_column("attempt_id", ForeignKey("attempts.id")),
     Column("kind", Text, nullable=False),
     Column("evidence", Text, nullable=False),
     Column("vault_code", Text),
     Column("request_id", Text),
-    _big("latency_us", nullable=False),
-    _big("at_ms", nullable=False),
+    big("latency_us", nullable=False),
+    big("at_ms", nullable=False),
     sqlite_strict=True,
 )
 
@@ -233,15 +192,15 @@ def _token_columns() -> list[Column[Any]]:
         Column("fingerprint", Text),
         Column("country", Text),
         Column("livemode", Integer, nullable=False),
-        _big("created_s", nullable=False, comment="the vault's created_at"),
-        _big("epoch", nullable=False),
+        big("created_s", nullable=False, comment="the vault's created_at"),
+        big("epoch", nullable=False),
     ]
 
 
 tokens = Table(
     "tokens",
     metadata,
-    _id("row_id", ForeignKey("rows.id")),
+    id_column("row_id", ForeignKey("rows.id")),
     Column("token_id", Text, nullable=False, unique=True),
     *_token_columns(),
     comment="the one live token of a row",
@@ -252,11 +211,11 @@ retired_tokens = Table(
     "retired_tokens",
     metadata,
     Column("token_id", Text, primary_key=True),
-    _big("row_id", ForeignKey("rows.id"), nullable=False),
+    big("row_id", ForeignKey("rows.id"), nullable=False),
     *_token_columns(),
     Column("reason", Text, nullable=False),
-    _big("retired_ms", nullable=False),
-    _big("retired_epoch", nullable=False),
+    big("retired_ms", nullable=False),
+    big("retired_epoch", nullable=False),
     comment="tokens that a row had before its live one",
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -265,9 +224,9 @@ retired_tokens = Table(
 attachments = Table(
     "attachments",
     metadata,
-    _id("row_id", ForeignKey("rows.id")),
-    _big("customer", ForeignKey("customers.id"), nullable=False),
-    _state("attachment"),
+    id_column("row_id", ForeignKey("rows.id")),
+    big("customer", ForeignKey("customers.id"), nullable=False),
+    state_column("attachment"),
     Column("code", Text),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     # Attempts whose card may exist unseen.
@@ -276,8 +235,8 @@ attachments = Table(
     Column("is_default", Integer, comment="whether it is the customer's default card"),
     Column("vault_code", Text),
     Column("request_id", Text),
-    _big("attached_ms"),
-    _big("deleted_ms", comment="when this ledger had the card deleted, after another took over"),
+    big("attached_ms"),
+    big("deleted_ms", comment="when this ledger had the card deleted, after another took over"),
     CheckConstraint("unknowns >= 0", name="no_doubt_below_none"),
     sqlite_strict=True,
 )
@@ -285,12 +244,12 @@ Index("attachments_by_customer", attachments.c.customer)
 _ENDED_BADLY: Final = "state = 'attach_failed' OR state = 'attach_held'"
 CARD_HAS_FAILED: Final = text(f"({_ENDED_BADLY.replace('state', 'attachments.state')})")
 """The condition on an attachment that its card came on no customer, in the words of the index."""
-_index("cards_that_failed", attachments.c.row_id, _ENDED_BADLY)
+index_where("cards_that_failed", attachments.c.row_id, _ENDED_BADLY)
 
 events = Table(
     "events",
     metadata,
-    _id("seq"),
+    id_column("seq"),
     Column("body", Text, nullable=False, comment="canonical JSON"),
     Column("hash", Text, nullable=False),
     sqlite_strict=True,

@@ -17,8 +17,6 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, Table, select, text
 
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import (
-    BIG,
-    Text,
     attachments,
     attempts,
     customers,
@@ -27,6 +25,7 @@ from pipeline.ledger.schema import (
     rows,
     tokens,
 )
+from pipeline.ledger.schema_parts import BIG, Text
 from pipeline.ledger.store import store_of
 
 if TYPE_CHECKING:

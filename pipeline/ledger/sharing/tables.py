@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Integer, MetaData, Table, literal_column, text
 
-from pipeline.ledger.schema import BIG, Text
+from pipeline.ledger.schema_parts import BIG, Text
 
 sharing = MetaData()
 
