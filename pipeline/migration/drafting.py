@@ -83,8 +83,11 @@ def _draft_tree(draft: Draft, text: str, today: date, preset_name: str | None) -
     for tree in trees:
         one = Draft()
         _draft_columns(one, tree.columns, today, preset_name, named=True, records=tree.records)
-        known = len(one.columns.sure.keys() & set(_REQUIRED)) + len(_REQUIRED) * bool(one.preset)
-        drafts.append((known, one, tree))
+        number = one.columns.sure.get("number")
+        known = len(one.columns.sure.keys() & set(_REQUIRED))
+        # The object that holds the number is the record, whatever lies deeper in it.
+        is_record = isinstance(number, str) and not number.startswith("..")
+        drafts.append(((one.preset is not None, is_record, known), one, tree))
     if not drafts:
         draft.unsure.append("the export: its first bytes are JSON without an object")
         return
