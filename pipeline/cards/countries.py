@@ -1,7 +1,8 @@
 """Gives the code of a country, however an export writes it: a code, a number or a name.
 
 ISO 3166-1 as pycountry knows it: alpha-2 and alpha-3, numbers with or without their leading zeros,
-and names in English, Thai and Japanese. What people write instead stands in `_ALSO`. A country that
+and names in some thirty languages; a name that means another country in another of them is none.
+What people write instead stands in `_ALSO`. A country that
 the standard does not know (Kosovo's `XK`) has no code that a vault would have to take.
 """
 
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ALPHA_2: Final = 2
+_CODE_MAX: Final = 3
 _NUMBER: Final = re.compile(r"([0-9]{1,3})(?:\.0)?")
 _INVERTED: Final = re.compile(r"(?P<name>[^,]+), (?P<form>[^,]+)")
-_LANGUAGES: Final = ("th", "ja")
+_LANGUAGES: Final = (
+    *("th", "ja", "ko", "zh_CN", "zh_TW", "id", "ms", "vi"),
+    *("de", "fr", "es", "it", "pt", "nl", "da", "sv", "nb_NO", "fi", "is", "ca"),
+    *("pl", "cs", "sk", "hu", "ro", "hr", "sl", "lt", "lv", "et", "tr", "el", "bg", "ru", "uk"),
+    *("he", "ar"),
+)
 
 _ALSO: Final = {
     "AE": ("UAE", "Emirates"),
@@ -33,19 +40,30 @@ _ALSO: Final = {
     "CZ": ("Czech Republic",),
     "FK": ("Falkland Islands", "Falklands"),
     "FM": ("Micronesia",),
+    "DE": ("BRD", "Bundesrepublik Deutschland"),
     "GB": (
+        *("Großbritannien", "Grande-Bretagne", "Gran Bretaña", "Gran Bretagna"),
         *("UK", "U.K.", "Great Britain", "Britain", "England", "Scotland", "Wales"),
         *("Northern Ireland", "United Kingdom of Great Britain and Northern Ireland"),
     ),
     "HK": ("Hong Kong SAR", "Hong Kong SAR China", "Hongkong"),
-    "KR": ("Korea", "Korea South", "Korea (South)", "S. Korea"),
+    "KR": (
+        "Südkorea",
+        "Corée du Sud",
+        "Corea del Sur",
+        "Corea del Sud",
+        "Korea",
+        "Korea South",
+        "Korea (South)",
+        "S. Korea",
+    ),
     "KP": ("Korea North", "Korea (North)"),
     "MK": ("Macedonia", "FYROM"),
     "MM": ("Burma", "Myanmar (Burma)"),
     "MO": ("Macau", "Macau SAR", "Macao SAR"),
     "NL": ("Holland",),
     "PS": ("Palestine", "Palestinian Territories"),
-    "RU": ("Russia",),
+    "RU": ("Russia", "Russland", "Rußland", "Russie", "Rusia"),
     "SH": ("Saint Helena", "St. Helena"),
     "ST": ("Sao Tome",),
     "SZ": ("Swaziland",),
@@ -73,7 +91,8 @@ def country_code(text: str) -> str | None:
         return known.get(number[1].zfill(3))
     if len(text) == _ALPHA_2 and text.isascii() and text.upper() in known:
         return text.upper()
-    return known.get(_folded(text))
+    folded = _folded(text)
+    return known.get(folded) or _by_translation().get(folded)
 
 
 @cache
@@ -98,7 +117,24 @@ def _names(country: Any) -> Iterator[str]:
             inverted = _INVERTED.fullmatch(name)
             if inverted is not None:
                 yield f"{inverted['form']} {inverted['name']}"
-    yield from (translation.gettext(country.name) for translation in _translations())
+
+
+@cache
+def _by_translation() -> Mapping[str, str | None]:
+    """Give the code for every folded name in other languages; None where two countries share it."""
+    import pycountry  # noqa: PLC0415 - as above.
+
+    known: dict[str, str | None] = {}
+    translations = _translations()
+    for country in pycountry.countries:
+        code = country.alpha_2
+        own = {country.name, getattr(country, "common_name", country.name)}
+        names = {each.gettext(name) for each in translations for name in own} - own
+        for name in map(_folded, names):
+            if name.isascii() and len(name) <= _CODE_MAX:
+                continue  # `Ý` is Italy in Vietnamese; a `y` is a yes.
+            known[name] = code if known.get(name, code) == code else None
+    return known
 
 
 @cache

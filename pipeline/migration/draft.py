@@ -9,7 +9,7 @@ from pipeline.cards.detect import texts_containing_pan
 from pipeline.exports.head.fields import Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(slots=True)
@@ -21,6 +21,8 @@ class Draft:
         columns: What is known of the columns.
         preset: The known format it is in.
         unsure: What a person has to look at, a sentence each.
+        shapes: What the values of columns look like that are not mapped.
+        unused: Columns that nothing is made of, with what speaks for a role and what against it.
         is_of_test_cards: Whether all of the first card numbers are published test numbers.
     """
 
@@ -28,7 +30,16 @@ class Draft:
     columns: Columns = field(default_factory=Columns)
     preset: str | None = None
     unsure: list[str] = field(default_factory=list)
+    shapes: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
     is_of_test_cards: bool = False
+
+    def described(self, names: Sequence[str], quoted: Callable[[str | list[str]], str]) -> str:
+        """Give a candidate, a column or several together, with what its values look like."""
+        if len(names) > 1:
+            return quoted([*names])
+        looks = self.shapes.get(names[0])
+        return quoted(names[0]) + (f" ({looks})" if looks else "")
 
 
 def noted(columns: Columns, kind: str) -> str:

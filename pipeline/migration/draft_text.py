@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.presets import read_preset
-from pipeline.migration.draft import noted, shown
+from pipeline.migration.draft import may_be_shown, noted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ _ORDER: Final = (
     *("customer", "customer_id", "is_default", "email", "phone_number", "street1", "street2"),
     *("city", "state", "postal_code", "country"),
 )
+_UNUSED_MAX: Final = 20
 
 
 def rendered(draft: Draft, *, name: str, key: str | None, sealed: bool, file: str) -> str:
@@ -46,6 +47,7 @@ def rendered(draft: Draft, *, name: str, key: str | None, sealed: bool, file: st
         "[export]",
         *_export_lines(draft, key, sealed=sealed),
         *_column_lines(draft),
+        *_unused_lines(draft),
     ]
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)
@@ -74,12 +76,11 @@ def _column_lines(draft: Draft) -> list[str]:
         source = columns.sure.get(kind)
         if source is not None:
             lines += _column_line(kind, source, columns.layouts)
+            if kind == "customer" and source == columns.sure.get("legacy_id"):
+                lines[-1] += "  # the legacy id as well: each card is its own customer's"
             lines += [f"# unsure: {columns.notes[kind]}"] if kind in columns.notes else []
         elif kind in columns.unsure:
-            candidates = [
-                _toml(names[0] if len(names) == 1 else names)
-                for names in shown(columns.unsure[kind])
-            ]
+            candidates = [draft.described(names, _toml) for names in shown(columns.unsure[kind])]
             listed = ", ".join(candidates) or "no column of that kind seen"
             layout = _toml(columns.layouts[0] if columns.layouts else "MM/YY")
             empty = f'{{ column = "", format = {layout} }}' if kind == "expiration" else '""'
@@ -96,6 +97,17 @@ def _column_line(kind: str, source: str | tuple[str, ...], layouts: Sequence[str
     if len(layouts) == 1:
         return [line]
     return [f"# {line}  # unsure; the first values fit {', '.join(layouts)}"]
+
+
+def _unused_lines(draft: Draft) -> list[str]:
+    names = [name for name in draft.unused if may_be_shown(name)]
+    lines = [
+        f"#   {_toml(name)}: " + ", ".join(filter(None, (draft.unused[name], draft.shapes[name])))
+        for name in names[:_UNUSED_MAX]
+    ]
+    if len(names) > _UNUSED_MAX:
+        lines.append(f"#   and {len(names) - _UNUSED_MAX} others, which `cardferry check` names")
+    return ["", "# Nothing is made of these columns:", *lines] if lines else []
 
 
 def _toml(value: object) -> str:

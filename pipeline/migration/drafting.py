@@ -15,7 +15,8 @@ from pipeline.config.policies import Quoting
 from pipeline.config.presets import preset_names, read_preset
 from pipeline.exports.columns import BLANKS
 from pipeline.exports.head.encoding import decoded_head, encoding_of
-from pipeline.exports.head.fields import recognised
+from pipeline.exports.head.fields import recognised, unused
+from pipeline.exports.head.shapes import shape
 from pipeline.exports.head.text import read_table
 from pipeline.exports.head.tree import read_trees
 from pipeline.exports.security_codes import Suspicion, suspicion
@@ -94,6 +95,7 @@ def _draft_tree(draft: Draft, text: str, today: date, preset_name: str | None) -
     _, best, tree = max(drafts, key=lambda each: each[0])
     draft.columns, draft.preset = best.columns, best.preset
     draft.is_of_test_cards = best.is_of_test_cards
+    draft.shapes, draft.unused = best.shapes, best.unused
     draft.unsure += best.unsure
     if tree.records and draft.preset is None:
         draft.export["records"] = tree.records
@@ -121,7 +123,14 @@ def _draft_columns(
         draft.is_of_test_cards = bool(filled) and all(
             is_published(text.encode("ascii", "replace")) for text in filled
         )
-    if preset is not None:
+    draft.shapes = {
+        name: shape([text for text in texts if text not in WORDS_FOR_NOTHING])
+        for name, texts in columns.items()
+        if name not in found.mapped()
+    }
+    if preset is None:
+        draft.unused = unused(columns, found)
+    else:
         draft.preset = preset.name
         _leave_to_preset(found, preset)
     _note_unsure(draft, columns)
@@ -171,9 +180,13 @@ def _leave_to_preset(found: Columns, preset: Preset) -> None:
                 kinds.pop(name)
 
 
+def _ticked(names: str | list[str]) -> str:
+    return " and ".join(f"`{name}`" for name in ([names] if isinstance(names, str) else names))
+
+
 def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
     for kind, candidates in draft.columns.unsure.items():
-        told = [" and ".join(f"`{name}`" for name in names) for names in shown(candidates)]
+        told = [draft.described(names, _ticked) for names in shown(candidates)]
         draft.unsure.append(
             f"export.columns.{kind}: "
             + (", or ".join(told) or "no column of that kind seen")

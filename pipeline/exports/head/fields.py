@@ -18,6 +18,8 @@ from pipeline.cards.optional_fields import is_email
 from pipeline.exports.head.expiry import expirations
 from pipeline.exports.head.holder import holder
 from pipeline.exports.head.naming import rank, ranked, share
+from pipeline.exports.head.shapes import shape
+from pipeline.exports.head.words import RANKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 _MOST: Final = 0.8
 _FEW: Final = 3
+_CODE_MAX: Final = 3
+_BRAND_CODES: Final = frozenset(
+    ("AE", "AM", "AX", "CA", "CB", "CU", "DC", "DI", "DS", "MA", "MC", "JC", "VI")
+)
+"""What systems write for brands; most are countries as well."""
 _SEPARATORS: Final = re.compile(r"[ \t-]")
 _DIGITS: Final = re.compile(r"[0-9]{12,19}")
 _MASK: Final = re.compile(r"[*xX#•.]{2,}")
@@ -49,6 +56,14 @@ class Columns:
     unsure: dict[str, tuple[str | tuple[str, ...], ...]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
+    def mapped(self) -> set[str]:
+        """Give the columns that something is surely made of."""
+        return {*_columns_of(self.sure.values())}
+
+    def asked(self) -> set[str]:
+        """Give the columns that are candidates for something."""
+        return {*_columns_of(each for sources in self.unsure.values() for each in sources)}
+
 
 def recognised(table: Mapping[str, Sequence[str]], today: date, *, named: bool = True) -> Columns:
     """Tell the columns of a table's first rows apart.
@@ -63,11 +78,30 @@ def recognised(table: Mapping[str, Sequence[str]], today: date, *, named: bool =
     _find_number(table, found)
     cards = _card_rows(table, found)
     _find_expiration(table, cards, found, today, named=named)
+    if not named:
+        _find_by_content(table, found)
     _find_name(table, cards, found)
     _find_ids(table, cards, found)
     for name in _OPTIONAL:
         _find_optional(name, table, found)
     return found
+
+
+def unused(table: Mapping[str, Sequence[str]], found: Columns) -> dict[str, str]:
+    """Give the columns that nothing is made of, each with the role that its name speaks for."""
+    rest = [name for name in table if name and name not in found.mapped() | found.asked()]
+    return {name: _role(name, table[name], found) for name in rest}
+
+
+def _role(name: str, texts: Sequence[str], found: Columns) -> str:
+    kind = next((kind for kind in RANKS if rank(name, kind) is not None), None)
+    if kind is None:
+        return ""
+    if not any(map(_filled, texts)):
+        return f"named like {kind}, but empty"
+    if kind in found.sure:
+        return f"named like {kind}, which another column is"
+    return f"named like {kind}, but its values are none"
 
 
 def _filled(text: str) -> str:
@@ -132,7 +166,7 @@ def _find_expiration(
 
 def _find_name(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
     of_cards = {name: _of_cards(texts, cards) for name, texts in table.items()}
-    name, candidates = holder(of_cards, {*_columns_of(found.sure.values())})
+    name, candidates = holder(of_cards, found.mapped())
     if name is None:
         found.unsure["name"] = candidates[:_FEW]
     else:
@@ -140,7 +174,7 @@ def _find_name(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: 
 
 
 def _find_ids(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: Columns) -> None:
-    taken = {*_columns_of(found.sure.values())}
+    taken = found.mapped()
     free = {name: texts for name, texts in table.items() if name not in taken}
 
     def is_unique(name: str) -> bool:
@@ -157,8 +191,9 @@ def _find_ids(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: C
     elif customers and is_unique(customers[0]):
         found.sure["legacy_id"] = customers[0]
     else:
-        asked = {*_columns_of(source for sources in found.unsure.values() for source in sources)}
+        asked = found.asked()
         unique = [name for name in free if is_unique(name) and name not in asked]
+        unique = [name for name in unique if _may_be_ids(free[name])]
         found.unsure["legacy_id"] = tuple(unique[:_FEW])
     plain = [name for name in ranked(free, "row_id") if name != found.sure.get("legacy_id")]
     if customers:
@@ -170,6 +205,31 @@ def _find_ids(table: Mapping[str, Sequence[str]], cards: Sequence[int], found: C
         named = [name for name in ranked(free, kind) if any(free[name])]
         if named:
             found.sure[kind] = named[0]
+
+
+def _may_be_ids(texts: Sequence[str]) -> bool:
+    """Tell whether unique texts may name cards: addresses and dates are unique by chance."""
+    return share(texts, is_email) < _MOST and not shape(texts).startswith("dates")
+
+
+def _find_by_content(table: Mapping[str, Sequence[str]], found: Columns) -> None:
+    """Find addresses and countries, which tell themselves also where nothing names them."""
+    free = {name: texts for name, texts in table.items() if name not in found.sure.values()}
+    mails = [name for name, texts in free.items() if share(texts, is_email) >= _MOST]
+    lands = [name for name, texts in free.items() if _are_countries(texts)]
+    found.sure |= {"email": mails[0]} if len(mails) == 1 else {}
+    found.sure |= {"country": lands[0]} if len(lands) == 1 else {}
+
+
+def _are_countries(texts: Sequence[str]) -> bool:
+    """Tell countries from languages (`de`) and from the brands' codes (`VI`, `MC`)."""
+    codes = {text for text in texts if text}
+    return (
+        share(texts, country_code) == 1.0
+        and all(text.isupper() or len(text) > _CODE_MAX for text in codes)
+        and not any(map(str.isdigit, "".join(codes)))
+        and not codes <= _BRAND_CODES
+    )
 
 
 def _columns_of(sources: Iterable[str | tuple[str, ...]]) -> Iterator[str]:
@@ -187,7 +247,7 @@ _FITS: Final[dict[str, Callable[[str], object]]] = {
 
 
 def _find_optional(kind: str, table: Mapping[str, Sequence[str]], found: Columns) -> None:
-    taken = {*_columns_of(found.sure.values())}
+    taken = found.mapped()
     fits = _FITS.get(kind, bool)
     named = [name for name in ranked(table, kind) if name not in taken]
     good = [name for name in named if share(table[name], fits) >= _MOST]

@@ -19,6 +19,11 @@ _WORDS: Final = {
         numero di carta, carta, kaartnummer, kortnummer, numer karty, cislo karty, kart numarasi
         หมายเลขบัตร, หมายเลขบัตรเครดิต, เลขบัตร, เลขที่บัตร, カード番号, クレジットカード番号, 卡号, 信用卡号, 卡號
         信用卡卡號, 银行卡号, nomor kartu, no kartu, nombor kad, số thẻ, 카드번호, номер карты
+        kartennr, karten nr, kartennummern, kreditkartennr, kreditkarten nr, kreditkarte, kk nr, kk nummer, karte
+        card nr, kortnr, kort nr, no carte, n carte, num carte, no tarjeta, n tarjeta, num tarjeta, no cartao
+        num cartao, n cartao, n carta, nr karty, číslo platební karty, číslo karty, kártyaszám
+        bankkártyaszám, kart no, kartnumarasi, kortin numero, kaardi number, numărul cardului, broj kartice
+        številka kartice, αριθμός κάρτας, номер картки, номер на карта, מספר כרטיס, رقم البطاقة
     """,
     "name": """
         card holder, card holder name, name on card, card name, holder name, holder, owner name
@@ -33,6 +38,10 @@ _WORDS: Final = {
         vorname nachname, vor- und nachname, nachname vorname, nombre y apellidos, nome e cognome
         nome e sobrenome, imię i nazwisko, jméno a příjmení, meno a priezvisko, ime i prezime, ad soyad
         ad\u0131 soyad\u0131, adi soyadi, họ và tên, họ tên, фио, піб, ονοματεπώνυμο, שם מלא, الاسم الكامل, الاسم
+        posiadacz karty, posiadacz, držitel karty, držitel, kortholder, kortindehaver, kortinnehaver
+        kortinnehavaren, kártyabirtokos, kart sahibi, kortinhaltija, kortin haltija, titularul cardului
+        vlasnik kartice, imetnik kartice, κάτοχος κάρτας, власник картки, картодържател, שם בעל הכרטיס
+        اسم حامل البطاقة, kontoinhaber, kundenname, inhabername
     """,
     "first_name": """
         first name, given name, given names, fname, forename, vorname, rufname, nombres, prenom
@@ -78,6 +87,11 @@ _WORDS: Final = {
         verfallsdatum, verfall, scadenza, data di scadenza, data scadenza, vervaldatum, geldig tot
         วันหมดอายุ, วันหมดอายุบัตร, หมดอายุ, วันที่หมดอายุ, 有効期限, 有效期, 有效期限, 到期日, masa berlaku
         berlaku hingga, tanggal kadaluarsa, ngày hết hạn, 유효기간, срок действия
+        gueltig bis, gultig, gueltigkeit, gultigkeit, ablaufdat, verfalldatum, exp dat, expdt, udløb, udløbsdato
+        utløp, utløpsdato, utgångsdatum, giltig till, gyldig til, voimassa, voimassaolo, ważna do
+        data ważności, platnost do, platnost, platí do, lejárat, lejárati dátum, son kullanma tarihi
+        son kullanma, skt, expira, vence, vto, fecha vto, expirare, data expirării, vrijedi do, velja do
+        ημερομηνία λήξης, термін дії, действует до, валидна до, תוקף, تاريخ الانتهاء
     """,
     "card_id": """
         legacy card id, card id, card token, legacy id, old card id, payment method id
@@ -86,6 +100,7 @@ _WORDS: Final = {
         vault id, vault token, vault key, payment profile id, profile id, billing id, token
         source id, id de tarjeta, id tarjeta, id do cartao, id cartao, id carte, karten id, kartenid
         รหัสบัตร, カードid, 卡id, 卡片编号, id kartu
+        karten ref, kartenreferenz, kartenschlussel, karten uid, id karty, kort id, kortid, kart id, kartya id
     """,
     "row_id": """
         id, record id, row id, uuid, uid, guid, external id, external reference, external identifier
@@ -101,6 +116,14 @@ _WORDS: Final = {
         id client, client, numero client, kundennummer, kunden id, kundenid, kunde, codice cliente
         klantnummer, รหัสลูกค้า, เลขที่ลูกค้า, 顧客id, 顧客番号, 会員番号, 会員id, 客户id, 客户编号, 会员号
         id pelanggan, mã khách hàng, 고객번호, номер клиента
+        kunden nr, kundennr, kd nr, kdnr, kunden no, kundenno, kundenkennung, kundenreferenz, mitgliedsnummer
+        mitgliedsnr, mitglieds nr, customer nr, cust nr, customer num, cust num, client no, client nr, client number
+        no client, n client, num client, code client, no cliente, n cliente, num cliente, cod cliente
+        numero do cliente, id klienta, nr klienta, numer klienta, číslo zákazníka, zákazník, id zákazníka
+        klantnr, klant nr, klant id, kundnr, kundnummer, kund id, kundenummer, kundenr, kunde id, asiakasnumero
+        asiakas id, ügyfélszám, ügyfél id, müşteri no, müşteri id, id client, broj kupca, αριθμός πελάτη
+        номер клієнта, id клиента, клиент, код клиента, מספר לקוח, رقم العميل, สมาชิก, รหัสสมาชิก, เลขสมาชิก
+        membership number, membership no, member no, member number
     """,
     "customer_id": "omise customer id, omise customer, omise id",
     "is_default": """
@@ -111,20 +134,33 @@ _WORDS: Final = {
         email, e-mail, email address, e-mail address, mail, customer email, shopper email, billing email
         buyer email, correo, correo electronico, courriel, adresse email, อีเมล, อีเมล์, メール
         メールアドレス, 邮箱, 电子邮件, surel
+        e-posta, eposta, e-post, epost, e-postadress, e-mail adresse, mailadresse, emailadresse, adres e-mail
+        adres email, e-mailová adresa, sähköposti, correo e, direccion de correo, endereco de email, courrier
+        indirizzo email, e-mailadres, mejl, e-pasts, ηλεκτρονικό ταχυδρομείο, эл почта
+        электронная почта, електронна пошта, אימייל, דואל, البريد الإلكتروني
     """,
     "phone_number": """
         phone number, phone, telephone, mobile, mobile number, mobile phone, cell, cell phone, tel
         contact number, telefono, celular, telefone, movil, téléphone, portable, telefon, handy
         telefonnummer, cellulare, telefoon, เบอร์โทร, เบอร์โทรศัพท์, โทรศัพท์, มือถือ, 電話番号, 电话, 手机, 手机号
         nomor telepon, no hp, số điện thoại, 전화번호, телефон
+        telefonnr, telefon nr, tel nr, tel no, telefoonnummer, mobilnummer, mobil, mobiltelefon, handynummer, rufnummer
+        tlf, telefonszám, puhelin, puhelinnumero, telefono movil, numero de telephone, n telephone, gsm
+        telefon numarasi, τηλέφωνο, номер телефона, טלפון, الهاتف, رقم الهاتف
     """,
     "country": """
         country, country code, billing country, address country, country iso, country code alpha2
         country name, pais, pays, land, paese, ประเทศ, 国, 国家, negara, quốc gia, 국가, страна
+        landeskennung, landercode, landcode, landeskurzel, staat, kraj, země, stát, krajina, ország, ülke, maa
+        zemlja, država, drzava, țară, χώρα, країна, държава, מדינה, الدولة, البلد, pais iso, code pays
+        codigo pais, codice paese
     """,
     "city": """
         city, town, locality, billing city, address city, ciudad, cidade, ville, ort, stadt, citta
         plaats, stad, เมือง, อำเภอ, เขต, 市区町村, 市, 城市, kota, thành phố, 도시, город
+        wohnort, stadtname, miasto, miejscowość, město, mesto, obec, város, település, şehir, sehir
+        postort, poststed, kaupunki, paikkakunta, oraș, grad, πόλη, місто, град, עיר, المدينة, localidad, poblacion
+        localite, commune, municipio, localidade, comune, woonplaats
     """,
     "state": """
         state, province, region, state or province, billing state, address state, state code, estado
@@ -134,11 +170,17 @@ _WORDS: Final = {
         postal code, zip code, zip, postcode, post code, billing zip, address zip, billing postal code
         codigo postal, cep, code postal, plz, postleitzahl, cap, รหัสไปรษณีย์, 郵便番号, 邮编, 邮政编码
         kode pos, mã bưu điện, 우편번호, индекс
+        postleitz, kod pocztowy, psč, irányítószám, posta kodu, postnr, postnummer, postinumero, cod poștal
+        poštanski broj, poštna številka, ταχυδρομικός κώδικας, почтовый индекс, поштовий індекс, מיקוד
+        الرمز البريدي, cod postal, code postale
     """,
     "street1": """
         street1, street, address line 1, address 1, address1, line1, address, street address
         billing street, billing address line1, address street, calle, direccion, endereco, rua, logradouro, adresse
         rue, strasse, indirizzo, via, straat, ที่อยู่, 住所, 番地, 地址, 街道, alamat, địa chỉ, 주소, адрес
+        straße, strasse und hausnummer, anschrift, ulica, adres, utca, cím, sokak, adresse 1, gate, vej
+        gatuadress, adress, katuosoite, osoite, domicilio, direccion 1, endereco 1, adresse postale, stradă
+        adresa, διεύθυνση, οδός, улица, вулиця, כתובת, العنوان
     """,
     "street2": """
         street2, address line 2, address 2, address2, line2, extended address, apartment, suite
