@@ -13,7 +13,7 @@ import click
 from pipeline.cli.advice import Given, doubt_words
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
-from pipeline.cli.inbox_words import next_of, tell_look, waiting_of
+from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
 from pipeline.cli.options import (
     folder_argument,
     json_option,
@@ -119,6 +119,8 @@ def inbox(
                 passes.pop()
             passes.append(worker.empty())
             tell_look(terminal, passes[-1], given)
+            if every_s is None:
+                tell_unfinished(terminal, passes[-1])
             if every_s is None or passes[-1].exit_code not in _GO_ON:
                 break
             _tell_monitors(watch, passes[-1], given)

@@ -55,6 +55,15 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
         _tell_steps(terminal, [report_step(given)], always=always)
 
 
+def tell_unfinished(terminal: Terminal, made: Pass) -> None:
+    """Say which files a look left alone, to whoever wonders why nothing happened."""
+    for name in made.unfinished:
+        terminal.say(
+            f"{name}: not taken yet, as it was touched a moment ago or is still being written; an empty "
+            f"file called {name}.done beside it says that it is finished"
+        )
+
+
 def next_of(made: Pass, given: Given) -> Iterator[Step]:
     """Give what is to be done after a look, the most urgent first, for programs."""
     for entry in made.entries:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.advice import Given
-from pipeline.cli.inbox_words import next_of, tell_look
+from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished
 from pipeline.cli.terminal import Terminal
 from pipeline.migration.inbox import Entry, Pass
 
@@ -124,3 +124,18 @@ def test_nothing_is_started_again_where_something_does_not_verify(code, capsys):
     assert "  every look stops here until that is cleared up\n" in told
     assert "inbox inbox" not in told
     assert "the next look goes on" not in told
+
+
+@pytest.mark.parametrize("verbosity", [0, -1])
+def test_a_file_that_was_left_alone_is_named_to_whoever_looks(verbosity, capsys):
+    """With the empty file that says that it is finished; a quiet night says nothing of it."""
+    terminal = Terminal()
+    terminal.verbosity = verbosity
+
+    tell_unfinished(terminal, Pass((), ("a.csv.pgp",), ()))
+
+    told = capsys.readouterr().err
+    assert (verbosity == 0) == told.startswith(
+        "a.csv.pgp: not taken yet, as it was touched a moment"
+    )
+    assert (verbosity == 0) == ("called a.csv.pgp.done beside it" in told)
