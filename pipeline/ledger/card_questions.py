@@ -195,5 +195,6 @@ class CardQuestions(RowCounts):
             .outerjoin(attachments, attachments.c.row_id == rows.c.id)
             .outerjoin(customers, customers.c.id == attachments.c.customer)
             .where(rows.c.superseded_by.is_not(None))
-            .order_by(rows.c.id)
+            # A sum, because by the id itself the database would go through all rows for a few.
+            .order_by(rows.c.id + 0)
         )

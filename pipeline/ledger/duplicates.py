@@ -81,7 +81,8 @@ def _in_order_of_ids(connection: Connection, first_id: int, last_id: int) -> Col
     """
     count = select(func.count()).select_from(rows)
     of_export = connection.execute(count.where(rows.c.id.between(first_id, last_id))).scalar_one()
-    of_all = connection.execute(count).scalar_one()
+    # Those of exports that are planned; they are told without a look at any.
+    of_all = of_export + (connection.execute(select(func.sum(exports.c.rows))).scalar() or 0)
     if of_export <= _SORTED_MAX or of_export * _SHARE_SORTED < of_all:
         return rows.c.id.between(first_id, last_id)
     # A sum, because by the id itself the database would go through the rows in their own order.

@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import (
-    Integer,
-    Text,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import and_, case, func, null, select, union_all
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import (
@@ -28,6 +17,7 @@ from pipeline.ledger.records import (
     row_id,
 )
 from pipeline.ledger.row_conditions import (
+    HINT,
     has_failed_on_the_way,
     is_open,
     is_resolved,
@@ -65,21 +55,6 @@ _MAPPED: Final[dict[str, ColumnElement[Any]]] = {
 MAPPED: Final = tuple(_MAPPED)
 """What `mapped_rows` gives of a row, in order."""
 
-_MONTH: Final = rows.c.expiration_month
-_EXPIRED: Final = case(
-    (
-        rows.c.expiration_year * 12 + _MONTH
-        < cast(func.substr(exports.c.as_of, 1, 4), Integer) * 12
-        + cast(func.substr(exports.c.as_of, 6, 2), Integer),
-        literal("card expired ")
-        + case((_MONTH < 10, "0"), else_="")  # noqa: PLR2004 - two digits for a month.
-        + cast(_MONTH, Text)
-        + "/"
-        + cast(rows.c.expiration_year, Text),
-    )
-)
-"""What is known of a card that was sent all the same: that it had expired on the export's day."""
-
 _FAILED: Final[dict[str, ColumnElement[Any]]] = {
     "legacy_id": rows.c.legacy_id,
     "source_file": exports.c.name,
@@ -93,7 +68,7 @@ _FAILED: Final[dict[str, ColumnElement[Any]]] = {
     "request_id": rows.c.request_id,
     "customer_id": null(),
     "card_id": null(),
-    "hint": func.coalesce(rows.c.hint, _EXPIRED),
+    "hint": HINT,
 }
 _FAILED_ON_THE_WAY: Final[dict[str, ColumnElement[Any]]] = {
     **_FAILED,
@@ -195,13 +170,23 @@ class Listings(QueryBase):
             .order_by(rows.c.id)
         )
 
-    def failed_rows(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Give what is open by export and row, a block at a time; resolved rows are left out."""
+    def failed_rows(
+        self, ids: tuple[int, int] | None = None
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Give what is open by export and row, a block at a time; resolved rows are left out.
+
+        Args:
+            ids: The first and the last row's id; default: of all.
+        """
+        within = () if ids is None else (rows.c.id.between(*ids),)
         of_planned = and_(
             exports.c.id == rows.c.id // ROW_SPAN, exports.c.state == ExportState.PLANNED
         )
         failed = (
-            select(*_FAILED.values()).join(exports, of_planned).where(is_open()).order_by(rows.c.id)
+            select(*_FAILED.values())
+            .join(exports, of_planned)
+            .where(is_open(), *within)
+            .order_by(rows.c.id)
         )
         if not self._number(select(select(attachments.c.row_id).exists())):
             return self._blocks(failed)
@@ -211,7 +196,7 @@ class Listings(QueryBase):
             .join(attachments, attachments.c.row_id == rows.c.id)
             .join(customers, customers.c.id == attachments.c.customer)
             .outerjoin(tokens, tokens.c.row_id == rows.c.id)
-            .where(has_failed_on_the_way())
+            .where(has_failed_on_the_way(), *within)
         )
         both = union_all(
             failed.order_by(None).with_only_columns(
@@ -265,7 +250,8 @@ class Listings(QueryBase):
             .join(exports, exports.c.id == rows.c.id // ROW_SPAN)
             .join(new_export, new_export.c.id == rows.c.superseded_by // ROW_SPAN)
             .where(changed)
-            .order_by(rows.c.id)
+            # A sum, because by the id itself the database would go through all rows for a few.
+            .order_by(rows.c.id + 0)
             .limit(at_most)
         )
         return self._number(select(func.count()).where(changed)), [tuple(row) for row in found]

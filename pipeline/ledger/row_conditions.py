@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, exists, false, or_, select, true
+from sqlalchemy import (
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 
 from pipeline.ledger.records import ROW_SPAN, ExportState, row_id
 from pipeline.ledger.schema import CARD_HAS_FAILED, HAS_FAILED, exports, rows
@@ -14,6 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy import ColumnElement
+
+_MONTH: Final = rows.c.expiration_month
+_EXPIRED: Final = case(
+    (
+        rows.c.expiration_year * 12 + _MONTH
+        < cast(func.substr(exports.c.as_of, 1, 4), Integer) * 12
+        + cast(func.substr(exports.c.as_of, 6, 2), Integer),
+        literal("card expired ")
+        + case((_MONTH < 10, "0"), else_="")  # noqa: PLR2004 - two digits for a month.
+        + cast(_MONTH, Text)
+        + "/"
+        + cast(rows.c.expiration_year, Text),
+    )
+)
+"""What is known of a card that was sent all the same: that it had expired on the export's day."""
+HINT: Final = func.coalesce(rows.c.hint, _EXPIRED)
+"""What is known of a failed row beyond its code, for use beside its export."""
 
 _MOVED = (RowState.TOKENIZED, RowState.ALREADY_TOKENIZED)
 

@@ -10,9 +10,8 @@ import orjson
 from sqlalchemy import select
 
 from pipeline.ledger.query_base import QueryBase
-from pipeline.ledger.records import ROW_SPAN, ExportState
-from pipeline.ledger.row_conditions import is_resolved
-from pipeline.ledger.schema import exports, rows
+from pipeline.ledger.records import ExportState
+from pipeline.ledger.schema import exports
 from pipeline.ledger.section_figures import FINGERPRINT_BYTES, MIXED, ON_CUSTOMER, counted
 from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EXPORT
 from pipeline.model import RowState
@@ -46,17 +45,6 @@ class RunningSums(QueryBase):
         Rows of an export that is still being proved, and rows without an id, are in none of them.
         """
         return self._added.sums
-
-    def resolved_ids(self) -> Iterator[tuple[str, str]]:
-        """Give (state, legacy id) of each failure whose id a later row moved."""
-        proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
-        statement = select(rows.c.state, rows.c.legacy_id).where(
-            rows.c.legacy_id.is_not(None),
-            (rows.c.id // ROW_SPAN).not_in(proving),
-            is_resolved(),
-        )
-        for block in self._blocks(statement):
-            yield from block
 
     def mix(self, column: str) -> dict[str, int]:
         """Count the mapping by `brand`, `country` or `expiration_year`; the counts add up to it."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, delete, func, select
 
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
+from pipeline.ledger.failure_counts import count_failures, met_by_ids
 from pipeline.ledger.lasting import lasting_of_attempts, lasting_of_customers, lasting_of_rows
 from pipeline.ledger.records import AttachState
 from pipeline.ledger.row_counts import count_sections
 from pipeline.ledger.schema import attachments, attempts, customers, outcomes, rows, tokens
 from pipeline.ledger.sections import (
     ANSWER_FIGURES,
+    FAILURE_COUNTS,
     LASTING_ATTEMPTS,
     LASTING_CUSTOMERS,
     LASTING_ROWS,
@@ -31,15 +32,16 @@ from pipeline.ledger.sections import (
     digest_sections,
     numbers,
     sections,
+    stretches,
 )
 from pipeline.ledger.store import store_of
 from pipeline.ledger.versions import VERSIONED, Packing, renew_versions
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
     from pipeline.ledger.sections import Digested
 
@@ -112,12 +114,28 @@ def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Itera
 COUNTED: Final = {
     ROW_FIGURES: (rows, count_rows),
     ROW_COUNTS: (rows, count_sections),
+    FAILURE_COUNTS: (rows, count_failures),
     ANSWER_FIGURES: (outcomes, count_answers),
     LASTING_ROWS: (rows, lasting_of_rows),
     LASTING_CUSTOMERS: (customers, lasting_of_customers),
     LASTING_ATTEMPTS: (attempts, lasting_of_attempts),
 }
 """What is counted, of which table's sections, and by what."""
+
+
+def to_count(connection: Connection, kind: str, known: Collection[int]) -> list[int]:
+    """Give the sections to be counted, in order: those of which nothing is kept, or nothing right.
+
+    Args:
+        connection: A reading connection.
+        kind: What is counted.
+        known: The sections of which it is kept.
+    """
+    table, _ = COUNTED[kind]
+    missing = [number for number in numbers(connection, table) if number not in known]
+    if kind != FAILURE_COUNTS or not known or not missing:
+        return missing
+    return sorted({*missing, *met_by_ids(connection, missing)})
 
 
 def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> None:
@@ -133,36 +151,39 @@ def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> 
         renew_versions(connection, epoch)
         return
     for table in SECTIONED:
+        known = _kept_of(connection, table.name) if kept else set()
+        missing = [n for n in numbers(connection, table) if n not in known] if kept else None
         packing = Packing(connection, table) if table in VERSIONED else None
         shown = None if packing is None else packing.show
-        digests = partial(digest_sections, connection, table, shown=shown)
-        _renew(connection, table.name, table, digests, kept=kept)
+        found = list(digest_sections(connection, table, missing, shown=shown))
+        _keep(connection, table.name, found, missing)
         if packing is not None:
             packing.keep(epoch)
-    for kind, (table, count) in COUNTED.items():
-        _renew(connection, kind, table, partial(count, connection), kept=kept)
+    for kind, (_, count) in COUNTED.items():
+        again = to_count(connection, kind, _kept_of(connection, kind)) if kept else None
+        _keep(connection, kind, list(count(connection, again)), again)
 
 
-def _renew(
+def _kept_of(connection: Connection, kind: str) -> set[int]:
+    return set(connection.execute(select(sections.c.number).where(sections.c.of == kind)).scalars())
+
+
+def _keep(
     connection: Connection,
     kind: str,
-    table: Table,
-    work_out: Callable[[list[int] | None], Iterable[Digested | Counted]],
-    *,
-    kept: bool,
+    found: Sequence[Digested | Counted],
+    again: Sequence[int] | None,
 ) -> None:
+    """Keep what was worked out: of the sections that were asked for, or of all in place of all."""
     here = sections.c.of == kind
-    if kept:
-        known = set(connection.execute(select(sections.c.number).where(here)).scalars())
-        found = list(work_out([n for n in numbers(connection, table) if n not in known]))
-    else:
-        found = list(work_out(None))
     names = found[0]._fields if found else ("number",)
-    if not kept:
+    if again is None:
         order = select(*(sections.c[name] for name in names)).where(here).order_by("number")
         if [tuple(one) for one in connection.execute(order)] == found:
             return
         connection.execute(delete(sections).where(here))
+    for first, last in stretches(again or ()):
+        connection.execute(delete(sections).where(here, sections.c.number.between(first, last)))
     number, *others = names
     values = list(zip(*((one.number, kind, *one[1:]) for one in found), strict=True))
     store_of(connection).fill(connection, sections, (number, "of", *others), values)
@@ -189,16 +210,17 @@ def require_own_figures(connection: Connection) -> None:
 
 def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
     """Give what a kind of section comes to, in no order; `kept`: read only what nothing is kept of."""
-    table, count = COUNTED[kind]
+    _, count = COUNTED[kind]
     if not kept:
         yield from count(connection, None)
         return
+    again = to_count(connection, kind, _kept_of(connection, kind))
+    not_right = set(again)
     names = (sections.c[name] for name in Counted._fields)
-    there = set(numbers(connection, table))
     for found in connection.execute(select(*names).where(sections.c.of == kind)):
-        there.discard(found.number)
-        yield Counted(*found)
-    yield from count(connection, sorted(there))
+        if found.number not in not_right:
+            yield Counted(*found)
+    yield from count(connection, again)
 
 
 def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:

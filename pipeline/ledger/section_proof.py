@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from pipeline.ledger.section_figures import COUNTED
+from pipeline.ledger.section_figures import COUNTED, to_count
 from pipeline.ledger.sections import SECTION_ROWS, Counted, numbers, sections
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def _worked_out(
 ) -> Iterator[tuple[str, Iterable[Digested | Counted]]]:
     yield from digested.items()
     for kind, (table, count) in COUNTED.items():
+        # Of some it is known that what is kept is no longer right: it is counted again when asked for.
+        kept[kind].difference_update(to_count(connection, kind, kept[kind]))
         there = kept[kind].intersection(numbers(connection, table))
         yield kind, count(connection, sorted(there))
 

@@ -75,6 +75,8 @@ ROW_FIGURES: Final = "row sums"
 """What is counted of the rows of a section, with their tokens and attachments."""
 ROW_COUNTS: Final = "row counts"
 """How many of the rows of a section became what (`row_counts`)."""
+FAILURE_COUNTS: Final = "failure counts"
+"""What failed of the rows of a section and is open, or resolved (`failure_counts`)."""
 ANSWER_FIGURES: Final = "answer figures"
 """What is kept of the outcomes of a section."""
 LASTING_ROWS: Final = "lasting rows"
@@ -85,9 +87,9 @@ LASTING_ATTEMPTS: Final = "lasting attempts"
 """The same of a section of attempts, with their outcomes."""
 
 MARKED: Final = {
-    rows.name: (rows.name, ROW_FIGURES, ROW_COUNTS, LASTING_ROWS),
+    rows.name: (rows.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS, LASTING_ROWS),
     tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS),
-    attachments.name: (attachments.name, ROW_FIGURES, ROW_COUNTS),
+    attachments.name: (attachments.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS),
     attempts.name: (attempts.name, LASTING_ATTEMPTS),
     outcomes.name: (outcomes.name, ANSWER_FIGURES, LASTING_ATTEMPTS),
     customers.name: (customers.name, LASTING_CUSTOMERS),
@@ -158,7 +160,13 @@ def stretches(wanted: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def in_stretch(key: ColumnElement[int], first: int, last: int) -> ColumnElement[bool]:
     """Give the condition on an id that it is in one of the sections from first to last."""
-    return key.between(first * SECTION_ROWS, (last + 1) * SECTION_ROWS - 1)
+    return key.between(*ids_of(first, last))
+
+
+def ids_of(first: int, last: int | None = None) -> tuple[int, int]:
+    """Give the first and the last id of a section, or of all from one to another."""
+    end = first if last is None else last
+    return first * SECTION_ROWS, (end + 1) * SECTION_ROWS - 1
 
 
 def digests_known(connection: Connection, table: Table) -> dict[int, Digested]:

@@ -11,7 +11,7 @@ from pipeline.ledger import digests, export_events, publications, tables_proof
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import change_since_published, what_lasts
-from pipeline.ledger.mapping_parts import mapping_parts
+from pipeline.ledger.parts_of_rows import parts_of_rows
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.running_sums import RunningSums
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.export_events import GivenUpExport, RefusedExport
     from pipeline.ledger.lasting_proof import Lasting
-    from pipeline.ledger.mapping_parts import MappingPart
+    from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.publications import Account
     from pipeline.ledger.sections import Digested
 
@@ -107,11 +107,17 @@ class Snapshot(
                 lasting=self._lasting,
             )
 
-    def mapping_parts(self) -> list[MappingPart]:
+    def mapping_parts(self) -> list[PartOfRows]:
         """Give the parts of the mapping, in its order, and what each is made of."""
         kind = self.is_attaching(), self.recall("carry")
         with self._store.trouble():
-            return list(mapping_parts(self._connection, self._parts, self.owners(), kind))
+            return list(parts_of_rows(self._connection, self._parts, self.owners(), kind))
+
+    def failure_parts(self) -> list[PartOfRows]:
+        """Give the parts of the list of open failures, likewise."""
+        owners, failures = self.owners(), self.failures_by_section()
+        with self._store.trouble():
+            return list(parts_of_rows(self._connection, self._parts, owners, (), failures))
 
     def change_since_published(self) -> str | None:
         """Say what is not as it was published, or became another thing for no reason; None: nothing."""

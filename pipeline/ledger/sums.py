@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import func, select
 
+from pipeline.ledger.open_failures import FailureCounts
 from pipeline.ledger.records import ROW_SPAN, AttemptStep
 from pipeline.ledger.row_conditions import (
     has_failed_on_the_way,
     is_open,
-    is_resolved,
     of_exports,
     of_planned_exports,
     rows_of,
@@ -41,7 +40,7 @@ _ANSWERED_WITHIN_MS: Final = 300_000
 """No answer is waited for as long; a later one belongs to a later attempt."""
 
 
-class Sums(RowCounts):
+class Sums(RowCounts, FailureCounts):
     """Questions whose answers are numbers."""
 
     def by_state(self) -> dict[RowState, int]:
@@ -62,45 +61,6 @@ class Sums(RowCounts):
     def states_of(self, export_ids: Collection[int]) -> dict[RowState, int]:
         """Count the rows of these exports by state."""
         return _by_state(self.counts(STATES, export_ids))
-
-    def by_code(self, export_ids: Collection[int] | None = None) -> dict[str, int]:
-        """Count what is open by failure code, of all exports or of these.
-
-        Open are the failed, rejected and held rows whose legacy id no later row moved, and the
-        tokens whose cards could not be attached.
-        """
-        found = self._all(
-            select(rows.c.code, func.count())
-            .where(rows_of(export_ids), is_open())
-            .group_by(rows.c.code)
-            .order_by(rows.c.code)
-        )
-        counted = Counter({str(code): int(count) for code, count in found})
-        on_the_way = self._all(
-            select(attachments.c.code, func.count())
-            .join(rows, rows.c.id == attachments.c.row_id)
-            .where(rows_of(export_ids), has_failed_on_the_way())
-            .group_by(attachments.c.code)
-        )
-        counted.update({str(code): int(count) for code, count in on_the_way})
-        return dict(sorted(counted.items()))
-
-    def open_by_export(self) -> list[tuple[int, str, int]]:
-        """Give export number, how its rows ended, and how many of them are open so, in order.
-
-        A card on its way to a customer ended `attach_failed` or `attach_held`.
-        """
-        export = (rows.c.id // ROW_SPAN).label("export")
-        found = select(export, rows.c.state).where(of_planned_exports(), is_open())
-        on_the_way = (
-            select(export, attachments.c.state)
-            .join(attachments, attachments.c.row_id == rows.c.id)
-            .where(has_failed_on_the_way())
-        )
-        ended = union_all(found, on_the_way).subquery()
-        which = (ended.c.export, ended.c.state)
-        counted = select(*which, func.count()).group_by(*which).order_by(*which)
-        return [(int(number), str(state), int(n)) for number, state, n in self._all(counted)]
 
     def commonest_hints(self, codes: Collection[str], most: int) -> list[tuple[str, str, int]]:
         """Give code, hint and count of what is open with these codes, the commonest first."""
@@ -128,16 +88,6 @@ class Sums(RowCounts):
             .order_by(rows.c.code)
         )
         return {str(code): int(count) for code, count in found}
-
-    def resolved(self) -> dict[RowState, int]:
-        """Count the failures by state whose legacy id a later row moved."""
-        found = self._all(
-            select(rows.c.state, func.count())
-            .where(of_planned_exports(), is_resolved())
-            .group_by(rows.c.state)
-        )
-        counted = {str(state): int(count) for state, count in found}
-        return {state: counted.get(state.value, 0) for state in FAILURE_STATES}
 
     def legacy_ids(self) -> dict[str, int]:
         """Count different legacy ids: `read`, `with_token` and `without_token`."""

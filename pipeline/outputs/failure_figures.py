@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.listings import FAILED
+from pipeline.ledger.sections import ids_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipeline.ledger.snapshot import Snapshot
 
 EXAMPLES_A_CODE: Final = 5
@@ -60,25 +63,25 @@ class _OfOneCode:
 
 def _open_rows(look: Snapshot) -> dict[str, _OfOneCode]:
     found: defaultdict[str, _OfOneCode] = defaultdict(_OfOneCode)
-    for block in look.failed_rows():
-        columns = dict(zip(FAILED, zip(*block, strict=True), strict=True))
-        # Counted by what few rows differ in: row by row a million failures take seconds.
-        alike = Counter(zip(columns["code"], columns["vault_code"], columns["hint"], strict=True))
-        for (code, vault_code, hint), rows in alike.items():
-            here = found[code]
-            here.rows += rows
-            if vault_code:
-                here.vault_codes[vault_code] += rows
-            if hint:
-                here.hints[_NUMBERS.sub("…", hint)] += rows
-        if any(len(here.examples) < EXAMPLES_A_CODE for here in found.values()):
-            _add_examples(found, columns)
+    shown: set[int] = set()
+    for alike in look.open_failures():
+        here = found[alike.code]
+        if here.rows < EXAMPLES_A_CODE:
+            shown.add(alike.section)
+        here.rows += alike.rows
+        if alike.vault_code:
+            here.vault_codes[alike.vault_code] += alike.rows
+        if alike.hint:
+            here.hints[_NUMBERS.sub("…", alike.hint)] += alike.rows
+    for section in sorted(shown):
+        for block in look.failed_rows(ids_of(section)):
+            _add_examples(found, block)
     return found
 
 
-def _add_examples(found: dict[str, _OfOneCode], columns: dict[str, tuple[Any, ...]]) -> None:
-    shown = list(zip(*(columns[name] for name in _EXAMPLE), strict=True))
-    for code, values in zip(columns["code"], shown, strict=True):
-        examples = found[code].examples
+def _add_examples(found: Mapping[str, _OfOneCode], block: Sequence[tuple[Any, ...]]) -> None:
+    for row in block:
+        told = dict(zip(FAILED, row, strict=True))
+        examples = found[told["code"]].examples
         if len(examples) < EXAMPLES_A_CODE:
-            examples.append(dict(zip(_EXAMPLE, values, strict=True)))
+            examples.append({name: told[name] for name in _EXAMPLE})

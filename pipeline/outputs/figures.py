@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
-from pipeline.hashing import hash_total, shown
+from pipeline.hashing import shown
 from pipeline.ledger.listings import RESOLVED
 from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.section_figures import SUPERSEDED
@@ -172,9 +172,8 @@ def hash_totals(look: Snapshot) -> dict[str, str]:
     totals: defaultdict[str, int] = defaultdict(int)
     for ending, total in look.ids_by_ending().items():
         totals[_ENDINGS[ending]] += total
-    # Whether a failed row was moved later depends on other rows, so no kept sum knows of it.
-    for state, legacy_id in look.resolved_ids():
-        total = hash_total(0, [legacy_id])
+    # Whether a failed row was moved later depends on other rows, so the sums of states have it still.
+    for state, total in look.resolved_ids().items():
         totals[_ENDINGS[state]] -= total
         totals[RESOLVED] += total
     read = sum(int(export.legacy_id_sum, 16) for export in look.exports())

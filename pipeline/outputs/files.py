@@ -27,13 +27,17 @@ from pipeline.outputs.trail import TRAIL_NAME, trail_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.columns import PublishedTable
-    from pipeline.outputs.parquet_parts import EarlierParts
+    from pipeline.outputs.parquet_parts import EarlierParts, EarlierSheet
     from pipeline.outputs.sinks import Sink
 
 Blocks: TypeAlias = "Iterator[Sequence[tuple[Any, ...]]]"
 """Rows as the ledger gives them, a block at a time."""
+
+Asked: TypeAlias = "Callable[[tuple[int, int]], Blocks]"
+"""A question for the rows between two ids."""
 
 MAPPING_NAME: Final = "mapping.parquet"
 FAILURES_NAME: Final = "failures.parquet"
@@ -59,13 +63,18 @@ class Outputs:
         self.account = look.account()
         self._signed_by = signed_by
         self._published: Mapping[str, Any] | None = None
-        self._earlier: EarlierParts | None = None
+        self._earlier: dict[str, EarlierParts] = {}
+        self._earlier_sheets: dict[str, EarlierSheet] = {}
         carried = orjson.loads(look.recall("carry") or "[]")
         self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
             MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
             FAILURES_NAME: (FAILURES, look.failed_rows),
         }
         """What each Parquet file holds, and the question whose answer it is."""
+        self._cut: dict[str, tuple[Callable[[], list[PartOfRows]], Asked]] = {
+            MAPPING_NAME: (look.mapping_parts, look.mapped_rows),
+            FAILURES_NAME: (look.failure_parts, look.failed_rows),
+        }
         if next(iter(look.customer_rows()), ()):
             self.tables_of_rows[CUSTOMERS_NAME] = CUSTOMERS, look.customer_rows
         if next(iter(look.superseded_cards()), ()):
@@ -102,9 +111,17 @@ class Outputs:
         """Take what the report tells of rows from figures that were published of the same rows."""
         self._published = figures
 
-    def take_parts_over(self, earlier: EarlierParts | None) -> None:
-        """Take what did not change of the mapping from the file that was published last."""
-        self._earlier = earlier
+    def is_cut(self, name: str) -> bool:
+        """Tell whether a Parquet file is cut into parts that can be taken over."""
+        return name in self._cut
+
+    def take_parts_over(self, name: str, earlier: EarlierParts) -> None:
+        """Take what did not change of a file from the one that was published last."""
+        self._earlier[name] = earlier
+
+    def take_sheet_over(self, of: str, earlier: EarlierSheet) -> None:
+        """Take what did not change of the CSV file beside a file from the one published last."""
+        self._earlier_sheets[of] = earlier
 
     def rows_of(self, name: str) -> Iterator[Iterator[tuple[Any, ...]]]:
         """Give the rows of a Parquet file as tuples, in blocks."""
@@ -114,9 +131,10 @@ class Outputs:
     def row_groups_of(self, name: str) -> Iterator[pa.Table]:
         """Give the rows of a Parquet file as its row groups."""
         schema = self.tables_of_rows[name][0].schema
-        if name != MAPPING_NAME:
+        if not self.is_cut(name):
             return row_groups(schema, self.rows_of(name))
-        return chain.from_iterable(row_groups(schema, part.blocks()) for part in self._parts())
+        parts = self._parts(name)
+        return chain.from_iterable(row_groups(schema, part.blocks()) for part in parts)
 
     def manifest(self, files: Mapping[str, tuple[int, str]]) -> bytes:
         """Give the manifest over files whose size and SHA-256 are known."""
@@ -137,24 +155,34 @@ class Outputs:
             "cardferry.exports": ",".join(export.sha256 for export in exports),
         }
 
-    def _parts(self) -> Iterator[Part]:
-        """Give the parts of the mapping."""
-        for part in self._look.mapping_parts():
-            ids = part.first_id, part.last_id
-            yield Part(part.sha256, partial(self._mapped, ids))
-
-    def _mapped(self, ids: tuple[int, int]) -> Iterator[Iterator[tuple[Any, ...]]]:
-        return map(self.tables_of_rows[MAPPING_NAME][0].tuples, self._look.mapped_rows(ids))
+    def _parts(self, name: str) -> Iterator[Part]:
+        """Give the parts of a file that is cut."""
+        parts, rows_of = self._cut[name]
+        table, _ = self.tables_of_rows[name]
+        for part in parts():
+            blocks = partial(_tuples, table, rows_of, (part.first_id, part.last_id))
+            yield Part(part.sha256, blocks)
 
     def _write_parquet(self, name: str, target: Sink) -> None:
         table, _ = self.tables_of_rows[name]
-        if name == MAPPING_NAME:
-            write_parts(target, table.schema, self._parts(), self._metadata(), self._earlier)
+        if self.is_cut(name):
+            earlier = self._earlier.get(name)
+            write_parts(target, table.schema, self._parts(name), self._metadata(), earlier)
         else:
             write_parquet(target, table.schema, self.rows_of(name), self._metadata())
 
     def _write_csv(self, of: str, target: Sink) -> None:
-        write_sheet(self.tables_of_rows[of][0], self.rows_of(of), target)
+        table, earlier = self.tables_of_rows[of][0], self._earlier_sheets.get(of)
+        if earlier is None:
+            write_sheet(table, self.rows_of(of), target)
+            return
+        write_sheet(table, (), target)
+        for part in self._parts(of):
+            lines = earlier.lines(part.made_of)
+            if lines is None:
+                write_lines(table, part.blocks(), target)
+            else:
+                target.write(lines)
 
     def _write_report(self, target: Sink) -> None:
         target.write(report_bytes(self.figures))
@@ -186,10 +214,17 @@ def write_failures_sheet(look: Snapshot, target: Sink) -> None:
 
 
 def write_sheet(
-    table: PublishedTable, blocks: Iterable[Iterator[tuple[Any, ...]]], target: Sink
+    table: PublishedTable, blocks: Iterable[Iterable[Sequence[Any]]], target: Sink
 ) -> None:
     """Write rows, in blocks, as a CSV file whose cells no spreadsheet runs."""
     target.write(csv_lines([table.schema.names]))
+    write_lines(table, blocks, target)
+
+
+def write_lines(
+    table: PublishedTable, blocks: Iterable[Iterable[Sequence[Any]]], target: Sink
+) -> None:
+    """Write rows, in blocks, as lines of such a file."""
     moments = [pa.types.is_timestamp(column.type) for column in table.columns]
     for block in blocks:
         columns = zip(zip(*block, strict=True), moments, strict=True)
@@ -204,6 +239,12 @@ def write_sheet(
 def report_bytes(figures: Mapping[str, Any]) -> bytes:
     """Give `report.json`."""
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _tuples(
+    table: PublishedTable, rows_of: Asked, ids: tuple[int, int]
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    return map(table.tuples, rows_of(ids))
 
 
 def _moment_or_none(value: Any) -> Any:

@@ -10,8 +10,10 @@ the same whether its parts were made or taken over.
 from __future__ import annotations
 
 import io
+from itertools import accumulate, pairwise
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import orjson
 
 from pipeline.outputs.parquet import parquet_writer, row_groups
@@ -37,6 +39,7 @@ _PARTS: Final = "cardferry.parts"
 """The file's metadata: JSON [[what the part is made of, byte at which it ends], ...]."""
 _MAGIC: Final = b"PAR1"
 _COMPARED_AT_ONCE: Final = 1 << 20
+_LINE_FEED: Final = 10
 _ENDING: Final = 8
 """Bytes behind the footer: its length, and the magic word once more."""
 
@@ -95,6 +98,13 @@ class EarlierParts:
             self._parts[made_of] = start, end, next(groups) if end > start else None
             start = end
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Give what each part is made of, and how many rows it has, in order."""
+        return [
+            (made_of, 0 if told is None else int(told[_GROUP_ROWS].value))
+            for made_of, (_, _, told) in self._parts.items()
+        ]
+
     def group(self, made_of: str) -> _Group | None:
         """Give a part as it stands in the file; None if it is not there."""
         part = self._parts.get(made_of)
@@ -103,6 +113,35 @@ class EarlierParts:
         start, end, told = part
         self._source.seek(start)
         return _Group(self._source.read(end - start), told, start)
+
+
+class EarlierSheet:
+    """The lines of a CSV file that was published earlier, cut as the Parquet file of the same rows.
+
+    Args:
+        source: The file, open and unchanged since; the caller closes it.
+        parts: The Parquet file's.
+    """
+
+    def __init__(self, source: IO[bytes], parts: EarlierParts) -> None:
+        self._source = source
+        sizes = parts.sizes()
+        # The first line names the columns.
+        starts = _starts_of_lines(source, list(accumulate((n for _, n in sizes), initial=1)))
+        # A value with a line end makes more lines than rows, and nobody knows which is whose.
+        self._ends = (
+            {}
+            if starts is None
+            else {made_of: ends for (made_of, _), ends in zip(sizes, pairwise(starts), strict=True)}
+        )
+
+    def lines(self, made_of: str) -> bytes | None:
+        """Give the lines of a part; None if it is not there."""
+        ends = self._ends.get(made_of)
+        if ends is None:
+            return None
+        self._source.seek(ends[0])
+        return self._source.read(ends[1] - ends[0])
 
 
 def write_parts(
@@ -146,6 +185,23 @@ def write_parts(
     whole[_GROUPS] = Field(LIST, Elements(STRUCT, groups))
     footer = write_struct(whole)
     target.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+
+
+def _starts_of_lines(source: IO[bytes], wanted: Sequence[int]) -> list[int] | None:
+    """Give the bytes at which some lines begin, in order, counted from 0; the last is the file's end.
+
+    None where the file has another number of lines.
+    """
+    source.seek(0)
+    starts: list[int] = []
+    lines = at = 0
+    while block := source.read(_COMPARED_AT_ONCE):
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_FEED)
+        here = [n for n in wanted[len(starts) :] if n <= lines + len(ends)]
+        starts += [at + int(ends[n - lines - 1]) + 1 for n in here]
+        lines += len(ends)
+        at += len(block)
+    return starts if lines == wanted[-1] and at == starts[-1] else None
 
 
 def have_same_rows(one: IO[bytes], other: IO[bytes]) -> bool:

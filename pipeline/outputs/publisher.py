@@ -26,7 +26,7 @@ from pipeline.ledger.publications import (
     SIGNATURE_NAME,
     Publication,
 )
-from pipeline.outputs.files import MAPPING_NAME, Outputs
+from pipeline.outputs.files import Outputs
 from pipeline.outputs.sinks import MeasuredFile
 from pipeline.outputs.unchanged import Earlier, find_unchanged, held
 
@@ -178,10 +178,23 @@ def _stage(
             return there
     file = MeasuredFile(staged.new_file(name))
     with ExitStack() as stack:
-        if earlier is not None and name == MAPPING_NAME:
-            outputs.take_parts_over(stack.enter_context(earlier.mapping()))
+        if earlier is not None:
+            _take_over(outputs, name, earlier, stack)
         outputs.writers[name](file)
     return file.size, file.sha256
+
+
+def _take_over(outputs: Outputs, name: str, earlier: Earlier, stack: ExitStack) -> None:
+    """Let a file be made of the parts of the one that was published last, where it is cut."""
+    of = outputs.sheets.get(name)
+    if outputs.is_cut(name):
+        parts = stack.enter_context(earlier.parts(name))
+        if parts is not None:
+            outputs.take_parts_over(name, parts)
+    elif of is not None and outputs.is_cut(of):
+        lines = stack.enter_context(earlier.lines(name, of))
+        if lines is not None:
+            outputs.take_sheet_over(of, lines)
 
 
 def _write_unless_there(staged: StagedFiles, folder: Path, name: str, content: bytes) -> None:

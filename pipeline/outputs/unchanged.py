@@ -25,8 +25,8 @@ import orjson
 from pipeline.errors import SUCCESSES
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.ledger.publications import BRING_NOTHING, LASTING
-from pipeline.outputs.files import MAPPING_NAME, REPORT_NAME
-from pipeline.outputs.parquet_parts import EarlierParts, have_same_rows
+from pipeline.outputs.files import REPORT_NAME
+from pipeline.outputs.parquet_parts import EarlierParts, EarlierSheet, have_same_rows
 from pipeline.outputs.sinks import digest_of
 
 if TYPE_CHECKING:
@@ -123,11 +123,26 @@ class Earlier:
         self._files = last.files if last is not None and last.version == version else {}
 
     @contextmanager
-    def mapping(self) -> Iterator[EarlierParts | None]:
-        """Give the parts of the mapping, if it is there as it was published."""
+    def parts(self, name: str) -> Iterator[EarlierParts | None]:
+        """Give the parts of a Parquet file, if it is there as it was published."""
         with ExitStack() as stack:
-            source = self._opened(stack, MAPPING_NAME)
+            source = self._opened(stack, name)
             yield None if source is None else EarlierParts(source)
+
+    @contextmanager
+    def lines(self, name: str, of: str) -> Iterator[EarlierSheet | None]:
+        """Give the lines of a CSV file by parts, if it is there as it was published.
+
+        Args:
+            name: Its name.
+            of: The name of the Parquet file of the same rows, which is cut into them.
+        """
+        with ExitStack() as stack:
+            sheet, parts = self._opened(stack, name), self._opened(stack, of)
+            if sheet is None or parts is None:
+                yield None
+            else:
+                yield EarlierSheet(sheet, EarlierParts(parts))
 
     def sheet(self, name: str, of: str, made: IO[bytes]) -> tuple[int, str] | None:
         """Give size and SHA-256 of a CSV file that is there as it was published, and still right.

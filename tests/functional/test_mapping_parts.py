@@ -9,12 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import update
 
-from pipeline.ledger import mapping_parts
+from pipeline.ledger import parts_of_rows
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.schema import customers
 from pipeline.ledger.snapshot import Snapshot
-from pipeline.outputs.files import FAILURES_CSV_NAME, MAPPING_NAME, Outputs
+from pipeline.outputs.files import (
+    FAILURES_CSV_NAME,
+    FAILURES_NAME,
+    MAPPING_NAME,
+    Outputs,
+)
 from pipeline.outputs.publisher import publish
 from tests.support.attach_runs import attaching, cards
 from tests.support.folders import VERSION, found_in
@@ -25,7 +30,7 @@ from tests.support.sampled import sampled
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch):
     """Let each section be a part of its own: an export of twenty rows is one."""
-    monkeypatch.setattr(mapping_parts, "PART_ROWS", 1)
+    monkeypatch.setattr(parts_of_rows, "PART_ROWS", 1)
 
 
 @pytest.fixture
@@ -118,6 +123,52 @@ def test_a_part_without_rows_takes_no_room_and_may_get_some_later(three, asked):
     assert found_in(folder) == []
 
 
+def test_a_failure_that_a_later_export_resolves_leaves_the_part_it_stood_in(three, monkeypatch):
+    """That part and the new one are asked for; the lines of the other two are copied, in both files."""
+    builder, folder = three
+    asked = set()
+    real = Snapshot.failed_rows
+
+    def failed_rows(look, ids=None):
+        asked.add(None if ids is None else ids[0] // 10**10)
+        return real(look, ids)
+
+    with builder.ledger.look() as look:
+        before = look.resolved()
+    with monkeypatch.context() as patched:
+        patched.setattr(Snapshot, "failed_rows", failed_rows)
+        # What shows examples asks for the first rows of each code.
+        patched.setattr("pipeline.outputs.failure_figures._add_examples", lambda *_: None)
+        patched.setattr("pipeline.outputs.failure_figures.EXAMPLES_A_CODE", 0)
+        # The vault rejected row 12 of the first export, and takes this one.
+        night(builder, folder, 4, (2, 11, 0))
+    with builder.ledger.look() as look:
+        after = look.resolved()
+    csv = (folder / FAILURES_CSV_NAME).read_bytes()
+
+    assert (0, 1) == (sum(before.values()), sum(after.values()))
+    assert asked == {1, 4}
+    assert csv == made_afresh(builder.ledger, FAILURES_CSV_NAME)
+    assert (folder / FAILURES_NAME).read_bytes() == made_afresh(builder.ledger, FAILURES_NAME)
+    assert pq.read_metadata(folder / FAILURES_NAME).num_row_groups == 3
+    publish(builder.ledger, folder, VERSION, anew=True)
+    assert found_in(folder) == []
+
+
+def test_a_sheet_with_a_line_end_in_a_value_is_made_whole(tmp_path):
+    """Nobody knows by its lines which row is whose; the file is the one that a fresh one would be."""
+    folder = tmp_path / "migration"
+    builder = new_builder(folder, names=[f"two\nlines {n}" for n in range(20)])
+    night(builder, folder, 0, (20, 1, 0))
+    night(builder, folder, 1, (20, 101, 0))
+
+    assert b"two\nlines" in (folder / FAILURES_CSV_NAME).read_bytes()
+    assert (folder / FAILURES_CSV_NAME).read_bytes() == made_afresh(
+        builder.ledger, FAILURES_CSV_NAME
+    )
+    builder.ledger.close()
+
+
 def test_a_top_up_without_new_failures_leaves_their_sheet_alone(three):
     """Its rows are those of the Parquet file, which was made again and has the same; one more is seen."""
     builder, folder = three
@@ -153,7 +204,7 @@ def test_any_row_of_nights_leaves_the_file_that_one_night_would(tmp_path, seed):
             known = max(known, first + rows)
         night(builder, folder, number, *plans)
         if (folder / MAPPING_NAME).exists():
-            for name in (MAPPING_NAME, FAILURES_CSV_NAME):
+            for name in (MAPPING_NAME, FAILURES_NAME, FAILURES_CSV_NAME):
                 assert (folder / name).read_bytes() == made_afresh(builder.ledger, name)
     builder.ledger.close()
 
@@ -187,12 +238,12 @@ def test_publishing_by_hand_takes_nothing_over(three, asked):
 def test_a_part_that_was_taken_over_wrongly_does_not_verify(three, monkeypatch):
     """`verify` compares every row with the ledger, however its part came into the file."""
     builder, folder = three
-    real = mapping_parts.mapping_parts
+    real = parts_of_rows.parts_of_rows
 
     def unseeing(*given):
         return [part._replace(sha256=str(part.first_id)) for part in real(*given)]
 
-    monkeypatch.setattr("pipeline.ledger.snapshot.mapping_parts", unseeing)
+    monkeypatch.setattr("pipeline.ledger.snapshot.parts_of_rows", unseeing)
     publish(builder.ledger, folder, VERSION, anew=True)
     night(builder, folder, 4, (3, 25, 1))
 

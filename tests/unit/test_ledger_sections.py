@@ -224,6 +224,28 @@ def test_figures_by_sections_are_those_of_all_rows(folder):
     assert {**whole, "runs": 0, "trail": 0} == {**by_sections, "runs": 0, "trail": 0}
 
 
+def test_failures_that_a_later_row_resolves_are_counted_again_wherever_they_stand(folder):
+    """Nobody wrote to their section, so what is kept of it stays, and is known to be no longer right."""
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        builder = Builder(ledger, ledger.clock, tokens_made=9_000_000)
+        builder.begin("run-3")
+        builder.settle(builder.plan("more.csv", 60, first=1_201))
+        with ledger.look() as look:
+            resolved = look.resolved()
+    met = figures_of(folder, apart=True)["resolved"]
+    assert met == {state.value: count for state, count in resolved.items()}
+    assert sum(met.values()) > 10
+    assert [d.file for d in found_in(folder)].count(LEDGER_NAME) == 0
+
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger.begin_run("run-4", FACTS, FACTS["settings_digest"])
+        ledger.end_run(0, {})
+        publish(ledger, folder, __version__)
+        with ledger.look() as look:
+            assert resolved == look.resolved()
+    assert found_in(folder) == []
+
+
 @pytest.mark.parametrize("change", ["packed = zeroblob(length(packed))", "figures = '{}'"])
 def test_damage_to_what_is_kept_of_sections_is_refused(folder, change):
     """A number of a row that was packed, and a sum: the database itself looks at neither."""

@@ -1,9 +1,10 @@
-"""Cuts the mapping into parts, and tells of each what it is made of, so that an unchanged one is kept.
+"""Cuts the lists of rows into parts, and tells of each what it is made of, so that an unchanged one is kept.
 
 A part is a row of sections with at most so many rows of planned exports, whatever became of them:
 such rows never go, and later exports come behind. So a border once drawn stays where it is, and a
 card that is replaced changes the part that it stood in, and no other. What a part is made of is one
-digest over those of its sections; what came with exports and runs does not change (`lasting`).
+digest over those of its sections; what came with exports and runs does not change (`lasting`). The
+failures are cut as the mapping is; which of them are open is told by the counts of each section, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import select
 
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import attachments, customers, exports, rows, tokens
-from pipeline.ledger.sections import SECTION_ROWS, SECTIONS_AN_EXPORT
+from pipeline.ledger.sections import SECTIONS_AN_EXPORT, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,8 @@ PART_ROWS: Final = 25_000
 """Rows of a part at most: a row group that a reader takes into memory at once."""
 
 
-class MappingPart(NamedTuple):
-    """A part of the mapping.
+class PartOfRows(NamedTuple):
+    """A part of a list of rows.
 
     Attributes:
         first_id: The first id of a row that may be in it.
@@ -43,19 +44,21 @@ class MappingPart(NamedTuple):
     sha256: str
 
 
-def mapping_parts(
+def parts_of_rows(
     connection: Connection,
     digested: Mapping[str, Sequence[Digested]],
     owners: Mapping[int, Sequence[int]],
     kind: Sequence[object],
-) -> Iterator[MappingPart]:
-    """Cut the mapping, in its order.
+    failures: Mapping[int, str] | None = None,
+) -> Iterator[PartOfRows]:
+    """Cut a list of rows, in its order.
 
     Args:
         connection: A reading connection.
         digested: Every section of each table (`digests.digested_tables`).
         owners: Of a section of rows the sections of the customers that its cards go to.
-        kind: What else makes the mapping of all rows what it is: JSON-ready.
+        kind: What else makes the list of all rows what it is: JSON-ready.
+        failures: What tells which failures of a section are open; None for the mapping.
     """
     planned = select(exports.c.id, exports.c.name).where(exports.c.state == ExportState.PLANNED)
     names = {int(number): str(name) for number, name in connection.execute(planned)}
@@ -74,10 +77,10 @@ def mapping_parts(
                 for n in numbers
             ],
             [(n, known[customers.name].get(n)) for n in sorted(_all(owners, numbers))],
+            *([] if failures is None else [[failures.get(n) for n in numbers]]),
         ]
-        yield MappingPart(
-            numbers[0] * SECTION_ROWS,
-            (numbers[-1] + 1) * SECTION_ROWS - 1,
+        yield PartOfRows(
+            *ids_of(numbers[0], numbers[-1]),
             hashlib.sha256(orjson.dumps(made_of)).hexdigest(),
         )
 
