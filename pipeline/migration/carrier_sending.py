@@ -169,7 +169,7 @@ class _Keeping:
         part = slots / self._sending.job.in_flight_max
         for control, rate in zip(self._controls, self._rates, strict=True):
             closed_s = closed_for_s if control is self._parts.flow_control else 0.0
-            control.share(rate * part, stood_by=self._stood_by, closed_for_s=closed_s)
+            control.share(rate * part, closed_s, stood_by=self._stood_by)
         self._stood_by = self._stood_by and part < 1
 
     def _renew(self) -> Share | None:

@@ -123,8 +123,7 @@ class FlowControl:
         self._budget = RetryBudget(clock.monotonic())
         self._refusals = RowRefusals()
         self._successes = self._tokens = 0
-        self._wide = False
-        self._undisturbed = False
+        self._wide = self._undisturbed = False
         self.may_send_until = math.inf
         """The monotonic second from which on nothing may leave, until this is moved."""
         self._show()
@@ -199,19 +198,17 @@ class FlowControl:
             sent_at = await self._queue.reach(self._clock.monotonic())
         return sent_at
 
-    def share(
-        self, rate_per_s: float, *, stood_by: bool = False, closed_for_s: float = 0.0
-    ) -> None:
+    def share(self, rate_per_s: float, closed_s: float = 0.0, *, stood_by: bool = False) -> None:
         """Take in what part of the ceiling is this sender's from now on.
 
         Args:
             rate_per_s: The ceiling of its sends a second.
+            closed_s: For how long it sends nothing, as another sender was asked to wait.
             stood_by: It sends again, alone, after others sent for it.
-            closed_for_s: For how long it sends nothing, as another sender was asked to wait.
         """
         self._rate.allow(rate_per_s, stood_by=stood_by)
-        if closed_for_s:
-            self._rate.hold_off(self._clock.monotonic(), closed_for_s)
+        if closed_s:
+            self._rate.hold_off(self._clock.monotonic(), closed_s)
         self._show()
 
     def report(self, outcome: Outcome, row: int, *, sent_at: float, now: float) -> Refusal | None:
