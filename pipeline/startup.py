@@ -22,6 +22,7 @@ def prepare() -> None:
     end_quietly_on_interrupt()
     # We multiply no matrices; for each thread that could, numpy reserves 30 MB of addresses.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _load_no_more_than_we_use()
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE_MIN:
         os.write(
@@ -30,6 +31,14 @@ def prepare() -> None:
             b"  Raise `ulimit -v` to 1 GB or more, then run the same command again.\n",
         )
         sys.exit(_LOCAL_TROUBLE)
+
+
+def _load_no_more_than_we_use() -> None:
+    """Keep libraries from loading what none of our commands asks of them."""
+    # The command line of httpx's own, which loads every lexer of pygments and half of rich.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    # pydantic looks through all that is installed for plugins; nothing we do has one.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def end_quietly_on_interrupt() -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.cards.number_rules import DIGITS_MIN, LAYOUTS, PREFIX_DIGITS, RANGES
 from pipeline.cards.scan_encodings import (
@@ -106,6 +104,8 @@ ANYWHERE: Final = b"|".join((_IN_A_RUN, *_GROUPED, *_ENCODED)).decode("ascii")
 
 def could_hold(pieces: Any, pattern: str = APART) -> Flags:
     """Say of each piece, an Arrow array of binary values, whether it could hold a number."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - small pieces are searched without it.
+
     answers = pc.match_substring_regex(pieces, pattern)
     is_valid, flags = (_bits(bits, answers) for bits in answers.buffers())
     return flags & is_valid
@@ -167,6 +167,8 @@ def spans_that_could_hold(block: Any, starts: Places, ends: Places, pattern: str
 
 def _values(block: Any, offsets: Places, is_valid: npt.NDArray[np.uint8] | None = None) -> Any:
     """Give the bytes between offsets as an array of Arrow's; nothing is copied."""
+    import pyarrow as pa  # noqa: PLC0415 - as above.
+
     valid = None if is_valid is None else pa.py_buffer(is_valid)
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(block)]
     return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import process_guards
-from pipeline.cli.live_progress import Lines
 from pipeline.cli.options import exports_argument, json_option, pass_terminal, settings_options
 from pipeline.cli.profile_view import show_profile
 from pipeline.clock import SystemClock
@@ -55,7 +53,7 @@ def check(
     """
     process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides, only="export")
-    listener = Listeners() if terminal.quiet else Lines(sys.stderr)
+    listener = Listeners() if terminal.quiet else terminal.progress_lines()
     asked = Asked(exports, failures=failures, page=html)
     figures = profile(asked, settings, credentials, SystemClock(), listener)
     refusal = figures["refusal"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import process_guards
-from pipeline.cli.live_progress import Lines
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -64,7 +62,7 @@ def readback(
 
     process_guards.harden()
     system = process_guards.system_facts()
-    shown = [Lines(sys.stderr)] if terminal.shows_progress else []
+    shown = [terminal.progress_lines()] if terminal.shows_progress else []
     found = read_back(
         folder,
         Asked(sample, everything),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import process_guards
-from pipeline.cli.live_progress import Lines
 from pipeline.cli.summary import say_next, show_ending, show_plan
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
@@ -115,7 +114,7 @@ def run_job(
             return True
         return click.confirm("Send these rows?", default=False, err=True)
 
-    shown = [Lines(sys.stderr)] if terminal.shows_progress else []
+    shown = [terminal.progress_lines()] if terminal.shows_progress else []
     watching = [] if watch is None else [watch]
     listeners = Listeners(*watching, *shown, FlowLog())
     return Run(

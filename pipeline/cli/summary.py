@@ -6,8 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich import box
-from rich.table import Table
 
 from pipeline.cli.advice import next_steps, rows
 from pipeline.cli.durations import duration
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+    from rich.table import Table
 
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
@@ -279,6 +278,9 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
 
 
 def _table(title: str, *counts: str) -> Table:
+    from rich import box  # noqa: PLC0415 - a quiet run shows no table.
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(title, no_wrap=True)
     for count in counts:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from pipeline.cli.live_progress import Lines
+
 ENVELOPE_VERSION: Final = 1
 PIPE_COLUMNS: Final = 160
 _LEAK_EXIT_CODE: Final = 9
@@ -75,6 +77,14 @@ class Terminal:
     def shows_progress(self) -> bool:
         """Whether people follow this command on standard error."""
         return not (self.quiet or self.logs_json)
+
+    def progress_lines(self) -> Lines:
+        """Give what shows there how a run goes."""
+        from pipeline.cli.live_progress import (  # noqa: PLC0415 - most runs are watched by nobody.
+            Lines,
+        )
+
+        return Lines(sys.stderr)
 
     def out(self) -> Console:
         """Give the console for results; in a pipe a line ends where it ends, not at 80.

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pipeline.__main__ import main
 with suppress(SystemExit):
     main()
-print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
+loaded = (name for name, module in sys.modules.items() if module is not None)
+print("loaded:", *sorted({name.partition(".")[0] for name in loaded}))
 """
 
 
@@ -40,3 +41,17 @@ def test_a_ledger_in_a_file_loads_no_driver_of_another_database():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
     assert done.stdout == b"[]\n"
+
+
+def test_a_run_that_nobody_watches_loads_nothing_that_it_does_not_use():
+    """No lexers of its HTTP client's own command line, no live line, no search at a disk's speed."""
+    program = (
+        "import sys; from pipeline.startup import prepare; prepare(); "
+        "import pipeline.cli.running, pipeline.migration.send; "
+        "print(*(name for name, module in sys.modules.items() if module is not None))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = set(done.stdout.decode().split())
+
+    assert {"httpx", "pyarrow", "pydantic"} <= loaded
+    assert loaded.isdisjoint({"httpx._main", "pygments", "rich.live", "pyarrow.compute", "pandas"})
