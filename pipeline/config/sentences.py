@@ -61,8 +61,11 @@ def sentences(found: Sequence[tuple[list[str], str, str]]) -> list[str]:
             and other.place[: len(problem.place)] == problem.place
             for other in problems
         )
-        # Of a table that may be something else as well only its own fault is told.
-        if problem.kind in _OF_FORM and deeper:
+        has_form = any(
+            other.place == problem.place and other.kind not in _OF_FORM for other in problems
+        )
+        # Of a value that may be something else as well only its own fault is told.
+        if problem.kind in _OF_FORM and (deeper or has_form):
             continue
         alike = [p for p in problems if p.place == problem.place and p.kind in _OF_FORM]
         forms = alike if problem in alike else [problem]

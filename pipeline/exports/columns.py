@@ -244,22 +244,42 @@ def suspect_places(
     }
 
 
+_BY_DEFAULT: Final = frozenset(
+    ("legacy_id", "number", "name", "expiration_month", "expiration_year")
+)
+"""What is looked for under its own name where nobody names a column for it."""
+
+
 def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> ExportRefused:
     wanted = options.wanted()
     folded = {name.casefold() for name in names}
-    if not options.header:
-        hint = (
-            f"Its first row has {counted(len(names), 'column')}; correct the positions in "
-            "`[export.columns]`."
-        )
-    elif len(names) == 1:
+    unnamed = [name for name in missing if name in _BY_DEFAULT and wanted[name] == name]
+    named = [name for name in missing if name not in unnamed]
+    if {"expiration_month", "expiration_year"} <= set(unnamed):
+        unnamed = [name for name in unnamed if not name.startswith("expiration_")] + ["expiration"]
+    if len(names) == 1 and options.header:
         hint = "The header has one column only: check `export.delimiter`."
-    elif all(wanted[name].casefold() in folded for name in missing):
+    elif options.header and all(wanted[name].casefold() in folded for name in missing):
         hint = "The header spells them in other letters' case: correct `[export.columns]`."
     else:
-        hint = "Correct `[export.columns]`, or ask for an export that has them."
+        hint = _to_name(named, unnamed, names, options)
+    lacked = [*([_listed(named, options)] if named else []), *unnamed]
     whole = "the export's header" if options.header else "the export, read without a header,"
-    return ExportRefused(f"{whole} lacks {_listed(missing, options)}", next_step=hint)
+    return ExportRefused(f"{whole} lacks {', '.join(lacked)}", next_step=hint)
+
+
+def _to_name(named: list[str], unnamed: list[str], names: list[str], options: ReaderOptions) -> str:
+    """Say what to write for columns that are not there: of those that no setting names, which."""
+    correct = ["correct `[export.columns]`"] if named else []
+    if unnamed:
+        settings = ", ".join(f"`export.columns.{name}`" for name in unnamed)
+        correct.append(f"set {settings}, or where they are commented out choose a candidate")
+    what = "; ".join(correct)
+    what = what[:1].upper() + what[1:]
+    if options.header:
+        return f"{what}; or ask for an export that has them."
+    there = counted(len(names), "column")
+    return f"{what}: columns go by their position, and its first row has {there}."
 
 
 def _listed(names: list[str], options: ReaderOptions) -> str:

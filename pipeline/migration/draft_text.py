@@ -19,6 +19,8 @@ _ORDER: Final = (
     *("customer", "customer_id", "is_default", "email", "phone_number", "street1", "street2"),
     *("city", "state", "postal_code", "country"),
 )
+_BY_DEFAULT: Final = frozenset(_ORDER[:5])
+_TO_CHOOSE: Final = "choose a column"
 _UNUSED_MAX: Final = 20
 
 
@@ -82,11 +84,20 @@ def _column_lines(draft: Draft) -> list[str]:
         elif kind in columns.unsure:
             candidates = [draft.described(names, _toml) for names in shown(columns.unsure[kind])]
             listed = ", ".join(candidates) or "no column of that kind seen"
-            layout = _toml(columns.layouts[0] if columns.layouts else "MM/YY")
-            empty = f'{{ column = "", format = {layout} }}' if kind == "expiration" else '""'
-            note = noted(columns, kind)
-            lines.append(f"# {kind} = {empty}  # unsure; candidates: {listed}{note}")
+            lines.append(
+                _open_line(draft, kind) + f"  # unsure; candidates: {listed}{noted(columns, kind)}"
+            )
     return ["", "[export.columns]", *lines] if lines else []
+
+
+def _open_line(draft: Draft, kind: str) -> str:
+    if kind in draft.shapes and kind in _BY_DEFAULT:
+        # Commented out, the column of that very name would be taken without a word.
+        return f'{kind} = "{_TO_CHOOSE}"'
+    if kind != "expiration":
+        return f'# {kind} = ""'
+    layout = draft.columns.layouts[0] if draft.columns.layouts else "MM/YY"
+    return f'# {kind} = {{ column = "", format = {_toml(layout)} }}'
 
 
 def _column_line(kind: str, source: str | tuple[str, ...], layouts: Sequence[str]) -> list[str]:

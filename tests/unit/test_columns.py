@@ -111,3 +111,13 @@ def test_a_column_above_what_can_be_read_is_refused(raw, records, source, is_tol
         assert f"`{source}`" in refusal(raw, columns, records=records)
     else:
         assert ids(raw, columns, records=records) == {1: "c"}
+
+
+def test_what_nobody_named_is_not_called_a_column_that_somebody_named():
+    """A setting that is not written is told by its name, and of two that make one only the one."""
+    raw = b"a,b,c\n1,2,3\n"
+    whole = {name: name for name in ("legacy_id", "number", "expiration_month", "expiration_year")}
+    told = refusal(raw, whole | {"name": "holder"})
+
+    assert "lacks name (column `holder`), legacy_id, number, expiration" in told
+    assert "expiration_month" not in told

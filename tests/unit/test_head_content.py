@@ -78,6 +78,16 @@ def test_columns_that_nothing_is_made_of_are_listed_with_their_role():
     assert '#   "Saldo": numbers of 5 signs' in text
 
 
+def test_an_unsure_column_is_not_taken_by_its_own_name():
+    """`name` is what settings mean where they name nothing: it has to be chosen."""
+    text = text_of(
+        {"id": VALUES["id"], "number": VALUES["number"], "name": VALUES["name"][0].split() * 4,
+         "perheen": [name.split()[0] for name in VALUES["name"]]}
+    )  # fmt: skip
+    assert tomllib.loads(text)["export"]["columns"]["name"] == "choose a column"
+    assert '# unsure; candidates: ["name", "perheen"], "name" (' in text
+
+
 def test_a_customer_that_is_the_card_itself_is_said():
     """A column that names customers and is unique serves as both, and the line says so."""
     text = text_of({"MemberID": VALUES["id"], "card number": VALUES["number"]})

@@ -27,6 +27,10 @@ SAID = {
     "[export.columns]\nname = 1.5": [
         'export.columns.name: must be text in quotes or a list, such as ["a", "b"]'
     ],
+    '[export.columns]\nexpiration = { column = "x", format = "MM.YY" }': [
+        "export.columns.expiration.format: must be 'MM/YY', 'MM/YYYY', 'MM-YY', 'MM-YYYY', 'MMYY', "
+        "'MMYYYY', 'YYMM', 'YYYYMM', 'YYYY-MM', 'YYYY/MM', 'YYYY-MM-DD' or 'MMM-YY'"
+    ],
     '[export.columns]\nlegacy = "x"': [
         "export.columns.legacy: is not a setting; did you mean `legacy_id`?"
     ],
