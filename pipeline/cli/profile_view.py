@@ -19,6 +19,11 @@ _BAR_MAX: Final = 24
 _BAR_MIN: Final = 6
 _NAME_MAX: Final = 32
 _LETTERS_MAX: Final = 20
+_ORIGINS: Final = {
+    "signed": "signed by one of `export.signers`",
+    "unauthenticated": "unauthenticated: no `export.signers` are set, so whoever has the public key may "
+    "have made it",
+}
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _MIXES: Final = (
     ("brands", "brands"),
@@ -37,6 +42,7 @@ def show_profile(out: Console, figures: Mapping[str, Any]) -> None:
         packed = "".join(f", {name} inside" for name in export["packed_in"])
         _line(out, f"{export['name']}: {counted(export['size'], 'byte')}{packed}")
         _line(out, f"  sha256 {export['sha256']}")
+        _line(out, f"  {_ORIGINS[export['origin']]}")
     for name, title in _MIXES:
         _show_mix(out, title, figures[name])
     _show_letters(out, figures)

@@ -113,6 +113,8 @@ def profile(
                         "sha256": file.sha256,
                         "kind": file.kind,
                         "packed_in": list(packed_in),
+                        # Where signers are set an export that none of them signed is refused.
+                        "origin": "signed" if settings.export.signers else "unauthenticated",
                     }
                     for file, _, packed_in in opened
                 ],

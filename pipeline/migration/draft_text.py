@@ -50,6 +50,7 @@ def rendered(draft: Draft, *, name: str, key: str | None, sealed: bool, file: st
         *_export_lines(draft, key, sealed=sealed),
         *_column_lines(draft),
         *_unused_lines(draft),
+        *_attach_lines(draft),
     ]
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)
@@ -119,6 +120,20 @@ def _unused_lines(draft: Draft) -> list[str]:
     if len(names) > _UNUSED_MAX:
         lines.append(f"#   and {len(names) - _UNUSED_MAX} others, which `cardferry check` names")
     return ["", "# Nothing is made of these columns:", *lines] if lines else []
+
+
+def _attach_lines(draft: Draft) -> list[str]:
+    preset = read_preset(draft.preset) if draft.preset else None
+    if "customer" not in draft.columns.sure and not (
+        preset and "customer" in preset.export["columns"]
+    ):
+        return []
+    return [
+        "",
+        "# Tokens are single-use and perish; this puts every card on its customer:",
+        "# [attach]",
+        '# secret_key = { env = "OMISE_SECRET_KEY" }  # of the same account and mode',
+    ]
 
 
 def _toml(value: object) -> str:

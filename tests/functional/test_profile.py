@@ -64,6 +64,7 @@ def test_a_check_tells_what_is_in_an_export(checked):
     assert answer["duplicates"] == {"same_card_again": 0, "legacy_id_duplicate": 0}
     assert answer["customers"] == 3
     assert answer["exports"][0]["packed_in"] == ["gzip"]
+    assert answer["exports"][0]["origin"] == "unauthenticated"
     assert answer["refusal"] is None
     odd = {(item["field"], item["what"].split(";")[0]) for item in answer["suspicious_values"]}
     assert ("city", "is a word for nothing") in odd

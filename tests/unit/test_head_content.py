@@ -73,6 +73,8 @@ def test_columns_that_nothing_is_made_of_are_listed_with_their_role():
     told = tomllib.loads(text)["export"]["columns"]
 
     assert told["customer"] == "Kunden-Nr"
+    assert "# [attach]\n" in text
+    assert "[attach]" not in text_of({name: named[name] for name in [*named][2:]})
     assert told["country"] == "Land"
     assert '#   "Telefon": named like phone_number, but its values are none, ' in text
     assert '#   "Saldo": numbers of 5 signs' in text

@@ -1,12 +1,16 @@
 """What is wrong with settings is said in the words of a settings file, and names the key meant."""
 
+from typing import get_args
+
 import pytest
 
+from pipeline.config.columns import Layout
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 
 ENVIRONMENT = {"OMISE_PUBLIC_KEY": "pkey_test_1", "OMISE_SECRET_KEY": "skey_test_1"}
 TABLE = 'must be a table such as { env = "NAME" }, { file = "PATH" } or { fd = 3 }'
+LAYOUTS = " or ".join(", ".join(map(repr, get_args(Layout))).rsplit(", ", 1))
 SAID = {
     'vault = "x"': ["vault: must be a table: [vault]"],
     "[vault]\npublic_key = 5": [f"vault.public_key: {TABLE}"],
@@ -28,8 +32,7 @@ SAID = {
         'export.columns.name: must be text in quotes or a list, such as ["a", "b"]'
     ],
     '[export.columns]\nexpiration = { column = "x", format = "MM.YY" }': [
-        "export.columns.expiration.format: must be 'MM/YY', 'MM/YYYY', 'MM-YY', 'MM-YYYY', 'MMYY', "
-        "'MMYYYY', 'YYMM', 'YYYYMM', 'YYYY-MM', 'YYYY/MM', 'YYYY-MM-DD' or 'MMM-YY'"
+        f"export.columns.expiration.format: must be {LAYOUTS}"
     ],
     '[export.columns]\nlegacy = "x"': [
         "export.columns.legacy: is not a setting; did you mean `legacy_id`?"
