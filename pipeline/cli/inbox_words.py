@@ -138,8 +138,8 @@ def _resend(entry: Entry, given: Given) -> str:
     """Say what is done about a refused export, and where what comes instead of it is to go."""
     step = entry.answer.get("next_step") or _RESEND
     return (
-        f"{step} What comes instead of it goes into {given.inbox}, under this name or another that "
-        "ends alike; it is taken once it has been left alone for a while, or at once where an empty "
+        f"{step} What comes instead of it goes into {given.inbox} (this file, too, once our settings or "
+        "keys were all that was wrong), under this name or another that ends alike; it is taken once it has been left alone for a while, or at once where an empty "
         f"file of its name with .done behind ({entry.name}.done) lies beside it"
     )
 

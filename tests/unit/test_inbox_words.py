@@ -79,8 +79,9 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
         "a.csv.pgp: refused and put aside: it was cut short",
         "  it lies in inbox/refused now, with its reason beside it (SHA-256 ab12)",
         (
-            "  Ask the sender to send it again. What comes instead of it goes into inbox, under this name "
-            "or another that ends alike; it is taken once it has been left alone for a while, or at once "
+            "  Ask the sender to send it again. What comes instead of it goes into inbox (this file, too, "
+            "once our settings or keys were all that was wrong), under this name or another that ends "
+            "alike; it is taken once it has been left alone for a while, or at once "
             "where an empty file of its name with .done behind (a.csv.pgp.done) lies beside it"
         ),
     ] == told.splitlines()
