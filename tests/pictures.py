@@ -20,7 +20,7 @@ from tests.support.commands import HEADER, ROOT, rows_csv, sealed, settings
 from tests.support.sandbox import spawned
 
 PICTURES = ROOT / "sample_data"
-COLUMNS, LINES = 92, 40
+COLUMNS, LINES = 92, 60
 BAD = "id-%d,Holder,%s,12,%d,Bangkok,cus-1\n"
 
 
