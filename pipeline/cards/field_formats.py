@@ -19,14 +19,30 @@ if TYPE_CHECKING:
 _PARTS: Final = re.compile("YYYY|YY|MMM|MM|DD")
 _DIGITS: Final = {
     "MM": "(?P<month>[0-9]{2})",
-    "MMM": "(?P<month>[A-Za-z]{3})",
+    "MMM": r"(?P<month>[^\W\d_]{3})",
     "YY": "(?P<year>[0-9]{2})",
     "YYYY": "(?P<year>[0-9]{4})",
     "DD": "(?:0?[1-9]|[12][0-9]|3[01])",
 }
 _TIME: Final = "(?:[T ] *[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)? *(?:Z|[+-][0-9:]{2,6})?)?"
 _NAMES: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH_NAMES: Final = {name: str(month) for month, name in enumerate(_NAMES, 1)}
+_NAMES_ELSEWHERE: Final = {
+    1: "ene gen",
+    2: "fev fév",
+    3: "mrz mär mrt",
+    4: "abr avr",
+    5: "mai maj mag mei",
+    6: "giu",
+    7: "lug",
+    8: "ago aoû",
+    9: "set",
+    10: "okt ott out",
+    12: "dez dic déc",
+}
+"""Months in German, French, Spanish, Portuguese, Italian, Dutch, Swedish; none has two meanings."""
+_MONTH_NAMES: Final = {name: str(month) for month, name in enumerate(_NAMES, 1)} | {
+    name: str(month) for month, names in _NAMES_ELSEWHERE.items() for name in names.split()
+}
 _CENTURY: Final = 2000
 _WHOLE_FLOAT: Final = re.compile(r"([0-9]+)\.0")
 _EXACT_MAX: Final = 2**53

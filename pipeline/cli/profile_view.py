@@ -8,6 +8,7 @@ from pipeline.cli.advice import rows
 from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import duration, show_failures
 from pipeline.counts import agreeing, counted
+from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.wording import FAR_AHEAD, TOKENS_PERISH
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def show_profile(out: Console, figures: Mapping[str, Any]) -> None:
     _show_letters(out, figures)
     _show_odd(out, figures)
     show_failures(out, figures["failures"])
+    _show_advice(out, figures)
     _show_plan(out, figures)
 
 
@@ -112,6 +114,15 @@ def _show_odd(out: Console, figures: Mapping[str, Any]) -> None:
         _line(out, f"without a network transaction id: {told}")
     if figures["unmapped_columns"]:
         _line(out, f"columns that nothing is made of: {_listed(figures['unmapped_columns'])}")
+
+
+def _show_advice(out: Console, figures: Mapping[str, Any]) -> None:
+    """Show what to do about each failure, but where a setting was told already that mends it."""
+    told = [remedy["setting"] for remedy in figures["remedies"]]
+    for code in figures["failures"]:
+        advice = FAILURE_CODES[code].advice
+        if not any(setting in advice for setting in told):
+            _line(out, f"{code}: {advice}")
 
 
 def _show_plan(out: Console, figures: Mapping[str, Any]) -> None:

@@ -117,6 +117,7 @@ def test_a_pipe_shows_no_bars(checked):
 
     assert "█" not in shown.getvalue()
     assert "brands: " in shown.getvalue()
+    assert "number_checksum: Look for a mistyped digit" in shown.getvalue()
 
 
 def test_the_digest_is_the_one_that_a_run_insists_on(tmp_path):
