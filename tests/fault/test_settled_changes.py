@@ -22,13 +22,17 @@ from pipeline.ledger.records import (
     Retirement,
     row_id,
 )
+from pipeline.ledger.recovery import settle_open_intents
 from pipeline.ledger.schema import attachments, attempts, events, tokens
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.versions import renew_versions
 from pipeline.ledger.versions_proof import unexplained_change
+from pipeline.migration.publish import publish_again
 from pipeline.model import OutcomeKind
-from tests.support.ledgers import settled_builder
+from pipeline.outputs.publisher import publish
+from tests.support.folders import VERSION, found_in, public_pem, signer
+from tests.support.ledgers import StepClock, new_builder, reopened, settled_builder
 
 OWNERS = ("anna", "anna", "anna", "ben", "cleo", "dora")
 ATTACHED, SIBLING, REUSED, HELD, FAILED, GONE = (row_id(4, n) for n in range(1, 7))
@@ -245,3 +249,28 @@ def test_an_operator_s_word_explains_what_waits_again_and_nothing_else(ledger, w
     with changed(ledger, what) as connection:
         connection.execute(insert(events), [told])
         assert (unexplained_change(connection) is None) == is_explained
+
+
+def test_runs_that_died_and_were_published_by_hand_have_nothing_to_explain(tmp_path):
+    """What was in doubt at a publication is settled by the next run, with or without a request."""
+    builder = new_builder(tmp_path / "out")
+    builder.begin("run-1")
+    export = builder.plan("cards.csv.pgp", 90, reject_every=13)
+    for number in (1, 2):
+        settling = Settling(builder.ledger, 100)
+        claims = settling.claimable(export.first_id, export.last_id)[:10]
+        intents = [settling.intent(claim.id, claim.attempts + 1) for claim in claims]
+        settling.apply(intents)
+        builder.ledger.close()
+        publish_again(tmp_path / "out", StepClock(), signer(), ("somchai", "here:1"))
+        assert [] == found_in(tmp_path / "out", key=public_pem())
+        builder = reopened(builder, tmp_path / "out")
+        builder.ledger.signer = signer()
+        builder.begin(f"run-{number + 1}")
+        settle_open_intents(builder.ledger, 1)
+    builder.settle(export)
+    builder.end(0)
+    publish(builder.ledger, tmp_path / "out", VERSION, signer())
+    builder.ledger.close()
+
+    assert [] == found_in(tmp_path / "out", key=public_pem())
