@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 OVERTAKEN: Final = "a later run has taken this ledger over"
+_NEWEST: Final = select(func.max(runs.c.epoch))
 
 
 def require_epoch(connection: Connection, epoch: int) -> None:
@@ -24,7 +25,7 @@ def require_epoch(connection: Connection, epoch: int) -> None:
     Raises:
         VerificationFailed: One has.
     """
-    if (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0) != epoch:
+    if (connection.execute(_NEWEST).scalar() or 0) != epoch:
         raise overtaken()
 
 
@@ -49,7 +50,7 @@ def take_over(connection: Connection, run_id: str, now_ms: int, facts: Mapping[s
     # A batch that is under way has its own run's row; it is over before the next one begins.
     last = select(runs.c.epoch).order_by(runs.c.epoch.desc()).limit(1)
     connection.execute(last.with_for_update())
-    epoch = 1 + (connection.execute(select(func.max(runs.c.epoch))).scalar() or 0)
+    epoch = 1 + (connection.execute(_NEWEST).scalar() or 0)
     connection.execute(
         insert(runs).values(
             epoch=epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from pipeline.ledger.open_failures import FailureCounts
 from pipeline.ledger.records import ROW_SPAN, AttemptStep
@@ -27,6 +27,7 @@ from pipeline.ledger.schema import (
     WITH_OTHER_DETAILS,
     attachments,
     attempts,
+    customers,
     exports,
     outcomes,
     rows,
@@ -171,6 +172,8 @@ class Sums(RowCounts, FailureCounts):
 
     def customers_by_cards(self) -> dict[int, int]:
         """Count customers by how many cards of theirs a run would send or has sent."""
+        if not self._number(select(exists().select_from(customers))):
+            return {}
         owned = (
             select(func.count().label("cards"))
             .where(of_planned_exports(), rows.c.customer.is_not(None))
