@@ -159,19 +159,19 @@ class OpenExport:
         )
 
     def _read(self, size: int, at: int) -> bytes:
-        parts = bytearray()
+        parts: list[bytes] = []
+        read = 0
         try:
-            while len(parts) < size:
-                part = os.pread(self._descriptor, size - len(parts), at + len(parts))
-                if not part:
-                    break
-                parts += part
+            while part := os.pread(self._descriptor, size - read, at + read):
+                parts.append(part)
+                read += len(part)
         except OSError:
             raise LocalStorageFailed(
                 f"{self.name}: the disk refused to read it",
                 next_step="Check the disk, then run the same command again.",
             ) from None
-        return bytes(parts)
+        # A block mostly comes as one part, and is not copied then.
+        return b"".join(parts)
 
 
 class BlockDigest:

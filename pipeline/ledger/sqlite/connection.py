@@ -71,7 +71,8 @@ def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = Fal
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA temp_store = MEMORY")
         cursor.execute("PRAGMA mmap_size = 0")
-        cursor.execute("PRAGMA cache_size = -8000")
+        # A ledger that leaves nothing behind is read once and is not asked for single rows.
+        cursor.execute(f"PRAGMA cache_size = -{2_000 if path is None else 8_000}")
         cursor.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
