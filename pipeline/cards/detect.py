@@ -61,6 +61,12 @@ _EDGES: Final = re.compile(r"([0-9]*).*?([0-9]*)")
 _FOREIGN: Final = re.compile(
     r"(?P<digit>[^\D0-9])|[\u2010-\u2015\u2212]|[\u00a0\u00ad\u2000-\u200f\u202f\u2060\u3000\ufeff]"
 )
+FIGURES: Final = re.compile(
+    "[\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    "\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\U00010a40-\U00010a43"
+    "\U00010e60-\U00010e68\U00011052-\U0001105a\U0001f100-\U0001f10a]"
+)
+"""Raised, circled and the like: no decimal digits, but a person reads a number in them."""
 _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 # Every digit to "0", the line's end kept, separators dropped: thirteen zeros are worth a look.
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
@@ -124,7 +130,9 @@ def lack_digits(joined: str) -> bool:
     Args:
         joined: Texts with a line feed between two of them.
     """
-    if "^" in joined or (not joined.isascii() and _FOREIGN.search(joined)):
+    if "^" in joined:
+        return False
+    if not joined.isascii() and (_FOREIGN.search(joined) or FIGURES.search(joined)):
         return False
     return _TRACK_DIGITS not in joined.encode("ascii", "replace").translate(_TO_ZEROS, _NO_DIGITS)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.cards.detect import repeats_number
+from pipeline.cards.detect import FIGURES, repeats_number
 from pipeline.cards.number_rules import (
     CARD_DIGITS_MIN,
     DIGITS_MAX,
@@ -249,7 +249,7 @@ def _with_many_digits(texts: Sequence[str]) -> Iterator[int]:
             yield from (index for index, count in counts if count >= CARD_DIGITS_MIN)
         return
     for index, text in enumerate(texts):
-        if len(text) >= CARD_DIGITS_MIN and _MANY_DIGITS.search(text):
+        if len(text) >= CARD_DIGITS_MIN and (_MANY_DIGITS.search(text) or FIGURES.search(text)):
             yield index
 
 

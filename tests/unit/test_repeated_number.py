@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.cards.detect import repeats_number
+from pipeline.cards.detect import lack_digits, repeats_number
+from pipeline.cards.pan import PanColumn
 
 MIR, WRONG = b"2200123456789019", b"4242424242424241"
 
@@ -27,6 +28,17 @@ MIR, WRONG = b"2200123456789019", b"4242424242424241"
 def test_a_number_is_found_in_any_writing(number, write):
     """No brand, no check digit, no separator and no direction hides it."""
     assert repeats_number([None, "", write(number.decode())], number)
+
+
+def test_every_sign_that_a_person_reads_as_a_digit_is_worth_a_look():
+    """Raised, circled, in brackets: where no decimal digit is, a column is searched all the same."""
+    signs = [s for s in map(chr, range(0x110000)) if s.isdigit() and not s.isdecimal()]
+
+    assert [s for s in signs if lack_digits(s)] == []
+    raised = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+    text = "".join(raised[int(digit)] for digit in MIR.decode())
+    column = PanColumn.from_texts([MIR.decode(), WRONG.decode()])
+    assert list(column.repeated_in([text, text])) == [True, False]
 
 
 @pytest.mark.parametrize(
