@@ -58,3 +58,11 @@ def test_one_byte_that_windows_1252_lacks_is_seen_wherever_it_stands():
     head = lines(",".join(["Jürgen"] * 300), "cp1252") + "7,Šťastný\n".encode("cp1250")
     assert "cp1252" not in encoding_of(head)[1]
     assert encoding_of(head)[0] == "cp1250"
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x80", b"\x81", b"a\n\x80", b"\n\x81", b"\xff\n", b"\x80\x81\x8d\n"]
+)
+def test_next_to_nothing_is_named_all_the_same(head):
+    """Any bytes have a name: it is a guess, and no row is read by it."""
+    assert encoding_of(head)[0]

@@ -73,14 +73,16 @@ def _named(head: bytes) -> tuple[str, tuple[str, ...]]:
     if _is_thai(some):
         return "cp874", (_LATIN,)
     found = from_bytes(some, cp_isolation=list(_ENCODINGS), threshold=0.5)
-    names = [name for match in found for name in (match.encoding, *match.could_be_from_charset)]
+    named = [name for match in found for name in (match.encoding, *match.could_be_from_charset)]
+    # Of nothing but ASCII, or of next to nothing, it names other encodings than it was asked for.
+    names = [name for name in named if name in _ENCODINGS]
     if not _reads(b"\n".join(telling), _LATIN):
         names = [name for name in names if name != _LATIN] or ["cp1250"]
     elif not names or (names[0] in _LIKE_LATIN and _is_latin(some, names[0])):
         names = [_LATIN, *names, "cp1250"]
     elif names[0] in _LIKE_LATIN:
         names = [names[0], _LATIN, *names[1:]]
-    first, *others = dict.fromkeys(name for name in names if name in _ENCODINGS)
+    first, *others = dict.fromkeys(names)
     return first, tuple([name for name in others if _reads(some, name)][:_OTHERS_MAX])
 
 
