@@ -76,8 +76,8 @@ def publishing(folder, _rows):
 STEPS = {
     "plan": plan,
     "settle": settle,
-    "opening": opening,
     "publishing": publishing,
+    "opening": opening,
     "again": publishing,
 }
 
