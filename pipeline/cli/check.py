@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import process_guards
-from pipeline.cli.options import exports_argument, json_option, pass_terminal, settings_options
+from pipeline.cli.options import (
+    exports_argument,
+    json_option,
+    pass_terminal,
+    require_other_file,
+    settings_options,
+)
 from pipeline.cli.profile_view import show_profile
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -52,6 +58,8 @@ def check(
     be rejected, 6 when a run would refuse the exports.
     """
     process_guards.harden()
+    for option, paper in (("--failures", failures), ("--html", html)):
+        require_other_file(option, paper, (*exports, config_file))
     settings, credentials = load_settings(config_file, os.environ, overrides, only="export")
     listener = Listeners() if terminal.quiet else terminal.progress_lines()
     asked = Asked(exports, failures=failures, page=html)

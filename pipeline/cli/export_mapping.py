@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pipeline import process_guards
-from pipeline.cli.options import folder_argument, pass_terminal
+from pipeline.cli.options import folder_argument, pass_terminal, require_other_file
 from pipeline.clock import SystemClock
 from pipeline.counts import counted
 from pipeline.disk import write_atomically
+from pipeline.ledger.ledger_url import LEDGER_NAME
+from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
 from pipeline.migration.export_mapping import export_mapping as write
+from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
 from pipeline.outputs.mapping_formats import MappingFormat
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ def export_mapping(
         return 0
     if chosen is MappingFormat.STRIPE and output.suffix.lower() == ".json":
         chosen = MappingFormat.STRIPE_JSON
+    own = (LEDGER_NAME, MANIFEST_NAME, SIGNATURE_NAME, *OUTPUT_NAMES, *OPTIONAL_NAMES)
+    require_other_file("-o", output, [folder / name for name in own])
     with write_atomically(output) as file:
         rows = write(folder, clock, file, chosen, since)
     terminal.say(f"{counted(rows, 'row')} in {output}")

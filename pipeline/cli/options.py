@@ -12,7 +12,7 @@ from pipeline.cli.terminal import Terminal
 from pipeline.startup import allow_interrupts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -127,6 +127,21 @@ exports_argument = click.argument(
 folder_argument = click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
+
+
+def require_other_file(option: str, output: Path | None, needed: Iterable[Path | None]) -> None:
+    """Make sure that a file that is to be written takes the place of none that is needed.
+
+    Raises:
+        click.BadParameter: It would.
+    """
+    if output is None or not output.exists():
+        return
+    for path in needed:
+        if path is not None and path.exists() and output.samefile(path):
+            raise click.BadParameter(
+                f"{output.name} is needed as it is; name another file", param_hint=option
+            )
 
 
 def settings_options(command: Command) -> Command:

@@ -42,6 +42,7 @@ def guard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     # Python has no stream where the descriptor was closed.
     nobody = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we live.
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - likewise.
     sys.stdout = sys.stdout or nobody
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.folders import found_in, published
 from tests.support.programs import require
 from tests.support.sampled import slow
 from tests.support.sandbox import running
@@ -17,7 +18,7 @@ from tests.support.sandbox import running
     "redirection",
     [
         *map(slow, ["2>&-", ">&-", "| true", "2>&1 >/dev/null | true", "2>/dev/full"]),
-        *(">&- 2>&-", "2>/dev/full | true"),
+        *("<&- >&- 2>&-", "2>/dev/full | true"),
     ],
 )
 def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
@@ -39,6 +40,27 @@ def test_a_run_ends_well_without_anybody_who_listens(tmp_path, redirection):
 
     assert done.returncode == 0
     assert pq.read_metadata(tmp_path / "out" / "mapping.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("paper", ["--failures", "--html"])
+def test_what_a_check_writes_takes_the_place_of_no_export(tmp_path, paper):
+    """The export stays as it is, to the last byte, and the option is named."""
+    export = tmp_path / "cards.csv"
+    export.write_bytes(rows_csv(2))
+    done = cardferry("check", export, "--set", "export.allow_plaintext=true", paper, export, code=2)
+
+    assert paper in done.err
+    assert export.read_bytes() == rows_csv(2)
+
+
+def test_an_exported_mapping_takes_the_place_of_nothing_that_a_migration_needs(tmp_path):
+    """Neither of the ledger nor of an output; the folder still verifies."""
+    folder = published(tmp_path / "migration")
+    for name in ("ledger.sqlite", "manifest.json", "mapping.parquet"):
+        cardferry("export-mapping", folder, "--format", "csv", "-o", folder / name, code=2)
+    cardferry("export-mapping", folder, "--format", "csv", "-o", folder / "mine.csv")
+
+    assert [] == found_in(folder)
 
 
 @pytest.mark.parametrize("form", [slow(""), "--json"])
