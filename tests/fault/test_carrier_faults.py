@@ -115,11 +115,12 @@ def test_a_carrier_that_is_cut_off_from_the_database(shared, how):
     shared.start(carriers=1)
     shared.wait_for_tokens(5)
     with line_to(postgres.server().folder) as line:
-        for _ in shared.instants(INSTANTS):
+        instants = shared.instants(INSTANTS)
+        for _ in range(INSTANTS):
             apart = shared.joining({URL_NAME: line.url(DATABASE)})
             try:
                 shared.wait_until(apart.pid, "live")
-                time.sleep(TERM_S / 4)
+                next(instants)
                 getattr(line, how)()
                 shared.wait_until(apart.pid, "reaped")
                 line.mend()
@@ -141,11 +142,12 @@ def test_a_carrier_that_is_cut_off_from_the_vault(shared, lines):
     with line_to(postgres.server().folder) as line, line_to(port) as to_vault:
         apart = None
         try:
-            for _ in shared.instants(INSTANTS):
+            instants = shared.instants(INSTANTS)
+            for _ in range(INSTANTS):
                 if apart is None or apart.poll() is not None:
                     apart = shared.joining_apart(to_vault.path, {URL_NAME: line.url(DATABASE)})
                     shared.wait_until(apart.pid, "live")
-                    time.sleep(TERM_S / 4)
+                next(instants)
                 to_vault.cut()
                 if lines == "both":
                     line.cut()
