@@ -211,7 +211,7 @@ def test_an_event_that_was_put_behind_the_publication_hides_no_change(tmp_path):
 def test_a_trail_that_names_the_forged_tables_is_held_against_the_manifest(tmp_path):
     """The digests in the event were made to fit the change; the signed manifest has the others."""
     folder = published(tmp_path / "migration")
-    past_the_rules(folder, "UPDATE rows SET vault_code = 'x' WHERE id = 10000000050")
+    past_the_rules(folder, "INSERT INTO meta VALUES ('rate_per_s', '0.2')")
     forged = digests_of_now(folder)
 
     def name_them(told):
