@@ -82,14 +82,16 @@ def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
 
 def _versions(connection: Connection, *, kept: bool) -> Iterator[Lasting]:
     """Give what rows, cards and customers had become by each publication."""
-    told = versions.c.sha256 if kept else versions.c.packed
+    columns = [versions.c[name] for name in ("epoch", "number", "things", "sha256")]
+    if not kept:
+        columns.append(versions.c.packed)
     for kind, table in enumerate(VERSIONED, len(_KINDS) + 2):
-        asked = select(versions.c.epoch, versions.c.number, versions.c.things, told)
-        for epoch, number, things, what in connection.execute(
-            asked.where(versions.c.of == table.name)
-        ):
-            sha256 = what if kept else hashlib.sha256(what).hexdigest()
-            yield Lasting(epoch, kind, number, things, sha256)
+        asked = select(*columns).where(versions.c.of == table.name)
+        for epoch, number, things, sha256, *entries in connection.execute(asked):
+            worked_out = [hashlib.sha256(packed).hexdigest() for packed in entries]
+            # A digest of other entries stands for none that was ever published.
+            told = sha256 if worked_out in ([], [sha256]) else f"{sha256} of {worked_out[0]}"
+            yield Lasting(epoch, kind, number, things, told)
 
 
 def lasting_digest(lasting: Sequence[Lasting], epoch: int | None = None) -> dict[str, int | str]:

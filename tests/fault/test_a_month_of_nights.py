@@ -158,9 +158,13 @@ class Month:
         if self.random.random() < 0.35:
             self.drop()
         event = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        # A look at an empty inbox ends too soon to be asked to stop in the middle.
         idle = not self.oracle.queue
-        event = UNDISTURBED if event == TERMINATED and idle else event
+        if event == TERMINATED and idle:
+            # A look at an empty inbox ends too soon to be asked to stop in the middle.
+            event = UNDISTURBED
+        elif event == KILLED and not idle and self.oracle.queue[0].killed:
+            # A row that two killed runs had under way is held; which that was nobody saw.
+            event = TERMINATED
         self.events[f"{event}, nothing to carry" if idle else event] += 1
         log = self.root / "log"
         log.unlink(missing_ok=True)

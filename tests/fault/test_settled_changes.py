@@ -80,6 +80,8 @@ LASTING = {
     "why a token was given up": "UPDATE retired_tokens SET reason = 'attach_token_used'",
     "in which run a token was given up": "UPDATE retired_tokens SET retired_epoch = 4",
     "what cards had become": "UPDATE versions SET packed = zeroblob(19) WHERE of = 'attachments'",
+    "what cards had become, said of other entries": "UPDATE versions SET sha256 = '4242'"
+    " WHERE of = 'attachments'",
     "what rows had become": "DELETE FROM versions WHERE of = 'rows' AND epoch = 2",
     "when customers had become it": "UPDATE versions SET epoch = 4 WHERE of = 'customers'",
 }

@@ -28,13 +28,14 @@ _CODE = re.compile(r"\bexit_code=(\d+)")
 
 @dataclass
 class Export:
-    """A file that was dropped: the last digits by id, the bad ids, and whether an hour planned it."""
+    """A file that was dropped: the last digits by id, the bad ids, and what hours did with it."""
 
     path: Path
     sealed: bytes
     cards: dict
     bad: set
     planned: bool = False
+    killed: bool = False
 
 
 @dataclass
@@ -74,6 +75,7 @@ class Oracle:
         names = [export.path.name for export in self.queue]
         if event != UNDISTURBED:
             self._plan(self.queue[0])
+            self.queue[0].killed |= event == KILLED
             endings = dict.fromkeys(names, NOT_TRIED) | {names[0]: STOPPED}
             return Hour(CODES[event], endings, ["run started", TOLD[event]])
         new = [self._plan(export) for export in self.queue]
