@@ -9,6 +9,7 @@ the data, so both may be printed anywhere.
     ├── LocalStorageFailed         5   disk full, failing sync, unwritable folder
     ├── LocalResourcesExhausted    5   no descriptor, no memory, no port left on this machine
     ├── ExportRefused              6   wrong key, damaged, unsigned, security codes, bad header
+    │   ├── ExportDamaged          6   these bytes will never do: cut short, changed or empty
     │   └── KeyUnusable            6   our key is missing, unreadable or locked; no export is to blame
     ├── SettingsRefused            7   every problem of the settings at once
     │   └── VaultRefusedSettings   7   key refused, redirect, wrong mode, certificate refused
@@ -105,6 +106,10 @@ class ExportRefused(CardferryError):
         if self.message.startswith(f"{export}: "):
             return self
         return type(self)(f"{export}: {self.message}", next_step=self.next_step)
+
+
+class ExportDamaged(ExportRefused):
+    """The file is not as it was sent, or was sent so; these bytes will never do."""
 
 
 class KeyUnusable(ExportRefused):

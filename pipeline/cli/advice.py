@@ -14,8 +14,6 @@ from pipeline.counts import agreeing, counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.migration.job import Ending
-    from pipeline.migration.run_account import WaitingExport
 
 _NAME = "cardferry"
 
@@ -67,6 +65,7 @@ class Given:
         config_file: The settings file, if one was named.
         overrides: The `--set` texts.
         inbox: The folder that exports are dropped into, if they came from one.
+        quiet_s: How long a file in the inbox must have been left alone, in seconds.
         beside_others: Whether another run may hold the folder when somebody reads this.
     """
 
@@ -75,6 +74,7 @@ class Given:
     config_file: Path | None = None
     overrides: Sequence[str] = ()
     inbox: Path | None = None
+    quiet_s: float = 60.0
     beside_others: bool = False
 
     @property
@@ -90,87 +90,11 @@ class Given:
         return [*named, *(word for text in self.overrides for word in ("--set", text))]
 
 
-def give_again(export: WaitingExport) -> str:
-    """Say that rows of an export wait, which a command that was not given it cannot send."""
-    words = f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
-    if export.cut_off_run is not None:
-        words += f" since the run of {export.cut_off_run} was killed"
-    if export.refused is not None:
-        words += f", as it was refused ({export.refused})"
-        words += ": mend what it was refused for, and give that file again"
-    else:
-        words += ": give that file again"
-    if unseen := export.unseen_tokens_max:
-        words += f" (up to {counted(unseen, 'token')} of {agreeing(export.rows, 'it', 'them')} may exist unseen)"
-    return words
-
-
-def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
-    """Give what can be done with a folder as a run left it, the most urgent first."""
-    if waiting := ending.this_run.waiting:
-        still = f"still {agreeing(waiting, 'waits', 'wait')}"
-        yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
-    for export in ending.waiting:
-        yield waiting_step(export, given)
-    unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
-    named = {"rejected": ending.this_run.figures.get("rejected_rows", ())}
-    yield from open_steps(ending.this_run.rows, given, unseen, named)
-    if ending.figures is not None:
-        yield report_step(given)
-
-
-def waiting_step(export: WaitingExport, given: Given) -> Step:
-    """Give what sends rows of an export that a command was not given.
-
-    The ledger knows a file's name and digest, and not where it lay: a command is given only where
-    it can work, which is with a file that lies beside the given ones, here, or in the inbox.
-    """
-    why, name, inbox = give_again(export), Path(export.name), given.inbox
-    beside = [] if inbox is None else [inbox]
-    beside += [path.parent for path in given.exports]
-    found = next((path / name for path in [*beside, Path()] if (path / name).exists()), None)
-    if found is None and inbox is None:
-        return Step(f"{why}, with the same settings and folder")
-    if inbox is not None and not (inbox / name).exists():
-        why += (
-            f"; it is no longer in {inbox}: drop it into it again (SHA-256 {export.sha256}). "
-            "A file with the same rows that is sealed anew will do, too: what was moved is not sent "
-            "twice, and the rest is sent; only this one is listed as waiting until it comes itself, or "
-            f"is given up (`{_give_up(export.name, given)}`). Once it is back, this goes on at once"
-        )
-    found = found or (inbox or Path()) / name
-    options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
-    return Step(why, command("run", shown_path(found), *options))
-
-
 def look_again_step(given: Given) -> Step:
     """Give what goes on at once where the next look into an inbox would."""
     inbox = shown_path(given.inbox or Path())
     options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
     return Step("to go on at once", command("inbox", inbox, *options))
-
-
-def give_up_step(name: str, sha256: str, given: Given) -> Step:
-    """Give what ends the wait for rows whose file is lost for good."""
-    return Step(
-        f"{name}: if that file is lost for good, its rows can be given up (SHA-256 {sha256}): nothing "
-        "of them is sent, the reason stays in the report, and the file itself undoes it",
-        _give_up(name, given),
-    )
-
-
-def refused_step(export: Mapping[str, Any], given: Given) -> Step:
-    """Give what is done about an export that was refused and not taken since."""
-    return Step(
-        f"{export['name']} was refused: have it sent again. Once what comes instead of it was carried, "
-        "or somebody has decided to do without it, take it off this list",
-        _give_up(export["name"], given),
-    )
-
-
-def _give_up(name: str, given: Given) -> str:
-    options = (*given.settings, "--reason", "WHY", *given.patience)
-    return command("give-up", shown_path(given.folder), shown_path(Path(name)), *options)
 
 
 def doubt_words(count: int, then: str | None) -> str:
@@ -219,23 +143,36 @@ def open_steps(
                     f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure "
                     f"answer: nothing is charged by one, and it maps to no legacy id; {done}"
                 )
-            which = _rows_named((named or {}).get(state, ()), count)
+            which = rows_named((named or {}).get(state, ()), count)
             what = f"{rows(count)} {agreeing(count, *words)}{which}"
             yield Step(f"{what}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
-        new = (
-            f"drop the new export into {given.inbox}"
-            if given.inbox
-            else "run the new export into this folder"
-        )
-        yield Step(
-            f"{rows(count)} rejected{_rows_named((named or {}).get('rejected', ()), count)}: look at {listed}, have "
-            f"{agreeing(count, 'it', 'them')} corrected, and {new}, with {agreeing(count, 'this row', 'these rows')} or "
-            "with all: cards that were moved are not sent twice"
-        )
+        yield from _rejected_steps(count, (named or {}).get("rejected", ()), given)
 
 
-def _rows_named(first: Sequence[Mapping[str, Any]], count: int) -> str:
+def _rejected_steps(count: int, first: Sequence[Mapping[str, Any]], given: Given) -> Iterator[Step]:
+    """Give what is done about rows that were rejected, while the others of their files went on."""
+    look = f"look at {given.folder / 'failures.csv'}"
+    told = f"{rows(count)} rejected{rows_named(first, count)}: {look}, have {agreeing(count, 'it', 'them')} corrected"
+    which = (
+        f"with {agreeing(count, 'this row', 'these rows')} or with all: cards that were moved are not "
+        "sent twice"
+    )
+    if given.inbox is None:
+        yield Step(f"{told}, and run the new export into this folder, {which}")
+        return
+    such = f", such as {new_name(first[0]['export'])}" if first else ""
+    yield Step(f"{told}.")
+    yield Step(f"Drop the new export into {given.inbox} under a new name{such}, {which}.")
+
+
+def new_name(name: str) -> str:
+    """Give a name for what comes instead of a file: `a.csv.pgp` leads to `ab.csv.pgp`."""
+    stem, dot, suffixes = name.partition(".")
+    return f"{stem}b{dot}{suffixes}"
+
+
+def rows_named(first: Sequence[Mapping[str, Any]], count: int) -> str:
     """Name the first of some rows by number, as `failures.csv` does: ` (rows 6, 8 of a.csv.pgp)`."""
     if not first:
         return ""
@@ -250,10 +187,16 @@ def _rows_named(first: Sequence[Mapping[str, Any]], count: int) -> str:
     return f" ({told}{f' and {more:,} more' if more > 0 else ''})"
 
 
-def report_step(given: Given) -> Step:
-    """Give what a folder is looked at and proved with."""
-    report = given.folder / "report.html"
-    return Step(f"read {report}; check the files with", command("verify", shown_path(given.folder)))
+def report_step(given: Given, *, is_all: bool = True) -> Step:
+    """Give what a folder is looked at and proved with.
+
+    Args:
+        given: The migration folder.
+        is_all: Whether nothing else is to be done; else it is said that this mends nothing.
+    """
+    read = f"read {given.folder / 'report.html'}; check the files with"
+    why = read if is_all else f"nothing is mended by this: {read}"
+    return Step(why, command("verify", shown_path(given.folder)))
 
 
 def publish_step(given: Given) -> Step:

@@ -101,7 +101,7 @@ def inbox(
     found.refuse()
     settings = found.settings
     private_folder(out)
-    given = Given(out, (), config_file, overrides, folder)
+    given = Given(out, (), config_file, overrides, folder, quiet_s)
     command = _command(terminal, given, wait_s)
     passes: list[Pass] = []
     with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):

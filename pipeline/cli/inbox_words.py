@@ -11,14 +11,15 @@ from pipeline.cli.advice import (
     look_again_step,
     open_steps,
     report_step,
-    waiting_step,
 )
 from pipeline.cli.flow_words import troubles_named
+from pipeline.cli.inbox_refusals import arrival_steps, is_unsent, refusal_steps
+from pipeline.cli.inbox_waiting import unfinished_steps
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _BEFORE_ANYTHING_ELSE: Final = frozenset({1, 2, 8, 9})
 """After these exit codes no look may go on before somebody has looked."""
-
-_RESEND: Final = "Have it sent again."
 
 
 def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
@@ -43,16 +42,12 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
     for entry in made.entries:
         always = entry.exit_code != 0
         terminal.say(f"{entry.name}: {_ending(entry)}", always=always)
-        for line in _more(entry, given):
-            terminal.say(f"  {line}", always=always)
+        _tell_steps(terminal, _more(entry, given), always=always)
     always = made.exit_code != 0
-    _tell_steps(terminal, list(_steps_of(made, given)), always=always)
+    _tell_steps(terminal, _steps_of(made, given), always=always)
     for name in made.untried:
         terminal.say(f"{name}: not tried; the next look takes it", always=True)
-    for export in waiting_of(made):
-        _tell_steps(terminal, [waiting_step(export, given)], always=always)
-    if _asks_to_look(made) and (given.folder / "report.html").exists():
-        _tell_steps(terminal, [report_step(given)], always=always)
+    _tell_steps(terminal, _last_step(made, given), always=always)
 
 
 def tell_unfinished(terminal: Terminal, made: Pass) -> None:
@@ -68,28 +63,44 @@ def next_of(made: Pass, given: Given) -> Iterator[Step]:
     """Give what is to be done after a look, the most urgent first, for programs."""
     for entry in made.entries:
         if entry.outcome == "refused":
-            yield Step(f"{entry.name} was refused. {_resend(entry, given)}")
+            first, *others = refusal_steps(entry, given)
+            yield Step(f"{entry.name} was refused. {first.why}", first.command)
+            yield from others
         if entry.outcome == "stopped":
             why = f"{entry.name} was stopped: {entry.reason}. {' '.join(_after_stop(entry))}"
             yield Step(why.replace(":\n  - ", ": "))
     yield from _steps_of(made, given)
-    for export in waiting_of(made):
-        yield waiting_step(export, given)
-    if _asks_to_look(made):
-        yield report_step(given)
+    yield from _last_step(made, given)
 
 
-def _asks_to_look(made: Pass) -> bool:
-    """Tell whether a person is to look at the folder: something failed, or something waits."""
-    return made.exit_code != 0 or bool(waiting_of(made))
+def _last_step(made: Pass, given: Given) -> Iterator[Step]:
+    """Ask a person to look at the folder, if something failed or something waits."""
+    is_asked = made.exit_code != 0 or waiting_of(made)
+    if is_asked and (given.folder / "report.html").exists():
+        yield report_step(given, is_all=False)
 
 
 def waiting_of(made: Pass) -> list[WaitingExport]:
     """Give the exports whose rows wait and that lie no longer in the inbox."""
     told = [e.answer["waiting_exports"] for e in made.entries if "waiting_exports" in e.answer]
-    here = {*(entry.name for entry in made.entries), *made.untried, *made.unfinished}
+    here = {e.name for e in made.entries if e.outcome != "refused"}
+    here |= {*made.untried, *made.unfinished}
     found = [WaitingExport(**export) for export in (told[-1] if told else ())]
+    listed = {export.sha256 for export in found}
+    # The last of a look is not among those that its own run was not given.
+    found += [
+        _refused_now(entry)
+        for entry in made.entries
+        if is_unsent(entry) and entry.sha256 and entry.sha256 not in listed
+    ]
     return [export for export in found if export.name not in here]
+
+
+def _refused_now(entry: Entry) -> WaitingExport:
+    """Give an export that was refused in this look once its rows were planned."""
+    run, why = entry.answer["this_run"], (entry.reason or "").removeprefix(f"{entry.name}: ")
+    unseen = run.get("unseen_tokens_max", 0)
+    return WaitingExport(entry.name, entry.sha256 or "", run["waiting"], None, unseen, why)
 
 
 def _ending(entry: Entry) -> str:
@@ -107,21 +118,22 @@ def _ending(entry: Entry) -> str:
     return f"carried{', with new failures' if entry.exit_code else ''}{told}"
 
 
-def _more(entry: Entry, given: Given) -> Iterator[str]:
-    """Say why an export ended as it did, and what is done about it where no command does it."""
+def _more(entry: Entry, given: Given) -> Iterator[Step]:
+    """Say why an export ended as it did, and what is done about it."""
     if entry.outcome == "refused":
         if entry.path is not None:
             digest = entry.sha256 or "unknown"
-            yield f"it lies in {entry.path.parent} now, with its reason beside it (SHA-256 {digest})"
-        yield _resend(entry, given)
+            lies = f"it lies in {entry.path.parent} now, with its reason beside it"
+            yield Step(f"{lies} (SHA-256 {digest})")
+        yield from refusal_steps(entry, given)
         return
     run: dict[str, Any] = entry.answer.get("this_run", {})
     if troubles := run.get("troubles"):
-        yield f"trouble with the vault: requests met {troubles_named(troubles)}"
+        yield Step(f"trouble with the vault: requests met {troubles_named(troubles)}")
     for code, count in run.get("failures", {}).items():
-        yield f"{count:,} {code}: {FAILURE_CODES[code].meaning}"
+        yield Step(f"{count:,} {code}: {FAILURE_CODES[code].meaning}")
     if entry.outcome == "stopped":
-        yield from _after_stop(entry)
+        yield from map(Step, _after_stop(entry))
 
 
 def _after_stop(entry: Entry) -> Iterator[str]:
@@ -134,26 +146,24 @@ def _after_stop(entry: Entry) -> Iterator[str]:
         yield "the next look goes on with it"
 
 
-def _resend(entry: Entry, given: Given) -> str:
-    """Say what is done about a refused export, and where what comes instead of it is to go."""
-    step = entry.answer.get("next_step") or _RESEND
-    return (
-        f"{step} What comes instead of it goes into {given.inbox} (this file, too, once our settings or "
-        "keys were all that was wrong), under this name or another that ends alike; it is taken once it has been left alone for a while, or at once where an empty "
-        f"file of its name with .done behind ({entry.name}.done) lies beside it"
-    )
-
-
 def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
-    """Give what goes on with what was stopped, and what is done about rows that did not move.
+    """Give what ends the wait for files that are gone, goes on, and is done about rows.
 
     One command does it for all exports that hold some.
     """
+    yield from arrival_steps(made.entries, given)
+    # What was refused in this look is told of with its refusal.
+    told = {entry.sha256 for entry in made.entries if is_unsent(entry)}
+    for export in waiting_of(made):
+        if given.inbox is not None and export.sha256 not in told:
+            yield from unfinished_steps(export, given, given.inbox)
     stops = {entry.exit_code for entry in made.entries if entry.outcome == "stopped"}
     if stops - _BEFORE_ANYTHING_ELSE:
         yield look_again_step(given)
     for state in STATES_WITH_STEPS:
         having = [entry for entry in made.entries if _ended(entry, state)]
+        if state == "rejected":
+            having = [entry for entry in having if not is_unsent(entry)]
         exports = [entry.path for entry in having if entry.path is not None]
         unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
         total = {state: sum(_ended(entry, state) for entry in having)}
@@ -166,7 +176,7 @@ def _ended(entry: Entry, state: str) -> int:
     return int(entry.answer.get("this_run", {}).get("rows", {}).get(state, 0))
 
 
-def _tell_steps(terminal: Terminal, steps: Sequence[Step], *, always: bool) -> None:
+def _tell_steps(terminal: Terminal, steps: Iterable[Step], *, always: bool) -> None:
     for why, command in steps:
         terminal.say(f"  {why}{':' if command else ''}", always=always)
         if command is not None:

@@ -11,13 +11,11 @@ from pipeline.cli.advice import (
     Given,
     Step,
     command,
-    give_up_step,
     open_steps,
     publish_step,
-    refused_step,
     shown_path,
-    waiting_step,
 )
+from pipeline.cli.waiting_words import give_up_step, refused_step, waiting_step
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 
 if TYPE_CHECKING:

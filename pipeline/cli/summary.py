@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.cli.advice import next_steps, rows
+from pipeline.cli.advice import rows
 from pipeline.cli.durations import duration
 from pipeline.cli.flow_words import codes_named, troubles_named
 from pipeline.cli.results_console import print_line
+from pipeline.cli.run_steps import next_steps
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES

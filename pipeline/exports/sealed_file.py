@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import contains_pan
-from pipeline.errors import CardferryError, ExportRefused, KeyUnusable, LocalStorageFailed
+from pipeline.errors import (
+    CardferryError,
+    ExportDamaged,
+    ExportRefused,
+    KeyUnusable,
+    LocalStorageFailed,
+)
 from pipeline.exports.armor import armored_message, unwrapped
 from pipeline.exports.container import Kind, kind_of
 from pipeline.exports.framing import age_file, binary_message
-from pipeline.exports.verdict import OF_OUR_KEY, WORDS, Refused, Verdict
+from pipeline.exports.verdict import OF_DAMAGE, OF_OUR_KEY, WORDS, Refused, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,11 +233,13 @@ class BlockDigest:
 
 
 def worded(name: str, refused: Refused) -> ExportRefused:
-    """Put into words why an export is refused; of our own key as `KeyUnusable`."""
+    """Put into words why an export is refused; of our own key as `KeyUnusable`, of bytes as `ExportDamaged`."""
     message, next_step = WORDS[refused.verdict]
     message = message.format(detail=refused.detail)
     if refused.verdict in OF_OUR_KEY:
         return KeyUnusable(f"{name}: {message}", next_step=next_step)
+    if refused.verdict in OF_DAMAGE:
+        return ExportDamaged(f"{name}: {message}", next_step=next_step)
     return refusal(name, message, next_step)
 
 

@@ -121,10 +121,19 @@ def _told(name: str, place: int | None) -> str:
     return f"`{shown}` (column {place + 1})" if shown else f"column {place + 1}"
 
 
+def _unless(told: str) -> str:
+    """Say how a column is taken off that holds no code, by its name where that can be shown."""
+    name = told.partition("`")[2].partition("`")[0]
+    if not name or '"' in name or "\\" in name:
+        return ""
+    return f' Only if `{name}` holds something else in truth: set `security_code_columns = ["-{name}"]` there.'
+
+
 def _refusal(columns: Sequence[str]) -> ExportRefused:
     return ExportRefused(
         f"the export holds security codes, tracks or PINs: {', '.join(columns)}",
-        next_step="Ask for an export without them (PCI DSS 3.3.1 forbids keeping them), or set "
-        '`export.security_code_column = "drop"` to leave them unread. What is no code in truth is '
-        'taken off by its name, as in `export.security_code_columns = ["-cid"]`.',
+        next_step="Ask for an export without them: PCI DSS 3.3.1 forbids keeping them. Delete this file "
+        "as soon as the new one is in. Or leave them unread: set "
+        '`security_code_column = "drop"` under [export] in the settings file.'
+        + "".join(map(_unless, columns)),
     )

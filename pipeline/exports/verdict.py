@@ -73,7 +73,7 @@ class Refused(Exception):
         self.detail = detail
 
 
-_AGAIN: Final = "Ask the sender to make and send the export again; nothing of this one was used."
+_AGAIN: Final = "Ask the sender for the export again; nothing of this one was used."
 _PACK: Final = "Ask the sender to pack it anew, or to send the file of rows without packing."
 _SEAL: Final = "Ask the sender to seal it with gpg, Sequoia or age, or use `cardferry seal`."
 
@@ -96,7 +96,7 @@ WORDS: Final[dict[Verdict, tuple[str, str]]] = {
     ),
     Verdict.WRONG_KEY: (
         "it is not sealed to the configured key",
-        "Compare the key's fingerprint with the one that the sender used.",
+        "Compare the key's fingerprint with the sender's; set `export.key` to that key if we have it.",
     ),
     Verdict.KEY_LOCKED: (
         "its key in gpg is locked, and nobody can be asked for the passphrase here",
@@ -241,6 +241,9 @@ OF_OUR_KEY: Final = frozenset(
     }
 )
 """These speak of our key or passphrase and not of the export."""
+
+OF_DAMAGE: Final = frozenset({Verdict.TRUNCATED, Verdict.DAMAGED, Verdict.EMPTY})
+"""These bytes will never do, whatever our settings and keys are."""
 
 OF_THE_PACKING: Final = frozenset(
     {

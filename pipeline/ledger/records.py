@@ -124,6 +124,7 @@ class WaitingRows(NamedTuple):
     rows: int
     cut_off_ms: int | None
     unseen_tokens_max: int
+    rows_in_file: int
 
 
 class Claim(NamedTuple):

@@ -31,5 +31,5 @@ class WaitingExports(Sums, Listings):
             count += found[TO_ATTACH] if TO_ATTACH in asked else 0
             if count:
                 told = (export.id, export.name, export.sha256, count, cut_off.get(export.id))
-                waiting.append(WaitingRows(*told, found[UNSEEN_WAITING]))
+                waiting.append(WaitingRows(*told, found[UNSEEN_WAITING], export.rows))
         return waiting

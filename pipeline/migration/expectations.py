@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.counts import agreeing, counted
-from pipeline.errors import ExportRefused, SettingsRefused
+from pipeline.errors import ExportDamaged, ExportRefused, SettingsRefused
 from pipeline.model import FAILURE_STATES
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Expectations:
             ExportRefused: Its digest is another.
         """
         if self.sha256_beside is not None and sha256 != self.sha256_beside:
-            raise ExportRefused(
+            raise ExportDamaged(
                 f"{name}: its digest is not the one in {name}.sha256",
                 next_step="Have it sent again.",
             )
@@ -103,7 +103,8 @@ def refuse_too_many_failures(name: str, states: Mapping[RowState, int], rate_max
     if failures > rate_max * rows:
         fail = agreeing(failures, "fails", "fail")
         raise ExportRefused(
-            f"{name}: {failures:,} of {counted(rows, 'row')} {fail}, more than rules.max_failure_rate allows; "
-            "nothing was sent",
-            next_step="Look at `cardferry check EXPORT -c CONFIG`, then mend the export or the rules.",
+            f"{name}: {failures:,} of {counted(rows, 'row')} {fail}, more than "
+            f"rules.max_failure_rate = {rate_max:g} allows; nothing was sent",
+            next_step="Look at `cardferry check EXPORT -c CONFIG`. Then ask for the whole file with these "
+            "rows corrected, or raise the rule and give this file again.",
         )

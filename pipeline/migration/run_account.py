@@ -44,6 +44,7 @@ class WaitingExport:
         cut_off_run: When the run began that read it, if that run was killed; else None.
         unseen_tokens_max: How many tokens of these rows may exist that nobody saw, at most.
         refused: Why it was refused when it was given last, if it was: too many of its rows fail.
+        rows_in_file: How many rows the file has; None where only a run's own figures are known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class WaitingExport:
     cut_off_run: str | None = None
     unseen_tokens_max: int = 0
     refused: str | None = None
+    rows_in_file: int | None = None
 
     @classmethod
     def of(cls, found: WaitingRows, refused: Mapping[str | None, str]) -> WaitingExport:
@@ -63,7 +65,7 @@ class WaitingExport:
         """
         began = None if found.cut_off_ms is None else timestamp_of_ms(found.cut_off_ms)
         unseen, why = found.unseen_tokens_max, refused.get(found.sha256)
-        return cls(found.name, found.sha256, found.rows, began, unseen, why)
+        return cls(found.name, found.sha256, found.rows, began, unseen, why, found.rows_in_file)
 
 
 @dataclass(frozen=True, slots=True)

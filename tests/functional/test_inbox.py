@@ -206,10 +206,12 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     itself = place.empty()
 
     assert "b.csv.pgp: carried (2 tokenized)" in done.err
-    wait = "2 rows of a.csv.pgp wait: give that file again"
-    gone = f"it is no longer in {place.folder}: drop it into it again ("
-    assert f"{wait}; {gone}SHA-256 {hashlib.sha256(content).hexdigest()})" in done.err
-    assert "A file with the same rows that is sealed anew will do, too" in done.err
+    wait = "NOT FINISHED: 2 of the 3 rows of a.csv.pgp were not moved; its run ended early, and "
+    gone = f"the file is no longer in {place.folder} (nothing here moved it).\n"
+    assert f"b.csv.pgp: carried (2 tokenized)\n  {wait}{gone}" in done.err
+    back = f"1. Copy a.csv.pgp back into {place.folder}; `sha256sum` must give "
+    assert f"{back}{hashlib.sha256(content).hexdigest()}.\n" in done.err
+    assert "A new file with the same rows will do, too; this one stays listed" in done.err
     assert f"run {left} -o {place.out} -c {place.config} --wait-lock 15m\n" in done.err
     assert f"read {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
@@ -234,15 +236,23 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
         told = cardferry("status", place.out, "--check", code=4).out
 
     [waiting] = night.json["waiting_exports"]
-    since = f"{waiting['rows']} rows of a.csv.pgp wait since the run of {waiting['cut_off_run']}"
-    assert f"{since} was killed: give that file again" in night.err
-    assert f"{since} was killed: give that file again" in told
-    assert 1 == waiting["unseen_tokens_max"]
-    assert "(up to 1 token of them may exist unseen)" in night.err
+    lack, began = waiting["rows"], waiting["cut_off_run"]
+    fact = (
+        f"NOT FINISHED: {lack} of the 50 rows of a.csv.pgp were not moved; its run of {began} was"
+    )
+    assert f"{fact} killed, and the file is no longer in {place.folder} (nothing here" in night.err
+    assert f"{lack} rows of a.csv.pgp wait since the run of {began} was killed: give that" in told
+    assert (1, 50) == (waiting["unseen_tokens_max"], waiting["rows_in_file"])
+    spare = "t most 1 card may get a second token, which nobody can use"
+    assert f"A{spare}; no card is lost.\n" in night.err
+    assert f"(a{spare})" in told
+    assert night.json["next"][0]["why"].startswith(fact)
     run = f"run {left} -o {place.out} -c {place.config} --wait-lock 15m"
-    assert [run, f"verify {place.out}"] == [
+    given_up = f"give-up {place.out} a.csv.pgp -c {place.config} --reason WHY --wait-lock 15m"
+    assert [run, given_up, f"verify {place.out}"] == [
         step["command"].partition("cardferry ")[2] or step["command"].partition("pipeline ")[2]
         for step in night.json["next"]
+        if step["command"]
     ]
 
 
@@ -256,10 +266,8 @@ def test_new_failures_are_told_and_the_file_is_done(place):
     assert "a.csv.pgp: carried, with new failures" in done.err
     assert "(2 tokenized, 1 rejected)" in done.err
     assert "  1 row rejected (row 3 of a.csv.pgp): look at " in done.err
-    assert (
-        f"have it corrected, and drop the new export into {place.folder}, with this row or"
-        in done.err
-    )
+    assert "have it corrected.\n  Drop the new export into " in done.err
+    assert f"into {place.folder} under a new name, such as ab.csv.pgp, with this row or" in done.err
     assert "" == after.err
 
 

@@ -96,9 +96,31 @@ def test_a_check_says_that_exports_were_refused_although_no_row_waits(night):
 
 
 def test_the_mail_says_what_comes_instead_is_called_and_what_finishes_it(night):
-    """By any name that ends alike; the empty file that makes waiting needless is named in full."""
-    assert "under this name or another that ends alike" in night.mail.err
-    assert "an empty file of its name with .done behind (cut.csv.pgp.done)" in night.mail.err
+    """Once a mail: how its name ends, how long it is left alone, and what makes waiting needless."""
+    goes = f"goes into {night.inbox}, under any name ending in .csv.pgp.\n"
+    assert 1 == night.mail.err.count(goes)
+    assert (
+        "It is taken once nobody has touched it for 0 s, or at once where an empty"
+        in night.mail.err
+    )
+    assert "lies beside it (such as plainb.csv.pgp.done).\n" in night.mail.err
+
+
+def test_only_what_our_side_can_mend_is_moved_back(night):
+    """Bytes that were damaged stay aside, and their digest tells whose damage it is."""
+    told = night.mail.err
+    cut, other = (
+        told.partition(f"{name}: refused")[2] for name in ("cut.csv.pgp", "other.csv.pgp")
+    )
+
+    assert "  Do not put this file back.\n  If the sender's file has the SHA-256 of" in cut
+    assert 2 == told.count("Do not put this file back.")
+    assert "Do not put this file back." in other
+    assert ["plain.csv.pgp"] == [
+        line.partition("/refused/")[2].split()[0]
+        for line in told.splitlines()
+        if line.strip().startswith("mv ")
+    ]
 
 
 def test_a_refused_export_leaves_the_list_when_it_is_given_up(night):
@@ -141,7 +163,7 @@ def test_an_export_that_is_refused_once_its_rows_are_planned_is_told_of_by_its_r
 
     [waiting] = refused["waiting_exports"]
     assert ([], 2) == (refused["refused"], waiting["rows"])
-    assert "1 of 3 rows fails, more than rules.max_failure_rate allows" in waiting["refused"]
+    assert "1 of 3 rows fails, more than rules.max_failure_rate = 0.1 allows" in waiting["refused"]
     assert ([], []) == (after["refused"], after["waiting_exports"])
 
 
@@ -153,13 +175,20 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
         sealed(tmp_path / "in box", rows_csv(2) + b"id-9,Ann,4242,12,2031,Bangkok,c\n", "a.csv.pgp")
         words = ("inbox", tmp_path / "in box", "-c", config, "-o", tmp_path / "out")
         rate = ("--set", "rules.max_failure_rate=0.1")
-        night = cardferry(*words, *rate, "--quiet-for", "0s", code=6, hook=FORK_RUNS)
+        night = cardferry(*words, *rate, "--quiet-for", "0s", "--json", code=6, hook=FORK_RUNS)
     aside = tmp_path / "in box" / "refused"
     beside = (aside / "a.csv.pgp.reason.txt").read_text()
     shown = cardferry("status", tmp_path / "out").err
 
-    advised = f"check '{aside}/a.csv.pgp' -c {config} --set rules.max_failure_rate=0.1`"
-    assert advised in night.err
-    assert advised in beside
+    advised = f"check '{aside}/a.csv.pgp' -c {config} --set rules.max_failure_rate=0.1"
+    assert f"{advised}\n" in night.err
+    assert f"{advised}`" in beside
+    assert "  nothing of this file was sent, its 2 sound rows neither\n" in night.err
+    assert "  1 row rejected (row 3 of a.csv.pgp): " in night.err
+    assert "with this row or with all" not in night.err
+    assert f"    mv '{aside}/a.csv.pgp' '{tmp_path}/in box/'\n" in night.err
+    [waiting] = night.json["waiting_exports"]
+    assert ("a.csv.pgp", 2) == (waiting["name"], waiting["rows"])
+    assert "1 of 3 rows fails, more than rules.max_failure_rate = 0.1" in waiting["refused"]
     assert "mend what it was refused for, and give that file again" in shown
     assert f"give-up {tmp_path}/out a.csv.pgp" in shown

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.advice import Given
-from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished
+from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
 from pipeline.cli.terminal import Terminal
 from pipeline.migration.inbox import Entry, Pass
 
@@ -36,7 +36,7 @@ def test_a_retry_names_the_export_where_it_lies_after_the_night(path, named, cap
     entry = _entry("carried", 3, path, rows={"tokenized": 8, "held": 1}, run=run)
 
     told = _told(capsys, entry)
-    [step, _] = next_of(Pass((entry,), (), ()), GIVEN)
+    [step] = next_of(Pass((entry,), (), ()), GIVEN)
 
     assert "a.csv.pgp: carried, with new failures (8 tokenized, 1 held)\n" in told
     assert "  trouble with the vault: requests met status 503 (8 times)\n" in told
@@ -73,19 +73,75 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
         next_step="Ask the sender to send it again.",
     )
     told = _told(capsys, entry)
-    step, _ = next_of(Pass((entry,), (), ()), GIVEN)
+    step, *_ = next_of(Pass((entry,), (), ()), GIVEN)
 
     assert [
         "a.csv.pgp: refused and put aside: it was cut short",
         "  it lies in inbox/refused now, with its reason beside it (SHA-256 ab12)",
+        "  Ask the sender to send it again.",
+        "  What comes instead of a refused file goes into inbox, under any name ending in .csv.pgp.",
         (
-            "  Ask the sender to send it again. What comes instead of it goes into inbox (this file, too, "
-            "once our settings or keys were all that was wrong), under this name or another that ends "
-            "alike; it is taken once it has been left alone for a while, or at once "
-            "where an empty file of its name with .done behind (a.csv.pgp.done) lies beside it"
+            "  It is taken once nobody has touched it for 1 min, or at once where an empty file of its "
+            "name with .done behind lies beside it (such as ab.csv.pgp.done)."
         ),
     ] == told.splitlines()
-    assert step.why.startswith("a.csv.pgp was refused. Ask the sender to send it again. What comes")
+    assert "a.csv.pgp was refused. Ask the sender to send it again." == step.why
+
+
+def test_a_damaged_file_is_not_put_back_and_its_digest_says_whose_damage_it_is(capsys):
+    """The same bytes at the sender's have to be made anew; else they are sent once more."""
+    answer = {"kind": "ExportDamaged", "next_step": "Ask for it again; set `export.key`."}
+    told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a.csv.pgp"), **answer))
+
+    assert "  Do not put this file back.\n" in told
+    assert (
+        "  If the sender's file has the SHA-256 of this one, it must be made anew; if not" in told
+    )
+    assert "mv " not in told
+
+
+def test_what_our_settings_refused_is_moved_back_once_they_are_right(capsys):
+    """A thought a line, with the settings file by its name and the command that moves the file."""
+    step = "Ask for another. Or set `export.key` in the settings file."
+    told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a b.csv.pgp"), next_step=step))
+
+    assert (
+        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Once our side is right, move this "
+        "file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
+    ) in told
+
+
+def test_a_file_refused_for_its_failures_says_that_its_sound_rows_were_not_sent(capsys):
+    """They wait, and no line says that the bad rows alone would do; the JSON lists them."""
+    run = {"failures": {"number_length": 5}, "waiting": 5, "sent": 0}
+    run["rejected_rows"] = [{"export": "a.csv.pgp", "row": 6}]
+    entry = _entry(
+        "refused",
+        6,
+        Path("inbox/refused/a.csv.pgp"),
+        reason="a.csv.pgp: 5 of 10 rows fail",
+        rows={"rejected": 5},
+        run=run,
+    )
+
+    told = _told(capsys, entry)
+    [waiting] = waiting_of(Pass((entry,), (), ()))
+
+    assert "  5 number_length: the card number has a length" in told
+    assert (
+        "  5 rows rejected (row 6 of a.csv.pgp and 4 more): out/failures.csv lists them\n" in told
+    )
+    assert "  nothing of this file was sent, its 5 sound rows neither\n" in told
+    assert "under a new name, such as ab.csv.pgp.\n" in told
+    assert "  Or raise rules.max_failure_rate in my.toml, and move this file back:\n    mv " in told
+    assert "with these rows or with all" not in told
+    assert "NOT FINISHED" not in told
+    assert ("a.csv.pgp", "ab12", 5, "5 of 10 rows fail") == (
+        waiting.name,
+        waiting.sha256,
+        waiting.rows,
+        waiting.refused,
+    )
 
 
 def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):
@@ -105,7 +161,7 @@ def test_a_stopped_export_brings_the_command_that_goes_on_at_once(capsys):
     entry = _entry("stopped", 7, Path("inbox/a.csv.pgp"), reason=reason, next_step="Correct it.")
 
     told = _told(capsys, entry).replace(" \\\n", " ")
-    stopped, at_once, _ = next_of(Pass((entry,), (), ()), GIVEN)
+    stopped, at_once = next_of(Pass((entry,), (), ()), GIVEN)
 
     assert stopped.why == (
         "a.csv.pgp was stopped: the settings are refused: vault.public_key: refused with status 401. "

@@ -72,7 +72,7 @@ def test_an_export_that_waits_is_named_with_the_command_that_sends_it(tmp_path, 
     said = _said(capsys, Ending(0, "run", FIGURES, waiting=waiting), given)
 
     assert "110 rows of topup-08.csv.age wait: give that file again" in said
-    assert "(up to 2 tokens of them may exist unseen)" in said
+    assert "(at most 2 cards may get a second token, which nobody can use)" in said
     assert f"run {tmp_path}/topup-08.csv.age -o out -c my.toml --set flow.rate_per_s=2" in said
     assert "give that file again" in nowhere
     assert "run topup-08" not in nowhere

@@ -1,0 +1,43 @@
+"""Words what can be done next with a folder as a run or retry left it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.advice import Given, Step, open_steps, report_step, rows, rows_named
+from pipeline.cli.waiting_words import waiting_step
+from pipeline.counts import agreeing
+from pipeline.errors import ExportRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pipeline.migration.job import Ending
+
+
+def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
+    """Give what can be done with a folder as a run left it, the most urgent first."""
+    # Of an export that was refused once its rows were planned the same command sends nothing.
+    is_refused = isinstance(ending.trouble, ExportRefused)
+    if (waiting := ending.this_run.waiting) and not is_refused:
+        still = f"still {agreeing(waiting, 'waits', 'wait')}"
+        yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
+    for export in ending.waiting:
+        yield waiting_step(export, given)
+    unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
+    named = {"rejected": ending.this_run.figures.get("rejected_rows", ())}
+    ended = dict(ending.this_run.rows)
+    if is_refused and (count := ended.pop("rejected", 0)):
+        yield _unsent_step(count, named["rejected"], given)
+    yield from open_steps(ended, given, unseen, named)
+    if ending.figures is not None:
+        yield report_step(given)
+
+
+def _unsent_step(count: int, first: Sequence[Mapping[str, Any]], given: Given) -> Step:
+    """Say of rows of a refused export that the others of its rows did not move, either."""
+    return Step(
+        f"{rows(count)} rejected{rows_named(first, count)}, and nothing was sent, the sound rows neither: "
+        f"look at {given.folder / 'failures.csv'}; ask for the whole file with "
+        f"{agreeing(count, 'this row', 'these rows')} corrected, or raise the rule and give this file again"
+    )

@@ -1,0 +1,80 @@
+"""Words what can be done about rows that wait for a file, and about files that were refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.advice import Given, Step, command, rows, shown_path
+from pipeline.counts import agreeing, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.migration.run_account import WaitingExport
+
+
+def give_again(export: WaitingExport) -> str:
+    """Say that rows of an export wait, which a command that was not given it cannot send."""
+    words = f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
+    if export.cut_off_run is not None:
+        words += f" since the run of {export.cut_off_run} was killed"
+    if export.refused is not None:
+        words += f", as it was refused ({export.refused})"
+        words += ": mend what it was refused for, and give that file again"
+    else:
+        words += ": give that file again"
+    if spare := to_spare(export):
+        words += f" ({spare[0].lower()}{spare[1:]})"
+    return words
+
+
+def to_spare(export: WaitingExport) -> str:
+    """Say what it means that tokens of rows that wait may exist unseen; nothing where none may."""
+    if not (unseen := export.unseen_tokens_max):
+        return ""
+    return f"At most {counted(unseen, 'card')} may get a second token, which nobody can use"
+
+
+def waiting_step(export: WaitingExport, given: Given) -> Step:
+    """Give what sends rows of an export that a command was not given.
+
+    The ledger knows a file's name and digest, and not where it lay: a command is given only where
+    it can work, which is with a file that lies beside the given ones, or here.
+    """
+    why, name = give_again(export), Path(export.name)
+    beside = [path.parent / name for path in given.exports]
+    found = next((path for path in [*beside, name] if path.exists()), None)
+    if found is None:
+        return Step(f"{why}, with the same settings and folder")
+    return Step(why, run_again(found, given))
+
+
+def run_again(path: Path, given: Given) -> str:
+    """Give the command that carries one file into the migration."""
+    options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
+    return command("run", shown_path(path), *options)
+
+
+def give_up_step(name: str, sha256: str, given: Given) -> Step:
+    """Give what ends the wait for rows whose file is lost for good."""
+    return Step(
+        f"{name}: if that file is lost for good, its rows can be given up (SHA-256 {sha256}): nothing "
+        "of them is sent, the reason stays in the report, and the file itself undoes it",
+        give_up(name, given),
+    )
+
+
+def refused_step(export: Mapping[str, Any], given: Given) -> Step:
+    """Give what is done about an export that was refused and not taken since."""
+    return Step(
+        f"{export['name']} was refused: have it sent again. Once what comes instead of it was carried, "
+        "or somebody has decided to do without it, take it off this list",
+        give_up(export["name"], given),
+    )
+
+
+def give_up(name: str, given: Given) -> str:
+    """Give the command that ends the wait for an export."""
+    options = (*given.settings, "--reason", "WHY", *given.patience)
+    return command("give-up", shown_path(given.folder), shown_path(Path(name)), *options)
