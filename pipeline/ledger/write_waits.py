@@ -93,7 +93,10 @@ class WriteWaits:
     def _tell(self) -> None:
         """Say whom the write waits for; the run goes on once they let go."""
         named = {} if self._path is None else holders_of(self._path)
-        for pid, name in (named or {0: "unknown"}).items():
+        if not named:
+            # Much to write takes its time, too; or another machine holds what only looks local.
+            log.warning("a write to the ledger takes long, and no program is seen to hold it")
+        for pid, name in named.items():
             log.warning(
                 "waiting for a program that holds the ledger", program=Word(name), held_by=pid
             )

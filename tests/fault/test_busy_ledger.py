@@ -78,6 +78,20 @@ def test_a_write_waits_for_a_reader_and_its_program_is_named(tmp_path, reader, m
     builder.ledger.close()
 
 
+def test_a_write_that_takes_long_by_itself_blames_no_program(tmp_path, caplog):
+    """Publishing half a million rows is one transaction; nobody else holds the ledger meanwhile."""
+    waits = WriteWaits(tmp_path / LEDGER_NAME, 0.02)
+    waits.begun += 1
+    with caplog.at_level(logging.WARNING):
+        waits.start()
+        while not caplog.records:
+            time.sleep(0.02)
+        waits.close()
+    told = {(record.event, *record.fields) for record in caplog.records}
+
+    assert told == {("a write to the ledger takes long, and no program is seen to hold it",)}
+
+
 def test_whoever_looks_apart_holds_nothing(tmp_path):
     """A look at a copy sees the state of its beginning, and a run goes on writing meanwhile."""
     settled_builder(tmp_path, 40).ledger.close()
