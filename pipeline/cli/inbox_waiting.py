@@ -39,13 +39,21 @@ def unfinished_steps(export: WaitingExport, given: Given, inbox: Path) -> Iterat
             f"1. Copy {export.name} back into {inbox}; `sha256sum` must give {export.sha256}."
         )
     elif export.refused is not None:
-        yield Step("1. Mend what it was refused for, then move it back", move_back(lies, given))
+        yield Step(
+            "1. Have what it was refused for corrected in a new file; or change the setting and move this "
+            "one back",
+            move_back(lies, given),
+        )
     else:
         yield Step("1. Move it back", move_back(lies, given))
     yield Step(
         "2. The next look takes it. At once, when it is there, this does",
         run_again(inbox / export.name, given),
     )
+    if export.refused is not None:
+        done = "Once a new file with these rows was carried, take this one off the list"
+        yield Step(done, give_up(export.name, given))
+        return
     yield Step(
         "Only if this file can never be had (its unsent cards stay unmoved)",
         give_up(export.name, given),
@@ -70,7 +78,8 @@ def _fact(export: WaitingExport, inbox: Path, lies: Path | None) -> str:
         told += "its run ended early, "
     if lies is not None:
         return f"{told}and the file lies in {lies.parent}."
-    return f"{told}and the file is no longer in {inbox} (nothing here moved it)."
+    by = "" if export.refused is not None else " (nothing here moved it)"
+    return f"{told}and the file is no longer in {inbox}{by}."
 
 
 def _found(export: WaitingExport, inbox: Path) -> Path | None:

@@ -72,6 +72,7 @@ def gather(
         "vault": _vault(runs),
         "runs": [_run(run) for run in runs],
         "refused": refused(look, account.length),
+        "refused_planned": refused(look, account.length, planned=True),
         "given_up": [export._asdict() for export in look.given_up_exports(account.length)],
         "trail": {"head": account.head, "length": account.length},
         "files": list(files),
@@ -86,17 +87,20 @@ def gather(
     }
 
 
-def refused(look: Snapshot, length: int | None = None) -> list[dict[str, str | None]]:
+def refused(
+    look: Snapshot, length: int | None = None, *, planned: bool = False
+) -> list[dict[str, str | None]]:
     """Give the exports that were refused and not taken since, of which nothing is in the ledger.
 
     Args:
         look: A look at the ledger.
         length: How many events are spoken of; None for all.
+        planned: Give those instead whose rows are in the ledger, as too many of them fail.
     """
     return [
         {name: getattr(export, name) for name in _REFUSED}
         for export in look.refused_exports(length)
-        if not export.is_planned
+        if export.is_planned is planned
     ]
 
 

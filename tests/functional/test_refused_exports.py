@@ -155,6 +155,8 @@ def test_an_export_that_is_refused_once_its_rows_are_planned_is_told_of_by_its_r
         export = sealed(tmp_path, rows_csv(2) + bad)
         cardferry("run", export, *given, "--set", "rules.max_failure_rate=0.1", code=6)
         refused = cardferry("status", tmp_path / "out", "--json").json
+        report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+        page = (tmp_path / "out" / "report.html").read_text()
         cardferry("verify", tmp_path / "out")
         # What fails in it is known since then.
         cardferry("run", export, *given)
@@ -163,6 +165,12 @@ def test_an_export_that_is_refused_once_its_rows_are_planned_is_told_of_by_its_r
 
     [waiting] = refused["waiting_exports"]
     assert ([], 2) == (refused["refused"], waiting["rows"])
+    assert ([], [export.name]) == (
+        report["refused"],
+        [told["name"] for told in report["refused_planned"]],
+    )
+    assert "1 export refused" in page
+    assert "rules.max_failure_rate = 0.1" in page
     assert "1 of 3 rows fails, more than rules.max_failure_rate = 0.1 allows" in waiting["refused"]
     assert ([], []) == (after["refused"], after["waiting_exports"])
 

@@ -1,5 +1,7 @@
 """What an inbox tells of a look: what happened to which file, and the command that mends it."""
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,29 @@ def test_a_file_refused_for_its_failures_says_that_its_sound_rows_were_not_sent(
         waiting.rows,
         waiting.refused,
     )
+
+
+def test_a_refused_file_that_waits_since_an_earlier_night_is_moved_back_or_given_up(
+    tmp_path, capsys
+):
+    """It is found by its digest where it was put aside; a new file ends the wait by a command."""
+    aside = tmp_path / "refused" / "b.csv.pgp"
+    aside.parent.mkdir()
+    aside.write_bytes(b"sealed")
+    waiting = {"name": aside.name, "sha256": sha256(b"sealed").hexdigest(), "rows": 1}
+    waiting |= {"refused": "5 of 6 rows fail", "rows_in_file": 6}
+    carried = _entry("carried", 0, None, waiting_exports=[waiting])
+
+    tell_look(Terminal(), Pass((carried,), (), ()), replace(GIVEN, inbox=tmp_path))
+
+    fact, act, back, *others = capsys.readouterr().err.splitlines()[1:]
+    assert (
+        "  NOT FINISHED: 1 of the 6 rows of b.csv.pgp was not moved; it was refused (5 of 6 rows fail), "
+        f"and the file lies in {aside.parent}."
+    ) == fact
+    assert act.startswith("  1. Have what it was refused for corrected in a new file; or change")
+    assert f"    mv {aside} {tmp_path}/" == back
+    assert any("give-up out b.csv.pgp" in line for line in others)
 
 
 def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):
