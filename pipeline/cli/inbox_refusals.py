@@ -48,14 +48,14 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
             sentence.replace("the settings file", str(given.config_file or "the settings file"))
         )
     if entry.answer.get("kind") == ExportDamaged.__name__:
-        yield Step("Do not put this file back.")
+        yield Step("Do not put this file back; delete it once its cards are in.")
         if entry.sha256:
             yield Step(
                 "If the sender's file has the SHA-256 of this one, it must be made anew; if not, "
                 "sending the same file again is enough."
             )
     elif entry.path is not None and _OURS.search(entry.answer.get("next_step") or ""):
-        yield _back_step("Once our side is right, move this file back", entry, given)
+        yield _back_step("Only after such a change on our side, move this file back", entry, given)
 
 
 def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:
@@ -69,8 +69,9 @@ def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:
         f"What comes instead of a refused file goes into {given.inbox}, under any name ending in {ending}."
     )
     yield Step(
-        f"It is taken once nobody has touched it for {duration(given.quiet_s)}, or at once where an empty file "
-        f"of its name with .done behind lies beside it (such as {again}.done)."
+        f"The next look takes it, if nobody has touched it for {duration(given.quiet_s)} by then or an empty file "
+        f"of its name with .done behind lies beside it (such as {again}.done). A look now",
+        _look(given),
     )
 
 
@@ -101,6 +102,13 @@ def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
     yield _back_step(
         f"Or raise rules.max_failure_rate{_named(given)}, and move this file back", entry, given
     )
+
+
+def _look(given: Given) -> str:
+    """Give the command that looks into the inbox again."""
+    inbox = shown_path(given.inbox or Path())
+    options = (*given.settings, "-o", shown_path(given.folder), *given.patience)
+    return command("inbox", inbox, *options)
 
 
 def _back_step(why: str, entry: Entry, given: Given) -> Step:

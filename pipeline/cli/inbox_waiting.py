@@ -55,11 +55,9 @@ def unfinished_steps(export: WaitingExport, given: Given, inbox: Path) -> Iterat
         yield Step(done, give_up(export.name, given))
         return
     yield Step(
-        "Only if this file can never be had (its unsent cards stay unmoved)",
+        "A new file with the same rows will do, too: cards that were moved are not sent twice. Once that "
+        "was carried, or if the cards can never be had, take this one off the list",
         give_up(export.name, given),
-    )
-    yield Step(
-        "A new file with the same rows will do, too; this one stays listed until it is given up."
     )
 
 
@@ -78,7 +76,7 @@ def _fact(export: WaitingExport, inbox: Path, lies: Path | None) -> str:
         told += "its run ended early, "
     if lies is not None:
         return f"{told}and the file lies in {lies.parent}."
-    by = "" if export.refused is not None else " (nothing here moved it)"
+    by = "" if export.refused is not None else " (Cardferry did not move it)"
     return f"{told}and the file is no longer in {inbox}{by}."
 
 

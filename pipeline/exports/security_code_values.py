@@ -132,8 +132,8 @@ def _unless(told: str) -> str:
 def _refusal(columns: Sequence[str]) -> ExportRefused:
     return ExportRefused(
         f"the export holds security codes, tracks or PINs: {', '.join(columns)}",
-        next_step="Ask for an export without them: PCI DSS 3.3.1 forbids keeping them. Delete this file "
-        "as soon as the new one is in. Or leave them unread: set "
+        next_step="Ask for an export without them. PCI DSS 3.3.1 forbids keeping them: delete this file once "
+        "its cards are in, whichever way they come. Or have the codes left unread: set "
         '`security_code_column = "drop"` under [export] in the settings file.'
         + "".join(map(_unless, columns)),
     )

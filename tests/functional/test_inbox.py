@@ -207,11 +207,14 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
 
     assert "b.csv.pgp: carried (2 tokenized)" in done.err
     wait = "NOT FINISHED: 2 of the 3 rows of a.csv.pgp were not moved; its run ended early, and "
-    gone = f"the file is no longer in {place.folder} (nothing here moved it).\n"
+    gone = f"the file is no longer in {place.folder} (Cardferry did not move it).\n"
     assert f"b.csv.pgp: carried (2 tokenized)\n  {wait}{gone}" in done.err
     back = f"1. Copy a.csv.pgp back into {place.folder}; `sha256sum` must give "
     assert f"{back}{hashlib.sha256(content).hexdigest()}.\n" in done.err
-    assert "A new file with the same rows will do, too; this one stays listed" in done.err
+    assert (
+        "A new file with the same rows will do, too: cards that were moved are not sent twice."
+        in done.err
+    )
     assert f"run {left} -o {place.out} -c {place.config} --wait-lock 15m\n" in done.err
     assert f"read {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
@@ -240,7 +243,7 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
     fact = (
         f"NOT FINISHED: {lack} of the 50 rows of a.csv.pgp were not moved; its run of {began} was"
     )
-    assert f"{fact} killed, and the file is no longer in {place.folder} (nothing here" in night.err
+    assert f"{fact} killed, and the file is no longer in {place.folder} (Cardferry" in night.err
     assert f"{lack} rows of a.csv.pgp wait since the run of {began} was killed: give that" in told
     assert (1, 50) == (waiting["unseen_tokens_max"], waiting["rows_in_file"])
     spare = "t most 1 card may get a second token, which nobody can use"

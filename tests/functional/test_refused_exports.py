@@ -100,10 +100,10 @@ def test_the_mail_says_what_comes_instead_is_called_and_what_finishes_it(night):
     goes = f"goes into {night.inbox}, under any name ending in .csv.pgp.\n"
     assert 1 == night.mail.err.count(goes)
     assert (
-        "It is taken once nobody has touched it for 0 s, or at once where an empty"
+        "The next look takes it, if nobody has touched it for 0 s by then or an empty"
         in night.mail.err
     )
-    assert "lies beside it (such as plainb.csv.pgp.done).\n" in night.mail.err
+    assert "lies beside it (such as plainb.csv.pgp.done). A look now:\n" in night.mail.err
 
 
 def test_only_what_our_side_can_mend_is_moved_back(night):
@@ -113,9 +113,12 @@ def test_only_what_our_side_can_mend_is_moved_back(night):
         told.partition(f"{name}: refused")[2] for name in ("cut.csv.pgp", "other.csv.pgp")
     )
 
-    assert "  Do not put this file back.\n  If the sender's file has the SHA-256 of" in cut
-    assert 2 == told.count("Do not put this file back.")
-    assert "Do not put this file back." in other
+    assert (
+        "  Do not put this file back; delete it once its cards are in.\n  If the sender's file has the SHA-256 of"
+        in cut
+    )
+    assert 2 == told.count("Do not put this file back; ")
+    assert "Do not put this file back; " in other
     assert ["plain.csv.pgp"] == [
         line.partition("/refused/")[2].split()[0]
         for line in told.splitlines()

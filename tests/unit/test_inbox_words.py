@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.advice import Given
+from pipeline.cli.advice import Given, command
 from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
 from pipeline.cli.terminal import Terminal
 from pipeline.migration.inbox import Entry, Pass
@@ -83,9 +83,10 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
         "  Ask the sender to send it again.",
         "  What comes instead of a refused file goes into inbox, under any name ending in .csv.pgp.",
         (
-            "  It is taken once nobody has touched it for 1 min, or at once where an empty file of its "
-            "name with .done behind lies beside it (such as ab.csv.pgp.done)."
+            "  The next look takes it, if nobody has touched it for 1 min by then or an empty file of its "
+            "name with .done behind lies beside it (such as ab.csv.pgp.done). A look now:"
         ),
+        f"    {command('inbox', 'inbox')} -c my.toml -o out --wait-lock 15m",
     ] == told.splitlines()
     assert "a.csv.pgp was refused. Ask the sender to send it again." == step.why
 
@@ -95,7 +96,7 @@ def test_a_damaged_file_is_not_put_back_and_its_digest_says_whose_damage_it_is(c
     answer = {"kind": "ExportDamaged", "next_step": "Ask for it again; set `export.key`."}
     told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a.csv.pgp"), **answer))
 
-    assert "  Do not put this file back.\n" in told
+    assert "  Do not put this file back; delete it once its cards are in.\n" in told
     assert (
         "  If the sender's file has the SHA-256 of this one, it must be made anew; if not" in told
     )
@@ -108,8 +109,8 @@ def test_what_our_settings_refused_is_moved_back_once_they_are_right(capsys):
     told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a b.csv.pgp"), next_step=step))
 
     assert (
-        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Once our side is right, move this "
-        "file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
+        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Only after such a change on our "
+        "side, move this file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
     ) in told
 
 
