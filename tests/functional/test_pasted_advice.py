@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -76,8 +77,12 @@ def test_every_command_that_a_run_or_a_night_advises_does_what_it_is_for(shell):
         code, cut = type_in(f"cardferry run 'left $HOME.csv.pgp' {given} --limit 1")
         assert (4, [prove]) == (code, _advised(cut))
         code, night = type_in(f"cardferry inbox \"in 'box'\" {given} --quiet-for 0s")
-        rest, _ = _advised(night)
+        rest, give_up, _ = _advised(night)
+        # The first act: the file comes back into the inbox.
+        shutil.copy(place / "left $HOME.csv.pgp", place / "in 'box'")
         assert (0, 0) == (code, type_in(rest)[0]), night
+        # Nothing of it waits any more.
+        assert 2 == type_in(give_up)[0]
         # What is left is the rejected row, for which there is no command.
         assert 3 == type_in("cardferry status ./-out --check")[0]
 
