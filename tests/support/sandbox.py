@@ -93,7 +93,9 @@ def _without_certificates():
 
 
 def read_journal(path):
-    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    # The line that is being written has no end yet.
+    whole = Path(path).read_text("utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in whole]
 
 
 @contextmanager
