@@ -16,8 +16,8 @@ from pipeline.ledger.sections import SECTIONED
 from pipeline.migration.status import status_of
 from pipeline.outputs.metrics_file import standing_of
 from pipeline.outputs.publisher import publish
-from tests.support.folders import VERSION
-from tests.support.ledgers import Builder, StepClock, settled_builder
+from tests.support.folders import VERSION, settled_and_published
+from tests.support.ledgers import Builder, StepClock
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 OPEN_ONLY = (
@@ -39,11 +39,7 @@ SCAN = re.compile(rf"SCAN (?:{'|'.join(GROWING)})\b(?P<how>.*)")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A published migration of some sections, whose ledger is as the run left it."""
-    folder = tmp_path_factory.mktemp("night") / "migration"
-    builder = settled_builder(folder, 2_500)
-    publish(builder.ledger, folder, VERSION)
-    builder.ledger.close()
-    return folder
+    return settled_and_published(tmp_path_factory.mktemp("night") / "migration", 2_500)
 
 
 @contextmanager

@@ -102,6 +102,14 @@ class Migrations:
     second: Path
 
 
+def settled_and_published(folder, rows):
+    """Make a published migration of so many rows, whose ledger is as the run left it."""
+    builder = settled_builder(folder, rows)
+    publish(builder.ledger, folder, VERSION)
+    builder.ledger.close()
+    return folder
+
+
 @cache
 def migrations(rows=90):
     """Make the migration; the folder after its first run is kept beside the final one."""

@@ -15,8 +15,8 @@ from pipeline.ledger.left_behind import NOTE_NAME, note_how_left
 from pipeline.ledger.sections import MARKED, SECTIONED, digests_known, numbers, stretches
 from pipeline.outputs.figures import gather
 from pipeline.outputs.publisher import publish
-from tests.support.folders import found_in, past_the_rules
-from tests.support.ledgers import FACTS, Builder, StepClock, settled_builder
+from tests.support.folders import found_in, past_the_rules, settled_and_published
+from tests.support.ledgers import FACTS, Builder, StepClock
 from tests.support.sampled import slow
 
 CHANGES = (
@@ -31,11 +31,7 @@ CHANGES = (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A published migration of some sections, closed as a run closes it."""
-    folder = tmp_path_factory.mktemp("made") / "migration"
-    builder = settled_builder(folder, 2_500)
-    publish(builder.ledger, folder, __version__)
-    builder.ledger.close()
-    return folder
+    return settled_and_published(tmp_path_factory.mktemp("made") / "migration", 2_500)
 
 
 @pytest.fixture
