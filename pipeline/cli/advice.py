@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pipeline.cards.detect import without_numbers
 from pipeline.counts import agreeing, counted
 
 if TYPE_CHECKING:
@@ -224,8 +225,11 @@ def program() -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Give a path as an argument; one that begins with a dash would be taken for an option."""
-    text = str(path)
+    """Give a path as an argument; one that begins with a dash would be taken for an option.
+
+    One that holds a card number can only be shown with stars, and has to be filled in by hand.
+    """
+    text = without_numbers(str(path))
     return f"./{text}" if text.startswith("-") else text
 
 

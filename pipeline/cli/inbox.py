@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cards.detect import without_numbers
 from pipeline.cli.advice import Given, doubt_words
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
@@ -200,7 +201,7 @@ def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
                 "outcome": entry.outcome,
                 "exit_code": entry.exit_code,
                 "reason": entry.reason,
-                "path": None if entry.path is None else str(entry.path),
+                "path": None if entry.path is None else without_numbers(str(entry.path)),
                 "sha256": entry.sha256,
                 "run": dict(entry.answer),
             }

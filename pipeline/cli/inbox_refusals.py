@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 _RESEND: Final = "Have it sent again."
 _SENTENCE_END: Final = re.compile(r"(?<=[.;]) (?=[A-Z])")
-_OURS: Final = re.compile(
-    r"`(?:export|rules)\.|the settings|the rules|same command again|Install gpg|certificate again"
-)
-"""What stands in advice about what settings, keys or programs of ours can mend."""
 
 
 def is_unsent(entry: Entry) -> bool:
@@ -54,8 +50,10 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
                 "If the sender's file has the SHA-256 of this one, it must be made anew; if not, "
                 "sending the same file again is enough."
             )
-    elif entry.path is not None and _OURS.search(entry.answer.get("next_step") or ""):
-        yield _back_step("Only after such a change on our side, move this file back", entry, given)
+    elif entry.path is not None:
+        yield _back_step(
+            "Only if something is changed for it on our side, move this file back", entry, given
+        )
 
 
 def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.detect import contains_pan
+from pipeline.cards.detect import without_numbers
 from pipeline.errors import (
     CardferryError,
     ExportDamaged,
@@ -67,7 +66,7 @@ def shown_name(path: Path) -> str:
     """
     text = os.fsencode(path.name).decode("utf-8", "replace")
     text = "".join(char if char.isprintable() else "\ufffd" for char in text)
-    return re.sub(r"\d", "*", text) if contains_pan(text) else text
+    return without_numbers(text)
 
 
 class OpenExport:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from pipeline.cards.detect import without_numbers
 from pipeline.clock import timestamp
 from pipeline.disk import open_regular_file, sha256_of, write_atomically
 from pipeline.errors import SUCCESSES, ExportRefused, KeyUnusable, LocalStorageFailed
+from pipeline.exports.sealed_file import shown_name
 from pipeline.folder_files import read_in_folder
 from pipeline.logs import EventLog
 from pipeline.migration.inbox_files import (
@@ -164,8 +166,8 @@ class Inbox:
             entries.append(self._one(file))
             if entries[-1].outcome == "stopped":
                 break
-        unfinished = tuple(file.path.name for file in found if not file.finished)
-        untried = tuple(file.path.name for file in finished[len(entries) :])
+        unfinished = tuple(shown_name(file.path) for file in found if not file.finished)
+        untried = tuple(shown_name(file.path) for file in finished[len(entries) :])
         made = Pass(tuple(entries), unfinished, untried)
         if made.exit_code in SUCCESSES:
             with write_atomically(self._out / SUCCESS_NAME) as written:
@@ -177,7 +179,7 @@ class Inbox:
         return look(self._folder, now_s, self._rules.quiet_s, plain=self._rules.plain)
 
     def _one(self, file: InboxFile) -> Entry:
-        name = file.path.name
+        name = shown_name(file.path)
         ended = self._carry(file)
         if ended.exit_code in SUCCESSES:
             path = self._put_done_away(file, ended.exit_code)
@@ -221,9 +223,9 @@ class Inbox:
             answer = {**answer, "next_step": next_step}
             when = timestamp(self._clock.now())
             text = f"{when} refused: {reason}\n{next_step}\nSHA-256 {sha256 or 'unknown'}\n"
-            with write_atomically(aside.with_name(f"{aside.name}.reason.txt")) as written:
+            with write_atomically(aside.with_name(f"{shown_name(aside)}.reason.txt")) as written:
                 written.write(text.encode())
-        return Entry(file.path.name, "refused", _REFUSED, reason, aside, answer, sha256)
+        return Entry(shown_name(file.path), "refused", _REFUSED, reason, aside, answer, sha256)
 
     def _is_settled(self, file: InboxFile) -> bool:
         return self._settled.get(file.path.name) == file.identity
@@ -234,7 +236,8 @@ class Inbox:
         known = {
             name: asdict(identity)
             for name, identity in self._settled.items()
-            if identity_of(self._folder / name) == identity
+            # A file whose name holds a card number is looked at again each time: it is not noted.
+            if without_numbers(name) == name and identity_of(self._folder / name) == identity
         }
         with write_atomically(self._out / MEMORY_NAME) as written:
             written.write(orjson.dumps(known))

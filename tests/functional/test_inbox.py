@@ -168,6 +168,33 @@ def test_a_refused_export_blocks_nobody(place):
     assert ("", 0) == (after.err, after.code)
 
 
+NUMBER = "4242424242424242"
+
+
+def test_a_card_number_in_a_files_name_is_never_repeated(place):
+    """Not in the mail, in its JSON, nor in what is written, whatever becomes of the file."""
+    place.drop(f"{NUMBER}.csv.pgp", rows_csv(2), age_s=900)
+    damaged = place.drop(f"{NUMBER}-2.csv.pgp", rows_csv(3, first=11), age_s=800)
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    os.utime(damaged, (1, 1))
+    for finished in (f"{NUMBER}.csv.pgp", damaged.name):
+        (place.folder / f"{finished}.done").touch()
+    place.drop(f"{NUMBER}-3.csv.pgp", rows_csv(4, first=21))
+
+    done = place.empty("--json", quiet_for="1h", code=6)
+    again = place.empty("--json", quiet_for="1h")
+
+    outcomes = [(entry["name"], entry["outcome"]) for entry in done.json["exports"]]
+    stars = "*" * len(NUMBER)
+    assert [(f"{stars}-*.csv.pgp", "refused"), (f"{stars}.csv.pgp", "carried")] == outcomes
+    assert [f"{stars}-*.csv.pgp"] == done.json["unfinished"]
+    written = [path for path in place.out.iterdir() if path.is_file()]
+    written += [path for path in (place.folder / "refused").iterdir() if path.suffix == ".txt"]
+    said = [done.out, done.err, again.out, again.err, *(path.name for path in written)]
+    assert [text for text in said if NUMBER in text] == []
+    assert [path for path in written if NUMBER.encode() in path.read_bytes()] == []
+
+
 @pytest.mark.slow
 def test_two_refused_exports_of_one_name_are_both_kept(place):
     """A second refusal never overwrites the first one's file or reason."""

@@ -81,6 +81,8 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
         "a.csv.pgp: refused and put aside: it was cut short",
         "  it lies in inbox/refused now, with its reason beside it (SHA-256 ab12)",
         "  Ask the sender to send it again.",
+        "  Only if something is changed for it on our side, move this file back:",
+        "    mv inbox/refused/a.csv.pgp inbox/",
         "  What comes instead of a refused file goes into inbox, under any name ending in .csv.pgp.",
         (
             "  The next look takes it, if nobody has touched it for 1 min by then or an empty file of its "
@@ -109,8 +111,8 @@ def test_what_our_settings_refused_is_moved_back_once_they_are_right(capsys):
     told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a b.csv.pgp"), next_step=step))
 
     assert (
-        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Only after such a change on our "
-        "side, move this file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
+        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Only if something is changed "
+        "for it on our side, move this file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
     ) in told
 
 
