@@ -14,13 +14,16 @@ from pipeline.cards.rows import Chunk
 from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
 from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.head.encoding import encoding_of
-from pipeline.exports.records import UNDECODABLE, so_many_at_once
+from pipeline.exports.reading_points import ReadingPoints, digest_of
+from pipeline.exports.record_cursor import RecordCursor
+from pipeline.exports.records import UNDECODABLE
 from pipeline.exports.sealed_numbers import opening_numbers
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
+    from pipeline.exports.reading_points import NeededRows
     from pipeline.exports.records import Records
     from pipeline.exports.sealed_numbers import NumberOpener
     from pipeline.exports.text_lines import TextLines
@@ -33,7 +36,8 @@ def chunks_of(
     places: dict[str, int],
     options: ReaderOptions,
     lines: TextLines,
-) -> Iterator[Chunk]:
+    needed: NeededRows | None = None,
+) -> Generator[Chunk, None, ReadingPoints]:
     """Give records as chunks of `options.chunk_rows` rows, the last one shorter.
 
     Args:
@@ -41,19 +45,42 @@ def chunks_of(
         places: Frame column to its place in a record.
         options: How rows become fields of cards.
         lines: The export, whose first bytes tell of an encoding that would fit.
+        needed: Which rows are needed; chunks without any are left out. None: all.
+
+    Returns:
+        The places at which a later reading may begin.
+
+    Raises:
+        PointsMisfit: A place that was noted earlier is none of this text's.
     """
     encodings = _Encodings(lines)
-    first_row = 1
+    cursor = RecordCursor(records, lines.batches)
     key = options.number_key
     with opening_numbers(key) if key else nullcontext() as opener:
-        for some in so_many_at_once(records, options.chunk_rows):
-            count = some.count
+        while _is_needed(cursor, options.chunk_rows, needed):
+            first_row = cursor.row
+            some = cursor.take(options.chunk_rows)
+            if some is None:
+                break
             chunk = _chunk(some, first_row, places, options, opener)
             # Nothing here holds on to what whoever takes the chunk has done with.
             del some
             yield encodings.told(chunk)
             del chunk
-            first_row += count
+    return ReadingPoints(digest_of(options), tuple(cursor.points))
+
+
+def _is_needed(cursor: RecordCursor, chunk_rows: int, needed: NeededRows | None) -> bool:
+    """Go to the next chunk with a row that is needed; tell whether there is one."""
+    if needed is None:
+        return True
+    row = needed.first_from(cursor.row)
+    if row is None:
+        return False
+    before = (row - cursor.row) // chunk_rows * chunk_rows
+    if before:
+        cursor.go_to(cursor.row + before, needed)
+    return True
 
 
 def _chunk(

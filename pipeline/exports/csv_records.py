@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.exports.csv_dialect import Dialect
+    from pipeline.exports.text_lines import LineBatches
 
     _Read: TypeAlias = "list[Record] | Records"
 
@@ -78,23 +79,23 @@ def decoded(batch: bytes, encoding: str, *, allowed: str = "") -> str | None:
         return None
 
 
-def csv_records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[Records]:
+def csv_records(batches: LineBatches, dialect: Dialect) -> Iterator[Records]:
     """Give the records of the lines after the header, in order, some at a time.
 
     Where the first two rows end in a delimiter that the header does not have, all rows have to. One
     row that has it alone got it elsewhere: its fields are shifted, and its last one was empty.
     """
     records = _records(batches, dialect)
-    first: list[_Read] = []
+    first: list[tuple[_Read, int | None]] = []
     widths: list[int] = []
-    for some in records:
-        first.append(some)
+    for some, at in records:
+        first.append((some, at))
         widths += _first_widths(some)
         if len(widths) > 1:
             break
     is_longer = bool(widths) and min(widths[:2]) > dialect.width
-    for some in chain(first, records):
-        yield _of_one_width(some, dialect.width, is_longer=is_longer)
+    for some, at in chain(first, records):
+        yield _of_one_width(some, at, dialect.width, is_longer=is_longer)
 
 
 def _first_widths(read: _Read) -> list[int]:
@@ -103,13 +104,13 @@ def _first_widths(read: _Read) -> list[int]:
     return [len(record) for record in read if not isinstance(record, str)][:2]
 
 
-def _of_one_width(read: _Read, width: int, *, is_longer: bool) -> Records:
+def _of_one_width(read: _Read, at: int | None, width: int, *, is_longer: bool) -> Records:
     wanted = width + is_longer
     if isinstance(read, Records):
         if len(read.columns) == wanted:
-            return replace(read, columns=read.columns[:width])
+            return replace(read, columns=read.columns[:width], begins_at=at)
         read = [list(record) for record in zip(*read.columns, strict=True)]
-    return Records.of([one for record in read for one in _cut(record, width, wanted)])
+    return Records.of([one for record in read for one in _cut(record, width, wanted)], at)
 
 
 def _cut(record: Record, width: int, wanted: int) -> Sequence[Record]:
@@ -123,25 +124,30 @@ def _cut(record: Record, width: int, wanted: int) -> Sequence[Record]:
     return [of_width(len(record), wanted)] * (len(lines) - blank)
 
 
-def _records(batches: Iterator[bytes | None], dialect: Dialect) -> Iterator[_Read]:
+def _records(batches: LineBatches, dialect: Dialect) -> Iterator[tuple[_Read, int | None]]:
+    """Give records as they were read, and where a reading may begin with them."""
     waiting: list[Line] = []
     in_doubt = False
     for batch in batches:
+        if batches.is_after_gap:
+            waiting, in_doubt = [], False
+        at = None if waiting or in_doubt else batches.at
         if batch is None:
             # No record goes on through a line that is longer than a record may be.
-            yield [*CarefulParser(waiting, dialect, in_doubt=in_doubt).records(last=True), TOO_LONG]
+            parser = CarefulParser(waiting, dialect, in_doubt=in_doubt)
+            yield [*parser.records(last=True), TOO_LONG], at
             waiting, in_doubt = [], True
             continue
         if not waiting and not in_doubt:
             records = _single_lines(batch, dialect)
             if records is not None:
-                yield records
+                yield records, at
                 continue
         lines = waiting + read_lines(batch, dialect.encoding, allowed=dialect.delimiter)
         parser = CarefulParser(lines, dialect, in_doubt=in_doubt)
-        yield parser.records(last=False)
+        yield parser.records(last=False), at
         waiting, in_doubt = parser.unread(), parser.in_doubt
-    yield CarefulParser(waiting, dialect, in_doubt=in_doubt).records(last=True)
+    yield CarefulParser(waiting, dialect, in_doubt=in_doubt).records(last=True), None
 
 
 def _single_lines(batch: bytes, dialect: Dialect) -> _Read | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
 
     from pipeline.exports.json_paths import Chain
     from pipeline.exports.records import Record
+    from pipeline.exports.text_lines import LineBatches
 
 
 class _TooDeep(Exception):
     """Objects and lists stand in one another too deep."""
 
 
-def json_records(
-    batches: Iterator[bytes | None], wanted: JsonFields, encoding: str
-) -> Iterator[Records]:
+def json_records(batches: LineBatches, wanted: JsonFields, encoding: str) -> Iterator[Records]:
     """Give the fields of the records on each line, some lines at a time.
 
     Raises:
@@ -46,13 +46,18 @@ def json_records(
     path = RecordPath(wanted.steps)
     for batch in batches:
         if batch is None:
-            yield Records.of([TOO_LONG])
+            yield Records.of([TOO_LONG], batches.at)
             continue
         plain = None if wanted.steps else _plain_lines(batch, encoding)
         columns = None if plain is None else reader.columns(plain)
-        yield columns or Records.of(_each_line(batch, encoding, path, reader))
-    path.refuse_leading_nowhere()
-    reader.end()
+        if columns is not None:
+            yield replace(columns, begins_at=batches.at)
+        else:
+            yield Records.of(_each_line(batch, encoding, path, reader), batches.at)
+    if not batches.has_gaps:
+        # Only all records together tell, and told the first reading.
+        path.refuse_leading_nowhere()
+        reader.end()
 
 
 def _plain_lines(batch: bytes, encoding: str) -> PlainObjects | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from pipeline.cards.detect import texts_containing_pan
 from pipeline.config.policies import OnSecurityCode
@@ -31,16 +30,16 @@ from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_fields import JsonFields, document_fields
 from pipeline.exports.json_paths import EACH, FieldPath
 from pipeline.exports.json_records import json_records
-from pipeline.exports.text_lines import TextLines, in_utf8, text_lines
+from pipeline.exports.reading_points import ReadingPoints
+from pipeline.exports.text_lines import LineBatches, TextLines, in_utf8, text_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from pipeline.cards.rows import Chunk
+    from pipeline.exports.reading_points import NeededRows
     from pipeline.exports.records import Records
     from pipeline.exports.security_code_values import CodeColumns
-
-    Batches: TypeAlias = Iterator[bytes | None]
 
 
 _JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
@@ -52,20 +51,27 @@ _ROWS_AN_ELEMENT_MAX: Final = 64
 _SEPARATOR_LINE: Final = re.compile(rb"\"?sep=(.)\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 
 
-def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
+def read(
+    blocks: Iterable[bytes], options: ReaderOptions, needed: NeededRows | None = None
+) -> Generator[Chunk, None, ReadingPoints]:
     """Read an export, chunk by chunk.
 
     Args:
         blocks: The plain bytes in order, cut anywhere.
         options: Columns, format and limits.
+        needed: Which rows of an export that was read before are needed; None: all.
+
+    Returns:
+        The places at which a later reading may begin.
 
     Raises:
         ExportRefused: There is no usable header, or the export holds security codes. Raised while
             iterating; what the blocks themselves raise comes through.
+        PointsMisfit: While iterating: a place in `needed` is none of this text's.
     """
     lines = text_lines(blocks, options.encoding, options.row_bytes_max)
     if not lines.starts_with and not options.header:
-        return iter(())
+        return ReadingPoints("")
     form = _form(lines, options)
     options = options if form == "csv" else options.as_json or options
     codes = code_columns(options)
@@ -73,13 +79,13 @@ def read(blocks: Iterable[bytes], options: ReaderOptions) -> Iterator[Chunk]:
         records, places = _csv(lines, options, codes)
     else:
         records, places = _json(lines, options, form, codes)
-    return chunks_of(records, places, options, lines)
+    return (yield from chunks_of(records, places, options, lines, needed))
 
 
 def _csv(
     lines: TextLines, options: ReaderOptions, codes: CodeColumns
 ) -> tuple[Iterator[Records], dict[str, int]]:
-    header, batches = _header(lines, options)
+    header = _header(lines, options)
     places = column_places(header, options)
     dialect = Dialect(
         options.delimiter,
@@ -89,20 +95,27 @@ def _csv(
         options.quoting,
         options.multiline,
     )
-    records = csv_records(batches, dialect)
+    records = csv_records(lines.batches, dialect)
     suspects = suspect_places(header, codes, options)
-    return (_without_codes(records, suspects, codes) if suspects else records), places
+    if suspects:
+        records = _without_codes(records, suspects, codes, lines.batches)
+    return records, places
 
 
 def _without_codes(
-    records: Iterator[Records], suspects: Mapping[int, str], codes: CodeColumns
+    records: Iterator[Records],
+    suspects: Mapping[int, str],
+    codes: CodeColumns,
+    batches: LineBatches,
 ) -> Iterator[Records]:
     """Give records on as long as no suspect column of theirs holds security codes."""
     for some in records:
         for place, name in suspects.items() if some.columns else ():
             codes.look(name, some.columns[place], place)
         yield some
-    codes.check()
+    if not batches.has_gaps:
+        # Only all rows together tell, and told the first reading.
+        codes.check()
 
 
 def _json(
@@ -176,8 +189,8 @@ def _form(lines: TextLines, options: ReaderOptions) -> str:
     return "jsonl" if lines.first_line.endswith(b"}") else "json"
 
 
-def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batches]:
-    """Give the fields of the first line that is not blank, and the batches after it."""
+def _header(lines: TextLines, options: ReaderOptions) -> list[str]:
+    """Give the fields of the first line that is not blank; the batches go on after it."""
     for batch in lines.batches:
         if batch is None:
             break
@@ -192,8 +205,9 @@ def _header(lines: TextLines, options: ReaderOptions) -> tuple[list[str], Batche
                 fields = _header_fields(line, lines, options)
                 if not options.header:
                     fields = [str(place) for place in range(1, len(fields) + 1)]
-                rest = filter(None, (batch[end if options.header else start :],))
-                return fields, chain(rest, lines.batches)
+                rest = batch[end if options.header else start :]
+                lines.batches.give_again(rest, len(batch))
+                return fields
             start = end
     raise ExportRefused(
         "the export's header is missing or longer than any row may be",

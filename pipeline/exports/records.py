@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from pipeline.failure_codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Unread(str):
@@ -64,21 +64,25 @@ class Records:
         count: How many records there are, those that could not be read among them.
         unread: Why the others could not be read, by their place among all of them, in order.
         are_stripped: Whether it is known that no text begins or ends with a blank.
+        begins_at: Where in the text the first of them begins, if nothing before that place tells
+            how they are read: a reading may begin there.
     """
 
     columns: Sequence[Sequence[str]]
     count: int
     unread: Mapping[int, Unread] = field(default_factory=dict)
     are_stripped: bool = False
+    begins_at: int | None = None
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> Self:
+    def of(cls, records: Sequence[Record], begins_at: int | None = None) -> Self:
         """Take records as they come, each by itself."""
         unread = {
             place: record for place, record in enumerate(records) if isinstance(record, Unread)
         }
         readable = [record for record in records if not isinstance(record, Unread)]
-        return cls(list(zip(*readable, strict=True)), len(records), unread)
+        columns = list(zip(*readable, strict=True))
+        return cls(columns, len(records), unread, begins_at=begins_at)
 
     def split(self, count: int) -> tuple[Records, Records]:
         """Give the first so many records, and the rest."""
@@ -96,27 +100,8 @@ class Records:
         )
 
 
-def so_many_at_once(blocks: Iterator[Records], count: int) -> Iterator[Records]:
-    """Give the same records in blocks of `count`, the last one shorter."""
-    waiting: list[Records] = []
-    wanted = count
-    for block in blocks:
-        rest = block
-        while rest.count >= wanted:
-            first, rest = rest.split(wanted)
-            whole = _joined([*waiting, first])
-            waiting, wanted = [], count
-            del first
-            yield whole
-            del whole
-        if rest.count:
-            waiting.append(rest)
-            wanted -= rest.count
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(blocks: Sequence[Records]) -> Records:
+def joined(blocks: Sequence[Records]) -> Records:
+    """Give the records of some blocks as one block; there is one at least."""
     if len(blocks) == 1:
         return blocks[0]
     unread: dict[int, Unread] = {}

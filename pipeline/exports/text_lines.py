@@ -1,6 +1,8 @@
 """Cuts blocks of bytes into batches of whole lines, in encodings that hold ASCII as it is.
 
-Nothing here depends on how the bytes were cut into blocks: the same bytes give the same lines.
+Nothing here depends on how the bytes were cut into blocks: the same bytes give the same lines, at
+the same places of the text. A place is counted in bytes from its first line on, after the byte order
+mark was taken off, UTF-16 was made UTF-8 and an old Mac's line ends were made line feeds.
 A line ends at LF, with or without CR before it. Only where the first line ends at a lone CR (an
 old Mac's file) every CR ends a line; elsewhere a lone CR is a character that spoils its row.
 """
@@ -54,13 +56,12 @@ codecs.register_error(_MARK_ERRORS, _mark)
 class TextLines:
     """An export as lines.
 
-    `batches` gives bytes that end with a line feed, or None in the place of one line that was
-    longer than allowed. `blocks` gives the same bytes uncut, to those who want no lines; only one
-    of the two may be used. `first_line` is as much of it as the first block has, and `head` all of
+    `blocks` gives the bytes of `batches` uncut, to those who want no lines; only one of the two may
+    be used. `first_line` is as much of it as the first block has, and `head` all of
     that block. `starts_with` is the first two characters that are no blanks, as bytes.
     """
 
-    batches: Iterator[bytes | None]
+    batches: LineBatches
     encoding: str
     starts_with: bytes
     blocks: Iterator[bytes]
@@ -100,7 +101,7 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
     encoding = "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
     starts_with = b"".join(head[:_LOOK].split())[:2]
     first_line = head.lstrip().partition(b"\n")[0].rstrip()
-    batches = _batches(gathered, line_bytes_max)
+    batches = LineBatches(gathered, line_bytes_max)
     return TextLines(batches, encoding, starts_with, gathered, first_line, head)
 
 
@@ -158,29 +159,93 @@ def _with_line_feeds(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield cut.replace(b"\r", b"\n")
 
 
-def _batches(blocks: Iterator[bytes], line_bytes_max: int) -> Iterator[bytes | None]:
-    tail = b""
-    skipping = False
-    for block in blocks:
-        rest = block
-        if skipping:
-            end = block.find(b"\n")
-            if end < 0:
+class LineBatches:
+    """Whole lines, some at a time, each batch with the place in the text where it begins.
+
+    A batch is bytes that end with a line feed, or None for one line that was longer than allowed.
+
+    Args:
+        blocks: The text, cut anywhere.
+        line_bytes_max: Bytes that a line may have, without its line feed.
+    """
+
+    def __init__(self, blocks: Iterator[bytes], line_bytes_max: int) -> None:
+        self._line_bytes_max = line_bytes_max
+        self._pieces = self._cut(blocks)
+        self._waiting: tuple[int, bytes] | None = None
+        self._passed_to = 0
+        self._in_gap = False
+        self.has_gaps = False
+        """Whether something was passed over."""
+        self.at = 0
+        """Where the batch that was given last begins."""
+        self.is_after_gap = False
+        """Whether what stood before that batch was passed over."""
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        return self
+
+    def __next__(self) -> bytes | None:
+        """Give the next batch."""
+        while True:
+            at, batch = self._waiting or next(self._pieces)
+            self._waiting = None
+            before = self._passed_to - at
+            if before > 0:
+                batch, at = (batch or b"")[before:], self._passed_to
+                if not batch:
+                    continue
+            self.is_after_gap, self._in_gap = self._in_gap, False
+            self.at = at
+            return batch
+
+    def give_again(self, rest: bytes, size: int) -> None:
+        """Let the rest of the batch that was given last come once more; it had that size."""
+        if rest:
+            self._waiting = self.at + size - len(rest), rest
+
+    def pass_over(self, to: int) -> None:
+        """Give nothing more that stands before a place of the text, the beginning of a line."""
+        self._passed_to, self._in_gap, self.has_gaps = to, True, True
+
+    def _cut(self, blocks: Iterator[bytes]) -> Iterator[tuple[int, bytes | None]]:
+        tail = b""
+        skipping = False
+        read = 0
+        for block in blocks:
+            read += len(block)
+            if read <= self._passed_to:
+                tail, skipping = b"", False
                 continue
-            rest, skipping = block[end + 1 :], False
-        rest = tail + rest
-        end = rest.rfind(b"\n") + 1
-        for batch in _without_long_lines(rest[:end], line_bytes_max):
-            yield from (None,) if batch is None else _of_few_lines(batch)
-        tail = rest[end:]
-        if len(tail) > line_bytes_max:
-            yield None
-            tail, skipping = b"", True
-    if tail and tail != _END_OF_FILE:
-        yield tail + b"\n"
+            rest = block
+            if skipping:
+                end = block.find(b"\n")
+                if end < 0:
+                    continue
+                rest, skipping = block[end + 1 :], False
+            rest = tail + rest
+            start = read - len(rest)
+            end = rest.rfind(b"\n") + 1
+            yield from _pieces(start, rest[:end], self._line_bytes_max)
+            tail = rest[end:]
+            if len(tail) > self._line_bytes_max:
+                yield start + end, None
+                tail, skipping = b"", True
+        if tail and tail != _END_OF_FILE:
+            yield read - len(tail), tail + b"\n"
 
 
-def _without_long_lines(batch: bytes, line_bytes_max: int) -> Iterator[bytes | None]:
+def _pieces(start: int, lines: bytes, line_bytes_max: int) -> Iterator[tuple[int, bytes | None]]:
+    """Give lines as batches, each with its place; the first begins at `start`."""
+    for at, batch in _without_long_lines(lines, line_bytes_max):
+        if batch is None:
+            yield start + at, None
+        else:
+            yield from _of_few_lines(start + at, batch)
+
+
+def _without_long_lines(batch: bytes, line_bytes_max: int) -> Iterator[tuple[int, bytes | None]]:
+    """Give lines with their places; None in the place of one that is too long."""
     if not batch:
         return
     ends = np.flatnonzero(np.frombuffer(batch, dtype=np.uint8) == _LINE_FEED)
@@ -188,19 +253,19 @@ def _without_long_lines(batch: bytes, line_bytes_max: int) -> Iterator[bytes | N
     start = 0
     for line in np.flatnonzero(ends - starts > line_bytes_max).tolist():
         if starts[line] > start:
-            yield batch[start : starts[line]]
-        yield None
+            yield start, batch[start : starts[line]]
+        yield int(starts[line]), None
         start = int(ends[line]) + 1
     if start < len(batch):
-        yield batch[start:]
+        yield start, batch[start:]
 
 
-def _of_few_lines(batch: bytes) -> Iterator[bytes]:
+def _of_few_lines(at: int, batch: bytes) -> Iterator[tuple[int, bytes]]:
     if batch.count(b"\n") <= _BATCH_LINES:
-        yield batch
+        yield at, batch
         return
     ends = 1 + np.flatnonzero(np.frombuffer(batch, dtype=np.uint8) == _LINE_FEED)
     start = 0
     for end in (*ends[_BATCH_LINES - 1 : -1 : _BATCH_LINES].tolist(), len(batch)):
-        yield batch[start:end]
+        yield at + start, batch[start:end]
         start = end

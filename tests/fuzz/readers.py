@@ -52,8 +52,8 @@ def csv_rows(given: bytes) -> None:
     options = ReaderOptions(COLUMNS, row_bytes_max=limit)
     with _in_steps_of(step):
         lines = text_lines(_pieces(HEAD + raw, size), "utf-8", limit)
-        header, batches = _header(lines, options)
-        records = csv_records(batches, Dialect(",", lines.encoding, len(header), limit))
+        header = _header(lines, options)
+        records = csv_records(lines.batches, Dialect(",", lines.encoding, len(header), limit))
         found = rows_of(records)
 
     assert slow_records(raw, WIDTH, limit) == found
@@ -64,7 +64,7 @@ def csv_header(given: bytes) -> None:
     options = ReaderOptions(COLUMNS, carry=("city",))
     said, found = "", []
     try:
-        fields, _ = _header(text_lines([given], "utf-8", 4096), options)
+        fields = _header(text_lines([given], "utf-8", 4096), options)
         found = [fields[place].strip() for place in column_places(fields, options).values()]
     except ExportRefused as refusal:
         said = f"{refusal} {refusal.next_step} {refusal.__cause__}"

@@ -14,6 +14,7 @@ from pipeline.exports.json_documents import document_records
 from pipeline.exports.json_fields import JsonFields, document_fields
 from pipeline.exports.json_signs import SignScanner
 from pipeline.exports.security_code_values import CodeColumns
+from pipeline.exports.text_lines import LineBatches
 from tests.support.records import rows_of
 from tests.support.sampled import examples
 
@@ -125,7 +126,7 @@ def test_lines_are_read_at_once_as_each_is_read(texts, changes):
 
     def lines():
         wanted = JsonFields(SOURCES, SOURCES, (), CodeColumns())
-        return rows_of(json_records.json_records(iter([raw]), wanted, "utf-8"))
+        return rows_of(json_records.json_records(LineBatches(iter([raw]), 65_536), wanted, "utf-8"))
 
     with patch.object(json_records, "_plain_lines", return_value=None):
         expected = lines()
