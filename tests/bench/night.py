@@ -1,13 +1,16 @@
 """Measures what a night costs at so many settled rows: one that brings nothing, and 100 new rows.
 
-    python -m tests.bench.night [--rows 500000]
+    python -m tests.bench.night [--rows 500000] [--turns 5]
 
-Seconds of processor time, in one process that has loaded everything; the marks of issue 15 stand
-beside them. `opening` is the proof that nobody changed the ledger, `publishing` all that is
-written. The bytes of what is made of rows must be the same after a night without new ones.
+First as whole commands, by the clock: `run` of 100 new rows, the same again, `inbox` of a folder
+that holds nothing new, `status`; medians of so many turns. Then in processor time, in one process
+that has loaded everything: `opening` is the proof that nobody changed the ledger, `publishing` all
+that is written. The marks of issue 15 stand beside them. The bytes of what is made of rows must be
+the same after a night without new ones. Measure on a machine that does nothing else.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from contextlib import closing
@@ -19,6 +22,8 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.migration.status import status_of
 from pipeline.outputs.publisher import publish
+from tests.bench.__main__ import stub
+from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.ledgers import StepClock, settled_builder
 
 NOTHING_S, NEW_ROWS_S, STATUS_S = 1.5, 3.0, 0.4
@@ -60,23 +65,56 @@ def made_of_rows(folder):
     }
 
 
+def clocked(*words):
+    """Give the seconds that one whole command takes, start of Python included."""
+    begun = time.perf_counter()
+    cardferry(*words, afresh=True, timeout=600)
+    return time.perf_counter() - begun
+
+
+def commands(folder, turns):
+    """Run each command of a night so often; give what it is called, its mark and its seconds."""
+    inbox = folder.parent / "inbox"
+    inbox.mkdir()
+    with stub() as url:
+        config = settings(folder.parent, url, "in_flight_max = 16")
+        asked = ("-c", config, "-o", folder, "-q")
+        new, again = [], []
+        for turn in range(turns):
+            plain = rows_csv(NEW_ROWS, seed=turn + 2, first=200_000_000 + turn * NEW_ROWS)
+            export = sealed(folder.parent, plain, f"night-{turn}.csv.pgp")
+            new.append(clocked("run", export, *asked))
+            before = made_of_rows(folder)
+            again.append(clocked("run", export, *asked))
+            assert before == made_of_rows(folder)
+        yield "`run` of 100 new rows", NEW_ROWS_S, new
+        yield "`run`, nothing new", NOTHING_S, again
+        yield "`inbox`, nothing new", NOTHING_S, [clocked("inbox", inbox, *asked) for _ in new]
+    yield "`status`", STATUS_S, [clocked("status", folder) for _ in new]
+
+
 def main():
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     options.add_argument("--rows", type=int, default=500_000)
-    rows = options.parse_args().rows
+    options.add_argument("--turns", type=int, default=5)
+    chosen = options.parse_args()
+    rows = chosen.rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "out"
         builder = settled_builder(folder, rows)
         first = measured(lambda: publish(builder.ledger, folder, __version__))
         topped_up = new_rows(builder, folder)
         builder.ledger.close()
+        print(f"{rows:,} settled rows", flush=True)
+        for name, most, seconds in commands(folder, chosen.turns):
+            print(f"{name:24} {statistics.median(seconds):7.2f} s (at most {most})", flush=True)
         before = made_of_rows(folder)
         opening, publishing = nothing_new(folder)
         assert before == made_of_rows(folder)
         status = measured(lambda: status_of(folder, StepClock(LATER)))
-    print(f"{rows:,} settled rows")
+    print("in processor time:")
     print(f"first publication        {first:7.2f} s")
     print(f"publishing 100 new rows  {topped_up:7.2f} s (the whole run at most {NEW_ROWS_S})")
     whole = opening + publishing

@@ -59,7 +59,8 @@ class Gate:
 class Stub(VaultProtocol):
     """One connection."""
 
-    serials = itertools.count(1)
+    # No two stubs make the same token.
+    serials = itertools.count(time.time_ns())
 
     def __init__(self, latency_s, gate=None):
         super().__init__(latency_s)
