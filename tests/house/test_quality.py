@@ -19,6 +19,8 @@ TOOLS = {
 }
 
 
+# A first judgement of every type takes half a minute of a whole core; a busy machine gives a tenth.
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tool", TOOLS)
 def test_the_tools_have_no_complaint(tool):
     """Lint, format, strict types and import floors hold over the whole tree."""
