@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
 WORDS_FOR_NOTHING: Final = frozenset(
     (
@@ -59,12 +63,17 @@ _INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]")
 # The byte order mark. The other invisible signs are meant inside words of Thai, Persian or Hindi.
 _MARK: Final = "\ufeff"
 _MARKED: Final = re.compile(_MARK)
-_EXPONENTS: Final = bytes.maketrans(b"123456789E", b"000000000e")
-
-
 # Whatever is damaged is a word above, or has one of these.
 _MAYBE: Final = re.compile("^[\"'#=]|\\\\|[0-9][eE]|" + _MARK)
-_FIRST_SIGNS: Final = ('\n"', "\n'", "\n#", "\n=")
+_BEGINS_DAMAGE: Final = 1
+_BEGINS_WORD: Final = 2
+# By the first byte of a text, which is what most texts are told sound by.
+_FIRST_BYTES: Final = np.zeros(256, dtype=np.uint8)
+_FIRST_BYTES[list(b"\"'#=")] |= _BEGINS_DAMAGE
+_FIRST_BYTES[[ord(word[0]) for word in _WORDS]] |= _BEGINS_WORD
+_LINE_FEED: Final = ord("\n")
+_TEN_DIGITS: Final = 10
+_LOWER_CASE: Final = np.uint8(ord("e") ^ ord("E"))
 
 
 def damages(texts: Sequence[str], *, ids: bool = False) -> dict[int, str]:
@@ -97,20 +106,23 @@ def are_sound(texts: Sequence[str], joined: str, *, ids: bool = False) -> bool:
         joined: The same, with a line feed between two of them.
         ids: As for `damages`.
     """
-    begun = "\n" + joined
+    signs = np.frombuffer(f"\n{joined}\n".encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    # What follows a line's end is the first byte of a text, or of nothing where one is empty.
+    firsts = _FIRST_BYTES[signs[np.flatnonzero(signs[:-1] == _LINE_FEED) + 1]]
     return (
-        _WORDS.keys().isdisjoint(texts)
-        and not any(signs in begun for signs in _FIRST_SIGNS)
+        not (firsts & _BEGINS_DAMAGE).any()
+        and (not (firsts & _BEGINS_WORD).any() or _WORDS.keys().isdisjoint(texts))
         and "\\" not in joined
-        and not _has_exponent(joined)
+        and not _has_exponent(signs, joined)
         and (joined.isascii() or not (_INVISIBLE if ids else _MARKED).search(joined))
     )
 
 
-def _has_exponent(joined: str) -> bool:
-    # Letters behind digits are common in hexadecimal ids only, and this costs a tenth of the search.
-    classes = joined.encode("ascii", "replace").translate(_EXPONENTS)
-    return b"0e" in classes and _MAYBE_ROUNDED.search(joined) is not None
+def _has_exponent(signs: npt.NDArray[np.uint8], joined: str) -> bool:
+    # Letters behind digits are common in hexadecimal ids only, and this costs little of the search.
+    are_digits = signs[:-1] - np.uint8(ord("0")) < _TEN_DIGITS
+    are_letters = signs[1:] | _LOWER_CASE == ord("e")
+    return bool((are_digits & are_letters).any()) and _MAYBE_ROUNDED.search(joined) is not None
 
 
 def damage(text: str, *, is_id: bool = False) -> str | None:
