@@ -146,9 +146,13 @@ def check_digits_fit(values: npt.NDArray[np.uint8]) -> Flags:
     Returns:
         True or false for each row.
     """
-    doubled = values[:, -2::-2]
+    # A digit's place in all numbers lies side by side here: sums along short rows take ten times as
+    # long.
+    by_place = values.T.copy()
+    doubled = by_place[-2::-2]
     # Twice a digit above four has a digit sum of nine less, which is one more to the ten.
-    above = (doubled > _HIGHEST_TO_DOUBLE).sum(axis=1, dtype="u2")
-    sums = values[:, ::-2].sum(axis=1, dtype="u2") + 2 * doubled.sum(axis=1, dtype="u2") + above
+    above = (doubled > _HIGHEST_TO_DOUBLE).sum(axis=0, dtype="u2")
+    sums = by_place[::-2].sum(axis=0, dtype="u2") + 2 * doubled.sum(axis=0, dtype="u2") + above
+    by_place[:] = 0
     fits: Flags = sums % 10 == 0
     return fits
