@@ -19,6 +19,7 @@ from pipeline.ledger.schema import rows
 from pipeline.ledger.sections import MARKED, SECTION_ROWS
 from pipeline.ledger.sqlite.connection import driver_of, rule_broken
 from pipeline.ledger.sqlite.rules import HAS_RIVAL, SECOND_IN_FORCE, rules_for_new_rows
+from pipeline.model import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +70,8 @@ def insert_rows(
     }
     if table is rows and count >= _MANY_ROWS:
         ids: Sequence[Any] = columns[names.index("id")]
-        with _asked_together(connection, min(ids), max(ids)):
+        has_tokens = RowState.TOKENIZED.value in columns[names.index("state")]
+        with _asked_together(connection, min(ids), max(ids), has_tokens=has_tokens):
             _insert(connection, table, given, count)
     else:
         _insert(connection, table, given, count)
@@ -78,37 +80,64 @@ def insert_rows(
 def _insert(
     connection: Connection, table: Table, columns: dict[str, Sequence[object]], count: int
 ) -> None:
-    width = len(columns)
+    shared = {name: column[0] for name, column in columns.items() if _is_one_text(column, count)}
+    own = {name: column for name, column in columns.items() if name not in shared}
+    width = len(own)
     values: list[object] = [None] * (width * count)
-    for place, column in enumerate(columns.values()):
+    for place, column in enumerate(own.values()):
         values[place::width] = column
-    names, driver = tuple(columns), driver_of(connection)
+    given, names, driver = [*shared.values()], (*shared, *own), driver_of(connection)
     whole = (count - count % _ROWS_A_STATEMENT) * width
     for first, last, rows_each in ((0, whole, _ROWS_A_STATEMENT), (whole, len(values), 1)):
         each = width * rows_each
         # The driver takes lists as they are; tuples of them would be one more copy of all.
-        marks = [values[start : start + each] for start in range(first, last, each)]
+        marks = [given + values[start : start + each] for start in range(first, last, each)]
         if marks:
-            driver.executemany(_insertion(table, names, rows_each), marks)
+            driver.executemany(_insertion(table, names, len(given), rows_each), marks)
+
+
+def _is_one_text(column: Sequence[object], count: int) -> bool:
+    """Say whether so many rows have one text, which a statement is then given once for all of its rows."""
+    first = column[0]
+    return (
+        count >= _ROWS_A_STATEMENT
+        and isinstance(first, str)
+        and column[-1] == first
+        and column.count(first) == count
+    )
 
 
 @contextmanager
-def _asked_together(connection: Connection, first_id: int, last_id: int) -> Iterator[None]:
-    """Lift the rules for new rows, and ask them of the rows of a range of ids at the end."""
-    rules = rules_for_new_rows()
+def _asked_together(
+    connection: Connection, first_id: int, last_id: int, *, has_tokens: bool
+) -> Iterator[None]:
+    """Lift the rules for new rows, and ask them of the rows of a range of ids at the end.
+
+    Where none of the new rows is `tokenized` none of them is a second in force.
+    """
+    rules, driver = rules_for_new_rows(), driver_of(connection)
     for name in rules:
-        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        driver.execute(f"DROP TRIGGER {name}")
     yield
-    if connection.exec_driver_sql(_HAVE_RIVALS, (first_id, last_id)).first() is not None:
+    if has_tokens and driver.execute(_HAVE_RIVALS, (first_id, last_id)).fetchone() is not None:
         raise rule_broken(SECOND_IN_FORCE)
-    connection.exec_driver_sql(_FORGET, (first_id, last_id))
+    driver.execute(_FORGET, (first_id, last_id))
     for statement in rules.values():
-        connection.exec_driver_sql(statement)
+        driver.execute(statement)
 
 
 @lru_cache(32)
-def _insertion(table: Table, names: tuple[str, ...], count: int) -> str:
-    """Give the statement that inserts so many rows; the names are our own schema's."""
+def _insertion(table: Table, names: tuple[str, ...], shared: int, count: int) -> str:
+    """Give the statement that inserts so many rows; the names are our own schema's.
+
+    The first `shared` marks stand for what all rows have, the others for each row's own.
+    """
     columns = ", ".join(f'"{name}"' for name in names)
-    marks = f"({', '.join('?' * len(names))})"
-    return f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([marks] * count)}'
+    own = len(names) - shared
+    given = [f"?{place}" for place in range(1, shared + 1)]
+    rows_of_marks = [
+        [*given, *(f"?{place}" for place in range(first, first + own))]
+        for first in range(shared + 1, shared + 1 + own * count, own)
+    ]
+    marks = ", ".join(f"({', '.join(row)})" for row in rows_of_marks)
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES {marks}'
