@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, case, func, select
 
 from pipeline.hashing import hash_total, shown
+from pipeline.ledger.held_sections import Ahead
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.row_conditions import HINT, has_failed_on_the_way, is_resolved
 from pipeline.ledger.schema import HAS_FAILED, attachments, exports, rows
@@ -70,26 +71,11 @@ def count_failures(connection: Connection, wanted: Iterable[int] | None) -> Iter
     there = numbers(connection, rows) if wanted is None else list(wanted)
     if wanted is not None:
         wanted = there
-    failed = _Ahead(asked_by_section(connection, _FAILED, rows.c.id, wanted))
-    on_the_way = _Ahead(asked_by_section(connection, _ON_THE_WAY, rows.c.id, wanted))
+    failed = Ahead(asked_by_section(connection, _FAILED, rows.c.id, wanted))
+    on_the_way = Ahead(asked_by_section(connection, _ON_THE_WAY, rows.c.id, wanted))
     for number in there:
         here, cards = failed.of(number), on_the_way.of(number)
         yield counted_as(number, len(here) + len(cards), _figures(here, cards))
-
-
-class _Ahead:
-    """Gives what there is of sections that are asked for in order; of some there is nothing."""
-
-    def __init__(self, found: Iterator[tuple[int, list[tuple[Any, ...]]]]) -> None:
-        self._found = found
-        self._next = next(found, None)
-
-    def of(self, number: int) -> Sequence[tuple[Any, ...]]:
-        while self._next is not None and self._next[0] < number:
-            self._next = next(self._found, None)
-        if self._next is None or self._next[0] != number:
-            return ()
-        return self._next[1]
 
 
 def _figures(failed: Sequence[tuple[Any, ...]], cards: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import orjson
 from sqlalchemy import select
 
 from pipeline.failure_codes import FAILURE_CODES, Code, Stage
+from pipeline.ledger.held_sections import Ahead
 from pipeline.ledger.records import ROW_SPAN, ExportState
 from pipeline.ledger.schema import (
     attempts,
@@ -30,126 +31,111 @@ from pipeline.ledger.schema import (
     rows,
     tokens,
 )
-from pipeline.ledger.sections import asked_by_section, counted_as
+from pipeline.ledger.sections import asked_by_section, counted_as, values_of
 from pipeline.model import NO_ANSWER, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.sections import Counted
+    from pipeline.ledger.sections import Counted, Counting, Found
 
     _Things: TypeAlias = defaultdict[int, list[Sequence[Any]]]
 
 _OF_ROW: Final = (
-    *(rows.c.id, rows.c.legacy_id, rows.c.last_digits, rows.c.brand),
-    *(rows.c.expiration_month, rows.c.expiration_year),
-    *(rows.c.carry, rows.c.customer, rows.c.is_default),
+    *("id", "legacy_id", "last_digits", "brand", "expiration_month", "expiration_year"),
+    *("carry", "customer", "is_default"),
 )
-_VERDICT: Final = (rows.c.state, rows.c.code, rows.c.field, rows.c.hint)
-_STATE: Final = len(_OF_ROW)
-_TOKENS: Final = _STATE + len(_VERDICT)
+_VERDICT: Final = ("state", "code", "field", "hint")
+_CARD: Final = values_of(rows, *_OF_ROW)
+_JUDGED_CARD: Final = values_of(rows, *_OF_ROW, *_VERDICT)
+_STATE, _CODE = (rows.columns.keys().index(name) for name in ("state", "code"))
 _ENDS: Final = frozenset({RowState.REJECTED.value, RowState.SKIPPED.value})
-_TOKEN: Final = ("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s")
-_ROWS: Final = (
-    select(*_OF_ROW, *_VERDICT, *(tokens.c[name] for name in _TOKEN), tokens.c.epoch)
-    .outerjoin(tokens, tokens.c.row_id == rows.c.id)
-    .order_by(rows.c.id)
-)
+_EPOCH_OF_TOKEN: Final = tokens.columns.keys().index("epoch")
+_TOKEN_COLUMNS: Final = tokens.columns.keys()
 _RETIRED: Final = select(
-    *(retired_tokens.c[name] for name in ("row_id", *_TOKEN, "epoch")),
+    *(retired_tokens.c[name] for name in _TOKEN_COLUMNS),
     *(retired_tokens.c[name] for name in ("reason", "retired_ms", "retired_epoch")),
 ).order_by(retired_tokens.c.row_id, retired_tokens.c.token_id)
-_HELD: Final = 2 + len(_TOKEN)
-_CUSTOMERS: Final = select(
-    customers.c.id, customers.c.legacy_customer_id, customers.c.customer_id, customers.c.epoch
-).order_by(customers.c.id)
-_SENT: Final = len(attempts.columns)
+_HELD: Final = len(tokens.columns)
+_CUSTOMER: Final = values_of(customers, "id", "legacy_customer_id", "customer_id")
+_OF_CUSTOMER, _EPOCH_OF_CUSTOMER = (
+    customers.columns.keys().index(name) for name in ("customer_id", "epoch")
+)
 _EPOCH: Final = attempts.columns.keys().index("epoch")
-_NOT_OF_ITS_RUN: Final = (None, NO_ANSWER)
-_ATTEMPTS: Final = (
-    select(
-        *attempts.columns,
-        *(outcomes.c[name] for name in ("evidence", "kind", "vault_code", "request_id")),
-        *(outcomes.c[name] for name in ("latency_us", "at_ms")),
-    )
-    .outerjoin(outcomes, outcomes.c.attempt_id == attempts.c.id)
-    .order_by(attempts.c.id)
+_ANSWER: Final = values_of(
+    outcomes, *("evidence", "kind", "vault_code", "request_id", "latency_us", "at_ms")
 )
 _OF_PASS_1: Final = frozenset(
     code for code, known in FAILURE_CODES.items() if known.stage in {Stage.READ, Stage.VALIDATE}
 )
 
 
-def lasting_of_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Digest what lasts of sections of rows, with every token that they ever had.
+def lasting_of_rows(connection: Connection, wanted: Sequence[int]) -> Counting:
+    """Give what digests what lasts of a section of rows, with every token that they ever had.
 
     Args:
         connection: A reading connection.
-        wanted: The sections, in order; default: every row that there is.
+        wanted: The sections that will be asked for, in order.
     """
-    if wanted is not None:
-        wanted = list(wanted)
     # Retired tokens are few; most ledgers have none.
-    retired = asked_by_section(connection, _RETIRED, retired_tokens.c.row_id, wanted)
-    ahead = next(retired, None)
+    retired = Ahead(asked_by_section(connection, _RETIRED, retired_tokens.c.row_id, wanted))
     planned = select(exports.c.id, exports.c.epoch).where(exports.c.state == ExportState.PLANNED)
     epochs = {one.id: one.epoch for one in connection.execute(planned)}
-    for number, found in asked_by_section(connection, _ROWS, rows.c.id, wanted):
-        while ahead is not None and ahead[0] < number:
-            ahead = next(retired, None)
-        gone = ahead[1] if ahead is not None and ahead[0] == number else []
-        yield counted_as(number, len(found), _digests(_of_rows(found, gone, epochs)))
+
+    def lasting(number: int, found: Found, held: Found, *_: Found) -> Counted:
+        # A section is of one export.
+        planned_in = epochs.get(found[0][0] // ROW_SPAN)
+        things = _of_rows(found, held, retired.of(number), planned_in)
+        return counted_as(number, len(found), _digests(things))
+
+    return lasting
 
 
-def lasting_of_customers(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Digest which customer of the vault is whose, of sections of customers; `wanted` as above."""
-    for number, found in asked_by_section(connection, _CUSTOMERS, customers.c.id, wanted):
-        things: _Things = defaultdict(list)
-        for *customer, epoch in found:
-            if customer[-1] is not None:
-                things[epoch].append(customer)
-        yield counted_as(number, len(found), _digests(things))
+def lasting_of_customers(number: int, found: Found) -> Counted:
+    """Digest which customer of the vault is whose, of a section of customers."""
+    things: _Things = defaultdict(list)
+    for customer in found:
+        if customer[_OF_CUSTOMER] is not None:
+            things[customer[_EPOCH_OF_CUSTOMER]].append(_CUSTOMER(customer))
+    return counted_as(number, len(found), _digests(things))
 
 
-def lasting_of_attempts(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Digest what was sent when, and what came back, of sections of attempts; `wanted` as above.
+def lasting_of_attempts(number: int, found: Found, answers: Found) -> Counted:
+    """Digest what was sent when, and what came back, of a section of attempts with their outcomes.
 
     An attempt that its run left open is closed by a later one; such an outcome comes with no run
     here, and `answers_proof` says what it must be.
     """
-    for number, found in asked_by_section(connection, _ATTEMPTS, attempts.c.id, wanted):
-        things: _Things = defaultdict(list)
-        for attempt in found:
-            is_open = attempt[_SENT] in _NOT_OF_ITS_RUN
-            things[attempt[_EPOCH]].append(attempt[:_SENT] if is_open else attempt)
-        yield counted_as(number, len(found), _digests(things))
+    things: _Things = defaultdict(list)
+    answered = {answer[0]: _ANSWER(answer) for answer in answers}
+    for attempt in found:
+        answer = answered.get(attempt[0])
+        is_open = answer is None or answer[0] == NO_ANSWER
+        things[attempt[_EPOCH]].append(attempt if answer is None or is_open else attempt + answer)
+    return counted_as(number, len(found), _digests(things))
 
 
-def _of_rows(
-    found: Sequence[tuple[Any, ...]], gone: Sequence[tuple[Any, ...]], epochs: Mapping[int, int]
-) -> _Things:
+def _of_rows(found: Found, held: Found, gone: Found, planned_in: int | None) -> _Things:
     """Give what lasts of the rows of a section, by epoch; an export's rows last once it is planned.
 
     Args:
-        found: `_ROWS` of them.
+        found: The rows.
+        held: Their tokens in force.
         gone: `_RETIRED` of them.
-        epochs: Of each planned export the epoch of its run.
+        planned_in: The epoch of the run that planned their export; None if none has.
     """
     things: _Things = defaultdict(list)
-    # A section is of one export.
-    planned_in = epochs.get(found[0][0] // ROW_SPAN)
     if planned_in is not None:
         things[planned_in] += [
-            row[:_STATE] if row[_STATE] not in _ENDS else _with_verdict(row) for row in found
+            _CARD(row) if row[_STATE] not in _ENDS else _with_verdict(row) for row in found
         ]
-    held = [(row[0], *row[_TOKENS:]) for row in found if row[_TOKENS] is not None]
     if gone:
         # In an order that does not tell which of a row's tokens is in force.
         held = sorted([*held, *(token[:_HELD] for token in gone)])
     for token in held:
-        things[token[-1]].append(token)
+        things[token[_EPOCH_OF_TOKEN]].append(token)
     for token in gone:
         things[token[-1]].append((*token[:2], *token[_HELD:]))
     return things
@@ -157,9 +143,9 @@ def _of_rows(
 
 def _with_verdict(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Give a row that is not to be sent, with the reason if no run can ever plan it again."""
-    state, code = row[_STATE : _STATE + 2]
+    state, code = row[_STATE], row[_CODE]
     is_final = code != Code.FILTERED if state == RowState.SKIPPED else code in _OF_PASS_1
-    return row[: _TOKENS if is_final else _STATE]
+    return _JUDGED_CARD(row) if is_final else _CARD(row)
 
 
 def _digests(things: _Things) -> list[tuple[int, int, str]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import and_, case, delete, func, select
+from sqlalchemy import select
 
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.failure_counts import count_failures, met_by_ids
+from pipeline.ledger.held_sections import held_sections
 from pipeline.ledger.lasting import lasting_of_attempts, lasting_of_customers, lasting_of_rows
 from pipeline.ledger.records import AttachState
 from pipeline.ledger.row_counts import count_sections
@@ -26,24 +28,20 @@ from pipeline.ledger.sections import (
     SECTION_ROWS,
     SECTIONED,
     Counted,
-    asked_by_section,
     counted_as,
     digest_of_figures,
-    digest_sections,
     numbers,
     sections,
-    stretches,
+    values_of,
 )
-from pipeline.ledger.store import store_of
-from pipeline.ledger.versions import VERSIONED, Packing, renew_versions
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
-    from pipeline.ledger.sections import Digested
+    from pipeline.ledger.sections import Counting, Found
 
 MIXED: Final = ("brand", "country", "expiration_year")
 """What the tokens in force are counted by."""
@@ -59,68 +57,145 @@ LONGEST_US: Final = 2**32 - 1
 FINGERPRINT_BYTES: Final = 16
 """Enough to tell fingerprints apart, and to keep a million of them small."""
 
-_IS_ON: Final = and_(
-    attachments.c.state.in_([AttachState.ATTACHED, AttachState.REUSED]),
-    attachments.c.deleted_ms.is_(None),
-)
-_ROWS: Final = (
-    select(
-        rows.c.id,
-        rows.c.legacy_id,
-        rows.c.state,
-        rows.c.superseded_by,
-        func.coalesce(case((_IS_ON, 1)), 0),
-        tokens.c.brand,
-        tokens.c.country,
-        rows.c.expiration_year,
-        tokens.c.fingerprint,
-        tokens.c.row_id,
-        attachments.c.customer,
-    )
-    .outerjoin(tokens, tokens.c.row_id == rows.c.id)
-    .outerjoin(attachments, attachments.c.row_id == rows.c.id)
-    .order_by(rows.c.id)
-)
-_ANSWERS: Final = select(
-    outcomes.c.attempt_id, outcomes.c.at_ms, outcomes.c.kind, outcomes.c.latency_us
-).order_by(outcomes.c.attempt_id)
+_TOKENIZED: Final = RowState.TOKENIZED.value
+
+_CARDS: Final = (rows, tokens, attachments)
+_REQUESTS: Final = (attempts, outcomes)
+_CUSTOMERS: Final = (customers,)
+_ROW: Final = values_of(rows, "id", "legacy_id", "state", "superseded_by", "expiration_year")
+_TOKEN: Final = values_of(tokens, "brand", "country", "fingerprint")
+_ATTACHMENT: Final = values_of(attachments, "customer", "state", "deleted_ms")
+_ANSWER: Final = values_of(outcomes, "at_ms", "kind", "latency_us")
+_ON_CUSTOMER: Final = frozenset({AttachState.ATTACHED.value, AttachState.REUSED.value})
 
 
-def count_rows(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Add up sections of rows: hash totals by ending, mix of tokens, fingerprints, customers.
+class ReadOnce(NamedTuple):
+    """What is worked out of some tables' sections in one reading.
+
+    Attributes:
+        tables: They are cut by the same number.
+        counting: Of each kind what begins to count, given the sections, in order.
+    """
+
+    tables: tuple[Table, ...]
+    counting: Mapping[str, Callable[[Connection, Sequence[int]], Counting]]
+
+
+def count_rows(number: int, found: Found, held: Found, cards: Found) -> Counted:
+    """Add up a section of rows: hash totals by ending, mix of tokens, fingerprints, customers.
 
     Args:
-        connection: A reading connection.
-        wanted: The sections, in order; default: every row that there is.
+        number: The section's.
+        found: Its rows.
+        held: Their tokens in force.
+        cards: Their attachments.
     """
-    for number, found in asked_by_section(connection, _ROWS, rows.c.id, wanted):
-        yield _counted_rows(number, found)
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    mapped: tuple[list[tuple[Any, ...]], ...] = [], []
+    prints: tuple[list[str], ...] = [], []
+    token_of = {token[0]: _TOKEN(token) for token in held}
+    on = {card[0] for card in cards if _is_on(card)} if cards else ()
+    for row_id, legacy_id, state, newer, year in map(_ROW, found):
+        is_on = row_id in on
+        ending = state if newer is None else SUPERSEDED
+        if newer is None and state == _TOKENIZED:
+            token = token_of.get(row_id)
+            if token is not None:
+                brand, country, fingerprint = token
+                mapped[is_on].append((brand, country, year))
+                if fingerprint is not None:
+                    prints[is_on].append(fingerprint)
+            if is_on:
+                ending = ON_CUSTOMER
+        if legacy_id is not None:
+            ids[ending].append(legacy_id)
+    figures = {
+        "sums": {ending: shown(hash_total(0, them)) for ending, them in ids.items()},
+        "mapped": [len(them) for them in mapped],
+        "fingerprints": [len(them) for them in prints],
+        "mixes": [_mixed(them) for them in mapped],
+        "owners": sorted({_ATTACHMENT(card)[0] // SECTION_ROWS for card in cards}),
+    }
+    return counted_as(number, len(found), figures, _shortened(chain(*prints)))
 
 
-def count_answers(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
-    """Pack sections of outcomes: seconds, kinds and latencies, a column after the other."""
+def _is_on(card: tuple[Any, ...]) -> bool:
+    _, state, deleted_ms = _ATTACHMENT(card)
+    return state in _ON_CUSTOMER and deleted_ms is None
+
+
+def _mixed(mapped: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[Any, int]]]:
+    columns = zip(*mapped, strict=True) if mapped else [()] * len(MIXED)
+    return {
+        name: list(Counter(values).items()) for name, values in zip(MIXED, columns, strict=True)
+    }
+
+
+def _shortened(fingerprints: Iterable[str]) -> bytes:
+    sha256 = hashlib.sha256
+    return b"".join([sha256(one.encode()).digest()[:FINGERPRINT_BYTES] for one in fingerprints])
+
+
+def count_answers(number: int, _: Found, found: Found) -> Counted:
+    """Pack a section of outcomes: seconds, kinds and latencies, a column after the other."""
     import numpy as np  # noqa: PLC0415 - a look at a ledger does without.
 
-    for number, found in asked_by_section(connection, _ANSWERS, outcomes.c.attempt_id, wanted):
-        _, moments, words, times = zip(*found, strict=True)
-        packed = (
-            (np.array(moments, np.int64) // 1000).astype("<u4").tobytes()
-            + bytes([_PLACES[word] for word in words])
-            + np.array(times, np.int64).clip(0, LONGEST_US).astype("<u4").tobytes()
-        )
-        yield counted_as(number, len(found), {}, packed)
+    moments, words, times = zip(*map(_ANSWER, found), strict=True)
+    packed = (
+        (np.array(moments, np.int64) // 1000).astype("<u4").tobytes()
+        + bytes(map(_PLACES.__getitem__, words))
+        + np.array(times, np.int64).clip(0, LONGEST_US).astype("<u4").tobytes()
+    )
+    return counted_as(number, len(found), {}, packed)
 
 
-COUNTED: Final = {
-    ROW_FIGURES: (rows, count_rows),
-    ROW_COUNTS: (rows, count_sections),
-    FAILURE_COUNTS: (rows, count_failures),
-    ANSWER_FIGURES: (outcomes, count_answers),
-    LASTING_ROWS: (rows, lasting_of_rows),
-    LASTING_CUSTOMERS: (customers, lasting_of_customers),
-    LASTING_ATTEMPTS: (attempts, lasting_of_attempts),
+def _alone(counting: Counting) -> Callable[[Connection, Sequence[int]], Counting]:
+    """Give what counts a section by its rows alone, as what begins to count."""
+    return lambda _connection, _wanted: counting
+
+
+READ_ONCE: Final = (
+    ReadOnce(_CARDS, {ROW_FIGURES: _alone(count_rows), LASTING_ROWS: lasting_of_rows}),
+    ReadOnce(
+        _REQUESTS,
+        {ANSWER_FIGURES: _alone(count_answers), LASTING_ATTEMPTS: _alone(lasting_of_attempts)},
+    ),
+    ReadOnce(_CUSTOMERS, {LASTING_CUSTOMERS: _alone(lasting_of_customers)}),
+)
+
+
+def _counter(kind: str, table: Table) -> Callable[..., Iterator[Counted]]:
+    """Give what counts sections of one kind, for a connection and those that are wanted, or all."""
+    (together,) = (one for one in READ_ONCE if kind in one.counting)
+
+    def count(connection: Connection, wanted: Iterable[int] | None) -> Iterator[Counted]:
+        asked = numbers(connection, table) if wanted is None else list(wanted)
+        counting = together.counting[kind](connection, asked)
+        for number, held in held_sections(connection, together.tables, asked):
+            yield counting(number, *held)
+
+    return count
+
+
+BY_ITSELF: Final = {ROW_COUNTS: (rows, count_sections), FAILURE_COUNTS: (rows, count_failures)}
+"""What is asked of the database in questions of its own."""
+
+COUNTED: Final = BY_ITSELF | {
+    kind: (table, _counter(kind, table))
+    for kind, table in (
+        (ROW_FIGURES, rows),
+        (ANSWER_FIGURES, outcomes),
+        (LASTING_ROWS, rows),
+        (LASTING_CUSTOMERS, customers),
+        (LASTING_ATTEMPTS, attempts),
+    )
 }
 """What is counted, of which table's sections, and by what."""
+
+TABLES: Final = {table.name: table for table in SECTIONED} | {
+    kind: table for kind, (table, _) in COUNTED.items()
+}
+"""The table whose sections are digested or counted."""
 
 
 def to_count(connection: Connection, kind: str, known: Collection[int]) -> list[int]:
@@ -131,62 +206,16 @@ def to_count(connection: Connection, kind: str, known: Collection[int]) -> list[
         kind: What is counted.
         known: The sections of which it is kept.
     """
-    table, _ = COUNTED[kind]
-    missing = [number for number in numbers(connection, table) if number not in known]
+    there = numbers(connection, TABLES[kind])
+    missing = [number for number in there if number not in known]
     if kind != FAILURE_COUNTS or not known or not missing:
         return missing
     return sorted({*missing, *met_by_ids(connection, missing)})
 
 
-def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> None:
-    """Work out what is to be kept of each section, in the caller's transaction.
-
-    Args:
-        connection: In a transaction.
-        epoch: The run's, with which versions come (`versions`).
-        kept: What is kept is right; else all is worked out, and what differs is written anew. None
-            where nothing but versions is kept.
-    """
-    if kept is None:
-        renew_versions(connection, epoch)
-        return
-    for table in SECTIONED:
-        known = _kept_of(connection, table.name) if kept else set()
-        missing = [n for n in numbers(connection, table) if n not in known] if kept else None
-        packing = Packing(connection, table) if table in VERSIONED else None
-        shown = None if packing is None else packing.show
-        found = list(digest_sections(connection, table, missing, shown=shown))
-        _keep(connection, table.name, found, missing)
-        if packing is not None:
-            packing.keep(epoch)
-    for kind, (_, count) in COUNTED.items():
-        again = to_count(connection, kind, _kept_of(connection, kind)) if kept else None
-        _keep(connection, kind, list(count(connection, again)), again)
-
-
-def _kept_of(connection: Connection, kind: str) -> set[int]:
+def kept_of(connection: Connection, kind: str) -> set[int]:
+    """Give the sections of which something of a kind is kept."""
     return set(connection.execute(select(sections.c.number).where(sections.c.of == kind)).scalars())
-
-
-def _keep(
-    connection: Connection,
-    kind: str,
-    found: Sequence[Digested | Counted],
-    again: Sequence[int] | None,
-) -> None:
-    """Keep what was worked out: of the sections that were asked for, or of all in place of all."""
-    here = sections.c.of == kind
-    names = found[0]._fields if found else ("number",)
-    if again is None:
-        order = select(*(sections.c[name] for name in names)).where(here).order_by("number")
-        if [tuple(one) for one in connection.execute(order)] == found:
-            return
-        connection.execute(delete(sections).where(here))
-    for first, last in stretches(again or ()):
-        connection.execute(delete(sections).where(here, sections.c.number.between(first, last)))
-    number, *others = names
-    values = list(zip(*((one.number, kind, *one[1:]) for one in found), strict=True))
-    store_of(connection).fill(connection, sections, (number, "of", *others), values)
 
 
 def require_own_figures(connection: Connection) -> None:
@@ -214,43 +243,10 @@ def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counte
     if not kept:
         yield from count(connection, None)
         return
-    again = to_count(connection, kind, _kept_of(connection, kind))
+    again = to_count(connection, kind, kept_of(connection, kind))
     not_right = set(again)
     names = (sections.c[name] for name in Counted._fields)
     for found in connection.execute(select(*names).where(sections.c.of == kind)):
         if found.number not in not_right:
             yield Counted(*found)
     yield from count(connection, again)
-
-
-def _counted_rows(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
-    ids: defaultdict[str, list[str]] = defaultdict(list)
-    mixes = [{name: Counter[Any]() for name in MIXED} for _ in range(2)]
-    prints: list[list[bytes]] = [[], []]
-    mapped = [0, 0]
-    owners: set[int] = set()
-    for _, legacy_id, state, newer, is_on, *mixed, fingerprint, token, customer in found:
-        if customer is not None:
-            owners.add(customer // SECTION_ROWS)
-        in_force = state == RowState.TOKENIZED and newer is None
-        ending = SUPERSEDED if newer is not None else state
-        if in_force and is_on:
-            ending = ON_CUSTOMER
-        if legacy_id is not None:
-            ids[ending].append(legacy_id)
-        if in_force and token is not None:
-            mapped[is_on] += 1
-            for name, value in zip(MIXED, mixed, strict=True):
-                mixes[is_on][name][value] += 1
-            if fingerprint is not None:
-                digest = hashlib.sha256(fingerprint.encode()).digest()
-                prints[is_on].append(digest[:FINGERPRINT_BYTES])
-    figures = {
-        "sums": {ending: shown(hash_total(0, them)) for ending, them in ids.items()},
-        "mapped": mapped,
-        "fingerprints": [len(them) for them in prints],
-        "mixes": [{name: list(one.items()) for name, one in mix.items()} for mix in mixes],
-        "owners": sorted(owners),
-    }
-    packed = b"".join(prints[0]) + b"".join(prints[1])
-    return counted_as(number, len(found), figures, packed)

@@ -9,8 +9,10 @@ section says can be worked out of its rows again, and `verify` does so.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import orjson
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, select, text
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
+
+Found: TypeAlias = "Sequence[tuple[Any, ...]]"
+"""Rows of one section of a table, all columns in the schema's order, by their ids."""
 
 sections = Table(
     "sections",
@@ -61,6 +66,8 @@ versions = Table(
     comment="what became of a thousand ids by the publication of a run (see versions.py)",
     sqlite_strict=True,
 )
+
+_ID: Final = itemgetter(0)
 
 SECTION_ROWS: Final = 1_000
 """Ids in a section; a row's number and its export are read off the section's number as well."""
@@ -110,6 +117,10 @@ class Counted(NamedTuple):
     packed: bytes
 
 
+Counting: TypeAlias = "Callable[..., Counted]"
+"""Counts a section: its number, and what each of some tables has of it (`Found`)."""
+
+
 def counted_as(number: int, size: int, figures: object, packed: bytes = b"") -> Counted:
     """Give what is counted of a section as it is kept; `figures` becomes JSON."""
     told = orjson.dumps(figures).decode()
@@ -133,6 +144,12 @@ def key_of(table: Table) -> ColumnElement[int]:
     """Give the number by which a table is cut."""
     (key,) = table.primary_key.columns
     return key
+
+
+def values_of(table: Table, *names: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Give what takes some values, two at least, out of a row with all columns of a table."""
+    places = table.columns.keys()
+    return itemgetter(*(places.index(name) for name in names))
 
 
 def numbers(connection: Connection, table: Table) -> list[int]:
@@ -180,30 +197,23 @@ def digests_known(connection: Connection, table: Table) -> dict[int, Digested]:
 
 
 def digest_sections(
-    connection: Connection,
-    table: Table,
-    wanted: Iterable[int] | None = None,
-    *,
-    shown: Callable[[int, Sequence[tuple[Any, ...]]], None] | None = None,
+    connection: Connection, table: Table, wanted: Iterable[int] | None = None
 ) -> Iterator[Digested]:
-    """Digest sections of a table, in order: SHA-256 over canonical JSON of their rows.
+    """Digest sections of a table, in order.
 
     Args:
         connection: A reading connection.
         table: One of `SECTIONED`.
         wanted: The sections, in order; default: every row that there is.
-        shown: Is given each section's number and rows, so that they need not be read again.
     """
-    key, store = key_of(table), store_of(connection)
-    statement = select(table).order_by(key)
-    asked = [statement]
-    if wanted is not None:
-        asked = [statement.where(in_stretch(key, *ends)) for ends in stretches(wanted)]
-    for part in asked:
-        for number, found in by_section(store.selected(connection, part)):
-            if shown is not None:
-                shown(number, found)
-            yield Digested(number, len(found), hashlib.sha256(orjson.dumps(found)).hexdigest())
+    key = key_of(table)
+    for number, found in asked_by_section(connection, select(table).order_by(key), key, wanted):
+        yield digest_section(number, list(map(orjson.dumps, found)))
+
+
+def digest_section(number: int, told: Sequence[bytes]) -> Digested:
+    """Give the SHA-256 over the array of a section's rows, of which each is told as canonical JSON."""
+    return Digested(number, len(told), hashlib.sha256(b"[%b]" % b",".join(told)).hexdigest())
 
 
 def asked_by_section(
@@ -235,12 +245,16 @@ def by_section(
     waiting: list[tuple[Any, ...]] = []
     number = 0
     for block in blocks:
-        for here, found in groupby(block, lambda row: row[0] // SECTION_ROWS):
+        start = 0
+        while start < len(block):
+            here = block[start][0] // SECTION_ROWS
+            end = bisect_left(block, (here + 1) * SECTION_ROWS, start, key=_ID)
             if waiting and here != number:
                 yield number, waiting
                 waiting = []
             number = here
-            waiting.extend(found)
+            waiting.extend(block[start:end])
+            start = end
     if waiting:
         yield number, waiting
 

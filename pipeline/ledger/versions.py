@@ -50,6 +50,8 @@ _WAIT: Final[Mapping[str, Collection[str]]] = {
     customers.name: (CustomerState.WANTED, CustomerState.MAKING),
 }
 """The states in which a thing waits: a run may settle it without having sent anything for it."""
+_LEFT_OUT: Final = (RowState.SKIPPED.value, Code.FILTERED.value)
+"""State and code of a row that is not in this run's cohort, but may be in the next one's."""
 
 
 class Entry(NamedTuple):
@@ -67,21 +69,29 @@ class Kept(NamedTuple):
     entries: bytes
 
 
-def packed(table: Table, found: Sequence[tuple[Any, ...]]) -> bytes:
-    """Pack the rows of a section of one of `VERSIONED`, an entry each."""
+def packed(
+    table: Table, found: Sequence[tuple[Any, ...]], told: Sequence[bytes] | None = None
+) -> bytes:
+    """Pack the rows of a section of one of `VERSIONED`, an entry each.
+
+    Args:
+        table: Their table.
+        found: The rows.
+        told: Each of them as canonical JSON, where somebody has made that already.
+    """
     state, waiting = _STATE[table.name], _WAIT[table.name]
-    has_cohorts = table is rows
-    parts = []
-    for row in found:
-        waits = row[state] in waiting or (has_cohorts and _is_left_out(row, state))
-        digest = hashlib.sha256(orjson.dumps(row)).digest()[:_DIGEST_BYTES]
-        parts.append(_ENTRY.pack(row[0] % SECTION_ROWS, waits, digest))
-    return b"".join(parts)
-
-
-def _is_left_out(row: tuple[Any, ...], state: int) -> bool:
-    """Tell whether a row is not in this run's cohort, but may be in the next one's."""
-    return bool(row[state] == RowState.SKIPPED and row[_ROW_CODE] == Code.FILTERED)
+    left_out = _LEFT_OUT if table is rows else None
+    sha256, entry = hashlib.sha256, _ENTRY.pack
+    return b"".join(
+        [
+            entry(
+                row[0] % SECTION_ROWS,
+                row[state] in waiting or (row[state], row[_ROW_CODE]) == left_out,
+                sha256(json).digest()[:_DIGEST_BYTES],
+            )
+            for row, json in zip(found, told or map(orjson.dumps, found), strict=True)
+        ]
+    )
 
 
 def unpacked(entries: bytes) -> Iterator[Entry]:
@@ -117,13 +127,15 @@ class Packing:
         proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
         self._proving = set(connection.execute(proving).scalars()) if table is rows else ()
 
-    def show(self, number: int, found: Sequence[tuple[Any, ...]]) -> None:
-        """Take in a section, unless its rows may be thrown away yet."""
+    def show(
+        self, number: int, found: Sequence[tuple[Any, ...]], told: Sequence[bytes] | None = None
+    ) -> None:
+        """Take in a section, unless its rows may be thrown away yet; `told` as for `packed`."""
         if not self._proving or number // SECTIONS_AN_EXPORT not in self._proving:
-            self._now[number] = packed(self._table, found)
+            self._now[number] = packed(self._table, found, told)
 
     def keep(self, epoch: int) -> None:
-        """Write what is not as it was kept, as that of a run."""
+        """Write what is not as it was kept of the sections taken in so far, as that of a run."""
         changed = ((number, self._changed(number, epoch)) for number in self._now)
         new = [
             (
@@ -136,6 +148,7 @@ class Packing:
         names = [column.name for column in versions.columns]
         columns = list(zip(*new, strict=True))
         store_of(self._connection).fill(self._connection, versions, names, columns)
+        self._now.clear()
 
     def _changed(self, number: int, epoch: int) -> bytes:
         now = self._now[number]

@@ -17,7 +17,7 @@ from pipeline.migration.status import status_of
 from pipeline.outputs.metrics_file import standing_of
 from pipeline.outputs.publisher import publish
 from tests.support.folders import VERSION, settled_and_published
-from tests.support.ledgers import Builder, StepClock
+from tests.support.ledgers import Builder, StepClock, settled_builder
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 OPEN_ONLY = (
@@ -104,3 +104,21 @@ def test_no_night_reads_all_rows_attempts_or_tokens(folder, night):
 
     assert told
     assert scans(folder, told) == {}
+
+
+def test_the_first_publication_works_everything_out_of_one_reading(tmp_path):
+    """What is kept of tokens, attempts and answers comes of one statement a table; of rows, of three."""
+    with statements() as told:
+        builder = settled_builder(tmp_path / "migration", 2_500, top_up=False)
+        del told[:]
+        builder.ledger.renew_sections()
+        asked = [statement for statement in told if statement.startswith("SELECT")]
+        builder.ledger.close()
+
+    # The rows' counts and failures are sums that the database forms.
+    readings = {"rows": 3, "tokens": 1, "attempts": 1, "outcomes": 1}
+    for table, times in readings.items():
+        # Rows by rows: not the look whether there is any, and each stretch of ids once.
+        reading = re.compile(rf"\bFROM {table}\b.* BETWEEN (\d+ AND \d+)", re.DOTALL)
+        ranges = [found[1] for found in map(reading.search, asked) if found]
+        assert len(ranges) == times * len(set(ranges)) > 0, table
