@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.cards.validator import Validated
 
 NETWORK_ID: Final = "profile:network_transaction_id"
-"""The frame column that a profile asks the reader for, where a header has one of that kind."""
+"""The column that a profile asks the reader for, where a header has one of that kind."""
 
 _NETWORK_NAMES: Final = frozenset(
     (
@@ -74,7 +74,7 @@ class ExportProfile:
             mapped: Those that the settings map or carry.
 
         Returns:
-            Frame columns to be read beside the mapped ones, and their places, counted from 0.
+            Columns to be read beside the mapped ones, and their places, counted from 0.
         """
         rest = [name for name in names if name not in mapped]
         self.unmapped |= dict.fromkeys(map(_shown, filter(None, rest)))

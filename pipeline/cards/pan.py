@@ -1,6 +1,6 @@
 """Keeps card numbers where nothing can print them; no other type of this program holds any.
 
-A column of numbers is one numpy buffer beside the frame, never inside it, so that no frame, log,
+A column of numbers is one numpy buffer beside the texts of a chunk, never among them, so that no log,
 pickle or traceback can carry a number by accident. `PanColumn.reveal` is the one way out. Numbers
 leave traces that Python cannot erase (the text they were read from is immutable); `wipe` empties
 our own buffer early and is no more than that.

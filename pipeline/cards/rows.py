@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
-    import pandas as pd
 
     from pipeline.cards.pan import PanColumn
     from pipeline.model import Rejection
 
 CARRY_PREFIX: Final = "carry:"
-"""Stands before the source name of a carried column in a frame, so that it hides no card field."""
+"""Stands before the source name of a carried column, so that it hides no card field."""
 
 CUSTOMER_COLUMNS: Final = ("customer", "customer_id", "is_default")
 """What tells which cards are one customer's, whom the vault knows already, and whose default."""
@@ -55,11 +53,6 @@ class Chunk:
     left_out: Mapping[str, int] = field(default_factory=dict)
     remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The texts as a frame, its index the row numbers; made anew each time."""
-        return _framed(self.rows, self.columns)
-
 
 @dataclass(frozen=True, slots=True)
 class Cards:
@@ -76,25 +69,3 @@ class Cards:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The columns as a frame, its index the row numbers; made anew each time."""
-        return _framed(self.rows, self.columns)
-
-
-def _framed(
-    rows: npt.NDArray[np.intp], columns: Mapping[str, list[str] | npt.NDArray[Any]]
-) -> pd.DataFrame:
-    import pandas as pd  # noqa: PLC0415 - what is only judged needs no frame, and it loads long.
-
-    index = pd.Index(rows, name="row")
-    # Plain Python texts: pandas' own string type costs ten times as much to fill and to read.
-    arrays = {
-        name: values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
-        for name, values in columns.items()
-    }
-    return pd.DataFrame(
-        {name: pd.Series(each, index=index, dtype=each.dtype) for name, each in arrays.items()},
-        index=index,
-    )

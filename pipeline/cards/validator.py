@@ -85,7 +85,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """The cards that may be sent and one rejection for every other row of the frame.
+    """The cards that may be sent and one rejection for every other row of the chunk.
 
     `lookalikes` counts, by column of ids, those that pass as a card number by chance; `plain` names
     the columns in which nothing is odd in any row.
@@ -160,7 +160,7 @@ def _kept(values: list[str] | npt.NDArray[Any], kept: Flags) -> list[str] | npt.
 
 
 def is_id_column(name: str) -> bool:
-    """Say whether a frame column holds ids: of cards, of customers, or what is carried along."""
+    """Say whether a column holds ids: of cards, of customers, or what is carried along."""
     return name in _IDS or name.startswith(CARRY_PREFIX)
 
 

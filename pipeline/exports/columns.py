@@ -66,7 +66,7 @@ class ReaderOptions:
         chunk_rows: Rows a chunk, the unreadable ones counted.
         row_bytes_max: Bytes that a record may have, with its line ends.
         number_key: Opens card numbers that are sealed one by one.
-        on_header: Told a CSV header's names and those that are mapped; gives frame columns to be
+        on_header: Told a CSV header's names and those that are mapped; gives columns to be
             read besides, and their places.
     """
 
@@ -95,9 +95,9 @@ class ReaderOptions:
     on_header: Callable[[Sequence[str], Collection[str]], dict[str, int]] | None = None
 
     def wanted(self) -> dict[str, str]:
-        """Give frame column to source column, for everything that is read.
+        """Give our column to source column, for everything that is read.
 
-        What is put together from several columns has a frame column for each part, such as
+        What is put together from several columns has a column for each part, such as
         `name#0`, until the reader has joined them.
         """
         wanted = {}
@@ -116,12 +116,12 @@ class ReaderOptions:
 
 
 def part_name(name: str, place: int) -> str:
-    """Name the frame column of one part of a field, counted from 0."""
+    """Name the column of one part of a field, counted from 0."""
     return f"{name}{_PART}{place}"
 
 
 def whole_name(name: str) -> str:
-    """Give the canonical name of a frame column that may be a part of it."""
+    """Give the canonical name of a column that may be a part of it."""
     return name if name.startswith(CARRY_PREFIX) else name.partition(_PART)[0]
 
 

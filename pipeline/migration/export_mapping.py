@@ -6,7 +6,9 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import orjson
+import pandas as pd
 import pyarrow as pa
 
 from pipeline.clock import timestamp
@@ -19,13 +21,13 @@ from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
 from pipeline.outputs.mapping_formats import write_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.clock import Clock
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.columns import PublishedTable
-    from pipeline.outputs.mapping_formats import MappingFormat, Row
+    from pipeline.outputs.mapping_formats import MappingFormat
     from pipeline.outputs.sinks import Sink
 
 ADDED: Final = "added"
@@ -66,28 +68,33 @@ def export_mapping(
             ledger.prove()
         look = stack.enter_context(ledger.look(sparingly=True))
         table = MAPPING.carrying(orjson.loads(look.recall("carry") or "[]"))
-        blocks, schema = _rows(look, table), table.schema
+        frames, schema = _frames(look, table), table.schema
         if since is not None:
             changes = (pa.field("change", TEXT, nullable=False), pa.field(_FORMER, TEXT))
             schema = pa.schema([*schema, *changes])
-            blocks = _changed_since(look, since, blocks)
-        return write_mapping(target, form, schema, blocks)
+            frames = _changed_since(look, since, frames)
+        return write_mapping(target, form, schema, frames)
 
 
 _FORMER: Final = "replaced_token_id"
 
 
-def _rows(look: Snapshot, table: PublishedTable) -> Iterator[list[Row]]:
+def _frames(look: Snapshot, table: PublishedTable) -> Iterator[pd.DataFrame]:
+    """Give the mapping a block at a time; moments are texts."""
     names = [column.name for column in table.columns]
     moments = [c.name for c in table.columns if pa.types.is_timestamp(c.type)]
     old_ids = _old_customer_ids(look)
     for block in look.mapped_rows():
-        rows = [dict(zip(names, values, strict=True)) for values in table.tuples(block)]
-        for row in rows:
-            row["old_customer_id"] = old_ids.get(row["customer_id"])
-            for name in moments:
-                row[name] = timestamp(datetime.fromtimestamp(row[name], UTC))
-        yield rows
+        # Python's own values: numbers stay whole beside what is missing.
+        frame = pd.DataFrame(list(table.tuples(block)), columns=names, dtype=object)
+        frame["old_customer_id"] = frame["customer_id"].map(old_ids)
+        for name in moments:
+            frame[name] = frame[name].map(_moment)
+        yield frame
+
+
+def _moment(seconds: int) -> str:
+    return timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def _old_customer_ids(look: Snapshot) -> dict[str | None, str]:
@@ -99,8 +106,8 @@ def _old_customer_ids(look: Snapshot) -> dict[str | None, str]:
 
 
 def _changed_since(
-    look: Snapshot, since: str, blocks: Iterator[Sequence[Row]]
-) -> Iterator[list[Row]]:
+    look: Snapshot, since: str, frames: Iterator[pd.DataFrame]
+) -> Iterator[pd.DataFrame]:
     """Keep the rows whose token a later run made, and say of each what it changed."""
     later = _runs_after(look, since)
     old_tokens = _replaced_tokens(look, later)
@@ -110,14 +117,12 @@ def _changed_since(
         for ending, legacy_id in block
         if ending == RESOLVED
     }
-    for block in blocks:
-        rows = [row for row in block if row["run_id"] in later]
-        for row in rows:
-            legacy_id = row["legacy_id"]
-            row[_FORMER] = old_tokens.get(legacy_id)
-            kept = RESOLVED if legacy_id in resolved else ADDED
-            row["change"] = REPLACED if legacy_id in old_tokens else kept
-        yield rows
+    for frame in frames:
+        changed = frame[frame["run_id"].isin(later)]
+        ids = changed["legacy_id"]
+        kept = np.where(ids.isin(resolved), RESOLVED, ADDED)
+        changes = np.where(ids.isin(old_tokens), REPLACED, kept)
+        yield changed.assign(change=changes, replaced_token_id=ids.map(old_tokens))
 
 
 def _runs_after(look: Snapshot, since: str) -> set[str]:

@@ -62,13 +62,13 @@ def _requests(
     chunk: Chunk, claimed: Claimed, vault: Vault, texts_of_customers: CustomerTexts | None
 ) -> list[WaitingCard]:
     """Build what is sent for the claimed rows; they were judged in pass 1, from these very bytes."""
-    frame, numbers = chunk.frame, chunk.numbers
-    places = dict(zip(frame.index.tolist(), range(len(frame)), strict=True))
+    columns, numbers = chunk.columns, chunk.numbers
+    places = {row: place for place, row in enumerate(chunk.rows.tolist())}
     last_digits = numbers.last_digits().tolist()
-    months = [MONTHS.get(text) for text in frame["expiration_month"].tolist()]
-    years = [YEARS.get(text) for text in frame["expiration_year"].tolist()]
-    names = ["name", *(name for name in ADDRESS_COLUMNS if name in frame.columns)]
-    texts = list(zip(*(frame[name].tolist() for name in names), strict=True))
+    months = [MONTHS.get(text) for text in columns["expiration_month"]]
+    years = [YEARS.get(text) for text in columns["expiration_year"]]
+    names = ["name", *(name for name in ADDRESS_COLUMNS if name in columns)]
+    texts = list(zip(*(columns[name] for name in names), strict=True))
     waiting = []
     customers = _Customers(chunk, claimed, texts_of_customers)
     for claim in claimed.rows:

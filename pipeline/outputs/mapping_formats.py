@@ -17,10 +17,9 @@ from pipeline.outputs.csv_text import csv_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from pipeline.outputs.sinks import Sink
+    import pandas as pd
 
-Row = dict[str, Any]
-"""A mapping row by column name; moments are text. Stripe's forms also need `old_customer_id`."""
+    from pipeline.outputs.sinks import Sink
 
 TABLE_NAME: Final = "cardferry_mapping"
 STRIPE_COLUMNS: Final = {
@@ -75,7 +74,7 @@ class MappingFormat(StrEnum):
 
 
 def write_mapping(
-    target: Sink, form: MappingFormat, schema: pa.Schema, blocks: Iterable[Sequence[Row]]
+    target: Sink, form: MappingFormat, schema: pa.Schema, frames: Iterable[pd.DataFrame]
 ) -> int:
     """Write mapping rows in a form.
 
@@ -83,7 +82,8 @@ def write_mapping(
         target: Where the bytes go.
         form: The form.
         schema: The columns and their Arrow types, in order.
-        blocks: Rows by column name, a block at a time.
+        frames: The rows, a block at a time: these columns, moments as texts, and for Stripe's forms
+            `old_customer_id`.
 
     Returns:
         How many rows were written.
@@ -91,7 +91,7 @@ def write_mapping(
     Raises:
         SettingsRefused: A value has no place in the form.
     """
-    counted = _Counted(blocks)
+    counted = _Counted(frames)
     _WRITERS[form](target, schema, counted)
     return counted.rows
 
@@ -99,52 +99,60 @@ def write_mapping(
 class _Counted:
     """Passes blocks on and counts their rows."""
 
-    def __init__(self, blocks: Iterable[Sequence[Row]]) -> None:
-        self._blocks = blocks
+    def __init__(self, frames: Iterable[pd.DataFrame]) -> None:
+        self._frames = frames
         self.rows = 0
 
-    def __iter__(self) -> Iterator[Sequence[Row]]:
-        for block in self._blocks:
-            self.rows += len(block)
-            yield block
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for frame in self._frames:
+            self.rows += len(frame)
+            yield frame
 
 
-def _write_csv(target: Sink, schema: pa.Schema, blocks: Iterable[Sequence[Row]]) -> None:
-    _write_columns(target, {name: name for name in schema.names}, blocks)
+def _values(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Give rows as tuples of these columns; what is missing is None."""
+    columns = frame[list(names)].astype(object)
+    return columns.where(columns.notna(), None).itertuples(index=False, name=None)
 
 
-def _write_stripe(target: Sink, _: pa.Schema, blocks: Iterable[Sequence[Row]]) -> None:
-    _write_columns(target, STRIPE_COLUMNS, blocks)
+def _write_csv(target: Sink, schema: pa.Schema, frames: Iterable[pd.DataFrame]) -> None:
+    _write_columns(target, {name: name for name in schema.names}, frames)
+
+
+def _write_stripe(target: Sink, _: pa.Schema, frames: Iterable[pd.DataFrame]) -> None:
+    _write_columns(target, STRIPE_COLUMNS, frames)
 
 
 def _write_columns(
-    target: Sink, columns: Mapping[str, str], blocks: Iterable[Sequence[Row]]
+    target: Sink, columns: Mapping[str, str], frames: Iterable[pd.DataFrame]
 ) -> None:
     target.write(csv_lines([list(columns)]))
-    for block in blocks:
-        target.write(csv_lines([_plain(row[own]) for own in columns.values()] for row in block))
+    own = list(columns.values())
+    for frame in frames:
+        target.write(csv_lines([*map(_plain, row)] for row in _values(frame, own)))
 
 
-def _write_jsonl(target: Sink, schema: pa.Schema, blocks: Iterable[Sequence[Row]]) -> None:
+def _write_jsonl(target: Sink, schema: pa.Schema, frames: Iterable[pd.DataFrame]) -> None:
     names = schema.names
-    for block in blocks:
-        lines = (orjson.dumps({name: row[name] for name in names}) + b"\n" for row in block)
-        target.write(b"".join(lines))
+    for frame in frames:
+        rows = (dict(zip(names, row, strict=True)) for row in _values(frame, names))
+        target.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
-def _write_stripe_json(target: Sink, _: pa.Schema, blocks: Iterable[Sequence[Row]]) -> None:
+def _write_stripe_json(target: Sink, _: pa.Schema, frames: Iterable[pd.DataFrame]) -> None:
     """Write cards by their old customer; a card that is on none stands under its own old id."""
     customers: dict[str, dict[str, Any]] = {}
-    for block in blocks:
-        for row in block:
-            key = row["old_customer_id"] or row["legacy_id"]
-            customer = customers.setdefault(key, {"id": row["customer_id"], "cards": {}})
-            card = {theirs: row[own] for theirs, own in _STRIPE_CARD.items()}
-            customer["cards"][row["legacy_id"]] = card
+    told = ("old_customer_id", "legacy_id", "customer_id")
+    for frame in frames:
+        for old_id, legacy_id, customer_id, *card in _values(
+            frame, (*told, *_STRIPE_CARD.values())
+        ):
+            customer = customers.setdefault(old_id or legacy_id, {"id": customer_id, "cards": {}})
+            customer["cards"][legacy_id] = dict(zip(_STRIPE_CARD, card, strict=True))
     target.write(orjson.dumps(customers, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _write_sql(target: Sink, schema: pa.Schema, blocks: Iterable[Sequence[Row]]) -> None:
+def _write_sql(target: Sink, schema: pa.Schema, frames: Iterable[pd.DataFrame]) -> None:
     """Write what `psql` takes: the table, if it is not there yet, and its rows as COPY."""
     names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in schema.names]
     columns = ", ".join(
@@ -153,9 +161,9 @@ def _write_sql(target: Sink, schema: pa.Schema, blocks: Iterable[Sequence[Row]])
     )
     target.write(f"CREATE TABLE IF NOT EXISTS {TABLE_NAME} ({columns});\n".encode())
     target.write(f"COPY {TABLE_NAME} ({', '.join(names)}) FROM stdin;\n".encode())
-    for block in blocks:
-        lines = ("\t".join(_copied(row[name]) for name in schema.names) + "\n" for row in block)
-        target.write("".join(lines).encode())
+    for frame in frames:
+        rows = _values(frame, schema.names)
+        target.write("".join("\t".join(map(_copied, row)) + "\n" for row in rows).encode())
     target.write(b"\\.\n")
 
 
@@ -175,7 +183,7 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-_WRITERS: Final[dict[MappingFormat, Callable[[Sink, pa.Schema, Iterable[Sequence[Row]]], None]]] = {
+_WRITERS: Final[dict[MappingFormat, Callable[[Sink, pa.Schema, Iterable[pd.DataFrame]], None]]] = {
     MappingFormat.CSV: _write_csv,
     MappingFormat.JSONL: _write_jsonl,
     MappingFormat.STRIPE: _write_stripe,

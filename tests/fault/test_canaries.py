@@ -38,7 +38,7 @@ BORDERS = {
     "csv": ("csv:reader", 0),
     "csv after the header": ("csv:reader", 1),
     "column of numbers": ("pipeline.cards.pan:PanColumn.from_texts", 0),
-    "frame": ("pandas:DataFrame.__init__", 0),
+    "build requests": ("pipeline.migration.waiting_cards:_requests", 0),
     "validate": ("pipeline.migration.judged_chunks:validate", 0),
     "validate again": ("pipeline.migration.judged_chunks:validate", 1),
     "check digits": ("pipeline.cards.pan:PanColumn.luhn", 0),

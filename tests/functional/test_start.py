@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from tests.support.commands import rows_csv, sealed, settings
+from tests.support.sandbox import spawned
+
 HEAVY = ("numpy", "pandas", "pyarrow", "sqlalchemy", "pydantic", "httpx", "rich", "jinja2")
 LOADED = """
 import sys
@@ -55,3 +58,16 @@ def test_a_run_that_nobody_watches_loads_nothing_that_it_does_not_use():
 
     assert {"httpx", "pyarrow", "pydantic"} <= loaded
     assert loaded.isdisjoint({"httpx._main", "pygments", "rich.live", "pyarrow.compute", "pandas"})
+
+
+def test_a_whole_run_loads_no_data_frames(tmp_path):
+    """Neither the rows that are sent nor the Parquet files that are written ask for any."""
+    export = sealed(tmp_path, rows_csv(3))
+    with spawned() as vault:
+        config = settings(tmp_path, vault.base_url)
+        words = [export, "-c", config, "-o", tmp_path / "out", "-q"]
+        loaded = loaded_by("run", *map(str, words))
+
+    assert (tmp_path / "out" / "mapping.parquet").exists()
+    assert {"pyarrow", "sqlalchemy"} <= loaded
+    assert "pandas" not in loaded

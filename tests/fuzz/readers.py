@@ -21,6 +21,7 @@ from pipeline.exports.reader import _header, read
 from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.text_lines import text_lines
 from tests.support.cards import COLUMNS
+from tests.support.frames import frame_of
 from tests.support.records import rows_of
 from tests.support.slow_rules import slow_records
 
@@ -137,9 +138,9 @@ def whole_export(given: bytes) -> None:
     expected = 1
     with _in_steps_of(64 + given[1] % 90), suppress(ExportRefused):
         for chunk in read(_pieces(given[3:], 1 + given[2]), options):
-            rows = [*chunk.frame.index, *(rejection.row for rejection in chunk.rejections)]
+            rows = [*frame_of(chunk).index, *(rejection.row for rejection in chunk.rejections)]
             assert sorted(rows) == list(range(expected, chunk.last_row + 1))
-            assert len(chunk.frame) == len(chunk.numbers)
+            assert len(frame_of(chunk)) == len(chunk.numbers)
             assert {rejection.code for rejection in chunk.rejections} <= CODES
             expected = chunk.last_row + 1
 

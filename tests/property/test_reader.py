@@ -13,6 +13,7 @@ from pipeline.exports import text_lines
 from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, HEADER, csv_export, row
+from tests.support.frames import frame_of
 from tests.support.sampled import examples
 from tests.support.slow_rules import slow_records
 
@@ -47,7 +48,7 @@ def _everything(blocks, options):
     rows = []
     for chunk in read(blocks, options):
         found = [(rejection.row, rejection.code) for rejection in chunk.rejections]
-        values = zip(chunk.frame.index, chunk.frame.to_numpy().tolist(), strict=True)
+        values = zip(frame_of(chunk).index, frame_of(chunk).to_numpy().tolist(), strict=True)
         digits = chunk.numbers.last_digits().tolist()
         found += [(n, (*v, d)) for (n, v), d in zip(values, digits, strict=True)]
         found.sort(key=lambda entry: entry[0])

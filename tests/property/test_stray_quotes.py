@@ -15,6 +15,7 @@ from pipeline.exports import text_lines
 from pipeline.exports.reader import read
 from pipeline.exports.records import SWALLOWED
 from tests.support.chunks import rules
+from tests.support.frames import frame_of
 from tests.support.stray_quotes import MARK, SMALL, table
 
 RULES = rules(as_of=date(2026, 11, 27))
@@ -35,7 +36,7 @@ class Account:
         for chunk in read(self.made.blocks, self.made.options):
             self.unread += len(chunk.rejections)
             self.hints |= {rejection.hint for rejection in chunk.rejections}
-            cards = validate(chunk, RULES).cards.frame
+            cards = frame_of(validate(chunk, RULES).cards)
             names = ("legacy_id", "name", "last_digits")
             for card in zip(*(cards[name] for name in names), strict=True):
                 self.check(*card)
@@ -60,7 +61,7 @@ class Account:
         # Every column is carried, and none hidden as the number, so that all texts can be seen.
         options = replace(self.made.options, carry=self.made.header)
         for chunk in read(self.made.blocks, options):
-            for row in chunk.frame.filter(like=CARRY_PREFIX).to_numpy().tolist():
+            for row in frame_of(chunk).filter(like=CARRY_PREFIX).to_numpy().tolist():
                 ended.update(set(MARK.findall(" ".join(row))))
         lines = self.made.lines
         missing = sum(bool(marks) and marks.isdisjoint(ended) for marks in lines)

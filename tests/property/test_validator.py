@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.cards import LENGTHS, PUBLISHED_TEST_NUMBERS, card_number, row
 from tests.support.chunks import ALL_BRANDS, rules, validated
+from tests.support.frames import frame_of
 from tests.support.sampled import examples
 from tests.support.slow_rules import slow_code
 
@@ -61,7 +62,7 @@ def test_the_verdict_is_that_of_the_slow_definition(some, judged_by):
     published = frozenset(PUBLISHED_TEST_NUMBERS)
     expected = [slow_code(stripped(bad), judged_by, published) for bad in some]
     verdict = validated(*some, **{name: getattr(judged_by, name) for name in judged_by.__slots__})
-    found = dict.fromkeys(verdict.cards.frame.index.tolist())
+    found = dict.fromkeys(frame_of(verdict.cards).index.tolist())
     found |= {rejection.row: rejection.code for rejection in verdict.rejections}
 
     assert [found[place] for place in range(1, len(some) + 1)] == expected

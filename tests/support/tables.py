@@ -15,6 +15,7 @@ from pipeline.config.policies import OnExpired, Quoting
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import card_number
+from tests.support.frames import frame_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -164,7 +165,7 @@ def carried(table: Table) -> Found:
     blocks = (table.plain[at : at + size] for at in range(0, len(table.plain), size))
     for chunk in read(blocks, options):
         verdict = validate(chunk, RULES)
-        frame = verdict.cards.frame
+        frame = frame_of(verdict.cards)
         ids = map(own_id, frame["legacy_id"].tolist())
         found.cards += zip(ids, frame["last_digits"].tolist(), strict=True)
         found.unreadable += len(chunk.rejections)

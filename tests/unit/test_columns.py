@@ -7,6 +7,7 @@ import pytest
 from pipeline.errors import ExportRefused
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
+from tests.support.frames import frame_of
 
 PLACES = {
     "legacy_id": "1",
@@ -25,7 +26,7 @@ def ids(raw: bytes, columns=NAMES, **options) -> dict[int, str]:
     """Give the legacy id of each card, or the code in its place, by row."""
     found = {}
     for chunk in read([raw], ReaderOptions(columns, **options)):
-        found |= chunk.frame["legacy_id"].to_dict()
+        found |= frame_of(chunk)["legacy_id"].to_dict()
         found |= {rejection.row: rejection.code for rejection in chunk.rejections}
     return dict(sorted(found.items()))
 

@@ -8,6 +8,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export, row
+from tests.support.frames import frame_of
 
 THAI = ("สมชาย ใจดี", "มาลี ศรีสุข", "วิชัย ทองดี")
 JAPANESE = ("山田 太郎", "佐藤 花子", "鈴木 一郎")
@@ -50,7 +51,7 @@ def test_names_are_read_in_their_encoding(encoding):
     chunk = chunk_of(export(names).encode(encoding), encoding=encoding)
 
     assert chunk.rejections == ()
-    assert set(chunk.frame["name"]) == set(names)
+    assert set(frame_of(chunk)["name"]) == set(names)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
@@ -61,9 +62,9 @@ def test_a_wide_export_is_read_without_its_mark(encoding):
     line = '{"id": "a", "card_number": "4242424242424242", "card_holder": "ไทย"}\n'
 
     for given in (text, text.replace("\r\n", "\r"), text.replace("\r\n", "\n")):
-        assert set(chunk_of(given.encode(wide), encoding=encoding).frame["name"]) == set(THAI)
+        assert set(frame_of(chunk_of(given.encode(wide), encoding=encoding))["name"]) == set(THAI)
     json_chunk = chunk_of((line * 2).encode(wide), encoding=encoding)
-    assert json_chunk.frame["name"].tolist() == ["ไทย", "ไทย"]
+    assert frame_of(json_chunk)["name"].tolist() == ["ไทย", "ไทย"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import ExportRefused
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
+from tests.support.frames import frame_of
 
 COLUMNS = {
     "legacy_id": "id",
@@ -37,7 +38,7 @@ def rows(raw, *, piece=7, **changes):
     found = {}
     blocks = [raw[start : start + piece] for start in range(0, len(raw), piece)]
     for chunk in read(blocks, options):
-        for row, record in chunk.frame.iterrows():
+        for row, record in frame_of(chunk).iterrows():
             found[row] = (record["legacy_id"], record.get("customer"))
         found |= {rejection.row: rejection.code for rejection in chunk.rejections}
     return [found[row] for row in range(1, len(found) + 1)]

@@ -13,6 +13,7 @@ from pipeline.config.presets import preset_names, read_preset
 from pipeline.errors import ExportRefused, SettingsRefused
 from pipeline.exports.reader import read
 from pipeline.migration.export_factory import reading
+from tests.support.frames import frame_of
 
 NUMBER = "4242424242424242"
 VALUES = {"MM/YY": "12/30", "MMYY": "1230", "YYMM": "3012", "MMYYYY": "122030", "YYYYMM": "203012"}
@@ -28,7 +29,7 @@ def loaded(tmp_path, text):
 def rows(raw, settings):
     """Give the frame of an export that is one chunk, and what could not be read."""
     (chunk,) = read([raw], reading(settings).options)
-    return chunk.frame, [rejection.code for rejection in chunk.rejections]
+    return frame_of(chunk), [rejection.code for rejection in chunk.rejections]
 
 
 def written(header, row):

@@ -14,6 +14,7 @@ from pipeline.errors import ExportRefused
 from pipeline.exports.columns import ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.cards import COLUMNS, csv_export, row
+from tests.support.frames import frame_of
 from tests.support.sampled import sampled
 
 HEAD = b"id,card_number,card_holder,exp_month,exp_year\n"
@@ -27,8 +28,8 @@ def verdict(raw, **changes):
     options = ReaderOptions(**({"columns": COLUMNS, "row_bytes_max": 4096} | changes))
     found = {}
     for chunk in read([raw], options):
-        names = zip(chunk.frame["legacy_id"], chunk.frame["name"], strict=True)
-        found |= dict(zip(chunk.frame.index.tolist(), names, strict=True))
+        names = zip(frame_of(chunk)["legacy_id"], frame_of(chunk)["name"], strict=True)
+        found |= dict(zip(frame_of(chunk).index.tolist(), names, strict=True))
         found |= {rejection.row: rejection.code for rejection in chunk.rejections}
     return [found[place] for place in range(1, len(found) + 1)]
 
@@ -186,7 +187,7 @@ def ids_and_cards(text, **options):
     found = []
     for chunk in read([text.encode()], ReaderOptions(WITH_NOTES, **options)):
         digits = chunk.numbers.last_digits().tolist()
-        found += list(zip(chunk.frame["legacy_id"].tolist(), digits, strict=True))
+        found += list(zip(frame_of(chunk)["legacy_id"].tolist(), digits, strict=True))
         found += [rejection.code for rejection in chunk.rejections]
     return found
 
@@ -287,7 +288,7 @@ def test_a_header_in_brackets_is_no_json():
     columns = {name: f"[{source}]" for name, source in WITH_NOTES.items()}
     (chunk,) = read([text.encode()], ReaderOptions(columns))
 
-    assert ["1"] == chunk.frame["legacy_id"].tolist()
+    assert ["1"] == frame_of(chunk)["legacy_id"].tolist()
 
 
 def test_a_control_character_may_be_the_delimiter():
@@ -366,7 +367,7 @@ def test_chunks_are_cut_at_fixed_row_counts_and_count_bad_rows():
     raw = HEAD + ROW_A + b"bad\n" + ROW_B + ROW_A + b"bad\n"
     chunks = list(read([raw], ReaderOptions(COLUMNS, chunk_rows=2)))
 
-    assert [(c.first_row, c.last_row, c.frame.index.tolist()) for c in chunks] == [
+    assert [(c.first_row, c.last_row, frame_of(c).index.tolist()) for c in chunks] == [
         (1, 2, [1]),
         (3, 4, [3, 4]),
         (5, 5, []),
@@ -379,9 +380,14 @@ def test_numbers_stand_beside_the_frame_in_its_order():
     raw = HEAD + ROW_A + b"bad\n" + b"c,378282246310005,Nok,1,2031\n"
     (chunk,) = read([raw], OPTIONS)
 
-    assert list(chunk.frame.columns) == ["legacy_id", "name", "expiration_month", "expiration_year"]
+    assert list(frame_of(chunk).columns) == [
+        "legacy_id",
+        "name",
+        "expiration_month",
+        "expiration_year",
+    ]
     assert chunk.numbers.last_digits().tolist() == ["4242", "0005"]
-    assert not contains_pan(chunk.frame.to_csv() + repr(chunk))
+    assert not contains_pan(frame_of(chunk).to_csv() + repr(chunk))
 
 
 def test_header_names_may_stand_in_any_order_with_blanks_and_company():
@@ -450,7 +456,7 @@ def test_a_column_of_security_codes_refuses_the_export_or_is_dropped(name):
 
     assert f"security codes, tracks or PINs: `{name.strip()}` (column 8)" in refusal(raw)
     (chunk,) = read([raw], ReaderOptions(COLUMNS, security_code_column="drop"))
-    assert "SECRET" not in chunk.frame.to_csv()
+    assert "SECRET" not in frame_of(chunk).to_csv()
     assert "security codes" in refusal(raw, carry=(name,), security_code_column="drop")
 
 
@@ -492,7 +498,7 @@ def test_an_expiration_in_one_column_is_split(layout, text):
     columns = {name: COLUMNS[name] for name in ("legacy_id", "number", "name")}
     raw = f"id,card_number,card_holder,expiry\na,{VISA},Somchai, {text} \n".encode()
     (chunk,) = read([raw], ReaderOptions(columns, expiration=(("expiry", (layout,)),)))
-    months, years = chunk.frame["expiration_month"], chunk.frame["expiration_year"]
+    months, years = frame_of(chunk)["expiration_month"], frame_of(chunk)["expiration_year"]
 
     assert (int(months[1]), int(years[1]) % 100) == (3, 31)
 
@@ -506,7 +512,7 @@ def test_an_expiration_in_another_layout_is_left_empty(text):
     raw = f"id,card_number,card_holder,expiry\na,{VISA},Somchai,{text}\n".encode()
     (chunk,) = read([raw], ReaderOptions(columns, expiration=(("expiry", ("MM/YY",)),)))
 
-    assert chunk.frame.loc[1, ["expiration_month", "expiration_year"]].tolist() == ["", ""]
+    assert frame_of(chunk).loc[1, ["expiration_month", "expiration_year"]].tolist() == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -561,7 +567,7 @@ def test_expirations_in_several_columns_agree_or_are_none(row, expected):
     raw = f"id,card_number,card_holder,exp_month,exp_year,YYMM,MMYY\na,{VISA},Somchai,{row}\n"
     (chunk,) = read([raw.encode()], ReaderOptions(COLUMNS, expiration=ADYEN))
 
-    assert tuple(chunk.frame.loc[1, ["expiration_month", "expiration_year"]]) == expected
+    assert tuple(frame_of(chunk).loc[1, ["expiration_month", "expiration_year"]]) == expected
 
 
 def test_a_name_in_two_columns_is_joined_by_a_blank():
@@ -572,7 +578,7 @@ def test_a_name_in_two_columns_is_joined_by_a_blank():
     options = ReaderOptions(COLUMNS | {"name": ("first", "last")})
     (chunk,) = read([raw.encode()], options)
 
-    assert chunk.frame["name"].tolist() == ["Ann Lee", "Roe"]
+    assert frame_of(chunk)["name"].tolist() == ["Ann Lee", "Roe"]
 
 
 def test_the_words_for_nothing_are_empty_fields():
@@ -581,7 +587,7 @@ def test_the_words_for_nothing_are_empty_fields():
     options = ReaderOptions(COLUMNS, null_values=frozenset(("NULL", "\\N")))
     (chunk,) = read([raw], options)
 
-    assert chunk.frame.iloc[0].tolist() == ["", "NULL Nullsson", "12", ""]
+    assert frame_of(chunk).iloc[0].tolist() == ["", "NULL Nullsson", "12", ""]
 
 
 LINE = '{"id": "%s", "card_number": "4242424242424242", "card_holder": "Somchai", "exp_month": 12}'

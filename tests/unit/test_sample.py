@@ -17,6 +17,7 @@ from pipeline.exports.reader import read
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import COLUMNS
 from tests.support.chunks import ALL_BRANDS, rules
+from tests.support.frames import frame_of
 
 FOLDER = Path(__file__).parents[2] / "sample_data"
 ADDRESS = ("street1", "city", "postal_code", "country", "email")
@@ -50,9 +51,9 @@ def codes(plain, **changes):
     found, brands = {}, Counter()
     for chunk in read([plain], OPTIONS):
         verdict = validate(chunk, rules(**changes))
-        found |= dict.fromkeys(verdict.cards.frame.index.tolist(), "")
+        found |= dict.fromkeys(frame_of(verdict.cards).index.tolist(), "")
         found |= {r.row: r.code for r in (*chunk.rejections, *verdict.rejections)}
-        brands.update(verdict.cards.frame["brand"])
+        brands.update(frame_of(verdict.cards)["brand"])
     return [found[row] for row in sorted(found)], brands
 
 

@@ -15,6 +15,7 @@ from pipeline.cards.rows import Cards
 from pipeline.failure_codes import FAILURE_CODES, Stage
 from tests.support.cards import card_number, row
 from tests.support.chunks import ALL_BRANDS, code_of, validated
+from tests.support.frames import frame_of
 
 VISA = "4242424242424242"
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in VISA)
@@ -149,7 +150,7 @@ def test_a_row_that_breaks_a_rule_is_rejected_under_its_code(code, bad):
     verdict = validated(row(id="cus_0"), bad, row(id="cus_2"))
 
     assert [(found.row, found.code) for found in verdict.rejections] == [(2, code)]
-    assert verdict.cards.frame.index.tolist() == [1, 3]
+    assert frame_of(verdict.cards).index.tolist() == [1, 3]
     assert not contains_pan(repr(verdict.rejections))
 
 
@@ -291,7 +292,7 @@ def test_carried_columns_are_kept_and_searched():
     rows = (row(ref="a-1"), row(id="cus_2", ref=f"x{VISA}"))
     verdict = validated(*rows, carry=("ref",))
 
-    assert verdict.cards.frame["carry:ref"].tolist() == ["a-1"]
+    assert frame_of(verdict.cards)["carry:ref"].tolist() == ["a-1"]
     assert [(r.row, r.code, r.field) for r in verdict.rejections] == [
         (2, "field_contains_card_number", "carry:ref")
     ]
@@ -321,7 +322,7 @@ def test_cards_hold_what_the_vault_and_the_ledger_need():
         row(id="cus_2", card_number="378282246310005", exp_month="3", exp_year="31"),
     )
     cards = verdict.cards
-    frame = cards.frame
+    frame = frame_of(cards)
 
     assert isinstance(cards, Cards)
     assert len(cards) == 1
@@ -341,7 +342,7 @@ def test_a_chunk_without_a_good_row_gives_no_cards():
     verdict = validated(row(id=""))
 
     assert len(verdict.cards) == len(verdict.cards.numbers) == 0
-    assert "brand" in verdict.cards.frame.columns
+    assert "brand" in frame_of(verdict.cards).columns
 
 
 def test_an_export_without_addresses_is_judged_without_them():
