@@ -113,7 +113,7 @@ def settings(folder, url, *lines, key="cv25519", name="settings.toml"):
         "[vault]",
         f'url = "{url}"',
         'public_key = "pkey_test_x"',
-        "read_timeout_s = 5",
+        "read_timeout_s = 30",
         "[export]",
         f'key = {{ file = "{keyring().secret(key)}" }}' if key else "",
         'carry = ["legacy_customer_id"]',

@@ -59,7 +59,7 @@ class Migration:
             "[vault]",
             f'url = "{self._sandbox.base_url}"',
             f'public_key = "{self._sandbox.public_key}"',
-            *(vault or ("read_timeout_s = 5",)),
+            *(vault or ("read_timeout_s = 30",)),
             "[export]",
             "allow_plaintext = true",
             "[flow]",
