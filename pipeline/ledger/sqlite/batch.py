@@ -63,6 +63,18 @@ _OUTCOME: Final = """
     INSERT INTO outcomes (attempt_id, kind, evidence, vault_code, request_id, latency_us, at_ms)
     VALUES (new.attempt_id, new.kind, new.evidence, nullif(new.vault_code, 0),
             nullif(new.request_id, 0), new.latency_us, new.at_ms);"""
+_SUPERSEDES: Final = "(SELECT supersedes FROM rows WHERE id = new.row_id)"
+_TOKEN: Final = f"""
+    UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
+    {_REFUSE_MOVED}
+    INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
+                        created_s, epoch)
+    VALUES (new.row_id, new.token_id, new.card_id, new.brand, nullif(new.fingerprint, 0),
+            nullif(new.country, 0), new.livemode, new.created_s, new.epoch)
+    ON CONFLICT (token_id) DO NOTHING;
+    SELECT RAISE(ABORT, '{_DOUBLED}') WHERE changes() <> 1
+        OR EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = new.token_id);"""
+
 TRIGGERS: Final = {
     "fence": (f"new.entry = {_FENCE}", _REFUSE_OVERTAKEN),
     "intend": (
@@ -74,21 +86,14 @@ TRIGGERS: Final = {
     INSERT INTO attempts (id, row_id, number, epoch, at_ms)
     VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
     ),
-    # The old row of a changed card makes way first, as each legacy id has one token in force.
-    "tokenize": (
-        f"new.entry = {_OUTCOME_AND_TOKEN}",
+    "tokenize": (f"new.entry = {_OUTCOME_AND_TOKEN} AND {_SUPERSEDES} IS NULL", _OUTCOME + _TOKEN),
+    # The old row of a changed card makes way first, as each legacy id has one token in force. A
+    # statement that finds no such row opens every index of `rows` all the same, for each token.
+    "replace": (
+        f"new.entry = {_OUTCOME_AND_TOKEN} AND {_SUPERSEDES} IS NOT NULL",
         f"""{_OUTCOME}
-    UPDATE rows SET superseded_by = new.row_id
-    WHERE id = (SELECT supersedes FROM rows WHERE id = new.row_id);
-    UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
-    {_REFUSE_MOVED}
-    INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
-                        created_s, epoch)
-    VALUES (new.row_id, new.token_id, new.card_id, new.brand, nullif(new.fingerprint, 0),
-            nullif(new.country, 0), new.livemode, new.created_s, new.epoch)
-    ON CONFLICT (token_id) DO NOTHING;
-    SELECT RAISE(ABORT, '{_DOUBLED}') WHERE changes() <> 1
-        OR EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = new.token_id);""",
+    UPDATE rows SET superseded_by = new.row_id WHERE id = {_SUPERSEDES};
+    {_TOKEN}""",
     ),
     "settle": (
         f"new.entry = {_OUTCOME_ONLY}",
