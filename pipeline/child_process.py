@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -30,7 +31,19 @@ def start_child(command: Sequence[str], *, stdin: int, stdout: int) -> subproces
             command, stdin=stdin, stdout=stdout, process_group=0
         )
     except OSError as trouble:
-        raise LocalStorageFailed(
-            f"no process can be started ({os.strerror(trouble.errno or 0)})",
-            next_step="Free memory or processes on this machine, then run again.",
-        ) from None
+        raise no_process(trouble.errno) from None
+
+
+def no_process(number: int | None) -> LocalStorageFailed:
+    """Give the trouble of a machine that has no process, memory or descriptor left for a child.
+
+    Args:
+        number: What the operating system said (`errno`), if it said something.
+    """
+    number = number or 0
+    said = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    return LocalStorageFailed(
+        f"no process can be started: {said}",
+        next_step="Free memory or processes on this machine, or raise the limit (`ulimit -u`, "
+        "`ulimit -n`), then run the same command again.",
+    )

@@ -4,6 +4,7 @@ Goal: no zombie, no hang, no secret in argv or environment, no plain byte on a d
 children, killed, stopped and watched through /proc.
 """
 
+import errno
 import gc
 import os
 import resource
@@ -17,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ExportRefused
+from pipeline.child_process import start_child
+from pipeline.errors import ExportRefused, LocalStorageFailed
 from pipeline.exports.decryptor.process import Decryptor
 from pipeline.exports.decryptor.protocol import Request
 from pipeline.exports.sealed_export import SealedExport
-from pipeline.exports.verdict import WORDS, Refused, Verdict
+from pipeline.exports.verdict import WORDS, Verdict
 from tests.support import exports
 from tests.support.sampled import slow
 
@@ -218,17 +220,33 @@ def test_an_interrupt_at_the_terminal_does_not_reach_the_child(quick_engine):
         assert os.getpgid(child) != os.getpgid(0)
 
 
-def test_a_machine_without_descriptors_gives_a_verdict():
-    """Where no child can be started there is a verdict, no traceback, and nothing is lost."""
+def test_a_machine_without_descriptors_is_named_and_not_the_export():
+    """Where no child can be started that is local trouble, by its name, and nothing is lost."""
     limits, before = resource.getrlimit(resource.RLIMIT_NOFILE), held()
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(LocalStorageFailed, match="EMFILE"):
             Decryptor(Request("age"), iter([b""]), stall_s=1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
-    assert caught.value.verdict is Verdict.DECRYPTOR_DIED
+    assert held() <= before
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.ENFILE])
+def test_a_fork_that_is_refused_is_local_trouble_by_its_name(monkeypatch, number):
+    """No process left, no memory for one: 5, and every pipe that was made for it is closed."""
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    before = held()
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(LocalStorageFailed, match=errno.errorcode[number]):
+        Decryptor(Request("age"), iter([b""]), stall_s=1)
+    with pytest.raises(LocalStorageFailed, match=errno.errorcode[number]):
+        start_child(["true"], stdin=0, stdout=1)
+
     assert held() <= before
 
 

@@ -1,5 +1,6 @@
 """The two sides' messages and the child's own border, in process."""
 
+import errno
 import io
 
 import pyrage
@@ -28,7 +29,8 @@ def test_a_request_arrives_as_it_was_sent():
 
 def test_an_answer_arrives_as_it_was_sent():
     """A verdict with and without names survives the way back."""
-    for answer in (Answer(Verdict.OK, "key", "signer"), Answer(Verdict.DAMAGED)):
+    lacking = Answer(Verdict.DECRYPTOR_DIED, lack=12)
+    for answer in (Answer(Verdict.OK, "key", "signer"), Answer(Verdict.DAMAGED), lacking):
         assert answer == Answer.decoded(answer.encoded())
 
 
@@ -68,6 +70,29 @@ def test_a_panic_in_a_library_is_damage(monkeypatch):
     monkeypatch.setattr(child, "_engine", explode)
 
     assert Answer(Verdict.DAMAGED) == child.answer_to(Request("age"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "lack"),
+    [
+        (BlockingIOError(errno.EAGAIN, "fork"), errno.EAGAIN),
+        (OSError(errno.ENOMEM, "fork"), errno.ENOMEM),
+        (OSError(errno.EMFILE, "pipe"), errno.EMFILE),
+        (OSError(errno.ENFILE, "pipe"), errno.ENFILE),
+        (MemoryError(), errno.ENOMEM),
+        (OSError(errno.EPIPE, "plain"), None),
+    ],
+)
+def test_what_the_machine_lacks_is_no_damage_of_an_export(monkeypatch, trouble, lack):
+    """A process for gpg, memory, a descriptor: the export may be opened another time, as it is."""
+
+    def lacking(_):
+        raise trouble
+
+    monkeypatch.setattr(child, "_engine", lacking)
+    answer = child.answer_to(Request("gpg"))
+
+    assert (lack, lack is None) == (answer.lack, answer.verdict is Verdict.DAMAGED)
 
 
 def plain_of(sealed, passphrase=PASSPHRASE):

@@ -7,12 +7,13 @@ more than any wiping in Python can promise. Imports are few, so that it starts f
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
 from typing import Final
 
-from pipeline.exports.decryptor.protocol import Answer, Request
+from pipeline.exports.decryptor.protocol import LACKS, Answer, Request
 from pipeline.exports.verdict import Refused, Verdict
 
 _PR_SET_DUMPABLE: Final = 4
@@ -59,7 +60,13 @@ def answer_to(request: Request) -> Answer:
         return _engine(request)
     except Refused as refused:
         return Answer(refused.verdict)
-    except BaseException:  # noqa: BLE001 - a Rust panic is no Exception; its text may hold data.
+    except MemoryError:
+        return Answer(Verdict.DECRYPTOR_DIED, lack=errno.ENOMEM)
+    except BaseException as trouble:  # noqa: BLE001 - a Rust panic is no Exception; its text may hold data.
+        # A machine that has no process for gpg says nothing of the export.
+        number = getattr(trouble, "errno", None)
+        if number in LACKS:
+            return Answer(Verdict.DECRYPTOR_DIED, lack=number)
         return Answer(Verdict.DAMAGED)
 
 

@@ -42,7 +42,11 @@ def open_lines(request: Request, key: bytes) -> Answer:
         open(0, "rb", closefd=False) as sealed,
         open(1, "wb", closefd=False) as plain,
     ):
-        _open_all(sealed, plain, opener.opened)
+        try:
+            _open_all(sealed, plain, opener.opened)
+        except MemoryError:
+            # The limit is ours and ample for any line that holds a row.
+            raise Refused(Verdict.DAMAGED) from None
     return Answer(Verdict.OK, opener.fingerprint)
 
 

@@ -19,6 +19,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from pipeline.child_process import no_process
 from pipeline.exports.decryptor.protocol import ANSWER_BYTES_MAX, Answer
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -53,7 +54,7 @@ class Decryptor:
             counts as hung.
 
     Raises:
-        Refused: `DECRYPTOR_DIED` when no child can be started.
+        LocalStorageFailed: This machine cannot start a child now.
     """
 
     def __init__(self, request: Request, ciphertext: Iterator[bytes], *, stall_s: float) -> None:
@@ -103,7 +104,8 @@ class Decryptor:
 
         Raises:
             Refused: `DECRYPTOR_DIED`, `DECRYPTOR_STALLED`, or what stopped the feeding.
-            LocalStorageFailed: The disk refused a read of the ciphertext.
+            LocalStorageFailed: The disk refused a read of the ciphertext, or the child lacked what
+                this machine has to give.
         """
         written = self._answer.readable(self._stall_s)
         raw = os.read(self._answer.read_end, ANSWER_BYTES_MAX) if written else b""
@@ -117,6 +119,8 @@ class Decryptor:
         answer = Answer.decoded(raw)
         if answer is None or status != 0:
             raise Refused(Verdict.DECRYPTOR_DIED)
+        if answer.lack is not None:
+            raise no_process(answer.lack)
         return answer
 
     def stop(self) -> None:
@@ -198,11 +202,11 @@ class _Pipe:
 
 @contextmanager
 def _no_child() -> Iterator[None]:
-    """Give a verdict where the system has no process, memory or descriptor left for a child."""
+    """Say it where the system has no process, memory or descriptor left for a child."""
     try:
         yield
-    except OSError:
-        raise Refused(Verdict.DECRYPTOR_DIED) from None
+    except OSError as trouble:
+        raise no_process(trouble.errno) from None
 
 
 def _spawn(

@@ -6,6 +6,7 @@ The child imports this module; it stays free of everything but the standard libr
 
 from __future__ import annotations
 
+import errno
 import json
 from base64 import b64decode, b64encode
 from typing import Final, Literal, NamedTuple
@@ -16,6 +17,9 @@ Engine = Literal["sequoia", "gpg", "age", "age_passphrase", "lines", "jwe"]
 
 ANSWER_BYTES_MAX: Final = 4096
 """Below a pipe's smallest capacity, so that writing an answer never blocks."""
+
+LACKS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What the operating system says where it has no process, descriptor or memory to give."""
 
 
 class Request(NamedTuple):
@@ -66,11 +70,13 @@ class Answer(NamedTuple):
         verdict: `Verdict.OK` or why the export is refused.
         key: The recipient key's primary fingerprint or age recipient.
         signer: The primary fingerprint of a valid signature by an allowed certificate.
+        lack: The one of `LACKS` that kept the child from judging; the verdict says nothing then.
     """
 
     verdict: Verdict
     key: str | None = None
     signer: str | None = None
+    lack: int | None = None
 
     def encoded(self) -> bytes:
         """Give the answer as it travels."""
@@ -81,6 +87,7 @@ class Answer(NamedTuple):
         """Read an answer; None where the child died before it wrote a whole one."""
         try:
             fields = json.loads(raw)
-            return cls(Verdict(fields["verdict"]), fields["key"], fields["signer"])
+            verdict = Verdict(fields["verdict"])
+            return cls(verdict, fields["key"], fields["signer"], fields["lack"])
         except (ValueError, KeyError, TypeError):
             return None
