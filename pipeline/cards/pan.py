@@ -63,6 +63,7 @@ _LAST_FOUR: Final = np.array([f"{number:04d}" for number in range(10_000)], dtyp
 _MASK_SIGNS: Final = r"[*xX#.?_\u2022\u25cf\u00b7\u2217\uff0a\u2026]"
 _MASK: Final = re.compile(rf"(?=.*{_MASK_SIGNS}{{2}})(?:[0-9]|{_MASK_SIGNS})+")
 _MANY_DIGITS: Final = re.compile(rf"(?:\d\D*){{{CARD_DIGITS_MIN}}}")
+_SEPARATORS: Final = b" -\t"
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
 _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _MANY_ZEROS: Final = b"0" * CARD_DIGITS_MIN
@@ -105,14 +106,20 @@ class PanColumn:
         joined = "\n".join([*texts, ""])
         if joined.count("\n") != len(texts):
             joined = "\n".join([*(text.replace("\n", "?") for text in texts), ""])
-        packed = joined.encode("ascii", "replace").translate(None, b" -\t")
+        packed = joined.encode("ascii", "replace")
+        if any(sign in packed for sign in _SEPARATORS):
+            packed = packed.translate(None, _SEPARATORS)
         padded = np.frombuffer(bytes(DIGITS_MAX) + packed, dtype=np.uint8)
         ends = np.flatnonzero(padded == ord("\n")) - DIGITS_MAX
         lengths = (np.diff(ends, prepend=-1) - 1).astype(np.int32)
         # The nineteen bytes before each line's end; what belongs to the line before is blanked.
-        digits = sliding_window_view(padded, DIGITS_MAX)[ends] - np.uint8(ord("0"))
-        digits[np.arange(DIGITS_MAX) < DIGITS_MAX - lengths[:, None]] = 0
-        plain = (lengths > 0) & (lengths <= DIGITS_MAX) & (digits.max(axis=1, initial=0) < 10)  # noqa: PLR2004 - ten digits.
+        digits = sliding_window_view(padded, DIGITS_MAX)[ends]
+        digits -= np.uint8(ord("0"))
+        digits *= np.arange(DIGITS_MAX) >= DIGITS_MAX - lengths[:, None]
+        plain = (lengths > 0) & (lengths <= DIGITS_MAX)
+        others = digits > 9  # noqa: PLR2004 - ten digits.
+        if others.any():
+            plain &= ~others.any(axis=1)
         shapes = np.zeros(len(texts), dtype=np.uint8)
         for index in np.flatnonzero(~plain).tolist():
             shapes[index], lengths[index] = _shape(texts[index])
@@ -230,8 +237,11 @@ class PanColumn:
             first = np.clip(
                 DIGITS_MAX - self.lengths.astype(np.intp), 0, DIGITS_MAX - PREFIX_DIGITS
             )
-            places = first[:, None] + np.arange(PREFIX_DIGITS)
-            prefixes = np.take_along_axis(self._digits, places, axis=1) @ _PLACES
+            places = first + DIGITS_MAX * np.arange(len(first))
+            digits = self._digits.reshape(-1)
+            prefixes = np.zeros(len(first), dtype=np.int32)
+            for place in range(PREFIX_DIGITS):
+                prefixes = prefixes * 10 + digits[places + place]
             ranges = np.searchsorted(_STARTS, prefixes, side="right") - 1
             ranges[(prefixes > _ENDS[ranges]) | ~self._known()] = 0
             self._ranges = np.asarray(ranges, dtype=np.intp)
