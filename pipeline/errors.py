@@ -112,6 +112,10 @@ class ExportDamaged(ExportRefused):
     """The file is not as it was sent, or was sent so; these bytes will never do."""
 
 
+class TooManyFailures(ExportRefused):
+    """More of its rows fail than `rules.max_failure_rate` allows."""
+
+
 class KeyUnusable(ExportRefused):
     """The configured key itself cannot be used now; that says nothing against an export."""
 

@@ -154,7 +154,7 @@ def open_steps(
 def _rejected_steps(count: int, first: Sequence[Mapping[str, Any]], given: Given) -> Iterator[Step]:
     """Give what is done about rows that were rejected, while the others of their files went on."""
     look = f"look at {given.folder / 'failures.csv'}"
-    told = f"{rows(count)} rejected{rows_named(first, count)}: {look}, have {agreeing(count, 'it', 'them')} corrected"
+    told = f"{rows(count)} rejected{rows_named(first, count)}: {look}, have the sender correct {agreeing(count, 'it', 'them')}"
     which = (
         f"with {agreeing(count, 'this row', 'these rows')} or with all: cards that were moved are not "
         "sent twice"
@@ -193,10 +193,12 @@ def report_step(given: Given, *, is_all: bool = True) -> Step:
 
     Args:
         given: The migration folder.
-        is_all: Whether nothing else is to be done; else it is said that this mends nothing.
+        is_all: Whether nothing else is to be done; else it is said that this only shows how things stand.
     """
-    read = f"read {given.folder / 'report.html'}; check the files with"
-    why = read if is_all else f"nothing is mended by this: {read}"
+    read, files = f"read {given.folder / 'report.html'}", "that the files are as they were written"
+    why = f"{read}; this checks {files}"
+    if not is_all:
+        why = f"to look closer (it changes nothing): {read}; this only checks {files}"
     return Step(why, command("verify", shown_path(given.folder)))
 
 

@@ -145,7 +145,8 @@ def troubles_named(troubles: dict[str, int]) -> str:
 
 
 def _counts(flow: Flow, rate: float) -> list[str]:
-    return [f"{flow.settled:,}/{counted(flow.total, 'row')}", f"{rate:,.1f}/s"]
+    """Give how many of the rows that are to be sent are at their end; rows rejected unsent are none."""
+    return [f"sent {flow.settled:,}/{counted(flow.total, 'row')}", f"{rate:,.1f}/s"]
 
 
 def _cards(flow: Flow) -> list[str]:
@@ -158,4 +159,4 @@ def _cards(flow: Flow) -> list[str]:
 def _failures(flow: Flow) -> str:
     codes = dict(flow.codes)
     named = f" ({codes_named(codes)})" if codes else ""
-    return f"failures {flow.failures:,}{named}"
+    return f"failures in sending {flow.failures:,}{named}"

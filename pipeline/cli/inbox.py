@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pipeline.cards.detect import without_numbers
-from pipeline.cli.advice import Given, doubt_words
+from pipeline.cli.advice import Given, doubt_words, look_again_step
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
+from pipeline.cli.inbox_refusals import refusal_lines
 from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
 from pipeline.cli.options import (
     folder_argument,
@@ -26,7 +28,7 @@ from pipeline.cli.running import watch_command
 from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
-from pipeline.errors import CardferryError, MigrationLocked, VaultUnavailable
+from pipeline.errors import CardferryError, MigrationLocked, SettingsRefused, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
 from pipeline.migration.inbox import Inbox, InboxRules, Pass
 from pipeline.migration.status import status_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.cli.terminal import Terminal
+    from pipeline.config.loading import ReadSettings
     from pipeline.migration.inbox import Carried
     from pipeline.migration.inbox_files import InboxFile
     from pipeline.migration.watch import Watch
@@ -99,10 +102,10 @@ def inbox(
         raise click.UsageError("--once and --every exclude each other")
     found = read_settings(config_file, os.environ, overrides)
     watch = watch_command(terminal, found, out, carries=False)
-    found.refuse()
+    given = Given(out, (), config_file, overrides, folder, quiet_s)
+    _refuse_settings(found, given)
     settings = found.settings
     private_folder(out)
-    given = Given(out, (), config_file, overrides, folder, quiet_s)
     command = _command(terminal, given, wait_s)
     passes: list[Pass] = []
     with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
@@ -113,7 +116,9 @@ def inbox(
         def carry(file: InboxFile) -> Carried:
             return _with_doubt(stopping.run(command(file)), out)
 
-        worker = Inbox(folder, out, rules, carry, SystemClock())
+        worker = Inbox(
+            folder, out, rules, carry, SystemClock(), partial(refusal_lines, given=given)
+        )
         while not stopping.seen:
             if passes and not passes[-1].entries:
                 # Of looks that found nothing only the last is kept: there may be years of them.
@@ -132,6 +137,21 @@ def inbox(
     if terminal.as_json:
         terminal.print_json(terminal.answer)
     return code
+
+
+def _refuse_settings(found: ReadSettings, given: Given) -> None:
+    """Refuse settings that are wrong, and say what becomes of the exports.
+
+    Raises:
+        SettingsRefused: With every problem at once.
+    """
+    try:
+        found.refuse()
+    except SettingsRefused as refused:
+        stay = f"No export was looked at; they stay in {given.inbox}, and the next look takes them."
+        at_once = f"Once that is mended, `{look_again_step(given).command}` looks at once."
+        next_step = f"{refused.next_step} {stay} {at_once}"
+        raise SettingsRefused(refused.problems, next_step=next_step) from None
 
 
 def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[InboxFile], list[str]]:

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from pipeline.cli.advice import Given
     from pipeline.migration.inbox import Entry
 
-_RESEND: Final = "Have it sent again."
-_SENTENCE_END: Final = re.compile(r"(?<=[.;]) (?=[A-Z])")
+_RESEND: Final = "Ask the sender for it again."
+SENTENCE_END: Final = re.compile(r"(?<=[.;]) (?=[A-Z])")
+"""Where an advice is parted, so that each thought of it has a line."""
+
+_COMMAND_FIRST: Final = re.compile(r"`([^`]+)` (shows .+)\.")
+_GIVE_AGAIN: Final = "give this file again"
+_DELETE: Final = "delete this file"
+_RECOMMENDED: Final = "Recommended:"
 
 
 def is_unsent(entry: Entry) -> bool:
@@ -38,47 +44,77 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
     """
     if is_unsent(entry):
         yield from _unsent_steps(entry, given)
-        return
-    for sentence in _SENTENCE_END.split(entry.answer.get("next_step") or _RESEND):
-        yield Step(
-            sentence.replace("the settings file", str(given.config_file or "the settings file"))
-        )
+    advice = entry.answer.get("next_step") or _RESEND
+    for sentence in SENTENCE_END.split(advice):
+        yield _advised_step(sentence, entry, given)
+        if is_unsent(entry) and sentence.startswith(_RECOMMENDED):
+            done = "Once what comes instead was carried, take this file off the list"
+            yield Step(done, give_up(entry.name, given))
     if entry.answer.get("kind") == ExportDamaged.__name__:
-        yield Step("Do not put this file back; delete it once its cards are in.")
         if entry.sha256:
             yield Step(
                 "If the sender's file has the SHA-256 of this one, it must be made anew; if not, "
                 "sending the same file again is enough."
             )
-    elif entry.path is not None:
-        yield _back_step(
-            "Only if something is changed for it on our side, move this file back", entry, given
-        )
+        yield _delete_step("Do not put this file back; once its cards are in, delete it", entry)
+    elif entry.path is not None and _GIVE_AGAIN not in advice:
+        why = f"Only once a setting or a key of ours was changed for it, {_GIVE_AGAIN}."
+        yield _advised_step(why, entry, given)
+
+
+def refusal_lines(entry: Entry, given: Given) -> Iterator[str]:
+    """Give in lines what is done about one refused export, for the text that lies beside it."""
+    for why, line in (*refusal_steps(entry, given), *arrival_steps([entry], given)):
+        yield f"{why}:" if line else why
+        if line:
+            yield f"  {line}"
 
 
 def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:
-    """Say once for all refused exports where what comes instead goes, and when it is taken."""
+    """Say once for all exports with refused or rejected rows where a new file goes, and who takes it."""
     refused = [entry.name for entry in entries if entry.outcome == "refused"]
-    if not refused:
+    lacking = refused or [entry.name for entry in entries if _rejected(entry)]
+    if not lacking:
         return
-    ending = "".join(Path(refused[0]).suffixes[-2:])
-    again = new_name(refused[0])
+    if refused:
+        ending = "".join(Path(refused[0]).suffixes[-2:])
+        yield Step(
+            f"What comes instead of a refused file goes into {given.inbox}, under any name ending in {ending}."
+        )
     yield Step(
-        f"What comes instead of a refused file goes into {given.inbox}, under any name ending in {ending}."
-    )
-    yield Step(
-        f"The next look takes it, if nobody has touched it for {duration(given.quiet_s)} by then or an empty file "
-        f"of its name with .done behind lies beside it (such as {again}.done). A look now",
+        f"The next look takes a file that is new or moved back, if nobody has touched it for {duration(given.quiet_s)} by then or an "
+        f"empty file of its name with .done behind lies beside it (such as {new_name(lacking[0])}.done). Once "
+        "it is there, a look now",
         _look(given),
     )
 
 
+def _advised_step(sentence: str, entry: Entry, given: Given) -> Step:
+    """Give a sentence of an advice with the command that does what it says, if one does."""
+    if found := _COMMAND_FIRST.fullmatch(sentence):
+        return Step(f"This {found[2]}", found[1])
+    if entry.path is None:
+        return Step(sentence)
+    if _GIVE_AGAIN in sentence:
+        told = sentence.replace(_GIVE_AGAIN, "move this file back").removesuffix(".")
+        return Step(told, move_back(entry.path, given))
+    if sentence.endswith(f"{_DELETE}."):
+        where = f" (in {given.inbox}, if it was moved back)"
+        return _delete_step(f"{sentence.removesuffix('.')}{where}", entry)
+    return Step(sentence)
+
+
+def _delete_step(why: str, entry: Entry) -> Step:
+    """Give what deletes a file where it was put aside; None was moved, none is deleted."""
+    return Step(why, None if entry.path is None else f"rm {quote(shown_path(entry.path))}")
+
+
 def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
-    """Give what is done about a file of which too many rows fail for any of it to be sent."""
+    """Say of a file of which too many rows fail that none of it was sent."""
     run: dict[str, Any] = entry.answer["this_run"]
     for code, count in run.get("failures", {}).items():
         yield Step(f"{count:,} {code}: {FAILURE_CODES[code].meaning}")
-    waiting, failed = _waiting(entry), int(run.get("rows", {}).get("rejected", 0))
+    waiting, failed = _waiting(entry), _rejected(entry)
     if failed:
         which = rows_named(run.get("rejected_rows", ()), failed)
         yield Step(f"{rows(failed)} rejected{which}: {given.folder / 'failures.csv'} lists them")
@@ -88,18 +124,6 @@ def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
         # Its rows were known before: some of them may have been sent by an earlier run.
         waits = agreeing(waiting, "waits", "wait")
         yield Step(f"nothing of this file was sent now: {rows(waiting)} of it still {waits}")
-    path = entry.path or (given.inbox or Path()) / entry.name
-    check = command("check", shown_path(path), *given.settings)
-    yield Step("This shows what fails in it, and sends nothing", check)
-    it = agreeing(failed, "this row", "these rows")
-    yield Step(
-        f"Ask for the whole file with {it} corrected, and drop it into {given.inbox} under a new name, "
-        f"such as {new_name(entry.name)}."
-    )
-    yield Step("Once that was carried, take this file off the list", give_up(entry.name, given))
-    yield _back_step(
-        f"Or raise rules.max_failure_rate{_named(given)}, and move this file back", entry, given
-    )
 
 
 def _look(given: Given) -> str:
@@ -109,20 +133,14 @@ def _look(given: Given) -> str:
     return command("inbox", inbox, *options)
 
 
-def _back_step(why: str, entry: Entry, given: Given) -> Step:
-    """Give what moves a file from where it was put aside into the inbox; None was moved, none is."""
-    return Step(why, None if entry.path is None else move_back(entry.path, given))
-
-
 def move_back(path: Path, given: Given) -> str:
     """Give the command that moves a file that was put aside into the inbox."""
     inbox = shown_path(given.inbox or Path())
     return f"mv {quote(shown_path(path))} {quote(f'{inbox}/')}"
 
 
-def _named(given: Given) -> str:
-    """Name the settings file, if there is one."""
-    return "" if given.config_file is None else f" in {given.config_file}"
+def _rejected(entry: Entry) -> int:
+    return int(entry.answer.get("this_run", {}).get("rows", {}).get("rejected", 0))
 
 
 def _waiting(entry: Entry) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli.advice import Step, rows
+from pipeline.cli.advice import Step, new_name, rows
 from pipeline.cli.inbox_refusals import move_back
 from pipeline.cli.waiting_words import give_up, run_again, to_spare
 from pipeline.counts import agreeing
@@ -36,12 +36,13 @@ def unfinished_steps(export: WaitingExport, given: Given, inbox: Path) -> Iterat
         return
     if lies is None:
         yield Step(
-            f"1. Copy {export.name} back into {inbox}; `sha256sum` must give {export.sha256}."
+            f"1. Copy {export.name} back into {inbox}: from where it was moved to, or else have its sender "
+            f"send that very file again. `sha256sum` gives {export.sha256} for it."
         )
     elif export.refused is not None:
         yield Step(
             "1. Have what it was refused for corrected in a new file; or change the setting and move this "
-            "one back",
+            f"one back ({lies.name}.reason.txt beside it says how)",
             move_back(lies, given),
         )
     else:
@@ -55,8 +56,12 @@ def unfinished_steps(export: WaitingExport, given: Given, inbox: Path) -> Iterat
         yield Step(done, give_up(export.name, given))
         return
     yield Step(
-        "A new file with the same rows will do, too: cards that were moved are not sent twice. Once that "
-        "was carried, or if the cards can never be had, take this one off the list",
+        "If only its rows can be had, sealed anew, that is another file here (its SHA-256 differs): drop it "
+        f"in under a new name, such as {new_name(export.name)}. It is carried whole, and no card that was "
+        "moved is sent twice."
+    )
+    yield Step(
+        "Once that was carried, or if the cards can never be had, take the old file off the list",
         give_up(export.name, given),
     )
 

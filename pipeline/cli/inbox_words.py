@@ -13,7 +13,7 @@ from pipeline.cli.advice import (
     report_step,
 )
 from pipeline.cli.flow_words import troubles_named
-from pipeline.cli.inbox_refusals import arrival_steps, is_unsent, refusal_steps
+from pipeline.cli.inbox_refusals import SENTENCE_END, arrival_steps, is_unsent, refusal_steps
 from pipeline.cli.inbox_waiting import unfinished_steps
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
@@ -86,21 +86,7 @@ def waiting_of(made: Pass) -> list[WaitingExport]:
     here = {e.name for e in made.entries if e.outcome != "refused"}
     here |= {*made.untried, *made.unfinished}
     found = [WaitingExport(**export) for export in (told[-1] if told else ())]
-    listed = {export.sha256 for export in found}
-    # The last of a look is not among those that its own run was not given.
-    found += [
-        _refused_now(entry)
-        for entry in made.entries
-        if is_unsent(entry) and entry.sha256 and entry.sha256 not in listed
-    ]
     return [export for export in found if export.name not in here]
-
-
-def _refused_now(entry: Entry) -> WaitingExport:
-    """Give an export that was refused in this look once its rows were planned."""
-    run, why = entry.answer["this_run"], (entry.reason or "").removeprefix(f"{entry.name}: ")
-    unseen = run.get("unseen_tokens_max", 0)
-    return WaitingExport(entry.name, entry.sha256 or "", run["waiting"], None, unseen, why)
 
 
 def _ending(entry: Entry) -> str:
@@ -139,7 +125,7 @@ def _more(entry: Entry, given: Given) -> Iterator[Step]:
 def _after_stop(entry: Entry) -> Iterator[str]:
     """Say what is done about an export that was stopped, and what the next look does."""
     if step := entry.answer.get("next_step"):
-        yield step
+        yield from SENTENCE_END.split(step)
     if entry.exit_code in _BEFORE_ANYTHING_ELSE:
         yield "every look stops here until that is cleared up"
     else:
@@ -151,7 +137,6 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
 
     One command does it for all exports that hold some.
     """
-    yield from arrival_steps(made.entries, given)
     # What was refused in this look is told of with its refusal.
     told = {entry.sha256 for entry in made.entries if is_unsent(entry)}
     for export in waiting_of(made):
@@ -170,6 +155,7 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
         rejected = [row for e in having for row in e.answer["this_run"].get("rejected_rows", ())]
         named = {"rejected": rejected}
         yield from open_steps(total, replace(given, exports=exports), unseen, named)
+    yield from arrival_steps(made.entries, given)
 
 
 def _ended(entry: Entry, state: str) -> int:

@@ -17,6 +17,7 @@ _SETTINGS: Final = "-c CONFIG"
 _NAMES_A_SETTING: Final = re.compile(
     r"`(?:vault|export|rules|flow|attach|ledger|cluster|audit|watch)\.[a-z_]+`"
 )
+_IN_THE_FILE: Final = "in the settings file"
 _WITHOUT_FILE: Final = (
     " No settings file was named (-c): built-in defaults and CARDFERRY_* variables count."
 )
@@ -31,8 +32,14 @@ def advice(text: str, command: str | None, options: Mapping[str, Any]) -> str:
         options: What it was given, by the names of its parameters.
     """
     told = filled_in(text, places_of(command, options))
-    without_file = "config_file" in options and options["config_file"] is None
-    return told + _WITHOUT_FILE if without_file and _NAMES_A_SETTING.search(told) else told
+    if "config_file" not in options:
+        return told
+    if (file := options["config_file"]) is None:
+        return told + _WITHOUT_FILE if _NAMES_A_SETTING.search(told) else told
+    named = f"in {shown_path(file)}"
+    if _IN_THE_FILE in told:
+        return told.replace(_IN_THE_FILE, named)
+    return _NAMES_A_SETTING.sub(lambda at: f"{at[0]} {named}", told, count=1)
 
 
 def places_of(command: str | None, options: Mapping[str, Any]) -> dict[str, str]:

@@ -38,6 +38,5 @@ def _unsent_step(count: int, first: Sequence[Mapping[str, Any]], given: Given) -
     """Say of rows of a refused export that the others of its rows did not move, either."""
     return Step(
         f"{rows(count)} rejected{rows_named(first, count)}, and nothing was sent, the sound rows neither: "
-        f"look at {given.folder / 'failures.csv'}; ask for the whole file with "
-        f"{agreeing(count, 'this row', 'these rows')} corrected, or raise the rule and give this file again"
+        f"{given.folder / 'failures.csv'} lists {agreeing(count, 'it', 'them')}"
     )

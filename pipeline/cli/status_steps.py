@@ -46,7 +46,7 @@ def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
         having = [each for each in tree["open"] if each["state"] == state]
         yield from _about(state, having, places, given)
     for export in tree["refused"]:
-        yield refused_step(export, given)
+        yield refused_step(export, given, _found(f"{export['name']}.reason.txt", places))
 
 
 def _about(

@@ -21,7 +21,9 @@ def give_again(export: WaitingExport) -> str:
         words += f" since the run of {export.cut_off_run} was killed"
     if export.refused is not None:
         words += f", as it was refused ({export.refused})"
-        words += ": mend what it was refused for, and give that file again"
+        words += (
+            ": have that corrected in a new file, or change the setting and give that file again"
+        )
     else:
         words += ": give that file again"
     if spare := to_spare(export):
@@ -65,11 +67,19 @@ def give_up_step(name: str, sha256: str, given: Given) -> Step:
     )
 
 
-def refused_step(export: Mapping[str, Any], given: Given) -> Step:
-    """Give what is done about an export that was refused and not taken since."""
+def refused_step(export: Mapping[str, Any], given: Given, beside: Path | None) -> Step:
+    """Give what is done about an export that was refused and not taken since.
+
+    Args:
+        export: Its name, digest and reason, as the ledger knows them.
+        given: The migration folder and the settings.
+        beside: The text that an inbox put beside the file, if there is one.
+    """
+    says = "" if beside is None else f"; {shown_path(beside)} says how"
     return Step(
-        f"{export['name']} was refused: have it sent again. Once what comes instead of it was carried, "
-        "or somebody has decided to do without it, take it off this list",
+        f"{export['name']} was refused ({export['why']}): have it sent again so that this is mended{says}. "
+        "Once what comes instead of it was carried, or somebody has decided to do without it, take it off "
+        "this list",
         give_up(export["name"], given),
     )
 

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFIX = "CARDFERRY_"
-_NEXT_STEP = "Correct them; `cardferry config --example` shows every setting."
+_NEXT_STEP = (
+    "Correct them in the settings file, or where that points to; `cardferry config --example` shows every "
+    "setting."
+)
 _WITHOUT_FILE = "No settings file was named: give one with -c (`cardferry config --example` shows every setting)."
 _POSTGRES = ("postgresql://", "postgres://")
 _SECTIONS = tuple(Settings.model_fields)
@@ -48,8 +51,6 @@ _MEANING = {
         "null_values",
         "columns",
         "carry",
-        "security_code_column",
-        "security_code_columns",
     },
     "rules": {"expired", "as_of", "brands", "optional_invalid", "lookalike_ids"},
     "attach": {

@@ -126,14 +126,19 @@ def _unless(told: str) -> str:
     name = told.partition("`")[2].partition("`")[0]
     if not name or '"' in name or "\\" in name:
         return ""
-    return f' Only if `{name}` holds something else in truth: set `security_code_columns = ["-{name}"]` there.'
+    return (
+        f" Only if `{name}` holds something else in truth, set "
+        f'`security_code_columns = ["-{name}"]` there, and give this file again.'
+    )
 
 
 def _refusal(columns: Sequence[str]) -> ExportRefused:
     return ExportRefused(
         f"the export holds security codes, tracks or PINs: {', '.join(columns)}",
-        next_step="Ask for an export without them. PCI DSS 3.3.1 forbids keeping them: delete this file once "
-        "its cards are in, whichever way they come. Or have the codes left unread: set "
-        '`security_code_column = "drop"` under [export] in the settings file.'
-        + "".join(map(_unless, columns)),
+        next_step="Recommended: ask the sender for the same export without them. If it cannot be had so, set "
+        '`security_code_column = "drop"` under [export] in the settings file, which leaves the codes '
+        "unread, and give this file again."
+        + "".join(map(_unless, columns))
+        + " PCI DSS 3.3.1 forbids keeping security codes: once its cards are in, whichever way they "
+        "came, delete this file.",
     )

@@ -183,6 +183,7 @@ def require_same_meaning(connection: Connection, digest: str) -> None:
             [
                 "vault, export columns, rules or attach differ from those this unfinished migration began with"
             ],
-            next_step="Finish it with the old settings, or use another folder.",
+            next_step="Finish it with the old settings (`cardferry status DIR` names what waits), or use "
+            "another folder.",
         )
     put(connection, "settings_digest", digest)

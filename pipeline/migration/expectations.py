@@ -6,10 +6,11 @@ What is meant is told in `[rules]`; zero and nothing mean that anything is fine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from pipeline.counts import agreeing, counted
-from pipeline.errors import ExportDamaged, ExportRefused, SettingsRefused
+from pipeline.errors import ExportDamaged, ExportRefused, SettingsRefused, TooManyFailures
 from pipeline.model import FAILURE_STATES
 
 if TYPE_CHECKING:
@@ -97,14 +98,29 @@ def refuse_too_many_failures(name: str, states: Mapping[RowState, int], rate_max
         rate_max: The share of rows that may fail.
 
     Raises:
-        ExportRefused: More do.
+        TooManyFailures: More do.
     """
     rows, failures = sum(states.values()), sum(states[state] for state in FAILURE_STATES)
-    if failures > rate_max * rows:
-        fail = agreeing(failures, "fails", "fail")
-        raise ExportRefused(
+    if failures > failures_allowed(rows, rate_max):
+        fail, least = agreeing(failures, "fails", "fail"), least_rate(rows, failures)
+        raise TooManyFailures(
             f"{name}: {failures:,} of {counted(rows, 'row')} {fail}, more than "
-            f"rules.max_failure_rate = {rate_max:g} allows; nothing was sent",
-            next_step="Look at `cardferry check EXPORT -c CONFIG`. Then ask for the whole file with these "
-            "rows corrected, or raise the rule and give this file again.",
+            f"rules.max_failure_rate = {rate_max:g} allows (it would have to be {least}); nothing was sent",
+            next_step="`cardferry check EXPORT -c CONFIG` shows what fails in it, and sends nothing. "
+            f"Recommended: ask the sender for the whole file with {agreeing(failures, 'this row', 'these rows')} "
+            f"corrected. Or set `max_failure_rate = {least}` (or more) under [rules] in the settings file, and "
+            "give this file again: its sound rows are sent then, and the bad ones stay rejected and are not "
+            "sent. The rule holds for every file: set it back afterwards.",
         )
+
+
+def failures_allowed(rows: int, rate_max: float) -> int:
+    """Give how many rows may fail; 29 of 100 at 0.29, of which binary fractions would make 28."""
+    return int(Decimal(str(rate_max)) * rows)
+
+
+def least_rate(rows: int, failures: int) -> str:
+    """Give the least `max_failure_rate` that lets so many failures pass, with few digits."""
+    digits = max(2, len(str(rows)))
+    share = Decimal(-(-failures * 10**digits // rows)).scaleb(-digits)
+    return f"{share.normalize():f}"

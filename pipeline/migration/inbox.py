@@ -33,7 +33,7 @@ from pipeline.migration.inbox_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from pipeline.clock import Clock
@@ -136,6 +136,7 @@ class Inbox:
         rules: What is taken, and what becomes of it.
         carry: Carries one export and says how that ended.
         clock: Tells how long a file has been left alone.
+        advise: Says in lines what is done about a refused export, for the text beside it.
     """
 
     def __init__(
@@ -145,12 +146,14 @@ class Inbox:
         rules: InboxRules,
         carry: Callable[[InboxFile], Carried],
         clock: Clock,
+        advise: Callable[[Entry], Iterable[str]],
     ) -> None:
         self._folder = folder
         self._out = out
         self._rules = rules
         self._carry = carry
         self._clock = clock
+        self._advise = advise
         self._settled = self._remembered()
 
     def empty(self) -> Pass:
@@ -209,23 +212,24 @@ class Inbox:
 
     def _refuse(self, file: InboxFile, reason: str, answer: Mapping[str, Any]) -> Entry:
         """Put an export aside with its reason; where that cannot be, remember it where it lies."""
-        aside = None
+        name = shown_name(file.path)
         # Two files may come under one name; this tells which of them is spoken of.
         sha256 = sha256_of(file.path)
         try:
             aside = put_away(file, REFUSED_FOLDER)
         except LocalStorageFailed:
             self._remember(file, _REFUSED)
-        else:
-            next_step = answer.get("next_step") or "Have it sent again."
+            return Entry(name, "refused", _REFUSED, reason, None, answer, sha256)
+        if next_step := answer.get("next_step"):
             # What is to be done with the file names it where it lies now.
             next_step = next_step.replace(str(file.path.absolute()), str(aside.absolute()))
             answer = {**answer, "next_step": next_step}
-            when = timestamp(self._clock.now())
-            text = f"{when} refused: {reason}\n{next_step}\nSHA-256 {sha256 or 'unknown'}\n"
-            with write_atomically(aside.with_name(f"{shown_name(aside)}.reason.txt")) as written:
-                written.write(text.encode())
-        return Entry(shown_name(file.path), "refused", _REFUSED, reason, aside, answer, sha256)
+        entry = Entry(name, "refused", _REFUSED, reason, aside, answer, sha256)
+        head = f"{timestamp(self._clock.now())} refused: {reason}"
+        lines = (head, f"SHA-256 {sha256 or 'unknown'}", "", *self._advise(entry), "")
+        with write_atomically(aside.with_name(f"{shown_name(aside)}.reason.txt")) as written:
+            written.write("\n".join(lines).encode())
+        return entry
 
     def _is_settled(self, file: InboxFile) -> bool:
         return self._settled.get(file.path.name) == file.identity

@@ -167,7 +167,7 @@ class Ending:
         figures: The report's figures, of all runs so far, if outputs were written.
         trouble: What stopped the run.
         this_run: What this run changed.
-        waiting: Exports that were not given and whose rows wait.
+        waiting: Exports whose rows wait, as they were not given, or given and refused.
         plan_digest: The plan's digest, if it came to a plan.
         planned_again: Rows that `retry` planned again; None for a run.
         chosen: What a cohort left out; None without one.

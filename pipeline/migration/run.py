@@ -24,7 +24,7 @@ from pipeline.logs import EventLog, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
-from pipeline.migration.expectations import refuse_too_many_failures
+from pipeline.migration.expectations import failures_allowed, refuse_too_many_failures
 from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.plan import (
     PlannedExport,
@@ -247,7 +247,7 @@ class Run:
         job, tools, counts = self._job, self._tools, self._account.plan()
         waiting = counts["to_send"] + counts["to_attach"]
         self._flow.total = waiting if job.limit is None else min(job.limit, waiting)
-        failures_max = int(self._settings.rules.max_failure_rate * counts["rows"])
+        failures_max = failures_allowed(counts["rows"], self._settings.rules.max_failure_rate)
         sending = LocalSending(
             settings=self._settings,
             credentials=self._credentials,

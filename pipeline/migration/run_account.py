@@ -35,7 +35,7 @@ CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
 
 @dataclass(frozen=True, slots=True)
 class WaitingExport:
-    """An export with rows that wait to be sent; only a run that is given it can send them.
+    """An export with rows that wait to be sent; only a run that is given it, and takes it, can do so.
 
     Attributes:
         name: The file's name.
@@ -273,11 +273,11 @@ class RunAccount:
 
     @unit
     def waiting_exports(self) -> list[WaitingExport]:
-        """Name the exports that wait and were not given; this run could not send their rows."""
+        """Name the exports whose rows this run could not send: it was not given them, or they were refused."""
         with self._ledger.look() as look:
             refused = look.why_refused()
             return [
                 WaitingExport.of(export, refused)
                 for export in look.waiting_by_export()
-                if export.export_id not in self._given
+                if export.export_id not in self._given or export.sha256 in refused
             ]

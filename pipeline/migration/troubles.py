@@ -51,7 +51,8 @@ def too_many_failures() -> VaultUnavailable:
     """Give the trouble that more failing rows than the settings allow mean."""
     return VaultUnavailable(
         "more rows fail than rules.max_failure_rate allows",
-        next_step="Look at `cardferry status DIR`, then decide whether to go on.",
+        next_step="Look at `cardferry status DIR`. Set the rule higher, and the same command goes on with the "
+        "rows that wait; those that failed stay so and are not sent again.",
     )
 
 
@@ -90,4 +91,7 @@ def _echoed() -> CardNumberFound:
 
 def refused(setting: str) -> VaultRefusedSettings:
     """Give the trouble that the vault's refusal of everybody means; `setting` says where to look."""
-    return VaultRefusedSettings([setting], next_step="Correct it, then run the same command again.")
+    return VaultRefusedSettings(
+        [setting],
+        next_step="Correct it in the settings file, or where that points to, then run the same command again.",
+    )

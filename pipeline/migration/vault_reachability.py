@@ -27,7 +27,10 @@ _NOT_REACHED_NEXT: Final = "Check `vault.url` and the network, then run the same
 _OUT_OF_ORDER: Final = frozenset({502, 503, 504})
 """With these a gateway says that what stands behind it is away; every card would meet the same."""
 
-_CORRECT_BOTH: Final = "Correct them, then run the same command again; no card was sent."
+_CORRECT_BOTH: Final = (
+    "Correct them in the settings file, or where that points to, then run the same command again; no card "
+    "was sent."
+)
 
 log = EventLog("vault")
 
@@ -110,7 +113,8 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
         if outcome.kind in {OutcomeKind.FATAL, OutcomeKind.DENIED}:
             raise VaultRefusedSettings(
                 [outcome.setting or f"attach.url or attach.secret_key: {outcome.evidence}"],
-                next_step="Correct it, then run the same command again; no card was sent.",
+                next_step="Correct it in the settings file, or where that points to, then run the same command "
+                "again; no card was sent.",
             )
     if outcome is not None and outcome.kind is OutcomeKind.NOT_SENT:
         raise VaultUnavailable(

@@ -236,12 +236,11 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     wait = "NOT FINISHED: 2 of the 3 rows of a.csv.pgp were not moved; its run ended early, and "
     gone = f"the file is no longer in {place.folder} (Cardferry did not move it).\n"
     assert f"b.csv.pgp: carried (2 tokenized)\n  {wait}{gone}" in done.err
-    back = f"1. Copy a.csv.pgp back into {place.folder}; `sha256sum` must give "
-    assert f"{back}{hashlib.sha256(content).hexdigest()}.\n" in done.err
-    assert (
-        "A new file with the same rows will do, too: cards that were moved are not sent twice."
-        in done.err
-    )
+    back = f"1. Copy a.csv.pgp back into {place.folder}: from where it was moved to, or else have its sender "
+    digest = hashlib.sha256(content).hexdigest()
+    assert f"{back}send that very file again. `sha256sum` gives {digest} for it.\n" in done.err
+    assert "another file here (its SHA-256 differs): drop it in under a new name" in done.err
+    assert "It is carried whole, and no card that was moved is sent twice.\n" in done.err
     assert f"run {left} -o {place.out} -c {place.config} --wait-lock 15m\n" in done.err
     assert f"read {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
@@ -296,7 +295,7 @@ def test_new_failures_are_told_and_the_file_is_done(place):
     assert "a.csv.pgp: carried, with new failures" in done.err
     assert "(2 tokenized, 1 rejected)" in done.err
     assert "  1 row rejected (row 3 of a.csv.pgp): look at " in done.err
-    assert "have it corrected.\n  Drop the new export into " in done.err
+    assert "have the sender correct it.\n  Drop the new export into " in done.err
     assert f"into {place.folder} under a new name, such as ab.csv.pgp, with this row or" in done.err
     assert "" == after.err
 

@@ -100,10 +100,13 @@ def test_the_mail_says_what_comes_instead_is_called_and_what_finishes_it(night):
     goes = f"goes into {night.inbox}, under any name ending in .csv.pgp.\n"
     assert 1 == night.mail.err.count(goes)
     assert (
-        "The next look takes it, if nobody has touched it for 0 s by then or an empty"
+        "The next look takes a file that is new or moved back, if nobody has touched it for 0 s by then or"
         in night.mail.err
     )
-    assert "lies beside it (such as plainb.csv.pgp.done). A look now:\n" in night.mail.err
+    assert (
+        "lies beside it (such as plainb.csv.pgp.done). Once it is there, a look now:\n"
+        in night.mail.err
+    )
 
 
 def test_only_what_our_side_can_mend_is_moved_back(night):
@@ -114,8 +117,8 @@ def test_only_what_our_side_can_mend_is_moved_back(night):
     )
 
     assert (
-        "  Do not put this file back; delete it once its cards are in.\n  If the sender's file has the SHA-256 of"
-        in cut
+        "sending the same file again is enough.\n  Do not put this file back; once its cards are in, delete it:"
+        f"\n    rm {night.inbox}/refused/cut.csv.pgp\n" in cut
     )
     assert 2 == told.count("Do not put this file back; ")
     assert "Do not put this file back; " in other
@@ -193,7 +196,8 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
 
     advised = f"check '{aside}/a.csv.pgp' -c {config} --set rules.max_failure_rate=0.1"
     assert f"{advised}\n" in night.err
-    assert f"{advised}`" in beside
+    assert f"{advised}\n" in beside
+    assert f"  mv '{aside}/a.csv.pgp' '{tmp_path}/in box/'\n" in beside
     assert "  nothing of this file was sent, its 2 sound rows neither\n" in night.err
     assert "  1 row rejected (row 3 of a.csv.pgp): " in night.err
     assert "with this row or with all" not in night.err
@@ -201,5 +205,6 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
     [waiting] = night.json["waiting_exports"]
     assert ("a.csv.pgp", 2) == (waiting["name"], waiting["rows"])
     assert "1 of 3 rows fails, more than rules.max_failure_rate = 0.1" in waiting["refused"]
-    assert "mend what it was refused for, and give that file again" in shown
+    assert [waiting] == night.json["exports"][0]["run"]["waiting_exports"]
+    assert "have that corrected in a new file, or change the setting and give that file" in shown
     assert f"give-up {tmp_path}/out a.csv.pgp" in shown

@@ -1,5 +1,6 @@
 """What an inbox tells of a look: what happened to which file, and the command that mends it."""
 
+from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -7,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.advice import Given, command
-from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
+from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished
 from pipeline.cli.terminal import Terminal
+from pipeline.errors import ExportRefused, TooManyFailures
+from pipeline.exports.security_code_values import CodeColumns
+from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.inbox import Entry, Pass
+from pipeline.model import RowState
 
 GIVEN = Given(Path("out"), (), Path("my.toml"), (), Path("inbox"))
 
@@ -81,12 +86,13 @@ def test_a_refused_export_is_told_once_with_its_place_and_what_to_do(capsys):
         "a.csv.pgp: refused and put aside: it was cut short",
         "  it lies in inbox/refused now, with its reason beside it (SHA-256 ab12)",
         "  Ask the sender to send it again.",
-        "  Only if something is changed for it on our side, move this file back:",
+        "  Only once a setting or a key of ours was changed for it, move this file back:",
         "    mv inbox/refused/a.csv.pgp inbox/",
         "  What comes instead of a refused file goes into inbox, under any name ending in .csv.pgp.",
         (
-            "  The next look takes it, if nobody has touched it for 1 min by then or an empty file of its "
-            "name with .done behind lies beside it (such as ab.csv.pgp.done). A look now:"
+            "  The next look takes a file that is new or moved back, if nobody has touched it for 1 min by "
+            "then or an empty file of its name with .done behind lies beside it (such as ab.csv.pgp.done). "
+            "Once it is there, a look now:"
         ),
         f"    {command('inbox', 'inbox')} -c my.toml -o out --wait-lock 15m",
     ] == told.splitlines()
@@ -98,7 +104,9 @@ def test_a_damaged_file_is_not_put_back_and_its_digest_says_whose_damage_it_is(c
     answer = {"kind": "ExportDamaged", "next_step": "Ask for it again; set `export.key`."}
     told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a.csv.pgp"), **answer))
 
-    assert "  Do not put this file back; delete it once its cards are in.\n" in told
+    assert (
+        "  Do not put this file back; once its cards are in, delete it:\n    rm inbox/refused/a.csv.pgp\n"
+    ) in told
     assert (
         "  If the sender's file has the SHA-256 of this one, it must be made anew; if not" in told
     )
@@ -107,46 +115,71 @@ def test_a_damaged_file_is_not_put_back_and_its_digest_says_whose_damage_it_is(c
 
 def test_what_our_settings_refused_is_moved_back_once_they_are_right(capsys):
     """A thought a line, with the settings file by its name and the command that moves the file."""
-    step = "Ask for another. Or set `export.key` in the settings file."
+    step = "Ask for another. Or set `export.key` in my.toml."
     told = _told(capsys, _entry("refused", 6, Path("inbox/refused/a b.csv.pgp"), next_step=step))
 
     assert (
-        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Only if something is changed "
-        "for it on our side, move this file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
+        "  Ask for another.\n  Or set `export.key` in my.toml.\n  Only once a setting or a key of ours was "
+        "changed for it, move this file back:\n    mv 'inbox/refused/a b.csv.pgp' inbox/\n"
     ) in told
+
+
+def test_each_way_out_for_a_file_with_security_codes_stands_above_the_command_that_takes_it(capsys):
+    """One is recommended, and it is told which file is to be deleted once its cards are in."""
+    columns = CodeColumns()
+    with pytest.raises(ExportRefused) as refused:
+        columns.look("cvv", ["123"], 7)
+    path = Path("inbox/refused/a.csv.pgp")
+    entry = _entry("refused", 6, path, next_step=refused.value.next_step)
+
+    advised, drop, back, keep, again, delete, rm, *_ = _told(capsys, entry).splitlines()[2:]
+
+    assert "  Recommended: ask the sender for the same export without them." == advised
+    assert '`security_code_column = "drop"` under [export]' in drop
+    assert '`security_code_columns = ["-cvv"]`' in keep
+    assert drop.endswith(", and move this file back:")
+    assert keep.endswith(", and move this file back:")
+    assert {"    mv inbox/refused/a.csv.pgp inbox/"} == {back, again}
+    assert delete.endswith(
+        "once its cards are in, whichever way they came, delete this file "
+        "(in inbox, if it was moved back):"
+    )
+    assert "    rm inbox/refused/a.csv.pgp" == rm
 
 
 def test_a_file_refused_for_its_failures_says_that_its_sound_rows_were_not_sent(capsys):
     """They wait, and no line says that the bad rows alone would do; the JSON lists them."""
+    states = Counter({RowState.REJECTED: 5, RowState.PLANNED: 5})
+    with pytest.raises(TooManyFailures) as refused:
+        refuse_too_many_failures("a.csv.pgp", states, 0.2)
     run = {"failures": {"number_length": 5}, "waiting": 5, "sent": 0}
     run["rejected_rows"] = [{"export": "a.csv.pgp", "row": 6}]
     entry = _entry(
         "refused",
         6,
         Path("inbox/refused/a.csv.pgp"),
-        reason="a.csv.pgp: 5 of 10 rows fail",
+        reason=refused.value.message,
+        next_step=refused.value.next_step,
         rows={"rejected": 5},
         run=run,
     )
 
     told = _told(capsys, entry)
-    [waiting] = waiting_of(Pass((entry,), (), ()))
 
+    assert "allows (it would have to be 0.5); nothing was sent\n" in told
     assert "  5 number_length: the card number has a length" in told
     assert (
         "  5 rows rejected (row 6 of a.csv.pgp and 4 more): out/failures.csv lists them\n" in told
     )
     assert "  nothing of this file was sent, its 5 sound rows neither\n" in told
-    assert "under a new name, such as ab.csv.pgp.\n" in told
-    assert "  Or raise rules.max_failure_rate in my.toml, and move this file back:\n    mv " in told
+    assert "  Recommended: ask the sender for the whole file with these rows corrected.\n" in told
+    assert "  Or set `max_failure_rate = 0.5` (or more) under [rules] in " in told
+    assert (
+        "move this file back: its sound rows are sent then, and the bad ones stay rejected and are not "
+        "sent:\n    mv inbox/refused/a.csv.pgp inbox/\n"
+    ) in told
     assert "with these rows or with all" not in told
     assert "NOT FINISHED" not in told
-    assert ("a.csv.pgp", "ab12", 5, "5 of 10 rows fail") == (
-        waiting.name,
-        waiting.sha256,
-        waiting.rows,
-        waiting.refused,
-    )
 
 
 def test_a_refused_file_that_waits_since_an_earlier_night_is_moved_back_or_given_up(
@@ -170,6 +203,21 @@ def test_a_refused_file_that_waits_since_an_earlier_night_is_moved_back_or_given
     assert act.startswith("  1. Have what it was refused for corrected in a new file; or change")
     assert f"    mv {aside} {tmp_path}/" == back
     assert any("give-up out b.csv.pgp" in line for line in others)
+
+
+def test_where_a_new_file_goes_stands_below_every_advice_to_make_one(capsys):
+    """Whoever has to have rows corrected reads that before the command that looks at what came."""
+    run = {"rejected_rows": [{"export": "a.csv.pgp", "row": 6}]}
+    rejected = _entry("carried", 3, Path("inbox/a.csv.pgp"), rows={"rejected": 1}, run=run)
+
+    for entries in ([rejected], [_entry("refused", 6, Path("inbox/refused/b.csv.pgp")), rejected]):
+        told = _told(capsys, *entries)
+
+        advised, taken = (
+            told.index("have the sender correct it."),
+            told.index("  The next look takes"),
+        )
+        assert advised < taken < told.index("inbox inbox -c my.toml")
 
 
 def test_a_stopped_export_says_what_comes_next_and_what_was_not_tried(capsys):

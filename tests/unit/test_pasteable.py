@@ -51,7 +51,6 @@ def test_a_message_without_a_command_stays_as_it_is():
     [
         ({"config_file": None}, "Set `export.key` to the secret key file.", True),
         ({"config_file": None}, "Run the same command again.", False),
-        ({"config_file": Path("my.toml")}, "Set `export.key` to the secret key file.", False),
         ({"folder": Path("out")}, "Set `export.key` to the secret key file.", False),
     ],
 )
@@ -61,3 +60,19 @@ def test_advice_about_a_setting_says_that_no_settings_file_was_named(options, te
 
     assert is_told == ("No settings file was named (-c)" in told)
     assert told.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pasteable"),
+    [
+        ("Set `export.key` to it; see `export.engine`.", "Set `export.key` in my.toml to it; see"),
+        ("Correct it in the settings file.", "Correct it in my.toml."),
+        ("Name the settings file.", "Name the settings file."),
+    ],
+)
+def test_advice_about_a_setting_names_the_file_that_it_stands_in(text, pasteable):
+    """Whoever is woken by it was not there when the command was written; once a message is enough."""
+    told = advice(text, "run", {"config_file": Path("my.toml")})
+
+    assert told.startswith(pasteable)
+    assert told.count("in my.toml") <= 1

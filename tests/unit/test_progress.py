@@ -78,8 +78,10 @@ def test_in_a_pipe_progress_is_plain_lines():
 
     lines = stream.getvalue().splitlines()
     assert len(lines) > 1
-    assert all(line.startswith("42/100 rows") for line in lines)
-    assert all("failures 2 · " in line and "429s 3 · retries 4" in line for line in lines)
+    assert all(line.startswith("sent 42/100 rows") for line in lines)
+    assert all(
+        "failures in sending 2 · " in line and "429s 3 · retries 4" in line for line in lines
+    )
     assert "\x1b" not in stream.getvalue()
 
 
@@ -91,7 +93,9 @@ def test_on_a_terminal_the_line_is_live():
 
     assert "\x1b[" in stream.getvalue()
     words = " · ".join(_plain(stream).splitlines()[-2:])
-    assert re.search(r"40/100 rows · [\d.]+/s · in \d+ s · failures 0 · in flight 0/0", words)
+    assert re.search(
+        r"sent 40/100 rows · [\d.]+/s · in \d+ s · failures in sending 0 · in flight 0/0", words
+    )
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120, 200])
@@ -182,7 +186,7 @@ def test_a_terminal_without_control_characters_gets_plain_lines(monkeypatch):
     asyncio.run(_watch(stream, None, Flow(total=100, tokenized=40)))
 
     assert "\x1b" not in stream.getvalue()
-    assert stream.getvalue().startswith("40/100 rows")
+    assert stream.getvalue().startswith("sent 40/100 rows")
 
 
 def test_a_vault_that_does_not_answer_is_told():
@@ -277,4 +281,4 @@ def test_every_listener_is_told_the_same():
     for stream in streams:
         said = stream.getvalue().splitlines()
         assert "read x: 3 rows" == said[0]
-        assert said[-1].startswith("3/3 rows")
+        assert said[-1].startswith("sent 3/3 rows")
