@@ -18,17 +18,16 @@ import time
 import pytest
 
 from tests.support import postgres
-from tests.support.carriers import TERM_S, Shared, ended
+from tests.support.carriers import INSTANTS, TERM_S, Shared, ended, struck_size
 from tests.support.commands import started
 from tests.support.crash import zygote
 from tests.support.ledgers import URL_NAME
 from tests.support.postgres_line import Line
 from tests.support.sandbox import running
 
-INSTANTS = int(os.environ.get("CARDFERRY_INSTANTS", "2"))
-ROWS = int(os.environ.get("CARDFERRY_FAULT_ROWS", "600"))
-IN_FLIGHT, CHUNK, LATENCY_S = (32, 100, 0.05) if ROWS >= 10_000 else (8, 20, 0.1)
-PATIENCE_S = 300 + ROWS // 10 + INSTANTS * 60
+SIZE = struck_size(600)
+ROWS, IN_FLIGHT, CHUNK, LATENCY_S = SIZE
+PATIENCE_S = SIZE.patience_s
 DATABASE = "carrier_faults"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]

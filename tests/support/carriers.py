@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from random import Random
+from typing import NamedTuple
 
 import orjson
 import psycopg
@@ -23,20 +24,82 @@ CUSTOMERS = 40
 """Each has cards in many chunks, so that carriers meet at every one of them."""
 
 
-class Shared:
-    """A migration that carriers carry, and the vault that keeps a journal of what they made.
+INSTANTS = int(os.environ.get("CARDFERRY_INSTANTS", "2"))
+"""How often something befalls a migration that is struck again and again."""
+
+
+class Size(NamedTuple):
+    """How large such a migration is; from 10,000 rows on with more in flight and a quicker vault."""
+
+    rows: int
+    in_flight: int
+    chunk: int
+    latency_s: float
+
+    @property
+    def patience_s(self):
+        """How long to wait for its end."""
+        return 300 + self.rows // 10 + INSTANTS * 60
+
+
+def struck_size(rows):
+    """Give the size of a migration that is struck: of CARDFERRY_FAULT_ROWS, or of so many rows."""
+    rows = int(os.environ.get("CARDFERRY_FAULT_ROWS", rows))
+    return Size(rows, 32, 100, 0.05) if rows >= 10_000 else Size(rows, 8, 20, 0.1)
+
+
+class Struck:
+    """A migration that something befalls at random instants, told by its vault's journal.
 
     Attributes:
-        run: The run that is under way, if one was started by `start`.
+        run: The process of the run that is under way, if there is one.
     """
 
+    def __init__(self, vault, rows):
+        self.vault, self.rows = vault, rows
+        self.run = None
+        self._read = self._counted = 0
+
+    def made(self):
+        """Count the tokens that the vault made for each row."""
+        return Counter(e["name_sha256"] for e in self.vault.entries() if "name_sha256" in e)
+
+    def count_made(self):
+        """Count the tokens that the vault has made; the journal is read on from where it was."""
+        with self.vault.journal.open("rb") as journal:
+            journal.seek(self._read)
+            whole = journal.read().rpartition(b"\n")[0]
+        self._read += len(whole) + bool(whole)
+        self._counted += whole.count(b'"name_sha256"')
+        return self._counted
+
+    def wait_for_tokens(self, count, process=None):
+        while self.count_made() < count:
+            assert (process or self.run).poll() is None
+            time.sleep(0.02)
+
+    def instants(self, count, seed=0):
+        """Wait so many times for a random number of tokens, from soon after the start to near the end.
+
+        Gives the source of randomness each time.
+        """
+        random = Random(seed)
+        for left in range(count, 0, -1):
+            made = self.count_made()
+            span = max(2, (self.rows * 9 // 10 - made) // left)
+            self.wait_for_tokens(min(made + random.randrange(1, span + 1), self.rows - 1))
+            yield random
+
+
+class Shared(Struck):
+    """A migration that carriers carry, and the vault that keeps a journal of what they made."""
+
     def __init__(self, folder, vault, rows=200, outage_max_s=60, in_flight=IN_FLIGHT, chunk=CHUNK):
-        self.out, self.vault, self.rows = folder / "out", vault, rows
+        super().__init__(vault, rows)
+        self.out = folder / "out"
         self.in_flight = in_flight
         self.customers = max(CUSTOMERS, rows // 25)
-        self.run = None
         self._struck = []
-        self._read = self._counted = 0
         config = settings(
             folder,
             vault.base_url,
@@ -84,36 +147,6 @@ class Shared:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         )
-
-    def made(self):
-        """Count the tokens that the vault made for each row."""
-        return Counter(e["name_sha256"] for e in self.vault.entries() if "name_sha256" in e)
-
-    def count_made(self):
-        """Count the tokens that the vault has made; the journal is read on from where it was."""
-        with self.vault.journal.open("rb") as journal:
-            journal.seek(self._read)
-            whole = journal.read().rpartition(b"\n")[0]
-        self._read += len(whole) + bool(whole)
-        self._counted += whole.count(b'"name_sha256"')
-        return self._counted
-
-    def wait_for_tokens(self, count, process=None):
-        while self.count_made() < count:
-            assert (process or self.run).poll() is None
-            time.sleep(0.02)
-
-    def instants(self, count, seed=0):
-        """Wait so many times for a random number of tokens, from soon after the start to near the end.
-
-        Gives the source of randomness each time.
-        """
-        random = Random(seed)
-        for left in range(count, 0, -1):
-            made = self.count_made()
-            span = max(2, (self.rows * 9 // 10 - made) // left)
-            self.wait_for_tokens(min(made + random.randrange(1, span + 1), self.rows - 1))
-            yield random
 
     def status(self):
         return status_of(self.out, SystemClock())
