@@ -139,8 +139,9 @@ class Ledger(OpenLedger):
                 outputs in the folder were made from a later ledger.
         """
         with self.reading() as connection, only_ours():
-            self.goes_by_sections = self.is_as_left()
-            if not self.goes_by_sections and not self.store.is_sound(connection, thorough=False):
+            is_as_left = self.is_as_left(connection)
+            self.goes_by_sections = is_as_left and self.file is not None
+            if not is_as_left and not self.store.is_sound(connection, thorough=False):
                 raise VerificationFailed(
                     "the ledger's database is damaged",
                     next_step="Keep the folder as it is; restore the ledger from a backup.",
@@ -149,10 +150,15 @@ class Ledger(OpenLedger):
             # Tables that this process has just made are empty until a run writes its first event.
             if not self.is_new or chain.length:
                 require_own_figures(connection)
-                require_one_story(connection, of_rows=not self.goes_by_sections)
+                require_one_story(connection, of_rows=not is_as_left)
             if (folder := self._url.folder) is not None:
                 self.unchecked = require_as_published(
-                    connection, folder, self.signer, kept=self.goes_by_sections, files=files
+                    connection,
+                    folder,
+                    self.signer,
+                    kept=self.goes_by_sections,
+                    rows=not is_as_left or self.goes_by_sections,
+                    files=files,
                 )
             self.proved_at = self.store.changes_seen(connection)
         self._chain = chain

@@ -1,11 +1,13 @@
-"""Remembers how the ledger's file was left, so that the next opening need not read all of it again.
+"""Remembers how the ledger was left, so that the next opening need not read all of it again.
 
 At every opening the ledger proves itself, and that reads every row. Where the file is, by the file
 system's own word, the one that the last run left after its proof, nobody has written to it since:
 inode, size, and the moments of the last write and of the last change of the inode are compared, the
 last of which no program can set. A file that was copied, restored, or written to by whomever is
-proved anew. The note beside it is trusted for no more than that: what it spares is done by `verify`
-every time, and what is published next stands on digests that were worked out before. Whoever may
+proved anew. Of a ledger on a server the server's own records say as much (`postgres.changes`).
+
+The note in the folder is trusted for no more than that: what it spares is done by `verify` every
+time, and what is published next stands on digests that were worked out before, or anew. Whoever may
 write to the folder may write a note, too; so where manifests are signed the note has to be, as a run
 that believed a forged one would sign what the forger made of the rows.
 """
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Seal: TypeAlias = Callable[[bytes], bytes]
+    Words: TypeAlias = list[int] | list[str]
 
 NOTE_NAME: Final = ".proved"
-_MEANING: Final = b"cardferry: a ledger's file as it was left: "
+_MEANING: Final = b"cardferry: a ledger as it was left: "
 """Before what is signed, so that the signature is good for nothing else."""
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTE_BYTES_MAX: Final = 4096
@@ -51,12 +54,29 @@ def note_how_left(ledger: Path, seal: Seal | None = None) -> None:
     try:
         facts = ledger.stat()
         if _is_later(note, facts.st_ctime_ns):
-            _write(note, _note(facts, seal))
+            _write(note, _note(_words(facts), seal))
             return
     except OSError:
         pass
     with suppress(OSError):
         note.unlink()
+
+
+def note_standing(folder: Path, words: list[str], seal: Seal | None = None) -> None:
+    """Note how a ledger on a server stands, likewise.
+
+    Args:
+        folder: The migration folder.
+        words: What the store says of it (`Store.stands`).
+        seal: Signs the note.
+    """
+    with suppress(OSError):
+        _write(folder / NOTE_NAME, _note(words, seal))
+
+
+def stands_as_noted(folder: Path, words: list[str], seal: Seal | None = None) -> bool:
+    """Tell whether a ledger on a server stands as it was noted; the arguments are as above."""
+    return _says(folder / NOTE_NAME, words, seal)
 
 
 def is_as_left(ledger: Path, seal: Seal | None = None) -> bool:
@@ -67,10 +87,17 @@ def is_as_left(ledger: Path, seal: Seal | None = None) -> bool:
         seal: Signs notes, the same one always in the same way; a note without it is none then.
     """
     try:
-        noted = read_in_folder(ledger.with_name(NOTE_NAME), _NOTE_BYTES_MAX)
+        return _says(ledger.with_name(NOTE_NAME), _words(ledger.stat()), seal)
+    except OSError:
+        return False
+
+
+def _says(note: Path, words: Words, seal: Seal | None) -> bool:
+    try:
+        noted = read_in_folder(note, _NOTE_BYTES_MAX)
         if seal is not None:
-            return hmac.compare_digest(noted, _note(ledger.stat(), seal))
-        return bool(orjson.loads(noted)[0] == _words(ledger.stat()))
+            return hmac.compare_digest(noted, _note(words, seal))
+        return bool(orjson.loads(noted)[0] == words)
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -93,8 +120,7 @@ def _write(note: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _note(facts: os.stat_result, seal: Seal | None) -> bytes:
-    words = _words(facts)
+def _note(words: Words, seal: Seal | None) -> bytes:
     signature = None if seal is None else seal(_MEANING + orjson.dumps(words)).hex()
     return orjson.dumps([words, signature])
 

@@ -15,7 +15,12 @@ from pipeline.clock import milliseconds
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.bearing import Bearing
 from pipeline.ledger.checks import create_if_empty, only_ours
-from pipeline.ledger.left_behind import is_as_left, note_how_left
+from pipeline.ledger.left_behind import (
+    is_as_left,
+    note_how_left,
+    note_standing,
+    stands_as_noted,
+)
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
@@ -81,8 +86,8 @@ class OpenLedger(Bearing):
         """Whether what is kept of sections is as good as the rows themselves."""
         self.signer: Vouching | None = None
         """Who signs the manifests, where they are signed; then so is how the ledger was left."""
-        self.proved_at: int | None = None
-        """The changes of others that the store had seen when the whole ledger was proved."""
+        self.proved_at: object = None
+        """What the store had seen of changes when the whole ledger was proved (`changes_seen`)."""
         self.is_new = False
         """Whether its tables were made by this very opening."""
         with self.store.trouble():
@@ -105,16 +110,19 @@ class OpenLedger(Bearing):
 
         How it was left is noted if all in it was proved, or written since by a run that ended.
         """
-        is_proved = self._is_proved()
+        is_proved = self.proved_at is not None and self._note_if_proved()
         self._waiting.close()
         self.engine.dispose()
         self.reserve.free()
         if self.file is not None and is_proved:
             note_how_left(self.file, self._seal)
 
-    def is_as_left(self) -> bool:
+    def is_as_left(self, connection: Connection) -> bool:
         """Tell whether nobody has written to the ledger since a proof of all of it."""
-        return self.file is not None and is_as_left(self.file, self._seal)
+        if self.file is not None:
+            return is_as_left(self.file, self._seal)
+        folder, words = self._url.folder, self.store.stands(connection)
+        return bool(folder and words and stands_as_noted(folder, words, self._seal))
 
     @property
     def _seal(self) -> Seal | None:
@@ -129,7 +137,7 @@ class OpenLedger(Bearing):
             VerificationFailed: They contradict each other, as after a lost journal.
         """
         with self.reading() as connection, only_ours():
-            require_one_story(connection, of_rows=not self.is_as_left())
+            require_one_story(connection, of_rows=not self.is_as_left(connection))
 
     def _reconnect(self) -> None:
         with self.store.trouble():
@@ -143,15 +151,21 @@ class OpenLedger(Bearing):
     def _reconnected(self, connection: Connection) -> None:
         """Set what a new connection needs beyond what every one has."""
 
-    def _is_proved(self) -> bool:
-        if self.proved_at is None or self._failure is not None:
+    def _note_if_proved(self) -> bool:
+        """Tell whether all is proved still; of a ledger without a file of its own, note it."""
+        if self._failure is not None:
             return False
         try:
             with self.reading() as connection:
-                is_alone = self.store.changes_seen(connection) == self.proved_at
-                return is_alone and not last_run_died(connection)
+                is_alone = self.store.is_alone_since(connection, self.proved_at)
+                if not is_alone or last_run_died(connection):
+                    return False
+                folder, words = self._url.folder, self.store.stands(connection)
         except CardferryError:
             return False
+        if folder and words:
+            note_standing(folder, words, self._seal)
+        return True
 
     @contextmanager
     def writing(self) -> Iterator[Any]:

@@ -153,11 +153,22 @@ class Store(Protocol):
         One that plans by what it knew when they were empty would compare each row with every other.
         """
 
-    def changes_seen(self, connection: Connection) -> int | None:
-        """Give a number that another one takes the place of when another connection has committed.
+    def changes_seen(self, connection: Connection) -> object:
+        """Give what `is_alone_since` is to be asked with later."""
 
-        None where the store has no such number.
+    def is_alone_since(self, connection: Connection, seen: object) -> bool:
+        """Tell whether nobody but this process, and carriers of its run, wrote since a look.
+
+        Args:
+            connection: A reading connection.
+            seen: What `changes_seen` gave at that look, of all that was committed by then.
         """
+
+    def stands(self, connection: Connection) -> list[str] | None:
+        """Give words that are others as soon as anybody has written; None: its file is asked."""
+
+    def name_writer(self, connection: Connection, session: int) -> None:
+        """Let what a carrier writes by this connection be known as that carrier's."""
 
     def fence(self, connection: Connection, epoch: int) -> None:
         """Keep the caller's transaction apart from every later run.

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from pipeline.ledger.left_behind import NOTE_NAME
 from tests.support import postgres
 from tests.support.carriers import CHUNK, CUSTOMERS, IN_FLIGHT, Shared, ended
 from tests.support.commands import cardferry
@@ -33,6 +34,8 @@ def test_carriers_carry_every_row_once_and_put_every_card_on_its_one_customer(tm
         ended(run, 0)
         # It may come when all is done.
         ended(third, 0, 5)
+        # What carriers wrote is the run's own.
+        assert (shared.out / NOTE_NAME).exists()
         shared.assert_every_row_once(0)
         customers = {e["on"] for e in vault.entries() if "on" in e}
     status, count = shared.status(), 3 if third.returncode == 0 else 2

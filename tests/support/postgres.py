@@ -94,11 +94,11 @@ class Server:
         """Stop it as a crash would, or in order (`fast`)."""
         self._run("pg_ctl", *self._stopping(how))
 
-    def database(self, name):
-        """Make an empty database, in place of what was there; give its URL."""
+    def database(self, name, template="template1"):
+        """Make a database in place of what was there, empty or a copy of another; give its URL."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def guard(self):

@@ -80,6 +80,7 @@ class _Line:
         self._read_only = read_only
         self._is_given = False
         self.driver, self._process = _connected(url, read_only=read_only)
+        self.processes = [self._process.number]
 
     def give(self) -> psycopg.Connection[Any]:
         """Give the connection.
@@ -116,6 +117,7 @@ class _Line:
                 next_step="Look after the server, then run the same command again.",
             )
         self.driver, self._process, self._is_given = driver, process, False
+        self.processes.append(process.number)
 
 
 _LINES: Final[WeakKeyDictionary[Engine, _Line]] = WeakKeyDictionary()
@@ -169,6 +171,11 @@ def open_engine(url: LedgerUrl, *, read_only: bool) -> Engine:
 def was_made(engine: Engine) -> None:
     """Take in that the ledger's tables are there: another connection that lacks them is refused."""
     _LINES[engine].was_made()
+
+
+def processes_of(engine: Engine) -> list[int]:
+    """Give the numbers of the server processes that have worked for an engine."""
+    return _LINES[engine].processes
 
 
 def reconnect(engine: Engine) -> None:

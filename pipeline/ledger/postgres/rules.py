@@ -4,6 +4,9 @@ They are those of the ledger in SQLite (`sqlite.rules`): attempts, outcomes, eve
 tokens only grow; a row, export, customer or attachment takes only the steps that its table of
 steps allows; an id has one token in force. They name the schema, so that they hold for whoever
 looks for tables elsewhere first.
+
+Beyond those of SQLite, one tells who wrote (`changes`). That one fires in sessions that replay
+another server's changes, too, where ordinary rules do not.
 """
 
 # Only names of our own schema, and our own words, are put together here.
@@ -23,23 +26,40 @@ IN_FORCE_WHERE: Final = "state = 'tokenized' AND superseded_by IS NULL"
 
 _RAISE: Final = f"RAISE EXCEPTION '{REFUSED}' USING ERRCODE = 'integrity_constraint_violation'"
 _APPEND_ONLY: Final = ("attempts", "outcomes", "events", "retired_tokens")
+_WRITTEN: Final = (
+    *(*_APPEND_ONLY, "meta", "runs", "exports", "customers", "rows", "tokens", "attachments"),
+    "versions",
+)
 _EMPTIED_BY_NOBODY: Final = (
     *(*_APPEND_ONLY, "meta", "runs", "exports", "customers", "rows", "tokens", "attachments"),
 )
 
 
+ANY_WRITE: Final = "INSERT OR UPDATE OR DELETE"
+
+
 class Rule(NamedTuple):
-    """A trigger: its name, its table, when it fires, and what its function does."""
+    """A trigger: its name, its table, when it fires, and what its function does.
+
+    Attributes:
+        always: It fires in every session; else a superuser's may leave it out.
+    """
 
     name: str
     table: str
     change: str
     body: str
+    always: bool = False
 
     @property
     def fires(self) -> str:
-        """Say for what the trigger fires: each row, or a statement that empties a table."""
-        return "STATEMENT" if self.change == "TRUNCATE" else "ROW"
+        """Say for what the trigger fires: each row, or a statement as a whole."""
+        return "STATEMENT" if self.change in {"TRUNCATE", ANY_WRITE} else "ROW"
+
+    @property
+    def moment(self) -> str:
+        """Say when the trigger fires."""
+        return "AFTER" if self.change == ANY_WRITE else "BEFORE"
 
 
 def rules(schema: str) -> list[Rule]:
@@ -67,6 +87,9 @@ def rules(schema: str) -> list[Rule]:
             "DELETE",
             _if(f"NOT EXISTS (SELECT FROM {schema}.retired_tokens WHERE token_id = OLD.token_id)"),
         ),
+        *(Rule(f"tell_writer_of_{t}", t, ANY_WRITE, _tell(schema), always=True) for t in _WRITTEN),
+        Rule("refuse_loss_of_changes", "changes", "DELETE", _always(), always=True),
+        Rule("refuse_end_of_changes", "changes", "TRUNCATE", _always(), always=True),
         Rule("refuse_change_of_tokens", "tokens", "UPDATE", _always()),
         Rule("refuse_loss_of_attachments", "attachments", "DELETE", _always()),
         Rule("refuse_loss_of_customers", "customers", "DELETE", _if("OLD.state <> 'wanted'")),
@@ -92,11 +115,30 @@ def statements(schema: str) -> list[str]:
                 f"AS $rule$ {rule.body} $rule$"
             ),
             (
-                f"CREATE TRIGGER {rule.name} BEFORE {rule.change} ON {schema}.{rule.table} "
+                f"CREATE TRIGGER {rule.name} {rule.moment} {rule.change} ON {schema}.{rule.table} "
                 f"FOR EACH {rule.fires} EXECUTE FUNCTION {schema}.{rule.name}()"
             ),
         ]
+        if rule.always:
+            made.append(f"ALTER TABLE {schema}.{rule.table} ENABLE ALWAYS TRIGGER {rule.name}")
     return made
+
+
+def _tell(schema: str) -> str:
+    """Note the transaction beside whoever writes, once; no name is looked up in the session's path."""
+    equals = "OPERATOR(pg_catalog.=)"
+    known = f"SELECT FROM {schema}.changes WHERE writer {equals} by_whom AND xact {equals} here"
+    return (
+        "DECLARE said pg_catalog.text := pg_catalog.current_setting('cardferry.session', true); "
+        "by_whom pg_catalog.text := pg_catalog.pg_backend_pid(); "
+        "here bigint := pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint; "
+        "BEGIN IF pg_catalog.length(said) OPERATOR(pg_catalog.>) 0 THEN "
+        "by_whom := pg_catalog.concat('session ', said); END IF; "
+        f"IF NOT EXISTS ({known}) THEN "
+        f"INSERT INTO {schema}.changes (writer, xact) VALUES (by_whom, here) "
+        "ON CONFLICT (writer) DO UPDATE SET xact = excluded.xact; "
+        "END IF; RETURN NULL; END"
+    )
 
 
 def _always() -> str:

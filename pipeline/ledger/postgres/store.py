@@ -13,6 +13,7 @@ from pipeline.ledger.ledger_url import write_pointer
 from pipeline.ledger.postgres import connection as opened
 from pipeline.ledger.postgres import finding, lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
+from pipeline.ledger.postgres.changes import Standing, name_carrier, only_by, standing
 from pipeline.ledger.postgres.standby import wait_for_lock
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
@@ -132,8 +133,23 @@ class PostgresStore:
         names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
         connection.exec_driver_sql(f"ANALYZE {names}")
 
-    def changes_seen(self, connection: Connection) -> None:
-        """Give no number: how the ledger was left is not noted where there is no file of it."""
+    def changes_seen(self, connection: Connection) -> Standing:
+        """Give how the ledger stands by the server's records."""
+        return standing(connection, _schema(connection))
+
+    def is_alone_since(self, connection: Connection, seen: object) -> bool:
+        """Tell whether only this process, and carriers of its run, have written since."""
+        assert isinstance(seen, Standing)  # noqa: S101 - `changes_seen` gave it.
+        processes = opened.processes_of(connection.engine)
+        return only_by(connection, seen, self.changes_seen(connection), processes)
+
+    def stands(self, connection: Connection) -> list[str]:
+        """Give the words in which the server's records say how the ledger stands."""
+        return self.changes_seen(connection).words()
+
+    def name_writer(self, connection: Connection, session: int) -> None:
+        """Let what a carrier writes stand under its session."""
+        name_carrier(connection, session)
 
     def fence(self, connection: Connection, epoch: int) -> None:
         """Lock the run's own row, which a later run has to have first, and refuse if one began."""

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from pipeline.ledger.postgres.connection import driver_of
-from pipeline.ledger.postgres.rules import IN_FORCE, IN_FORCE_WHERE, rules, statements
+from pipeline.ledger.postgres.rules import ANY_WRITE, IN_FORCE, IN_FORCE_WHERE, rules, statements
 from pipeline.ledger.schema import STATE_TABLES, metadata, tell_conditions
 from pipeline.ledger.sharing.tables import sharing
 from pipeline.ledger.states import LIVES, steps_of
@@ -100,8 +100,13 @@ SELECT 'function', f.proname, l.lanname,
 FROM here, pg_catalog.pg_proc f JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 WHERE f.pronamespace = here.space
 """.replace("{here}", _HERE)
-_FIRES: Final = {"UPDATE OR DELETE": 1 + 2 + 8 + 16, "UPDATE": 1 + 2 + 16, "DELETE": 1 + 2 + 8}
-"""Bits of `pg_trigger.tgtype`: each row, before, delete, update."""
+_FIRES: Final = {
+    "UPDATE OR DELETE": 1 + 2 + 8 + 16,
+    "UPDATE": 1 + 2 + 16,
+    "DELETE": 1 + 2 + 8,
+    ANY_WRITE: 4 + 8 + 16,
+}
+"""Bits of `pg_trigger.tgtype`: each row, before, insert, delete, update."""
 _TRUNCATES: Final = 2 + 32
 
 
@@ -195,7 +200,8 @@ def own_parts() -> Parts:
     made.add(("index", "rows", IN_FORCE, f"unique legacy_id WHERE {_as_told(IN_FORCE_WHERE)}"))
     for rule in rules(f'"{_HERE}"'):
         fires = _FIRES.get(rule.change, _TRUNCATES)
-        made.add(("trigger", rule.table, rule.name, f"{fires} O {rule.name}"))
+        enabled = "A" if rule.always else "O"
+        made.add(("trigger", rule.table, rule.name, f"{fires} {enabled} {rule.name}"))
         body = rule.body.replace(f'"{_HERE}"', _HERE)
         made.add(("function", rule.name, "plpgsql", f" {body} "))
     for life in LIVES:

@@ -67,6 +67,7 @@ class JoinedLedger(Ledger):
             assert job is not None  # noqa: S101 - it was joined.
             self._term_ms = job.term_ms
             self._end_if_idle(connection)
+            self.store.name_writer(connection, self.session)
         self.epoch = job.epoch
         return job
 
@@ -161,6 +162,7 @@ class JoinedLedger(Ledger):
 
     def _reconnected(self, connection: Connection) -> None:
         self._end_if_idle(connection)
+        self.store.name_writer(connection, self.session)
         self._run_may_return_until = self.clock.monotonic() + self._term_ms / 1_000
 
     def _end_if_idle(self, connection: Connection) -> None:

@@ -103,6 +103,14 @@ commits = Table(
     comment="the last commit of each run and carrier, to be found after a connection was lost",
 )
 
+changes = Table(
+    "changes",
+    sharing,
+    Column("writer", Text, primary_key=True, comment="a server process, or a carrier"),
+    Column("xact", BIG, nullable=False, comment="the last transaction in which it wrote"),
+    comment="who wrote to the ledger's own tables, kept by a rule (postgres.changes)",
+)
+
 notes = Table(
     "notes",
     sharing,

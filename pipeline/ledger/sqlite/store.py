@@ -135,6 +135,18 @@ class SqliteStore:
         """Give SQLite's own count of what others committed."""
         return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
+    def is_alone_since(self, connection: Connection, seen: object) -> bool:
+        """Compare SQLite's own count."""
+        return self.changes_seen(connection) == seen
+
+    def stands(self, connection: Connection) -> None:
+        """Leave it to the file, which has moments of its own."""
+        del connection
+
+    def name_writer(self, connection: Connection, session: int) -> None:
+        """Do nothing: no carriers share a file."""
+        del connection, session
+
     def fence(self, connection: Connection, epoch: int) -> None:
         """Refuse a run that was overtaken; `BEGIN IMMEDIATE` keeps all others out until the end."""
         require_epoch(connection, epoch)
