@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -68,6 +69,11 @@ class GivenUpExport(NamedTuple):
     rows: int
     held: int
     unattached: int
+
+
+def points_digest(reading_points: str | None) -> str | None:
+    """Digest the places at which a reading of an export may begin, as the trail tells of them."""
+    return None if reading_points is None else hashlib.sha256(reading_points.encode()).hexdigest()
 
 
 def given_up_exports(connection: Connection, length: int | None = None) -> list[GivenUpExport]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
 _OF_EXPORT: Final = (
     *("id", "name", "size", "sha256", "kind", "engine", "key_fingerprint", "signer", "as_of"),
-    *("rows", "legacy_id_sum", "epoch"),
+    *("rows", "legacy_id_sum", "epoch", "reading_points"),
 )
 
 

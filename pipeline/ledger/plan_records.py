@@ -139,6 +139,8 @@ class ProvedFacts:
     signer: str | None
     rows: int
     legacy_id_sum: str
+    reading_points: str | None = None
+    """Where in its text a later reading may begin (`exports.reading_points`)."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     remedies: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -153,6 +155,7 @@ class KnownExport:
     as_of: date
     block_digests: bytes
     is_planned: bool
+    reading_points: str | None = None
 
     @classmethod
     def of(cls, found: Row[Any]) -> KnownExport:
@@ -164,6 +167,7 @@ class KnownExport:
             as_of=date.fromisoformat(found.as_of),
             block_digests=found.block_digests,
             is_planned=found.state == ExportState.PLANNED,
+            reading_points=found.reading_points,
         )
 
     @property

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 from pipeline.ledger.bearing import unit
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import resolve_known, settle_duplicates
-from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED
+from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED, points_digest
 from pipeline.ledger.plan_records import (
     STATES_UNSENT,
     KnownExport,
@@ -222,6 +222,7 @@ class Planning:
                     signer=facts.signer,
                     rows=facts.rows,
                     legacy_id_sum=facts.legacy_id_sum,
+                    reading_points=facts.reading_points,
                 )
             )
             self._ledger.record(
@@ -232,6 +233,7 @@ class Planning:
                 rows=facts.rows,
                 key=facts.key_fingerprint,
                 signer=facts.signer,
+                reading_points=points_digest(facts.reading_points),
                 left_out=", ".join(f"{name} {n}" for name, n in facts.left_out.items()) or None,
             )
         self.mix.join(self._adding)

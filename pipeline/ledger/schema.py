@@ -91,6 +91,7 @@ exports = Table(
     Column("legacy_id_sum", Text, comment="hash total over the legacy ids read"),
     state_column("export"),
     big("epoch", ForeignKey("runs.epoch"), nullable=False),
+    Column("reading_points", Text, comment="JSON: where in the text a reading may begin"),
     sqlite_strict=True,
 )
 

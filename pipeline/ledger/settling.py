@@ -18,13 +18,11 @@ from pipeline.ledger.doubled_tokens import freeze_doubled
 from pipeline.ledger.duplicates import resolve_known
 from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.records import (
-    ROW_SPAN,
     AttachIntent,
     AttemptStep,
     Claim,
     Intent,
     Settlement,
-    row_id,
 )
 from pipeline.ledger.schema import attempts, exports, rows
 from pipeline.model import CLAIMABLE_STATES, OPEN_STATES
@@ -69,7 +67,6 @@ class Settling:
         self._in_flight_max = in_flight_max
         self._open = 0
         self._under_way: set[int] = set()
-        self._last_waiting = 0
         self._resolved = 0
         with ledger.reading() as connection:
             self._next_attempt = 1 + (
@@ -124,21 +121,6 @@ class Settling:
     def leave(self, row_id: int) -> None:
         """Take note that this run leaves a claimed row as it is; its like need not wait for it."""
         self._under_way.discard(row_id)
-
-    def has_any_from(self, first_id: int) -> bool:
-        """Tell whether a row of an export from this one on is still to be sent.
-
-        The last of them is looked for again only when it was passed: rows may be planned anew.
-        """
-        last_id = row_id(first_id // ROW_SPAN + 1, 0) - 1
-        if not first_id <= self._last_waiting <= last_id:
-            waiting = rows.c.id.between(first_id, last_id) & rows.c.state.in_(CLAIMABLE_STATES)
-            with self._ledger.reading() as connection:
-                found = connection.execute(
-                    select(rows.c.id).where(waiting).order_by(rows.c.id.desc()).limit(1)
-                )
-                self._last_waiting = found.scalar() or 0
-        return self._last_waiting >= first_id
 
     def number_attempts_from(self, first: int) -> None:
         """Give the attempts from now on numbers from this one, as others have those below."""

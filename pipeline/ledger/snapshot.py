@@ -14,6 +14,7 @@ from pipeline.ledger.lasting_proof import change_since_published, what_lasts
 from pipeline.ledger.parts_of_rows import parts_of_rows
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
+from pipeline.ledger.reading_questions import ReadingQuestions
 from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
 from pipeline.ledger.section_proof import differing_section
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 
 
 class Snapshot(
-    WaitingExports, RunningSums, PlanQuestions, CardQuestions, AttachQuestions, ReadbackQuestions
+    WaitingExports,
+    RunningSums,
+    PlanQuestions,
+    CardQuestions,
+    AttachQuestions,
+    ReadbackQuestions,
+    ReadingQuestions,
 ):
     """One look at a ledger; every answer is of the same state.
 

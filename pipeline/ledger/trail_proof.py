@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from sqlalchemy import or_, select
 
-from pipeline.ledger.export_events import OPENED, PROVED, REFUSED
+from pipeline.ledger.export_events import OPENED, PROVED, REFUSED, points_digest
 from pipeline.ledger.key_values import SETTINGS_KEY, known
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import events, exports, runs
@@ -36,12 +36,15 @@ def last_run_died(connection: Connection) -> bool:
 
 
 class _Told(NamedTuple):
-    """What the trail tells of runs, in their order, and of exports by digest."""
+    """What the trail tells of runs, in their order, and of exports by digest.
+
+    Of an export: its state, and the digest of the places at which a reading of it may begin.
+    """
 
     begun: list[str]
     ended: set[str]
     settings: str | None
-    exports: dict[str, str]
+    exports: dict[str, tuple[str, str | None]]
 
 
 def trail_contradiction(connection: Connection) -> str | None:
@@ -55,8 +58,9 @@ def trail_contradiction(connection: Connection) -> str | None:
         return "the runs did not end as the trail tells"
     if told.settings != known(connection, SETTINGS_KEY):
         return "the last run did not begin with the settings that are kept"
-    found = connection.execute(select(exports.c.sha256, exports.c.state)).all()
-    if {sha256: str(state) for sha256, state in found} != told.exports:
+    columns = (exports.c.sha256, exports.c.state, exports.c.reading_points)
+    found = connection.execute(select(*columns)).all()
+    if {sha: (str(state), points_digest(at)) for sha, state, at in found} != told.exports:
         return "the exports are not those that the trail tells of"
     return None
 
@@ -64,7 +68,7 @@ def trail_contradiction(connection: Connection) -> str | None:
 def _told(connection: Connection) -> _Told:
     runs_begun: list[str] = []
     runs_ended: set[str] = set()
-    settings, states = None, dict[str | None, str]()
+    settings, states = None, dict[str | None, tuple[str, str | None]]()
     for event in _events(connection):
         kind, detail = event["event"], event["detail"]
         if kind == "run_started":
@@ -72,10 +76,10 @@ def _told(connection: Connection) -> _Told:
             settings = detail.get("settings")
         elif kind == "run_ended":
             runs_ended.add(event["resource"])
-        elif kind in _LEADS_TO and states.get(detail["sha256"]) != _PLANNED:
+        elif kind in _LEADS_TO and states.get(detail["sha256"], (_GONE,))[0] != _PLANNED:
             # Rows that were planned stay, though their export be refused when it comes again.
-            states[detail["sha256"]] = _LEADS_TO[kind]
-    is_there = {sha256: state for sha256, state in states.items() if sha256 and state != _GONE}
+            states[detail["sha256"]] = _LEADS_TO[kind], detail.get("reading_points")
+    is_there = {sha256: told for sha256, told in states.items() if sha256 and told[0] != _GONE}
     return _Told(runs_begun, runs_ended, settings, is_there)
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.ledger.records import AttachState, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import AttachClaim
     from pipeline.ledger.settling import Settling
+    from pipeline.ledger.snapshot import Snapshot
     from pipeline.migration.customer_owners import Owner, Owners
 
 RIVALS_EVERY_S: Final = 0.02
@@ -38,6 +39,39 @@ class Claimed(NamedTuple):
         return to is None or to[0].token_id is None
 
 
+class RowsWanted(NamedTuple):
+    """Says which rows an export is read for; ranges are of row ids.
+
+    Attributes:
+        first_from: Gives the first row of a range that is wanted; None if there is none, or once
+            the run stops.
+        claim: Gives the rows of a range that may be sent now; None once the run stops.
+        ids: Gives the legacy ids of those rows of a range that were planned.
+    """
+
+    first_from: Callable[[int, int], int | None]
+    claim: Callable[[int, int], Claimed | None]
+    ids: Callable[[int, int], Mapping[int, str]]
+
+
+@dataclass(slots=True)
+class _FirstClaimable:
+    """Remembers the first row to be sent until it was passed: behind it nothing is looked for twice.
+
+    Rows that are planned anew meanwhile are carried in the next pass.
+    """
+
+    _asked: int = 0
+    _found: int = -1
+
+    def of(self, look: Snapshot, first_id: int, last_id: int) -> int | None:
+        """Give the first row of a range that is to be sent; the range ends where its export does."""
+        if not self._asked <= first_id <= self._found:
+            found = look.first_claimable(first_id, last_id)
+            self._asked, self._found = first_id, last_id + 1 if found is None else found
+        return self._found if self._found <= last_id else None
+
+
 @dataclass(slots=True)
 class Claiming:
     """Claims ranges of rows, from the thread that reads the export.
@@ -56,29 +90,62 @@ class Claiming:
     is_stopping: Callable[[], bool]
     owners: Owners | None
     _first: set[int] = field(default_factory=set)
+    _claimable: _FirstClaimable = field(default_factory=_FirstClaimable)
+
+    @property
+    def wanted(self) -> RowsWanted:
+        """The rows that are to be sent, or to be put on a customer."""
+        return RowsWanted(self.first_from, self.claim, self.ids)
+
+    @property
+    def wanted_first(self) -> RowsWanted:
+        """The rows whose cards may be on customers unseen."""
+        return RowsWanted(self.first_in_doubt, self.claim_in_doubt, self.ids)
+
+    def first_from(self, first_id: int, last_id: int) -> int | None:
+        """Give the first row of a range that is to be sent or attached, or None."""
+
+        def ask() -> int | None:
+            with self.ledger.look() as look:
+                found = self._claimable.of(look, first_id, last_id)
+                if self.owners is None:
+                    return found
+                # A row that has its token may wait before the first planned one, or behind the last.
+                return look.first_to_attach(first_id, found or last_id) or found
+
+        return None if self.is_stopping() else self.thread.submit(ask).result()
+
+    def first_in_doubt(self, first_id: int, last_id: int) -> int | None:
+        """Give the first row of a range whose card may be on a customer unseen, or None."""
+
+        def ask() -> int | None:
+            with self.ledger.look() as look:
+                return look.first_to_attach(first_id, last_id, [AttachState.DOUBTED])
+
+        return None if self.is_stopping() else self.thread.submit(ask).result()
+
+    def ids(self, first_id: int, last_id: int) -> Mapping[int, str]:
+        """Give the legacy ids of those rows of a range that were planned."""
+
+        def ask() -> Mapping[int, str]:
+            with self.ledger.look() as look:
+                return look.planned_ids(first_id, last_id)
+
+        return self.thread.submit(ask).result()
 
     def claim(self, first_id: int, last_id: int) -> Claimed | None:
-        """Give the rows of a range that may be sent now.
-
-        None once the run stops, or no row from there on is to be sent: the rest is not read then.
-        """
+        """Give the rows of a range that may be sent now; None once the run stops."""
         while self.thread.submit(self.settling.has_rivals, first_id, last_id).result():
             if self.is_stopping():
                 break
             threading.Event().wait(RIVALS_EVERY_S)
-        if self.is_stopping() or not self._has_any_from(first_id):
+        if self.is_stopping():
             return None
         return self.thread.submit(self._claim, first_id, last_id).result()
 
     def take_resolved(self) -> int:
         """Count the rows, since it was last asked, that need not be sent: others settled them."""
         return self.thread.submit(self.settling.take_resolved).result()
-
-    def _has_any_from(self, first_id: int) -> bool:
-        # Where cards are attached, a row that has its token may wait behind the last planned one.
-        if self.owners is not None:
-            return True
-        return self.thread.submit(self.settling.has_any_from, first_id).result()
 
     def in_doubt(self, first_id: int, last_id: int) -> int:
         """Count the rows of a range whose cards may be on customers unseen.

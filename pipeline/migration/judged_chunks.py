@@ -20,7 +20,7 @@ from pipeline.migration.expectations import Expectations
 from pipeline.model import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
 
     from pipeline.cards.customer_rules import CustomerRules
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.cards.rows import Cards, Chunk
     from pipeline.config.policies import OnExpired
     from pipeline.exports.columns import ReaderOptions
+    from pipeline.exports.reading_points import ReadingPoints
     from pipeline.exports.sealed_export import PlainBlocks
     from pipeline.migration.customer_texts import CustomerTexts
     from pipeline.migration.rows_alike import RowsAlike
@@ -71,7 +72,11 @@ class Reading:
 
 
 def judged_chunks(
-    blocks: PlainBlocks, reading: Reading, as_of: date, alike: RowsAlike | None = None
+    blocks: PlainBlocks,
+    reading: Reading,
+    as_of: date,
+    alike: RowsAlike | None = None,
+    tell_points: Callable[[ReadingPoints], None] | None = None,
 ) -> Iterator[JudgedChunk]:
     """Read and judge an export to its last byte, so that it is proved when this ends.
 
@@ -80,13 +85,14 @@ def judged_chunks(
         reading: How to read and judge them.
         as_of: The day on which expirations are judged.
         alike: Learns which rows are the same.
+        tell_points: Told at the end where a later reading may begin.
 
     Raises:
         ExportRefused: The export cannot be opened or read, or was changed.
     """
     rules = reading.rules(as_of)
     lookalikes = _Lookalikes()
-    for chunk in _chunks(blocks, reading):
+    for chunk in _chunks(blocks, reading, tell_points):
         validated = validate(chunk, rules)
         if rules.lookalike_ids == OnLookalike.ALLOW:
             lookalikes.count(chunk, validated)
@@ -140,13 +146,17 @@ class _Lookalikes:
             )
 
 
-def _chunks(blocks: PlainBlocks, reading: Reading) -> Iterator[Chunk]:
+def _chunks(
+    blocks: PlainBlocks, reading: Reading, tell_points: Callable[[ReadingPoints], None] | None
+) -> Iterator[Chunk]:
     """Give the rows as read; what an archive has against it is told before what its file has."""
     try:
-        yield from read(blocks, reading.options)
+        points = yield from read(blocks, reading.options)
     except ExportRefused:
         blocks.check_archive()
         raise
+    if tell_points is not None:
+        tell_points(points)
 
 
 def planned_cards(cards: Cards) -> PlannedCards:

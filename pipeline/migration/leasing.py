@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pipeline.migration.claiming import Claimed
+from pipeline.migration.claiming import Claimed, RowsWanted
 from pipeline.migration.waiting_cards import waiting_cards
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ IDLE_S: Final = 0.2
 class Leasing:
     """Gives a carrier the cards of the chunks that it takes.
 
-    It reads each export from its beginning, as nothing else is possible, and passes over the chunks
-    that are not its own.
+    Each export is read from its beginning, as nothing else can be decrypted; of the chunks that are
+    not its own next to nothing is parsed.
 
     Args:
         ledger: The carrier's.
@@ -111,20 +111,31 @@ class Leasing:
     def _pass_over(self, export: PlannedExport) -> Generator[list[WaitingCard]]:
         sealed, file, known = export
 
-        def claim(first_id: int, last_id: int) -> Claimed | None:
+        def first_from(first_id: int, _: int) -> int | None:
             if self._is_stopping:
                 return None
             if self._next is None:
                 self._next = self._ask(lambda: self._ledger.take(known.id, first_id))
+            return None if self._next is None else self._next.first_id
+
+        def claim(_: int, last_id: int) -> Claimed | None:
             lease = self._next
-            if lease is None:
+            if self._is_stopping or lease is None:
                 return None
             if lease.first_id > last_id:
                 return Claimed([], {})
             self._next = None
             return self._ask(lambda: self._claim(lease))
 
-        yield from waiting_cards(sealed, file, known, self._reading, self._parts.vault, claim)
+        def ids(first_id: int, last_id: int) -> Mapping[int, str]:
+            return self._ask(lambda: self._planned_ids(first_id, last_id))
+
+        wanted = RowsWanted(first_from, claim, ids)
+        yield from waiting_cards(sealed, file, known, self._reading, self._parts.vault, wanted)
+
+    def _planned_ids(self, first_id: int, last_id: int) -> Mapping[int, str]:
+        with self._ledger.look() as look:
+            return look.planned_ids(first_id, last_id)
 
     def _claim(self, lease: Lease) -> Claimed:
         settling = self._parts.settling

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter as Counts
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.models import Settings
     from pipeline.exports.keys import EnvelopeKeys
+    from pipeline.exports.reading_points import ReadingPoints
     from pipeline.exports.sealed_export import ExportFile, Limits
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.planning import Planning
@@ -134,7 +136,7 @@ def prove_and_plan(
     if reading.profile is None:
         # A profile tells them itself.
         _log_remedies(proved.remedies)
-    return file, export
+    return file, replace(export, reading_points=proved.reading_points)
 
 
 def _log_export(event: str, sealed: SealedExport, file: ExportFile) -> None:
@@ -173,8 +175,9 @@ def _plan_rows(
     left_out: Counts[str] = Counts()
     remedies: Counts[tuple[str, str]] = Counts()
     alike = RowsAlike()
+    points: list[ReadingPoints] = []
     with sealed.prove() as blocks:
-        for chunk in judged_chunks(blocks, reading, export.as_of, alike):
+        for chunk in judged_chunks(blocks, reading, export.as_of, alike, points.append):
             planning.add(export, chunk.cards, chunk.rejections)
             total = hash_total(total, PlannedCards.of(chunk.cards).columns[1])
             total = hash_total(
@@ -200,6 +203,7 @@ def _plan_rows(
         origin.signer,
         last_row,
         shown(total),
+        points[0].as_text(),
         dict(sorted(left_out.items())),
         # A few odd rows say nothing of the settings.
         {remedy: rows for remedy, rows in remedies.items() if rows >= last_row * _MANY},

@@ -173,7 +173,7 @@ class LocalSending(Sending):
         for sealed, file, known in work:
             left = claiming.in_doubt(known.first_id, known.last_id)
             if left:
-                first = waiting_cards(sealed, file, known, reading, vault, claiming.claim_in_doubt)
+                first = waiting_cards(sealed, file, known, reading, vault, claiming.wanted_first)
                 for cards in first:
                     yield cards
                     left -= len(cards)
@@ -181,7 +181,7 @@ class LocalSending(Sending):
                         break
                 first.close()
         for sealed, file, known in work:
-            yield from waiting_cards(sealed, file, known, reading, vault, claiming.claim)
+            yield from waiting_cards(sealed, file, known, reading, vault, claiming.wanted)
 
 
 @asynccontextmanager

@@ -8,17 +8,21 @@ from pipeline.cards.field_formats import MONTHS, YEARS
 from pipeline.cards.rows import ADDRESS_COLUMNS, CARRY_PREFIX
 from pipeline.errors import VerificationFailed
 from pipeline.exports.reader import read
+from pipeline.exports.reading_points import NeededRows, PointsMisfit, ReadingPoint, ReadingPoints
 from pipeline.ledger.records import ROW_SPAN, row_id
+from pipeline.logs import EventLog
 from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
 
+log = EventLog("send")
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator, Iterable, Iterator
 
     from pipeline.cards.rows import Chunk
     from pipeline.exports.sealed_export import ExportFile, SealedExport
     from pipeline.ledger.plan_records import KnownExport
-    from pipeline.migration.claiming import Claimed
+    from pipeline.migration.claiming import Claimed, RowsWanted
     from pipeline.migration.customer_texts import CustomerTexts
     from pipeline.migration.judged_chunks import Reading
     from pipeline.vault.interface import Vault
@@ -30,7 +34,7 @@ def waiting_cards(
     export: KnownExport,
     reading: Reading,
     vault: Vault,
-    claim: Callable[[int, int], Claimed | None],
+    wanted: RowsWanted,
 ) -> Generator[list[WaitingCard]]:
     """Give the cards that the ledger planned and that are still to be sent, in order.
 
@@ -40,22 +44,83 @@ def waiting_cards(
         export: The export as the ledger knows it.
         reading: How to read it, as in pass 1.
         vault: Builds the requests.
-        claim: Gives the rows that may be sent in a range of row ids; None once the run stops, or
-            no row from there on is to be sent: then the rest is not read.
+        wanted: Which rows it is read for: what stands before them is left unread as far as a
+            reading may begin between, and what stands behind them is not decrypted.
 
     Raises:
         VerificationFailed: A planned row does not read as it did when it was planned.
     """
-    with sealed.reread(file) as blocks:
-        for chunk in read(blocks, reading.options):
-            claimed = claim(row_id(export.id, chunk.first_row), row_id(export.id, chunk.last_row))
-            try:
-                if claimed is not None and claimed.rows:
-                    yield _requests(chunk, claimed, vault, reading.texts)
-            finally:
-                chunk.numbers.wipe()
+    points = ReadingPoints.of_text(export.reading_points).fitting(reading.options)
+    chunks = _ChunksWanted(export, wanted, points)
+    is_read = False
+    while not is_read:
+        try:
+            with sealed.reread(file) as blocks:
+                for chunk, claimed in chunks.claimed(read(blocks, reading.options, chunks.needed)):
+                    try:
+                        if claimed.rows:
+                            yield _requests(chunk, claimed, vault, reading.texts)
+                    finally:
+                        chunk.numbers.wipe()
+            is_read = True
+        except PointsMisfit:
+            log.warning("places to begin at do not fit; the export is read whole", export=export.id)
+            chunks.forget_points()
+
+
+class _ChunksWanted:
+    """Claims what is wanted of chunks, and knows how far that has come.
+
+    Args:
+        export: The export.
+        wanted: Which rows of it are wanted.
+        points: Where a reading may begin.
+    """
+
+    def __init__(
+        self, export: KnownExport, wanted: RowsWanted, points: tuple[ReadingPoint, ...]
+    ) -> None:
+        self._export = export
+        self._wanted = wanted
+        self._done = 0
+        self.needed = NeededRows(self._first_from, points)
+
+    def forget_points(self) -> None:
+        """Let the next reading leave nothing unread; no row is claimed a second time by it."""
+        self.needed = NeededRows(self._first_from)
+
+    def claimed(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Claimed]]:
+        """Give chunks with what was claimed of them, until the run stops.
+
+        Raises:
+            PointsMisfit: The rows of one are not those that the ledger knows by these numbers.
+        """
+        for chunk in chunks:
+            if self.needed.points and chunk.first_row > self._done + 1:
+                self._require_known(chunk)
+            claimed = self._wanted.claim(*self._ids(chunk.first_row, chunk.last_row))
             if claimed is None:
+                chunk.numbers.wipe()
                 return
+            yield chunk, claimed
+            self._done = chunk.last_row
+
+    def _first_from(self, row: int) -> int | None:
+        first_id, _ = self._ids(max(row, self._done + 1), 0)
+        found = self._wanted.first_from(first_id, self._export.last_id)
+        return None if found is None else found % ROW_SPAN
+
+    def _require_known(self, chunk: Chunk) -> None:
+        """Prove the first chunk after a gap by the legacy ids that the ledger has of its rows."""
+        known = self._wanted.ids(*self._ids(chunk.first_row, chunk.last_row))
+        ids, _ = self._ids(0, 0)
+        read_ids = zip(chunk.rows.tolist(), chunk.columns["legacy_id"], strict=True)
+        if not known or not known.items() <= {ids + row: text for row, text in read_ids}.items():
+            chunk.numbers.wipe()
+            raise PointsMisfit
+
+    def _ids(self, first_row: int, last_row: int) -> tuple[int, int]:
+        return row_id(self._export.id, first_row), row_id(self._export.id, last_row)
 
 
 def _requests(

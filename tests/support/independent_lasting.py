@@ -53,7 +53,7 @@ def what_lasts(ledger):
     told = (
         "id, name, size, sha256, kind, engine, key_fingerprint, signer, as_of, rows, legacy_id_sum"
     )
-    planned = f"SELECT epoch, {told}, epoch FROM exports WHERE state = 'planned'"  # noqa: S608
+    planned = f"SELECT epoch, {told}, epoch, reading_points FROM exports WHERE state = 'planned'"  # noqa: S608
     for kind, asked in ((3, planned), (4, "SELECT epoch, * FROM runs")):
         for epoch, *row in ledger.execute(asked):
             found.append((epoch, kind, row[0], 1, sha256(CANONICAL.encode(row).encode())))

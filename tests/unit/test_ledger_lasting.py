@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("each_store")
 
 EXPECTED = {
     "rows": 119,
-    "sha256": "ddc0a7407b0dccf5d69fa35b91a2e74ebc053a8cd865925fce94acfcc8e8a452",
+    "sha256": "e8c7518838da8202e8231bad7c8d0d5306c3b924a234b880925c4d02f10ad671",
 }
 CUSTOMERS = [("anna", None), ("ben", "cust_given"), ("cleo", None)]
 

@@ -3,8 +3,10 @@
 import pytest
 
 from pipeline.exports.text_lines import text_lines
+from pipeline.ledger.ledger_thread import thread_of
+from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.settling import Settling
-from pipeline.model import RowState
+from pipeline.migration.claiming import Claiming
 from tests.support.ledgers import new_builder
 
 
@@ -16,18 +18,38 @@ def builder(tmp_path):
     builder.ledger.close()
 
 
-def test_nothing_waits_behind_the_last_planned_row(builder):
-    """Each export is asked for by itself, and what is under way waits no more."""
+@pytest.fixture
+def thread(builder):
+    with thread_of(builder.ledger) as thread:
+        yield thread
+
+
+def test_nothing_waits_behind_the_last_planned_row(builder, thread):
+    """Each export is asked for by itself: the first row from there on that is still to be sent."""
     one, two = builder.plan("one.csv", 6), builder.plan("two.csv", 3)
     settling = Settling(builder.ledger, 8)
-    with builder.ledger.look() as look:
-        planned = look.by_state()[RowState.PLANNED]
-    last = max(claim.id for claim in settling.claimable(one.first_id, one.last_id))
+    claims = settling.claimable(one.first_id, one.last_id)
+    assert len(claims) == 6
+    claiming = Claiming(builder.ledger, settling, thread, lambda: False, None)
+    settling.apply([settling.intent(claim.id, 1) for claim in claims[:4]])
 
-    asked = [one.first_id, last, last + 1, two.first_id, two.last_id, one.first_id]
+    def first(export, row):
+        found = claiming.first_from(export.first_id + row, export.last_id)
+        return None if found is None else found % ROW_SPAN
 
-    assert planned > 0
-    assert [settling.has_any_from(first) for first in asked] == [1, 1, 0, 1, 0, 1]
+    assert [first(one, row) for row in (1, 4, 5, 6, 7)] == [5, 5, 5, 6, None]
+    assert [first(two, row) for row in (1, 3, 4)] == [1, 3, None]
+    assert [first(one, row) for row in (1, 9)] == [5, None]
+
+
+def test_no_row_is_wanted_once_the_run_stops(builder, thread):
+    """The rest of an export is not even decrypted then."""
+    export = builder.plan("one.csv", 6)
+    settling = Settling(builder.ledger, 8)
+    claiming = Claiming(builder.ledger, settling, thread, lambda: True, None)
+
+    assert claiming.first_from(export.first_id, export.last_id) is None
+    assert claiming.first_in_doubt(export.first_id, export.last_id) is None
 
 
 def test_a_batch_of_lines_is_bounded_by_their_number_too():
