@@ -10,7 +10,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.exports.reader import read
 from pipeline.exports.reading_points import NeededRows, PointsMisfit, ReadingPoint, ReadingPoints
 from pipeline.ledger.records import ROW_SPAN, row_id
-from pipeline.logs import EventLog
+from pipeline.logs import EventLog, Word
 from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
 
@@ -64,7 +64,7 @@ def waiting_cards(
                         chunk.numbers.wipe()
             is_read = True
         except PointsMisfit:
-            log.warning("places to begin at do not fit; the export is read whole", export=export.id)
+            log.warning("reading begins anew without places", sha256=Word(export.sha256))
             chunks.forget_points()
 
 
@@ -115,7 +115,7 @@ class _ChunksWanted:
         known = self._wanted.ids(*self._ids(chunk.first_row, chunk.last_row))
         ids, _ = self._ids(0, 0)
         read_ids = zip(chunk.rows.tolist(), chunk.columns["legacy_id"], strict=True)
-        if not known or not known.items() <= {ids + row: text for row, text in read_ids}.items():
+        if not known.items() <= {ids + row: text for row, text in read_ids}.items():
             chunk.numbers.wipe()
             raise PointsMisfit
 

@@ -70,6 +70,7 @@ CHANGES = {
         "UPDATE rows SET state = 'skipped', code = 'no_card' WHERE id = 10000000050",
     ],
     "another signer": ["UPDATE exports SET signer = 'mallory' WHERE id = 1"],
+    "where a reading begins": ["UPDATE exports SET reading_points = '[\"x\",9,9]' WHERE id = 1"],
     "another operator": ["UPDATE runs SET facts = replace(facts, 'somchai', 'x') WHERE epoch = 1"],
     "the run of an export": ["UPDATE exports SET epoch = 2 WHERE id = 1"],
     "the run of all tokens": ["UPDATE tokens SET epoch = 3"],
