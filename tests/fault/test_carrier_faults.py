@@ -18,7 +18,7 @@ import time
 import pytest
 
 from tests.support import postgres
-from tests.support.carriers import INSTANTS, TERM_S, Shared, ended, struck_size
+from tests.support.carriers import INSTANTS, SHORT_TERM_S, Shared, ended, struck_size
 from tests.support.commands import started
 from tests.support.crash import zygote
 from tests.support.ledgers import URL_NAME
@@ -41,7 +41,7 @@ def shared(tmp_path, monkeypatch):
     zygote()
     monkeypatch.setenv(URL_NAME, url)
     with running(journal=tmp_path / "journal", latency_s=LATENCY_S) as vault:
-        yield Shared(tmp_path, vault, ROWS, in_flight=IN_FLIGHT, chunk=CHUNK)
+        yield Shared(tmp_path, vault, ROWS, in_flight=IN_FLIGHT, chunk=CHUNK, term_s=SHORT_TERM_S)
 
 
 def finished(shared, *, at_least=0):
@@ -101,7 +101,7 @@ def test_a_server_that_is_stopped_at_once_and_started(shared):
     for random in shared.instants(INSTANTS):
         postgres.server().stop()
         try:
-            time.sleep(random.choice((0.1, 2, TERM_S + 2)))
+            time.sleep(random.choice((0.1, 2, SHORT_TERM_S + 2)))
         finally:
             postgres.server().start()
 
@@ -150,7 +150,7 @@ def test_a_carrier_that_is_cut_off_from_the_vault(shared, lines):
                 to_vault.cut()
                 if lines == "both":
                     line.cut()
-                time.sleep(TERM_S + 2)
+                time.sleep(SHORT_TERM_S + 2)
                 line.mend()
                 to_vault.mend()
             finished(shared)

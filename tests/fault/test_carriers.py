@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.ledger.left_behind import NOTE_NAME
 from tests.support import postgres
-from tests.support.carriers import CHUNK, CUSTOMERS, IN_FLIGHT, Shared, ended
+from tests.support.carriers import CHUNK, CUSTOMERS, IN_FLIGHT, SHORT_TERM_S, Shared, ended
 from tests.support.commands import cardferry
 from tests.support.crash import zygote
 from tests.support.ledgers import URL_NAME
@@ -55,7 +55,7 @@ def test_carriers_carry_every_row_once_and_put_every_card_on_its_one_customer(tm
 def test_a_carrier_that_is_lost_costs_no_row(tmp_path, fate):
     """Its chunks go to others after its term; what it does later, if it wakes up, is refused."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
-        shared = Shared(tmp_path, vault)
+        shared = Shared(tmp_path, vault, term_s=SHORT_TERM_S)
         run = shared.started()
         shared.wait_for_tokens(40, run)
         (victim, *_) = shared.carriers("live")
@@ -123,7 +123,7 @@ def test_carriers_go_on_by_themselves_once_their_server_is_back(tmp_path):
 def test_a_server_that_stays_away_from_carriers_costs_no_row(tmp_path):
     """Run and carriers end, nobody sends without it, and the same command goes on."""
     with running(journal=tmp_path / "journal", latency_s=0.1) as vault:
-        shared = Shared(tmp_path, vault, outage_max_s=1)
+        shared = Shared(tmp_path, vault, outage_max_s=1, term_s=SHORT_TERM_S)
         run = shared.started()
         shared.wait_for_tokens(40, run)
         postgres.server().stop()

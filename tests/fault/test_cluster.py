@@ -15,7 +15,16 @@ from pipeline.clock import SystemClock
 from pipeline.cluster.carrier_task import LOG_NAME, WORDS_NAME
 from pipeline.migration.status import status_of
 from tests.support import postgres
-from tests.support.carriers import CUSTOMERS, INSTANTS, Size, Struck, ended, struck_size
+from tests.support.carriers import (
+    CUSTOMERS,
+    INSTANTS,
+    SHORT_TERM_S,
+    TERM_S,
+    Size,
+    Struck,
+    ended,
+    struck_size,
+)
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed
 from tests.support.crash import wait_until
 from tests.support.dask_cluster import certify, cluster
@@ -25,9 +34,6 @@ from tests.support.sandbox import running
 
 SMALL = Size(rows=160, in_flight=8, chunk=10, latency_s=0.05)
 STRUCK = struck_size(600)
-TERM_S, SHORT_TERM_S = 60, 8
-"""Nobody is given up on a machine that stands still for a while, unless that is what is tried."""
-
 slow_vault = pytest.mark.parametrize("clustered", [SMALL._replace(latency_s=0.3)], indirect=True)
 """Leaves time to stop somebody in the middle."""
 

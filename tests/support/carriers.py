@@ -18,7 +18,9 @@ from pipeline.migration.status import status_of
 from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings, started
 from tests.support.ledgers import URL_NAME
 
-IN_FLIGHT, CHUNK, TERM_S = 8, 20, 8
+IN_FLIGHT, CHUNK = 8, 20
+TERM_S, SHORT_TERM_S = 60, 8
+"""Nobody is given up on a machine that stands still for a while, unless that is what is tried."""
 
 CUSTOMERS = 40
 """Each has cards in many chunks, so that carriers meet at every one of them."""
@@ -94,7 +96,17 @@ class Struck:
 class Shared(Struck):
     """A migration that carriers carry, and the vault that keeps a journal of what they made."""
 
-    def __init__(self, folder, vault, rows=200, outage_max_s=60, in_flight=IN_FLIGHT, chunk=CHUNK):
+    def __init__(
+        self,
+        folder,
+        vault,
+        rows=200,
+        *,
+        outage_max_s=60,
+        in_flight=IN_FLIGHT,
+        chunk=CHUNK,
+        term_s=TERM_S,
+    ):
         super().__init__(vault, rows)
         self.out = folder / "out"
         self.in_flight = in_flight
@@ -107,7 +119,7 @@ class Shared(Struck):
             f"in_flight_max = {in_flight}",
             f"outage_max_s = {outage_max_s}",
             "[ledger]",
-            f"session_s = {TERM_S}",
+            f"session_s = {term_s}",
             "[attach]",
             f'url = "{vault.base_url}"',
             f'secret_key = "{vault.secret_key}"',
