@@ -22,6 +22,7 @@ from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_numbers import Sighting
 from pipeline.cards.scan_prefilter import ANYWHERE, APART, spans_that_could_hold
 from pipeline.cards.scan_sqlite_cells import read_cells, read_numbers, rests
+from pipeline.cards.scan_sqlite_long_numbers import pages_with_long_numbers
 from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, read_pages
 from pipeline.cards.scan_sqlite_records import records
 from pipeline.cards.scan_streams import search_pieces
@@ -100,7 +101,8 @@ class _Look(NamedTuple):
 def _look(pages: Pages) -> _Look:
     # Whatever is written in a page is seen in the whole of it, too, and most pages hold nothing.
     could_hold = _pages_with(pages, ANYWHERE)
-    numbers = list(_only_numbers(pages.where(~could_hold)))
+    others = pages_with_long_numbers(pages, ~could_hold)
+    numbers = list(_only_numbers(pages.where(others)))
     pages = pages.where(could_hold)
     cells = read_cells(pages)
     between = _suspicious(pages.block, rests(cells, pages.size), ANYWHERE)

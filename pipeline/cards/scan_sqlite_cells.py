@@ -38,20 +38,24 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
-_SIX_BYTES, _EIGHT_BYTES = 5, 6
+SIX_BYTES, EIGHT_BYTES = 5, 6
+"""The types of the integers that are long enough for a card number."""
+
 _TOP_BIT: Final = 0x80
 _EIGHT: Final = np.arange(8)
 _LOWEST_TOP: Final = RANGES[0].first * 10 ** (DIGITS_MIN - PREFIX_DIGITS) >> 32
 """The first two of the six bytes of the lowest number of thirteen digits."""
 
 _LONG_TEXT: Final = 1
-_SIZE_OF_TYPE: Final = bytes(
+SIZE_OF_TYPE: Final = bytes(
     SIZES[kind] if kind < FIRST_BLOB else (kind - FIRST_BLOB) // 2 if kind < _TOP_BIT else 0
     for kind in range(256)
 )
+"""Bytes of a value, by its type; 0 for the first byte of a longer type."""
+
 _LOOKS: Final = bytes(
     kind
-    if kind in {_SIX_BYTES, _EIGHT_BYTES, FLOAT}
+    if kind in {SIX_BYTES, EIGHT_BYTES, FLOAT}
     else _LONG_TEXT * (kind >= FIRST_BLOB + 2 * SHORTEST_WRITTEN)
     for kind in range(256)
 )
@@ -175,7 +179,7 @@ def _records_of_kind(
 ) -> tuple[Places, Places, Places, Places]:
     """Give where records begin, their lengths, how much of it lies in their pages, and these."""
     pages = np.flatnonzero(whole[: count * size : size] == kind)
-    cells, pages = _cells(whole, pages, CELL_POINTERS[kind], size)
+    cells, pages = cell_places(whole, pages, CELL_POINTERS[kind], size)
     lengths, starts = varints(whole, cells + 4 if kind == INNER_INDEX else cells)
     if kind == LEAF_TABLE:
         starts = behind_varints(whole, starts)
@@ -185,15 +189,23 @@ def _records_of_kind(
     return starts, lengths, local, pages
 
 
-def _cells(whole: Bytes, pages: Places, pointers: int, size: int) -> tuple[Places, Places]:
-    """Give where all cells of these pages begin, and the page of each."""
+def cell_places(whole: Bytes, pages: Places, pointers: int, size: int) -> tuple[Places, Places]:
+    """Give where all cells of these pages begin, and the page of each.
+
+    Args:
+        whole: All pages.
+        pages: The places of pages of one kind.
+        pointers: Where in these the pointers to their cells begin (bytes).
+        size: The bytes of a page.
+    """
     starts = pages * size
     counts = (whole[starts + 3].astype(np.int64) << 8) | whole[starts + 4]
     counts = np.minimum(counts, (size - pointers) // 2)
     slots = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     starts, pages = np.repeat(starts, counts), np.repeat(pages, counts)
     places = starts + pointers + 2 * slots
-    cells = (whole[places].astype(np.int64) << 8) | whole[places + 1]
+    # A page and what stands before its pointers are an even number of bytes.
+    cells = whole[: len(whole) // 2 * 2].view(">u2")[places >> 1].astype(np.int64)
     # What points nowhere is no record.
     there = cells < size
     return (starts + cells)[there], pages[there]
@@ -226,12 +238,12 @@ def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Value
         if not len(places):
             break
         types = whole[places].tobytes()
-        sizes = np.frombuffer(types.translate(_SIZE_OF_TYPE), dtype=np.uint8).astype(np.int64)
+        sizes = np.frombuffer(types.translate(SIZE_OF_TYPE), dtype=np.uint8).astype(np.int64)
         longer = np.flatnonzero(np.frombuffer(types, dtype=np.uint8) >= _TOP_BIT)
         if len(longer):
-            sizes[longer], strange = _sizes_of_long(whole, places[longer])
+            sizes[longer], more, strange = _sizes_of_long(whole, places[longer])
             odd[pages[longer[strange]]] = True
-            places[longer] += 1
+            places[longer] += more
         hits = np.frombuffer(types.translate(looks), dtype=np.uint8)
         at = np.flatnonzero(hits)
         places, starts, bodies = places + 1, bodies, bodies + sizes
@@ -249,12 +261,16 @@ def _within(values: _Values, ends: Places, odd: Flags) -> _Values:
     return values
 
 
-def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Flags]:
-    """Give the sizes of the values whose types of two bytes begin here, and which have more bytes."""
-    last = whole[places + 1]
-    types = ((whole[places].astype(np.int64) - _TOP_BIT) << 7) | last
-    # A type below 128 in two bytes is not written by SQLite.
-    return (types - FIRST_BLOB) >> 1, (last >= _TOP_BIT) | (types < _TOP_BIT)
+def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Places, Flags]:
+    """Give the sizes of values whose types of two or three bytes begin here, how many bytes follow
+    the first of each, and which types are none of these."""
+    first, second, third = (whole[places + step].astype(np.int64) for step in range(3))
+    goes_on = second >= _TOP_BIT
+    types = ((first - _TOP_BIT) << 7) | (second & (_TOP_BIT - 1))
+    # A type that would go into fewer bytes is not written by SQLite.
+    strange = (types < _TOP_BIT) | (goes_on & (third >= _TOP_BIT))
+    types = np.where(goes_on, (types << 7) | third, types)
+    return (types - FIRST_BLOB) >> 1, 1 + goes_on, strange
 
 
 def _numbers(whole: Bytes, values: _Values, odd: Flags) -> Numbers:
@@ -263,10 +279,10 @@ def _numbers(whole: Bytes, values: _Values, odd: Flags) -> Numbers:
 
 
 def _card_numbers(whole: Bytes, values: _Values) -> Iterator[tuple[int, int]]:
-    for kind, first in ((_SIX_BYTES, 2), (_EIGHT_BYTES, 0), (FLOAT, 0)):
+    for kind, first in ((SIX_BYTES, 2), (EIGHT_BYTES, 0), (FLOAT, 0)):
         of_kind = values.looks == kind
         here, pages = values.starts[of_kind], values.pages[of_kind]
-        if kind == _SIX_BYTES:
+        if kind == SIX_BYTES:
             # Most are times in milliseconds, which are too low by their first two bytes.
             high = (whole[here].astype(np.int32) << 8) + whole[here + 1] >= _LOWEST_TOP
             here, pages = here[high], pages[high]

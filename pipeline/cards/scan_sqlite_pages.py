@@ -5,7 +5,7 @@ Source: sqlite.org/fileformat2.html, sections 1.3, 3 and 4.
 
 from __future__ import annotations
 
-from itertools import compress, count
+from itertools import compress
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ def read_pages(stream: IO[bytes]) -> Iterator[Pages]:
     if layout is None:
         return
     stream.seek(layout.start)
-    counted = count(1)
+    read = 0
     image_size = layout.before + layout.size + layout.after
     while raw := stream.read(max(1, _BLOCK_BYTES // image_size) * image_size):
         spare = len(raw) % image_size
@@ -90,7 +90,8 @@ def read_pages(stream: IO[bytes]) -> Iterator[Pages]:
             numbers = images[:, :4].copy().view(">u4")[:, 0].tolist()
             raw = images[:, layout.before : layout.before + layout.size].tobytes()
         else:
-            numbers = [next(counted) for _ in images]
+            numbers = list(range(read + 1, read + 1 + len(images)))
+            read += len(images)
         yield Pages(numbers, raw, layout.size)
 
 
