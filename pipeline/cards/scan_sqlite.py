@@ -7,7 +7,7 @@ left over from deleted ones; there a number may touch its neighbours, and is loo
 ends of a run of digits, unless the same run still stands in a living record.
 
 A value or a rest is taken out of its page only when `scan_prefilter` says that it could hold a
-number, and a page of which it says no is looked through for integers and floats only.
+number; so does `scan_sqlite_long_numbers` for integers and floats.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 from pipeline.cards.number_rules import DIGITS_MAX, is_card_number
 from pipeline.cards.scan_ahead import look_ahead
 from pipeline.cards.scan_numbers import Sighting
-from pipeline.cards.scan_prefilter import ANYWHERE, APART, spans_that_could_hold
-from pipeline.cards.scan_sqlite_cells import read_cells, read_numbers, rests
+from pipeline.cards.scan_prefilter import ANYWHERE, spans_that_could_hold
+from pipeline.cards.scan_sqlite_cells import read_cells, rests
 from pipeline.cards.scan_sqlite_long_numbers import pages_with_long_numbers
-from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, read_pages
+from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, joined, read_pages
 from pipeline.cards.scan_sqlite_records import records
 from pipeline.cards.scan_streams import search_pieces
 
@@ -43,8 +43,7 @@ _LONG_GAP: Final = re.compile(rb"\0{9,}")
 _SHORT_GAP: Final = bytes(8)
 _TOUCHING_LENGTHS: Final = (16, 15)
 _RUNS_AT_ONCE: Final = 200
-_AT_ONCE_BYTES: Final = 1 << 20
-"""More would not fit into the processor's cache while it is taken apart."""
+_TOGETHER_BYTES: Final = 1 << 22
 
 
 def search_sqlite(stream: IO[bytes]) -> Iterator[tuple[str, Sighting]]:
@@ -73,8 +72,7 @@ def _pieces(stream: IO[bytes], left: dict[bytes, int]) -> Iterator[Piece]:
         stream: A seekable stream.
         left: Filled with the runs of digits that lie between records, each with its page.
     """
-    for _, look in look_ahead(_look, read_pages(stream)):
-        yield from look.numbers
+    for _, look in look_ahead(_look_closely, _suspicious_pages(stream)):
         yield from _living_values(look)
         for place in look.rests:
             rest = _rest(look.pages, look.cells, place)
@@ -83,13 +81,28 @@ def _pieces(stream: IO[bytes], left: dict[bytes, int]) -> Iterator[Piece]:
             yield (look.pages.numbers[place], False), _LONG_GAP.sub(_SHORT_GAP, rest)
 
 
+def _suspicious_pages(stream: IO[bytes]) -> Iterator[Pages]:
+    """Give the pages that could hold a number, some megabytes together: few cost as much as many."""
+    waiting: list[Pages] = []
+    for _, pages in look_ahead(_that_could_hold, read_pages(stream)):
+        waiting.append(pages)
+        if sum(len(some.block) for some in waiting) >= _TOGETHER_BYTES:
+            yield joined(waiting)
+            waiting = []
+    if waiting:
+        yield joined(waiting)
+
+
+def _that_could_hold(pages: Pages) -> Pages:
+    # Whatever is written in a page is seen in the whole of it, too, and most pages hold nothing.
+    flags = _pages_with(pages, ANYWHERE)
+    return pages.where(flags | pages_with_long_numbers(pages, ~flags))
+
+
 class _Look(NamedTuple):
     """What of some pages has to be searched."""
 
-    numbers: list[Piece]
-    """The integers and floats of the pages in which nothing is written that could be a number."""
     pages: Pages
-    """The other pages."""
     cells: Cells
     """What lies in these."""
     texts: list[tuple[int, int]]
@@ -98,23 +111,23 @@ class _Look(NamedTuple):
     """The places of those between whose records one could lie, odd pages among them."""
 
 
-def _look(pages: Pages) -> _Look:
-    # Whatever is written in a page is seen in the whole of it, too, and most pages hold nothing.
-    could_hold = _pages_with(pages, ANYWHERE)
-    others = pages_with_long_numbers(pages, ~could_hold)
-    numbers = list(_only_numbers(pages.where(others)))
-    pages = pages.where(could_hold)
+def _look_closely(pages: Pages) -> _Look:
     cells = read_cells(pages)
-    between = _suspicious(pages.block, rests(cells, pages.size), ANYWHERE)
-    places = {start // pages.size for start, _ in between}
+    texts, between = _spans_with(pages.block, cells.texts, rests(cells, pages.size))
+    places = set((between.starts // pages.size).tolist())
     odd = np.flatnonzero(cells.numbers.odd).tolist()
-    texts = _suspicious(pages.block, cells.texts, APART)
-    return _Look(numbers, pages, cells, texts, sorted(places.union(odd)))
+    ends = zip(texts.starts.tolist(), texts.ends.tolist(), strict=True)
+    return _Look(pages, cells, list(ends), sorted(places.union(odd)))
 
 
-def _only_numbers(pages: Pages) -> Iterator[Piece]:
-    for part in pages.parts(_AT_ONCE_BYTES):
-        yield from _told(part, read_numbers(part))
+def _spans_with(block: bytes, texts: Spans, between: Spans) -> tuple[Spans, Spans]:
+    """Give those of each that could hold a number: asked together, as to begin asking costs most."""
+    starts, ends = (np.concatenate(part) for part in zip(texts, between, strict=True))
+    order = np.argsort(starts, kind="stable")
+    flags = np.empty(len(starts), dtype=np.bool_)
+    flags[order] = spans_that_could_hold(block, starts[order], ends[order], ANYWHERE)
+    count = len(texts.starts)
+    return texts.where(flags[:count]), between.where(flags[count:])
 
 
 def _told(pages: Pages, numbers: Numbers) -> Iterator[Piece]:
@@ -129,11 +142,6 @@ def _told(pages: Pages, numbers: Numbers) -> Iterator[Piece]:
 def _pages_with(pages: Pages, pattern: str) -> Flags:
     starts = np.arange(len(pages.numbers), dtype=np.int64) * pages.size
     return spans_that_could_hold(pages.block, starts, starts + pages.size, pattern)
-
-
-def _suspicious(block: bytes, spans: Spans, pattern: str) -> list[tuple[int, int]]:
-    hits = spans_that_could_hold(block, spans.starts, spans.ends, pattern)
-    return list(zip(spans.starts[hits].tolist(), spans.ends[hits].tolist(), strict=True))
 
 
 def _living_values(look: _Look) -> Iterator[Piece]:

@@ -61,8 +61,6 @@ _LOOKS: Final = bytes(
 )
 """What to look at a value for, by its type: the type of a long number, `_LONG_TEXT`, nothing."""
 
-_LOOKS_AT_NUMBERS: Final = bytes(0 if look == _LONG_TEXT else look for look in _LOOKS)
-
 
 class Spans(NamedTuple):
     """Stretches of a block, ascending and apart from one another."""
@@ -125,7 +123,7 @@ def read_cells(pages: Pages) -> Cells:
     order = np.argsort(records.starts, kind="stable")
     records = records.where(order)
     odd[records.pages[1:][records.starts[1:] < records.ends[:-1]]] = True
-    values = _values(whole, records, _LOOKS, odd)
+    values = _values(whole, records, odd)
     is_text = values.looks == _LONG_TEXT
     texts = values.where(is_text & ~odd[values.pages])
     texts = texts.where(np.argsort(texts.starts))
@@ -135,12 +133,6 @@ def read_cells(pages: Pages) -> Cells:
         Spans(records.starts, records.ends),
         Spans(texts.starts, texts.ends),
     )
-
-
-def read_numbers(pages: Pages) -> Numbers:
-    """Look for numbers only, in half the time; records may overlap here and their page be in order."""
-    whole, records, odd = _opened(pages)
-    return _numbers(whole, _values(whole, records, _LOOKS_AT_NUMBERS, odd), odd)
 
 
 def rests(cells: Cells, size: int) -> Spans:
@@ -211,7 +203,7 @@ def cell_places(whole: Bytes, pages: Places, pointers: int, size: int) -> tuple[
     return (starts + cells)[there], pages[there]
 
 
-def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Values:
+def _values(whole: Bytes, records: _Records, odd: Flags) -> _Values:
     """Give the values worth a look; the pages of records that are not in order become odd.
 
     One type after the other is read, of all records at once.
@@ -219,7 +211,6 @@ def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Value
     Args:
         whole: All pages.
         records: Some records in them.
-        looks: What to look at a value for, by its type.
         odd: For each page, whether it is not in order.
     """
     found = [_Values(whole[:0], *(np.zeros(0, dtype=np.int64),) * 3)]
@@ -244,7 +235,7 @@ def _values(whole: Bytes, records: _Records, looks: bytes, odd: Flags) -> _Value
             sizes[longer], more, strange = _sizes_of_long(whole, places[longer])
             odd[pages[longer[strange]]] = True
             places[longer] += more
-        hits = np.frombuffer(types.translate(looks), dtype=np.uint8)
+        hits = np.frombuffer(types.translate(_LOOKS), dtype=np.uint8)
         at = np.flatnonzero(hits)
         places, starts, bodies = places + 1, bodies, bodies + sizes
         found.append(_within(_Values(hits[at], starts[at], bodies[at], pages[at]), ends[at], odd))
@@ -262,8 +253,12 @@ def _within(values: _Values, ends: Places, odd: Flags) -> _Values:
 
 
 def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Places, Flags]:
-    """Give the sizes of values whose types of two or three bytes begin here, how many bytes follow
-    the first of each, and which types are none of these."""
+    """Read the types of two or three bytes that begin here.
+
+    Returns:
+        The sizes of their values, how many bytes of each type follow its first, and which types
+        are neither.
+    """
     first, second, third = (whole[places + step].astype(np.int64) for step in range(3))
     goes_on = second >= _TOP_BIT
     types = ((first - _TOP_BIT) << 7) | (second & (_TOP_BIT - 1))

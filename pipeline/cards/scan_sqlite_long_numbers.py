@@ -71,7 +71,7 @@ def pages_with_long_numbers(pages: Pages, chosen: Flags) -> Flags:
     """Say which of the chosen pages could hold such a number; not all that are flagged do."""
     whole = np.frombuffer(pages.block, dtype=np.uint8)
     # The first page of a database begins with a header of its own.
-    flags = np.asarray(pages.numbers) == 1
+    flags: Flags = np.asarray(pages.numbers) == 1
     kinds = whole[:: pages.size]
     values = list[_Values]()
     for kind in CELL_POINTERS:
@@ -81,7 +81,8 @@ def pages_with_long_numbers(pages: Pages, chosen: Flags) -> Flags:
     if values:
         types, ends, places = (np.concatenate(part) for part in zip(*values, strict=True))
         flags[places[_could_be(whole, types, ends)]] = True
-    return flags & chosen
+    flags &= chosen
+    return flags
 
 
 def _records(whole: Bytes, size: int, kind: int, pages: Places, flags: Flags) -> _Records:
@@ -154,14 +155,14 @@ def _values_of(types: Bytes, size: int, records: _Records, flags: Flags) -> _Val
     is_cut = (types >= _TOP_BIT).any(axis=0) | (records.ends > (records.pages + 1) * size)
     flags[records.pages[is_cut]] = True
     sizes = np.frombuffer(types.tobytes().translate(SIZE_OF_TYPE), dtype=np.uint8)
-    ends = np.cumsum(sizes.reshape(types.shape), axis=0, dtype=np.uint16)
+    behind = np.cumsum(sizes.reshape(types.shape), axis=0, dtype=np.uint16)
     at = np.flatnonzero(_is_long(types))
     columns, count = types.shape
-    types, sizes, records = types.reshape(-1)[at], ends.reshape(-1)[at], records.where(at % count)
-    places = records.starts + (columns + 1) + sizes
-    is_cut = (places > records.ends) | (places < _WORD_BYTES)
+    records = records.where(at % count)
+    ends = records.starts + (columns + 1) + behind.reshape(-1)[at]
+    is_cut = (ends > records.ends) | (ends < _WORD_BYTES)
     flags[records.pages[is_cut]] = True
-    return _Values(types[~is_cut], places[~is_cut], records.pages[~is_cut])
+    return _Values(types.reshape(-1)[at[~is_cut]], ends[~is_cut], records.pages[~is_cut])
 
 
 def _could_be(whole: Bytes, types: Bytes, ends: Places) -> Flags:
@@ -171,7 +172,7 @@ def _could_be(whole: Bytes, types: Bytes, ends: Places) -> Flags:
     six = (values << _ABOVE_SIX_BYTES) >> _ABOVE_SIX_BYTES
     values = np.where(types == SIX_BYTES, six, values)
     is_float = types == FLOAT
-    could = is_float | (np.abs(values) >= _LOWEST)
+    could: Flags = is_float | (np.abs(values) >= _LOWEST)
     # Most are times in milliseconds or numbers of rows, which are too low.
     at = np.flatnonzero(could)
     values, is_float = values[at], is_float[at]

@@ -43,12 +43,11 @@ class Pages(NamedTuple):
         images = np.frombuffer(self.block, dtype=np.uint8).reshape(-1, self.size)
         return Pages(list(compress(self.numbers, flags)), images[flags].tobytes(), self.size)
 
-    def parts(self, size: int) -> Iterator[Pages]:
-        """Give them a few at a time, at most this many bytes of them."""
-        count = max(1, size // self.size)
-        for first in range(0, len(self.numbers), count):
-            block = self.block[first * self.size : (first + count) * self.size]
-            yield Pages(self.numbers[first : first + count], block, self.size)
+
+def joined(some: list[Pages]) -> Pages:
+    """Give all of these, which have one size, as one."""
+    numbers = [number for pages in some for number in pages.numbers]
+    return Pages(numbers, b"".join(pages.block for pages in some), some[0].size)
 
 
 class _Layout(NamedTuple):

@@ -128,7 +128,7 @@ def test_a_stream_with_little_in_it_gives_what_it_gave_in_a_long_search(seed):
     )
 
 
-def value(random):
+def any_value(random):
     """Give a value for a column: a number in any shape, or what is near to one."""
     number = make_number(random)
     return random.choice(
@@ -152,9 +152,26 @@ def value(random):
     )
 
 
+def short_value(random):
+    """Give a value of a record that is short and full of integers and floats, as most of ours are."""
+    number = int(make_number(random))
+    return random.choice(
+        (
+            *(None, "", "ok", "cus_0001002", random.randbytes(random.randrange(30)), 0, 1, -1),
+            *(random.randrange(-(2**63), 2**63), random.randrange(10 ** random.randrange(1, 19))),
+            *(
+                1_790_000_000_000 + random.randrange(10**9),
+                10_000_000_000 + random.randrange(10**6),
+            ),
+            *(number, number, -number, float(number), -float(number), random.random() * 10**16),
+        )
+    )
+
+
 def database(seed):
     """Give the bytes of a database with living, changed, deleted and overflowing rows."""
     random = Random(seed)
+    value = random.choice((any_value, short_value))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute("PRAGMA secure_delete=OFF")
         connection.execute(f"PRAGMA page_size={random.choice(PAGE_SIZES)}")
