@@ -52,10 +52,10 @@ def folder(made, tmp_path):
 def version_3(monkeypatch):
     """Let this be a program of version 3, whose new ledgers have what the step leads to."""
 
-    def create(connection):
-        tables.create_tables(connection)
+    def create(driver):
+        tables._create_tables(driver)
         for statement in STEPS[2]:
-            connection.exec_driver_sql(statement)
+            driver.execute(statement)
 
     newest = tables._made_by(create)
     monkeypatch.setattr(upgrades, "SCHEMA_VERSION", 3)

@@ -8,10 +8,11 @@ from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import create_engine, insert
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pipeline.ledger.schema import STATE_TABLES, metadata
+from pipeline.ledger.sqlite.connection import driver_of
 from pipeline.ledger.sqlite.rules import triggers
 from pipeline.ledger.states import LIVES, steps_of
 
@@ -29,46 +30,62 @@ _QUOTED: Final = re.compile(r'"(\w+)"')
 
 def create_tables(connection: Connection) -> None:
     """Make the tables, fill those of states and steps, and make the rules."""
-    metadata.create_all(connection)
+    _create_tables(driver_of(connection))
+
+
+def _create_tables(driver: sqlite3.Connection) -> None:
+    for statement in _statements():
+        driver.execute(statement)
     for life in LIVES:
-        states, steps = STATE_TABLES[life.name]
-        connection.execute(insert(states), [{"state": state.value} for state in life.steps])
-        pairs = [{"from_state": old, "to_state": new} for old, new in steps_of(life)]
-        connection.execute(insert(steps), pairs)
-    create_rules(connection)
+        states, steps = (table.name for table in STATE_TABLES[life.name])
+        # The names are our own schema's.
+        to_states = f"INSERT INTO {states} (state) VALUES (?)"  # noqa: S608
+        driver.executemany(to_states, [(state.value,) for state in life.steps])
+        to_steps = f"INSERT INTO {steps} (from_state, to_state) VALUES (?, ?)"  # noqa: S608
+        driver.executemany(to_steps, steps_of(life))
+    _create_rules(driver)
+
+
+@lru_cache(1)
+def _statements() -> tuple[str, ...]:
+    """Give the statements that make tables and indexes: put together once, as that takes long."""
+    dialect = sqlite.dialect()
+    statements = []
+    for table in metadata.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        indexes = sorted(table.indexes, key=lambda one: str(one.name))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    return tuple(statements)
 
 
 def create_rules(connection: Connection) -> None:
     """Make the rules; after an upgrade this version's take the place of the older one's."""
-    found = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
-    for (name,) in found.all():
-        connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+    _create_rules(driver_of(connection))
+
+
+def _create_rules(driver: sqlite3.Connection) -> None:
+    found = driver.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for (name,) in found:
+        driver.execute(f'DROP TRIGGER "{name}"')
     for statement in triggers():
-        connection.exec_driver_sql(statement)
+        driver.execute(statement)
 
 
 def parts_of(connection: Connection) -> Parts:
     """Give every part of a file's schema, however it is named."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        raise TypeError("this is no connection to SQLite")
-    return _parts(driver)
+    return _parts(driver_of(connection))
 
 
 @lru_cache(1)
 def own_parts() -> Parts:
     """Give every part of the schema that this program makes."""
-    return _made_by(create_tables)
+    return _made_by(_create_tables)
 
 
-def _made_by(create: Callable[[Connection], None]) -> Parts:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    try:
-        with engine.begin() as connection:
-            create(connection)
-            return parts_of(connection)
-    finally:
-        engine.dispose()
+def _made_by(create: Callable[[sqlite3.Connection], None]) -> Parts:
+    with closing(sqlite3.connect(":memory:")) as driver:
+        create(driver)
+        return _parts(driver)
 
 
 def _parts(driver: sqlite3.Connection) -> Parts:
