@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import socket
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from pipeline.errors import LocalResourcesExhausted
-from pipeline.vault.transport.pool import Timeouts
+from pipeline.vault.transport.pool import Timeouts, _connect_failure
 from pipeline.vault.transport.transport import VaultTransport
 from tests.support.loops import RUNNERS, name_of
 from tests.support.raw_server import Conversation, RawServer, answer_all
@@ -92,6 +93,42 @@ def test_an_answer_that_came_during_a_pause_is_no_timeout(run, pause, read_s, to
     assert (200, b"made") == (answer.status, answer.body)
 
 
+def test_an_overdue_answer_that_lies_in_the_socket_is_read_before_it_is_judged(run):
+    """Time may be up at every look of a process that was paused again and again, up to a bound."""
+    answered = threading.Event()
+
+    def behave(talk: Conversation) -> None:
+        talk.read_request()
+        talk.answer()
+        talk.read_request()
+        talk.answer(b"made")
+        answered.set()
+        talk.wait_until_client_leaves()
+
+    async def main(url):
+        async with VaultTransport(url) as transport:
+            await transport.exchange(REQUEST)
+            (connection,) = transport._pool._connections
+            sending = asyncio.create_task(transport.exchange(REQUEST))
+            await asyncio.sleep(0)
+            assert connection.waiting
+            answered.wait(60)
+            while not connection._poller.poll(1000):
+                pass
+            for _ in range(looks):
+                connection.expire()
+            return await sending
+
+    for looks, is_judged in ((3, False), (4, True)):
+        answered.clear()
+        with RawServer(behave) as server:
+            if is_judged:
+                with pytest.raises(httpx.ReadTimeout):
+                    run(main(server.url))
+            else:
+                assert b"made" == run(main(server.url)).body
+
+
 def test_a_vault_that_drips_is_still_ended_by_the_total(run):
     """Bytes that keep coming put the end of an exchange off by a few looks, not for ever."""
 
@@ -146,6 +183,27 @@ def test_a_line_that_refused_carries_no_other_request(run, status):
         assert [status] * 3 == run(main(server.url))
 
     assert [1, 1, 1] == [len(talk.requests) for talk in server.conversations]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN),
+        errno.EADDRNOTAVAIL,
+    ],
+)
+def test_what_this_machine_lacks_is_told_by_its_name(number):
+    """No descriptor, memory, buffer or port: 5, whatever of it is missing."""
+    trouble = _connect_failure(OSError(number, os.strerror(number)))
+
+    assert isinstance(trouble, LocalResourcesExhausted)
+    assert (5, True) == (trouble.exit_code, errno.errorcode[number] in trouble.message)
+
+
+@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETDOWN])
+def test_what_the_way_to_the_vault_lacks_is_an_outage(number):
+    """A vault that cannot be reached is waited for."""
+    assert isinstance(_connect_failure(OSError(number, "no")), httpx.ConnectError)
 
 
 def test_a_machine_without_descriptors_is_no_outage(run):

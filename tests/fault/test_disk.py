@@ -228,6 +228,20 @@ def test_a_file_size_limit_anywhere_stops_the_run(tmp_path, vault, limit):
     assert {"tokenized": 400} == dict(migration.check().states)
 
 
+def test_more_connections_than_descriptors_are_refused_before_anything_is_sent(tmp_path, vault):
+    """The hard limit leaves too few for `in_flight_max`: 7, and with fewer the same folder goes on."""
+    migration = Migration(tmp_path / "m", vault, in_flight_max=64)
+    migration.add(new_rows(ROWS))
+    refused = migration.run(limits={"RLIMIT_NOFILE": 128})
+
+    assert (7, []) == (refused.code, migration.journal)
+    assert "flow.in_flight_max: 160 descriptors" in refused.said
+    migration.in_flight_max = 32
+    migration.configure()
+    assert migration.run(limits={"RLIMIT_NOFILE": 128}).code == 0
+    assert {"tokenized": ROWS} == dict(migration.check().states)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """Give a function that makes a disk of so many kilobytes; skip where that is not allowed."""

@@ -2,44 +2,13 @@
 
 import asyncio
 from itertools import cycle
-from random import Random
 
-from pipeline.config.policies import OnAmbiguous
-from pipeline.ledger.records import Claim, Intent
-from pipeline.metrics import Flow
-from pipeline.migration.tokenizer import Tokenizer
-from pipeline.migration.transitions import RetryPolicy, WaitingCard
 from pipeline.model import Outcome, OutcomeKind, RowState
-from pipeline.vault.flow.flow_control import ConcurrencyLimit, FlowControl
-from pipeline.vault.flow.send_rate import AdaptiveRate
+from tests.support.tokenizing import DurableAtOnce, tokenizer_of, waiting
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 RATE_PER_S, SLOTS, LATENCY_S = 200, 16, 0.02
 OK = Outcome(OutcomeKind.OK, "token")
-
-
-class Request:
-    """No request: what the vault answers depends on the row."""
-
-    def wipe(self):
-        """Hold nothing."""
-
-
-class DurableAtOnce:
-    """Takes intents and settlements as a ledger whose disk takes no time."""
-
-    def __init__(self):
-        self.settled, self._intents = [], 0
-
-    async def intend(self, row, number):
-        self._intents += 1
-        return Intent(self._intents, row, number)
-
-    def settle(self, *settlements):
-        self.settled += settlements
-
-    async def drain(self):
-        """Have nothing left to write."""
 
 
 class Vault:
@@ -60,25 +29,12 @@ def carried(rows, poison):
     """Carry rows to such a vault; give good rows a second, and the rows that failed."""
 
     async def main():
-        clock, flow, stopping = VirtualClock(), Flow(), asyncio.Event()
+        clock = VirtualClock()
         vault, commit = Vault(clock, poison), DurableAtOnce()
-        slots = ConcurrencyLimit(SLOTS)
-        tokenizer = Tokenizer(
-            vault=vault,
-            commit=commit,
-            flow_control=FlowControl(
-                AdaptiveRate(RATE_PER_S), slots, clock, Random(1), flow, stopping
-            ),
-            policy=RetryPolicy(5, OnAmbiguous.RETRY, 1800, 30, rows),
-            clock=clock,
-            flow=flow,
-        )
+        tokenizer = tokenizer_of(vault, commit, clock, slots=SLOTS, rate_per_s=RATE_PER_S)
 
         async def source():
-            yield [
-                WaitingCard(Claim(row, 0, 0, "4242", 12, 2031, "Visa"), row, Request(), 0, 0)
-                for row in range(rows)
-            ]
+            yield waiting(rows)
 
         await tokenizer.tokenize(source())
         failed = {one.row_id for one in commit.settled if one.state is RowState.FAILED}

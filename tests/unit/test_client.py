@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pipeline.model import OutcomeKind
-from pipeline.vault.interface import SentCard
+from pipeline.vault.interface import ECHOED, SentCard
 from pipeline.vault.omise.tokens import VaultClient
 from pipeline.vault.transport.answer_reader import Answer
 from pipeline.vault.transport.failures import CertificateRefused, mark_unsent
@@ -74,10 +74,10 @@ def create(line):
     return run_virtually(attempt())
 
 
-def made(status=200, **fields):
+def made(status=200, token=TOKEN, **fields):
     names = {name.replace("_", "-").encode(): value for name, value in fields.items()}
     return Answer(
-        status, {b"content-type": b"application/json"} | names, json.dumps(TOKEN).encode()
+        status, {b"content-type": b"application/json"} | names, json.dumps(token).encode()
     )
 
 
@@ -109,6 +109,42 @@ def test_the_outcome_tells_token_and_request():
     assert OutcomeKind.OK is outcome.kind
     assert "abc-1" == outcome.request_id
     assert TOKEN["id"] == outcome.token.token_id
+
+
+DIGITS = NUMBER.decode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": f"tokn_test_{DIGITS}"},
+        {"id": f"tokn_test_x{DIGITS[::-1]}y"},
+        {"id": "tokn_test_4242a4242b4242c4242"},
+        {"card": {"id": f"card_test_{DIGITS}"}},
+        {"card": {"id": f"card_test_0{DIGITS[::-1]}"}},
+        {"card": {"fingerprint": f"fingerprint-{DIGITS}"}},
+        {"card": {"fingerprint": "4242/4242=4242+4242_and_more"}},
+        {"request_id": b"4242-4242-4242-4242"},
+        {"request_id": b"req-4a2b4c2d4e2f4a2b4c2d4e2f4a2b4c2d"},
+    ],
+)
+def test_an_answer_that_repeats_the_number_in_anything_that_is_kept_is_a_mismatch(change):
+    """Token, card, fingerprint, request: in any form in which such an id can be one."""
+    change = dict(change)
+    request_id = change.pop("request_id", b"abc-1")
+    card = TOKEN["card"] | change.pop("card", {})
+    outcome = create(Line(made(x_request_id=request_id, token={**TOKEN, **change, "card": card})))
+
+    assert (OutcomeKind.MISMATCH, ECHOED) == (outcome.kind, outcome.evidence)
+    assert outcome.token is outcome.request_id is None
+
+
+def test_a_refusal_that_repeats_the_number_is_one_as_well():
+    """Its request's id would be kept beside the failure."""
+    body = {"object": "error", "code": "invalid_card", "message": "no"}
+    refusal = made(402, x_request_id=b"4242-4242-4242-4242", token=body)
+
+    assert ECHOED == create(Line(refusal)).evidence
 
 
 def test_the_request_goes_to_the_line_without_a_copy():

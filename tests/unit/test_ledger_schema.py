@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import date
 from itertools import groupby
 
+import pyarrow as pa
 import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -17,7 +18,10 @@ from pipeline.ledger.plan_records import PlannedCard, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import ROW_SPAN
 from pipeline.ledger.schema import metadata, tell_conditions
+from pipeline.migration.transitions import FREE_ATTEMPTS_MAX
 from pipeline.model import RowState
+from pipeline.outputs import columns
+from pipeline.outputs.columns import PublishedTable
 from tests.support.independent_check import CANONICAL
 from tests.support.ledgers import new_builder, settled_builder
 
@@ -221,6 +225,23 @@ def test_more_attempts_than_two_bytes_hold_fit_every_store():
     assert types["rows", "attempts"] == types["attempts", "number"] == "INTEGER"
     wide = [name for name in types if name[1].endswith(("id", "_ms", "_us", "_s"))]
     assert {types[name] for name in wide} == {"BIGINT"}
+
+
+def test_more_attempts_than_two_bytes_hold_fit_every_output():
+    """A row whose free attempts were many once made every file unwritable."""
+    tables = {n: one for n, one in vars(columns).items() if isinstance(one, PublishedTable)}
+    counts = {
+        (name, column.name): column.type
+        for name, table in tables.items()
+        for column in table.columns
+        if column.name in {"attempts", "source_row"}
+    }
+
+    assert {"MAPPING", "FAILURES"} <= {name for name, column in counts if column == "attempts"}
+    for kind in counts.values():
+        assert [1 << 15, FREE_ATTEMPTS_MAX * 10_000] == pa.array(
+            [1 << 15, FREE_ATTEMPTS_MAX * 10_000], kind
+        ).to_pylist()
 
 
 def test_an_index_of_some_rows_is_one_in_postgresql_too():
