@@ -105,7 +105,7 @@ def test_an_overdue_answer_that_lies_in_the_socket_is_read_before_it_is_judged(r
         answered.set()
         talk.wait_until_client_leaves()
 
-    async def main(url):
+    async def main(url, looks):
         async with VaultTransport(url) as transport:
             await transport.exchange(REQUEST)
             (connection,) = transport._pool._connections
@@ -124,9 +124,9 @@ def test_an_overdue_answer_that_lies_in_the_socket_is_read_before_it_is_judged(r
         with RawServer(behave) as server:
             if is_judged:
                 with pytest.raises(httpx.ReadTimeout):
-                    run(main(server.url))
+                    run(main(server.url, looks))
             else:
-                assert b"made" == run(main(server.url)).body
+                assert b"made" == run(main(server.url, looks)).body
 
 
 def test_a_vault_that_drips_is_still_ended_by_the_total(run):

@@ -9,7 +9,7 @@ from pipeline.model import Outcome, OutcomeKind, RowState
 from tests.support.tokenizing import DurableAtOnce, tokenizer_of, waiting
 from tests.support.virtual_time import VirtualClock, run_virtually
 
-SLOTS, DRAIN_S = 8, 30
+SLOTS, DRAIN_S, STOPPED_AT_S = 8, 30, 0.5
 
 
 class SlowVault:
@@ -29,10 +29,10 @@ class SlowVault:
 @pytest.mark.parametrize(
     ("answers_after_s", "state"),
     [
-        (DRAIN_S - 1, RowState.TOKENIZED),
+        (STOPPED_AT_S + DRAIN_S - 1, RowState.TOKENIZED),
         # As many seconds as a process was stopped for: its timers are due before it has read.
-        (DRAIN_S + 0.1, RowState.TOKENIZED),
-        (DRAIN_S + 1, RowState.AMBIGUOUS),
+        (STOPPED_AT_S + DRAIN_S + 0.1, RowState.TOKENIZED),
+        (STOPPED_AT_S + DRAIN_S + 1, RowState.AMBIGUOUS),
     ],
 )
 def test_a_drain_ends_with_one_more_look_at_what_came_meanwhile(answers_after_s, state):
@@ -45,7 +45,7 @@ def test_a_drain_ends_with_one_more_look_at_what_came_meanwhile(answers_after_s,
         async def source():
             yield waiting(20)
 
-        asyncio.get_running_loop().call_later(0.5, tokenizer.stop, Interrupted(15))
+        asyncio.get_running_loop().call_later(STOPPED_AT_S, tokenizer.stop, Interrupted(15))
         with pytest.raises(Interrupted):
             await tokenizer.tokenize(source())
         return [one.state for one in commit.settled]
