@@ -18,13 +18,6 @@ from pipeline.errors import CardferryError, LocalStorageFailed, exit_status
 from pipeline.excepthooks import describe, install_excepthooks, raised_from
 
 _INTERRUPTED: Final = 130
-_CONTAINERS_OF_A_START: Final = 250_000
-"""More than what a small run has loaded and made when it ends: no search for cycles is worth it.
-
-To look through all of that again and again took a tenth of a run's time."""
-_SEARCHES_FOR_CYCLES: Final = (20_000, 20, 200)
-"""Python 3.11 looks for unreachable cycles after 700 more containers, and through all that there is
-after 70,000. Few of ours are in cycles, and rows come by the thousand."""
 _NO_THREAD: Final = "can't start new thread"
 _NO_ROOM_TO_LOAD: Final = ("failed to map segment", "cannot allocate memory")
 _NEXT_STEPS: Final = {
@@ -45,7 +38,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         arguments: The command line without the program's name; default `sys.argv`.
     """
     install_excepthooks()
-    _search_seldom_for_cycles()
     guard_streams()
     terminal = Terminal()
     code = _exit_code(terminal, arguments)
@@ -56,20 +48,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # The system takes all of it back at once; Python's own last search takes a third of a second.
     gc.freeze()
     sys.exit(code)
-
-
-def _search_seldom_for_cycles() -> None:
-    """Look for unreachable cycles only once more is there than what was loaded at the start."""
-    gc.set_threshold(_CONTAINERS_OF_A_START, *_SEARCHES_FOR_CYCLES[1:])
-    gc.callbacks.append(_search_as_usual)
-
-
-def _search_as_usual(phase: str, _: dict[str, int]) -> None:
-    """After the first search leave out what has outlived it: it stays to the end."""
-    if phase == "stop":
-        gc.callbacks.remove(_search_as_usual)
-        gc.freeze()
-        gc.set_threshold(*_SEARCHES_FOR_CYCLES)
 
 
 def _exit_code(terminal: Terminal, arguments: list[str] | None) -> int:

@@ -16,7 +16,6 @@ from pipeline.config.loading import read_settings
 from pipeline.metrics import Listeners
 from pipeline.migration.flow_log import FlowLog
 from pipeline.migration.job import Job, Tools
-from pipeline.migration.messages import Messenger
 from pipeline.migration.run import Run
 from pipeline.migration.run_environment import paths_given, run_environment
 from pipeline.migration.watch import Watch
@@ -51,7 +50,11 @@ def watch_command(
         carries: Whether the command sends rows itself.
     """
     urls = (found.credentials.ping_url, found.credentials.notify_url) if tells else (None, None)
-    messenger = Messenger(*urls) if any(urls) else None
+    messenger = None
+    if any(urls):
+        from pipeline.migration.messages import Messenger  # noqa: PLC0415 - few are told.
+
+        messenger = Messenger(*urls)
     watch = Watch(folder, found.settings.watch, messenger, carries=carries)
     terminal.when_ended = watch.end
     watch.begin()

@@ -26,10 +26,7 @@ from pipeline.exports.columns import (
 from pipeline.exports.csv_dialect import Dialect, read_fields
 from pipeline.exports.csv_records import csv_records, decoded
 from pipeline.exports.head.encoding import encoding_of
-from pipeline.exports.json_documents import document_records
-from pipeline.exports.json_fields import JsonFields, document_fields
 from pipeline.exports.json_paths import EACH, FieldPath
-from pipeline.exports.json_records import json_records
 from pipeline.exports.reading_points import ReadingPoints
 from pipeline.exports.text_lines import LineBatches, TextLines, in_utf8, text_lines
 
@@ -121,6 +118,11 @@ def _without_codes(
 def _json(
     lines: TextLines, options: ReaderOptions, form: str, codes: CodeColumns
 ) -> tuple[Iterator[Records], dict[str, int]]:
+    # Their parsers are loaded for those who have JSON.
+    from pipeline.exports.json_documents import document_records  # noqa: PLC0415
+    from pipeline.exports.json_fields import JsonFields, document_fields  # noqa: PLC0415
+    from pipeline.exports.json_records import json_records  # noqa: PLC0415
+
     refuse_mapped_security_codes(options)
     wanted = options.wanted()
     _refuse_climbing_too_far(wanted.values(), options, form)

@@ -99,7 +99,8 @@ class OpenLedger(Bearing):
                         self._upgraded = bring_up_to_date(connection)
                         self.store.take_stock(connection)
                 with self.engine.connect() as connection:
-                    require_own_schema(connection)
+                    if not self.is_new:
+                        require_own_schema(connection)
                     self._driver = self.store.driver_of(connection)
             except BaseException:
                 self.engine.dispose()

@@ -15,10 +15,8 @@ import uvloop
 from pipeline.errors import Interrupted
 from pipeline.ledger.ledger_thread import thread_of
 from pipeline.migration import export_factory
-from pipeline.migration.attach_factory import LAST_GOOD_API_RATE
 from pipeline.migration.claiming import Claiming
 from pipeline.migration.job import Sending
-from pipeline.migration.replaced_cards import ReplacedCards
 from pipeline.migration.send_factory import SendParts, send_parts
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.waiting_cards import waiting_cards
@@ -106,6 +104,10 @@ class LocalSending(Sending):
             reader_thread,
         )
         if attaching is not None and self.attach is not None:
+            from pipeline.migration.replaced_cards import (  # noqa: PLC0415 - as in `send_parts`.
+                ReplacedCards,
+            )
+
             await ReplacedCards(
                 self.ledger, ledger_thread, attaching.attacher, self.clock, self.attach
             ).finish()
@@ -116,6 +118,10 @@ class LocalSending(Sending):
         if parts.run_events is not None:
             parts.run_events.close()
         if parts.attaching is not None:
+            from pipeline.migration.attach_factory import (  # noqa: PLC0415 - as in `send_parts`.
+                LAST_GOOD_API_RATE,
+            )
+
             good = repr(parts.attaching.flow_control.last_good_rate())
             self.ledger.remember(LAST_GOOD_API_RATE, good)
 

@@ -10,8 +10,6 @@ from pipeline.ledger.group_commit import GroupCommit
 from pipeline.ledger.run_events import LAST_GOOD_RATE, RunEvents
 from pipeline.ledger.settling import Settling
 from pipeline.migration import vault_factory
-from pipeline.migration.attach_factory import attach_parts
-from pipeline.migration.same_cards import SameCards
 from pipeline.migration.tokenizer import Tokenizer
 from pipeline.migration.troubles import mixed_up
 from pipeline.vault.flow.flow_control import FlowControl
@@ -101,6 +99,10 @@ def send_parts(
     attaching = None
     attach = sending.attach
     if attach is not None:
+        # Twenty modules, for nothing where tokens only are made.
+        from pipeline.migration.attach_factory import attach_parts  # noqa: PLC0415
+        from pipeline.migration.same_cards import SameCards  # noqa: PLC0415
+
         attaching = attach_parts(sending, attach, commit, limit, stopping, settling.leave)
         if attach.same_card == "reuse":
             attaching.step.same_cards = SameCards(sending.ledger, thread)

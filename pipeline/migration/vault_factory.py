@@ -8,7 +8,6 @@ from pipeline.config.policies import Mode
 from pipeline.errors import SettingsRefused
 from pipeline.vault.flow.flow_control import ConcurrencyLimit
 from pipeline.vault.flow.send_rate import AdaptiveRate
-from pipeline.vault.omise.customers import CustomerClient
 from pipeline.vault.omise.tokens import VaultClient
 from pipeline.vault.transport.pool import Timeouts
 from pipeline.vault.transport.tls import verifying_context
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.vault.omise.customers import CustomerClient
 
 
 def transport(
@@ -77,6 +77,8 @@ def customer_client(
     """
     if settings.attach is None or credentials.secret_key is None:
         raise ValueError("the settings name no API host")
+    from pipeline.vault.omise.customers import CustomerClient  # noqa: PLC0415 - others have none.
+
     return CustomerClient(
         line,
         url=settings.attach.url,

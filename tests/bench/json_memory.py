@@ -18,7 +18,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from pipeline.cli import command_line
+from pipeline import startup
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
@@ -91,7 +91,7 @@ def peaks_mb(folder, megabytes):
 
 def child(export, config):
     """Check an export, and print the peak memory of this process and of the decryptor, in kilobytes."""
-    gc.set_threshold(*command_line._SEARCHES_FOR_CYCLES)
+    gc.set_threshold(*startup.SEARCHES_FOR_CYCLES)
     profile(Asked([Path(export)]), *load_settings(Path(config), {}), SystemClock(), Listeners())
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         print(resource.getrusage(who).ru_maxrss)

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.cli import command_line
+from pipeline import startup
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
@@ -78,7 +78,7 @@ def main():
     options.add_argument("--form", choices=MARKS, action="append")
     options.add_argument("--profile", action="store_true")
     asked = options.parse_args()
-    gc.set_threshold(*command_line._SEARCHES_FOR_CYCLES)
+    gc.set_threshold(*startup.SEARCHES_FOR_CYCLES)
     for form in asked.form or MARKS:
         by_cpu, by_clock = measured(form, asked.rows, asked.turns, profiled=asked.profile)
         print(
