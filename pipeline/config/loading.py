@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from pipeline.config.cluster import TLS_FILES, privacy_problems
 from pipeline.config.credentials import TEST_KEY_MARK, Credentials, read_credentials
 from pipeline.config.models import Settings
+from pipeline.config.overrides import from_environment, lay_over, split_override
 from pipeline.config.policies import Mode
 from pipeline.config.presets import laid_over, read_preset
 from pipeline.config.validation import disagreements, validate
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_PREFIX = "CARDFERRY_"
 _NEXT_STEP = (
     "Correct them in the settings file, or where that points to; `cardferry config --example` shows every "
     "setting."
 )
 _WITHOUT_FILE = "No settings file was named: give one with -c (`cardferry config --example` shows every setting)."
-_POSTGRES = ("postgresql://", "postgres://")
-_SECTIONS = tuple(Settings.model_fields)
 _MEANING = {
     "vault": {"url", "mode"},
     "export": {
@@ -143,8 +141,8 @@ def read_settings(
         return ReadSettings(Settings(), Credentials(SecretStr("")), problems, is_from_file=True)
     if path is not None:
         _anchor_paths(tree, path.parent)
-    _lay_over(tree, _from_environment(environ), problems, "the environment")
-    _lay_over(tree, [_split_override(text) for text in overrides], problems, "--set")
+    lay_over(tree, from_environment(environ), problems, "the environment")
+    lay_over(tree, [split_override(text) for text in overrides], problems, "--set")
     _lay_over_preset(tree, problems)
     settings, places = validate(tree, problems)
     if shared and not settings.vault.is_loopback:
@@ -226,42 +224,6 @@ def _anchor(table: dict[str, Any], last: str, folder: Path) -> None:
         table[last] = [str(folder / item) if isinstance(item, str) else item for item in value]
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    found = []
-    for name in sorted(environ):
-        if not name.startswith(_PREFIX):
-            continue
-        section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
-        # Other CARDFERRY_ variables (shell completion) are nobody's settings.
-        if section in _SECTIONS and key:
-            value = environ[name]
-            if (section, key) == ("ledger", "url") and value.startswith(_POSTGRES):
-                # The URL itself, which holds a password: it stays where it is.
-                value = f'{{ env = "{name}" }}'
-            found.append((section, key, value))
-    return found
-
-
-def _split_override(text: str) -> tuple[str, str, str]:
-    name, _, value = text.partition("=")
-    section, _, key = name.strip().partition(".")
-    return section, key, value
-
-
-def _lay_over(
-    tree: dict[str, Any], layer: Sequence[tuple[str, str, str]], problems: list[str], origin: str
-) -> None:
-    for section, dotted, value in layer:
-        *parents, key = dotted.split(".")
-        table: Any = tree if section and key else None
-        for name in (section, *parents):
-            table = table.setdefault(name, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
-            problems.append(f"{origin} holds something that is not section.key=value")
-        else:
-            table[key] = _toml_value(value)
-
-
 def _lay_over_preset(tree: dict[str, Any], problems: list[str]) -> None:
     export = tree.get("export")
     name = export.get("preset") if isinstance(export, dict) else None
@@ -272,10 +234,3 @@ def _lay_over_preset(tree: dict[str, Any], problems: list[str]) -> None:
         problems.append("export.preset: is no known format; `cardferry presets` lists them")
     else:
         tree["export"] = laid_over(preset.export, export)
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return text

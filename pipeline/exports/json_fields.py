@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.exports.json_columns import CONTROL, DEPTH_MAX, PlainObjects, as_text
 from pipeline.exports.json_paths import FieldPath
-from pipeline.exports.records import NOT_PLAIN, WITH_CONTROLS, Record, Records, Unread
+from pipeline.exports.records import (
+    NOT_PLAIN,
+    WITH_CONTROLS,
+    Record,
+    Records,
+    Unread,
+    not_plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,7 +75,7 @@ class FieldReader:
 
     def fields(self, chain: Chain) -> Record | None:
         """Give a record's fields as texts, or None when one is a float and its digits are lost."""
-        fields = []
+        fields: list[str] = []
         record = chain[0]
         for path in self._paths:
             # Most fields are texts of the record itself, and a call for each would cost more.
@@ -80,10 +87,15 @@ class FieldReader:
                     # A long id without quotes comes as a float too, rounded.
                     return None
                 if isinstance(value, (dict, list)):
-                    return NOT_PLAIN
+                    return self._not_plain(len(fields), value)
                 value = as_text(value)
             fields.append(value)
         return fields
+
+    def _not_plain(self, place: int, value: object) -> Unread:
+        sources = self._wanted.sources
+        # What the profile looks at besides is called as the data call it.
+        return not_plain(sources[place], value) if place < len(sources) else NOT_PLAIN
 
     def columns(self, plain: PlainObjects) -> Records | None:
         """Give the fields of plain objects, or None where each has to be looked at by itself.

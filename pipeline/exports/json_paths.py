@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ExportRefused
-from pipeline.exports.records import NO_CARD, NOT_PLAIN, Unread
+from pipeline.exports.records import NO_CARD, NO_RECORD, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ class RecordPath:
             outer = (value, *outer)
         if not steps:
             self._was_there = True
-            yield outer if isinstance(value, dict) else NOT_PLAIN
+            yield outer if isinstance(value, dict) else NO_RECORD
             return
         step, rest = steps[0], steps[1:]
         if step == EACH:
@@ -98,7 +98,7 @@ class RecordPath:
             if value is None or members == []:
                 yield NO_CARD
             elif not isinstance(members, list):
-                yield NOT_PLAIN
+                yield NO_RECORD
             else:
                 # The members of a map stand in it as in a list: it is no object around them.
                 around = outer[1:] if isinstance(value, dict) else outer
@@ -108,7 +108,7 @@ class RecordPath:
             yield from self._records(value.get(step), rest, outer)
         else:
             self._was_there |= value is not None
-            yield NO_CARD if value is None else NOT_PLAIN
+            yield NO_CARD if value is None else NO_RECORD
 
 
 def no_records() -> ExportRefused:

@@ -47,7 +47,29 @@ KEY_TWICE: Final = Unread(Code.MALFORMED_ROW, "a key stands twice in it, or it i
 NOT_PLAIN: Final = Unread(
     Code.MALFORMED_ROW, "a list or an object stands in it where a field should"
 )
+NO_RECORD: Final = Unread(
+    Code.MALFORMED_ROW, "`export.records` leads to something there that is no object"
+)
 NO_CARD: Final = Unread(Code.NO_CARD)
+
+
+def not_plain(source: str, value: object) -> Unread:
+    """Give what stands for a row with a list or an object where a text should be.
+
+    Args:
+        source: The field's path as the settings spell it.
+        value: What stands there.
+    """
+    if isinstance(value, dict):
+        return Unread(
+            Code.MALFORMED_ROW,
+            f"an object stands in `{source}`: name the field in it, as in `{source}.FIELD`",
+        )
+    return Unread(
+        Code.MALFORMED_ROW,
+        f"a list stands in `{source}`: name another field, or, if its members are the records, "
+        "set `export.records` to their path",
+    )
 
 
 def of_width(found: int, wanted: int) -> Unread:

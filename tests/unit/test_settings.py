@@ -91,6 +91,9 @@ def test_every_problem_is_reported_at_once(tmp_path):
         ("flow.attempts_max=2.5", "flow.attempts_max"),
         ('ledger.url="mysql://x"', "ledger.url"),
         ("audit.signing_key={}", "audit.signing_key"),
+        ("export.signers=[/a.asc, /b.asc]", "export.signers: --set has texts without quotes"),
+        ("export.key={file=/a.key}", "export.key: --set has texts without quotes"),
+        ("export.columns.name=[first, last]", "export.columns.name: --set has texts"),
         ("nonsense", "--set"),
     ],
 )
@@ -99,6 +102,18 @@ def test_a_wrong_setting_is_named_by_its_place(override, place):
     problems = _problems(*LOOPBACK, override)
 
     assert any(problem.startswith(place) for problem in problems), problems
+
+
+def test_a_word_without_quotes_is_what_it_can_only_mean(tmp_path):
+    r"""A path alone is the key's file, `\t` is a tab, and a column may be called `[id]`."""
+    key = tmp_path / "my.key"
+    key.write_text("x")
+    given = [f"export.key={key}", r"export.delimiter=\t", "export.columns.legacy_id=[id]"]
+    settings, _ = load_settings(None, {}, [*LOOPBACK, *given])
+
+    assert [one.file for one in settings.export.keys] == [key]
+    assert settings.export.delimiter == "\t"
+    assert settings.export.columns.legacy_id == "[id]"
 
 
 @given(st.text(alphabet="abcdefghij0123456789", min_size=12, max_size=30))
