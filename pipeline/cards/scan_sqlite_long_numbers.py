@@ -29,7 +29,7 @@ from pipeline.cards.scan_sqlite_records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     import numpy.typing as npt
 
@@ -47,6 +47,10 @@ _BEFORE_BYTES: Final = 9
 _HEADER_BYTES: Final = 32
 _READ_BYTES: Final = _BEFORE_BYTES + _HEADER_BYTES
 _WORD_BYTES: Final = 8
+_PATTERNS_MAX: Final = 16
+"""How many of the commonest kinds of record are read at once, each for itself."""
+
+_NOT_LONG: Final = bytes(set(range(256)) - set(range(SIX_BYTES, FLOAT + 1)))
 _ABOVE_SIX_BYTES: Final = 16
 """Bits of eight bytes that lie above the last six."""
 
@@ -136,9 +140,64 @@ def _long_values(whole: Bytes, size: int, records: _Records, flags: Flags) -> It
         at = np.flatnonzero(heads == head)
         if head > _HEADER_BYTES:
             flags[records.pages[at]] = True
-        elif head > 1:
+            continue
+        if 1 < head <= _WORD_BYTES + 1:
+            at = yield from _values_by_pattern(whole, size, records, at, flags)
+        if head > 1 and len(at):
             types = _bytes_at(whole, records.starts[at] + 1, head - 1)
             yield _values_of(np.ascontiguousarray(types.T), size, records.where(at), flags)
+
+
+def _values_by_pattern(
+    whole: Bytes, size: int, records: _Records, at: Places, flags: Flags
+) -> Generator[_Values, None, Places]:
+    """Give the long values of the records here that have the commonest types; return where others are.
+
+    Most records of a table have the same few types, and so their values at the same places.
+
+    Args:
+        whole: All pages.
+        size: The bytes of a page.
+        records: Records.
+        at: The places of those among them whose header is as long as that of the first of these.
+        flags: For each page whether a record of it could hold a number, or cannot be read.
+    """
+    columns = int(whole[records.starts[at[0]]]) - 1
+    words = np.ndarray((len(whole) - _WORD_BYTES + 1,), "<u8", whole, strides=(1,))
+    patterns = words[records.starts[at] + 1] & np.uint64((1 << 8 * columns) - 1)
+    for _ in range(_PATTERNS_MAX):
+        if not len(at):
+            break
+        pattern = patterns[0]
+        is_same = patterns == pattern
+        types = int(pattern).to_bytes(_WORD_BYTES, "little")[:columns]
+        if types.translate(None, _NOT_LONG):
+            yield from _values_alike(types, size, records.where(at[is_same]), flags)
+        at, patterns = at[~is_same], patterns[~is_same]
+    return at
+
+
+def _values_alike(types: bytes, size: int, records: _Records, flags: Flags) -> Iterator[_Values]:
+    """Give the long values of records that all have these types."""
+    is_cut = records.ends > (records.pages + 1) * size
+    is_cut |= max(types) >= _TOP_BIT
+    flags[records.pages[is_cut]] = True
+    records = records.where(~is_cut)
+    behind = 1 + len(types)
+    for kind in types:
+        behind += SIZE_OF_TYPE[kind]
+        if SIX_BYTES <= kind <= FLOAT:
+            kinds = np.full(len(records.starts), kind, dtype=np.uint8)
+            yield _within(kinds, records.starts + behind, records, flags)
+
+
+def _within(types: Bytes, ends: Places, records: _Records, flags: Flags) -> _Values:
+    """Give a value of each record as far as it lies in it; the pages of the others are flagged."""
+    is_cut = (ends > records.ends) | (ends < _WORD_BYTES)
+    if is_cut.any():
+        flags[records.pages[is_cut]] = True
+        return _Values(types[~is_cut], ends[~is_cut], records.pages[~is_cut])
+    return _Values(types, ends, records.pages)
 
 
 def _values_of(types: Bytes, size: int, records: _Records, flags: Flags) -> _Values:
@@ -160,9 +219,7 @@ def _values_of(types: Bytes, size: int, records: _Records, flags: Flags) -> _Val
     columns, count = types.shape
     records = records.where(at % count)
     ends = records.starts + (columns + 1) + behind.reshape(-1)[at]
-    is_cut = (ends > records.ends) | (ends < _WORD_BYTES)
-    flags[records.pages[is_cut]] = True
-    return _Values(types.reshape(-1)[at[~is_cut]], ends[~is_cut], records.pages[~is_cut])
+    return _within(types.reshape(-1)[at], ends, records, flags)
 
 
 def _could_be(whole: Bytes, types: Bytes, ends: Places) -> Flags:
