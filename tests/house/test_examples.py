@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.cli.commands import COMMANDS, cardferry
 from pipeline.cluster.carrier_task import WORDS_NAME
 from pipeline.cluster.connection import RESOURCE
+from pipeline.metrics import Flow
+from pipeline.outputs.metrics_file import MigrationMetrics, Standing
 from tests.support.programs import require
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -42,6 +45,19 @@ HEALTHY = {
 }
 
 
+def _labels(metric, migration):
+    """Give the labels of a series as a scrape leaves it: ours, and those that Prometheus adds."""
+    ours = {
+        "cardferry_rows_waiting": 'export="a.csv.pgp",',
+        "cardferry_run_answers": 'class="made",',
+    }
+    return f'{ours.get(metric, "")}migration="{migration}",instance="10.0.0.7:9100",job="node"'
+
+
+def _metrics_asked(text):
+    return set(re.findall(r"cardferry_\w+", text))
+
+
 def _standing(folder):
     """Ask promtool which alerts stand after 28 hours, for a migration in each situation.
 
@@ -55,7 +71,7 @@ def _standing(folder):
             {
                 "interval": "1m",
                 "input_series": [
-                    {"series": f'{metric}{{migration="{migration}"}}', "values": values}
+                    {"series": f"{metric}{{{_labels(metric, migration)}}}", "values": values}
                     for migration, series in {**SITUATIONS, "Healthy": HEALTHY}.items()
                     for metric, values in series.items()
                 ],
@@ -71,7 +87,7 @@ def _standing(folder):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # No alert is expected, so each that stands is told as a failure, with its labels.
     told = done.stdout + done.stderr
-    stands = re.findall(r'Labels:\{alertname="(\w+)", migration="(\w+)"', told)
+    stands = re.findall(r'Labels:\{alertname="(\w+)",.* migration="(\w+)"', told)
     assert len(stands) == told.count("Labels:{"), told
     return sorted(stands)
 
@@ -83,12 +99,25 @@ def test_each_alert_stands_exactly_when_it_should(tmp_path):
 
 def test_the_dashboard_asks_for_what_the_alerts_know():
     """Every metric of the alerts has a panel, and no panel is without a question."""
-    wanted = set(re.findall(r"cardferry_\w+", ALERTS.read_text().split("annotations")[0]))
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    wanted = _metrics_asked(" ".join(rule["expr"] for rule in rules))
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = "".join(target["expr"] for panel in panels for target in panel["targets"])
 
     assert all(panel["targets"] for panel in panels)
-    assert wanted <= set(re.findall(r"cardferry_\w+", asked))
+    assert wanted <= _metrics_asked(asked)
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_are_told():
+    """Every name that they use is one of `metrics.prom`, of a run that has attempts behind it."""
+    shown = MigrationMetrics("out")
+    shown.follow(Standing({}, {"a.csv.pgp": 1}, 0, 0, 0, 1.0, 0), Flow())
+    families = list(text_string_to_metric_families(shown.text().decode()))
+    told = {f.name for f in families} | {s.name for f in families for s in f.samples}
+    for file in (ALERTS, DASHBOARD):
+        asked = _metrics_asked(re.sub(r"# .*", "", file.read_text()))
+
+        assert asked <= told, file.name
 
 
 def test_the_systemd_units_are_valid():
