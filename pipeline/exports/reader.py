@@ -28,7 +28,7 @@ from pipeline.exports.csv_records import csv_records, decoded
 from pipeline.exports.head.encoding import encoding_of
 from pipeline.exports.json_paths import EACH, FieldPath
 from pipeline.exports.reading_points import ReadingPoints
-from pipeline.exports.text_lines import LineBatches, TextLines, in_utf8, text_lines
+from pipeline.exports.text_lines import LineBatches, TextLines, begins_as_json, in_utf8, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from pipeline.exports.records import Records
     from pipeline.exports.security_code_values import CodeColumns
 
-
-_JSON_ARRAYS: Final = (b"[", b"[{", b"[]")
-"""How a JSON array begins; a header's first name may stand in brackets, too."""
 
 _ROWS_AN_ELEMENT_MAX: Final = 64
 """Rows that one customer of a document may have, if each is as long as a row may be."""
@@ -183,10 +180,10 @@ def _form(lines: TextLines, options: ReaderOptions) -> str:
         )
     if options.format is not None:
         return options.format
-    if lines.starts_with in _JSON_ARRAYS:
-        return "json"
-    if lines.starts_with[:1] != b"{":
+    if not begins_as_json(lines.starts_with):
         return "csv"
+    if lines.starts_with[:1] == b"[":
+        return "json"
     # A document over several lines does not end with its first.
     return "jsonl" if lines.first_line.endswith(b"}") else "json"
 

@@ -105,6 +105,14 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
     return TextLines(batches, encoding, starts_with, gathered, first_line, head)
 
 
+def begins_as_json(starts_with: bytes) -> bool:
+    """Tell JSON from CSV by the first two characters that are no blanks.
+
+    A header's first name may stand in brackets, too: `[id]`.
+    """
+    return starts_with[:1] == b"{" or starts_with in {b"[", b"[{", b"[]"}
+
+
 def _without_mark(encoding: str) -> str | None:
     """Give the encoding of a wide text that has no mark: little-endian, as on most machines."""
     name = codecs.lookup(encoding).name

@@ -20,6 +20,7 @@ from pipeline.exports.head.shapes import shape
 from pipeline.exports.head.text import read_table
 from pipeline.exports.head.tree import read_trees
 from pipeline.exports.security_codes import Suspicion, suspicion
+from pipeline.exports.text_lines import begins_as_json
 from pipeline.migration.draft import Draft, may_be_shown, noted, shown
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def drafted(head: bytes, today: date, preset_name: str | None = None) -> Draft:
             f"export.encoding: no UTF-8; looks like {encoding}, or {' or '.join(others)}: "
             "`check` shows the letters of the names"
         )
-    if text.lstrip(BLANKS)[:1] in {"{", "["} and not text.lstrip(BLANKS).startswith("[id"):
+    if begins_as_json("".join(text.strip(BLANKS).split())[:2].encode()):
         _draft_tree(draft, text, today, preset_name)
     else:
         _draft_table(draft, text, today, preset_name)

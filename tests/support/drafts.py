@@ -281,6 +281,100 @@ OWN = [
     ),
 ]  # fmt: skip
 
+OWN += [
+    _sent(
+        "Italian",
+        {"codice": "card", "codice cliente": "customer", "numero carta": "number", "intestatario": "accent", "scadenza": "MM/YY", "città": "city"},
+        {"legacy_id": "codice", "customer": "codice cliente", "number": "numero carta", "name": "intestatario", "expiration": {"column": "scadenza", "format": "MM/YY"}, "city": "città"},
+        export={"delimiter": ";"}, by=";",
+    ),
+    _sent(
+        "Polish in cp1250",
+        {"Identyfikator karty": "card", "Numer karty": "number", "Imię i nazwisko": "name", "Miesiąc ważności": "m", "Rok ważności": "year"},
+        {"legacy_id": "Identyfikator karty", "number": "Numer karty", "name": "Imię i nazwisko", "expiration_month": "Miesiąc ważności", "expiration_year": "Rok ważności"},
+        export={"delimiter": ";", "encoding": "cp1250"}, by=";", encoding="cp1250", unsure=("export.encoding",),
+    ),
+    _sent(
+        "Dutch",
+        {"kaart_id": "card", "klantnummer": "customer", "kaartnummer": "number", "kaarthouder": "accent", "vervaldatum": "MM/YYYY", "postcode": "zip", "plaats": "city"},
+        {"legacy_id": "kaart_id", "customer": "klantnummer", "number": "kaartnummer", "name": "kaarthouder", "expiration": {"column": "vervaldatum", "format": "MM/YYYY"}, "postal_code": "postcode", "city": "plaats"},
+    ),
+    _sent(
+        "Russian in cp1251",
+        {"ID карты": "card", "ID клиента": "customer", "Номер карты": "number", "Держатель карты": "name", "Срок действия": "MM/YY"},
+        {"legacy_id": "ID карты", "customer": "ID клиента", "number": "Номер карты", "name": "Держатель карты", "expiration": {"column": "Срок действия", "format": "MM/YY"}},
+        export={"delimiter": ";", "encoding": "cp1251"}, by=";", encoding="cp1251", unsure=("export.encoding",),
+    ),
+    _sent(
+        "Greek",
+        {"Κωδικός κάρτας": "card", "Αριθμός κάρτας": "number", "Κάτοχος": "name", "Λήξη": "MM/YY"},
+        {"legacy_id": "Κωδικός κάρτας", "number": "Αριθμός κάρτας", "name": "Κάτοχος", "expiration": {"column": "Λήξη", "format": "MM/YY"}},
+    ),
+    _sent(
+        "Korean in cp949",
+        {"카드ID": "card", "고객번호": "customer", "카드번호": "number", "소유자명": "name", "유효기간": "MM/YY"},
+        {"legacy_id": "카드ID", "customer": "고객번호", "number": "카드번호", "name": "소유자명", "expiration": {"column": "유효기간", "format": "MM/YY"}},
+        export={"encoding": "cp949"}, encoding="cp949", unsure=("export.encoding",),
+    ),
+    _sent(
+        "Vietnamese",
+        {"mã thẻ": "card", "mã khách hàng": "customer", "số thẻ": "number", "chủ thẻ": "name", "ngày hết hạn": "MM/YY"},
+        {"legacy_id": "mã thẻ", "customer": "mã khách hàng", "number": "số thẻ", "name": "chủ thẻ", "expiration": {"column": "ngày hết hạn", "format": "MM/YY"}},
+    ),
+    _sent(
+        "Indonesian",
+        {"id_kartu": "card", "id_pelanggan": "customer", "nomor_kartu": "number", "nama_pemegang": "name", "bulan_kedaluwarsa": "m", "tahun_kedaluwarsa": "year", "kota": "city"},
+        {"legacy_id": "id_kartu", "customer": "id_pelanggan", "number": "nomor_kartu", "name": "nama_pemegang", "expiration_month": "bulan_kedaluwarsa", "expiration_year": "tahun_kedaluwarsa", "city": "kota"},
+    ),
+    _sent(
+        "Hebrew",
+        {"מזהה": "card", "מספר כרטיס": "number", "שם בעל הכרטיס": "name", "תוקף": "MM/YY"},
+        {"legacy_id": "מזהה", "number": "מספר כרטיס", "name": "שם בעל הכרטיס", "expiration": {"column": "תוקף", "format": "MM/YY"}},
+    ),
+    _sent(
+        "Arabic",
+        {"معرف البطاقة": "card", "رقم البطاقة": "number", "اسم حامل البطاقة": "name", "تاريخ الانتهاء": "MM/YY"},
+        {"legacy_id": "معرف البطاقة", "number": "رقم البطاقة", "name": "اسم حامل البطاقة", "expiration": {"column": "تاريخ الانتهاء", "format": "MM/YY"}},
+    ),
+    _sent(
+        "Swedish",
+        {"kort_id": "card", "kundnummer": "customer", "kortnummer": "number", "kortinnehavare": "accent", "utgångsmånad": "m", "utgångsår": "year"},
+        {"legacy_id": "kort_id", "customer": "kundnummer", "number": "kortnummer", "name": "kortinnehavare", "expiration_month": "utgångsmånad", "expiration_year": "utgångsår"},
+    ),
+    _sent(
+        "Hungarian",
+        {"kártyaazonosító": "card", "kártyaszám": "number", "kártyabirtokos": "accent", "lejárat": "MM/YY"},
+        {"legacy_id": "kártyaazonosító", "number": "kártyaszám", "name": "kártyabirtokos", "expiration": {"column": "lejárat", "format": "MM/YY"}},
+    ),
+    _sent(
+        "Hindi",
+        {"कार्ड आईडी": "card", "कार्ड नंबर": "number", "कार्डधारक का नाम": "name", "समाप्ति": "MM/YY"},
+        {"legacy_id": "कार्ड आईडी", "number": "कार्ड नंबर", "name": "कार्डधारक का नाम", "expiration": {"column": "समाप्ति", "format": "MM/YY"}},
+    ),
+    _sent(
+        "tildes",
+        {"CARD_REF": "card", "PAN": "number", "CARDHOLDER": "name", "EXPIRY_YYMM": "YYMM"},
+        {"legacy_id": "CARD_REF", "number": "PAN", "name": "CARDHOLDER", "expiration": {"column": "EXPIRY_YYMM", "format": "YYMM"}},
+        export={"delimiter": "~"}, by="~",
+    ),
+    _sent(
+        "carets and many dates",
+        {"vault_id": "uuid", "created": "date", "updated": "date", "acct_num": "number", "acct_name": "name", "exp_date": "MMYY", "amount": "amount", "last4": "last4"},
+        {"legacy_id": "vault_id", "number": "acct_num", "name": "acct_name", "expiration": {"column": "exp_date", "format": "MMYY"}},
+        export={"delimiter": "^"}, by="^",
+    ),
+    _sent(
+        "names in brackets",
+        {"[CardID]": "card", "[CustomerID]": "customer", "[PAN]": "number", "[HolderName]": "name", "[ExpMonth]": "m", "[ExpYear]": "year"},
+        {"legacy_id": "[CardID]", "customer": "[CustomerID]", "number": "[PAN]", "name": "[HolderName]", "expiration_month": "[ExpMonth]", "expiration_year": "[ExpYear]"},
+    ),
+    _sent(
+        "billing address",
+        {"payment_method_id": "card", "buyer_id": "customer", "billing.name": "name", "card.number": "number", "card.exp": "MM/YYYY", "billing.line1": "street", "billing.city": "city", "billing.postal": "zip", "billing.country": "country", "billing.email": "email"},
+        {"legacy_id": "payment_method_id", "customer": "buyer_id", "name": "billing.name", "number": "card.number", "expiration": {"column": "card.exp", "format": "MM/YYYY"}, "street1": "billing.line1", "city": "billing.city", "postal_code": "billing.postal", "country": "billing.country", "email": "billing.email"},
+    ),
+]  # fmt: skip
+
 _KINDS = {
     "legacy_id": "card",
     "number": "number",

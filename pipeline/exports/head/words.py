@@ -13,7 +13,7 @@ from pipeline.exports.security_codes import squashed
 _WORDS: Final = {
     "number": """
         card number, credit card number, raw card number, cc number, card no, card num, cc num, pan
-        primary account number, number, card, credit card, account number
+        primary account number, acct num, acct number, number, card, credit card, account number
         numero de tarjeta, numero tarjeta, tarjeta, numero do cartao, numero cartao, cartao
         numero de carte, numero carte, carte, kartennummer, kreditkartennummer, numero carta
         numero di carta, carta, kaartnummer, kortnummer, numer karty, cislo karty, kart numarasi
@@ -41,6 +41,7 @@ _WORDS: Final = {
         posiadacz karty, posiadacz, držitel karty, držitel, kortholder, kortindehaver, kortinnehaver
         kortinnehavaren, kártyabirtokos, kart sahibi, kortinhaltija, kortin haltija, titularul cardului
         vlasnik kartice, imetnik kartice, κάτοχος κάρτας, власник картки, картодържател, שם בעל הכרטיס
+        κάτοχος, owner, acct name, chủ thẻ, nama pemegang, 소유자명, 소유자, 카드 소유자, 예금주, कार्डधारक का नाम, कार्डधारक, नाम
         اسم حامل البطاقة, kontoinhaber, kundenname, inhabername
     """,
     "first_name": """
@@ -66,6 +67,9 @@ _WORDS: Final = {
         mes de validade, mes validade, mes vencimento, mes, mois d'expiration, mois expiration, mois
         ablaufmonat, gultig bis monat, monat, mese scadenza, mese di scadenza, mese, vervalmaand
         maand, เดือนหมดอายุ, เดือนที่หมดอายุ, เดือน, 有効期限月, 有効期限 月, 月, 有效期月
+        miesiąc ważności, miesiąc, měsíc platnosti, měsíc, utgångsmånad, utløpsmåned, udløbsmåned, månad, måned
+        lejárat hónapja, lejárati hónap, hónap, son kullanma ay\u0131, ay, kuukausi, luna expirării, μήνας λήξης, μήνας
+        місяць, bulan kedaluwarsa, 유효월, חודש תוקף, חודש, شهر الانتهاء, समाप्ति माह
         有效月, bulan kadaluarsa, bulan, tháng hết hạn, 만료월, месяц
     """,
     "expiration_year": """
@@ -74,6 +78,8 @@ _WORDS: Final = {
         ano de vencimiento, ano vencimiento, ano expiracion, ano caducidad, ano de caducidad
         ano de validade, ano validade, ano vencimento, ano, annee d'expiration, annee expiration
         annee, ablaufjahr, gultig bis jahr, jahr, anno scadenza, anno di scadenza, anno, vervaljaar
+        rok ważności, rok platnosti, rok, utgångsår, utløpsår, udløbsår, lejárat éve, lejárati év, év, son kullanma y\u0131l\u0131
+        y\u0131l, vuosi, anul expirării, έτος λήξης, έτος, рік, tahun kedaluwarsa, 유효년, שנת תוקף, שנה, سنة الانتهاء, समाप्ति वर्ष
         jaar, ปีหมดอายุ, ปีที่หมดอายุ, ปี, 有効期限年, 有効期限 年, 年, 有效期年, 有效年
         tahun kadaluarsa, tahun, năm hết hạn, 만료년, год
     """,
@@ -91,6 +97,8 @@ _WORDS: Final = {
         utløp, utløpsdato, utgångsdatum, giltig till, gyldig til, voimassa, voimassaolo, ważna do
         data ważności, platnost do, platnost, platí do, lejárat, lejárati dátum, son kullanma tarihi
         son kullanma, skt, expira, vence, vto, fecha vto, expirare, data expirării, vrijedi do, velja do
+        expiry yymm, exp yymm, expiry mmyy, exp mmyy, expiration mmyy, expiration yymm, exp mmyyyy, expiry mmyyyy, expiry yyyymm
+        λήξη, समाप्ति, समाप्ति तिथि, kedaluwarsa, tanggal kedaluwarsa, hết hạn, 만료일, תאריך תפוגה
         ημερομηνία λήξης, термін дії, действует до, валидна до, תוקף, تاريخ الانتهاء
     """,
     "card_id": """
@@ -101,11 +109,15 @@ _WORDS: Final = {
         source id, id de tarjeta, id tarjeta, id do cartao, id cartao, id carte, karten id, kartenid
         รหัสบัตร, カードid, 卡id, 卡片编号, id kartu
         karten ref, kartenreferenz, kartenschlussel, karten uid, id karty, kort id, kortid, kart id, kartya id
+        identyfikator karty, kaart id, kártyaazonosító, kártya azonosító, kortin id, kaardi id, id card bancar, id kartice
+        id карты, ид карты, идентификатор карты, id картки, ідентифікатор картки, κωδικός κάρτας, αναγνωριστικό κάρτας
+        카드id, 카드 아이디, mã thẻ, מזהה כרטיס, معرف البطاقة, कार्ड आईडी, codice carta, id carta, cartao id, tarjeta id
     """,
     "row_id": """
         id, record id, row id, uuid, uid, guid, external id, external reference, external identifier
         reference, reference id, ref, key, identifier, legacy reference, echo data, audit reference id
-        identificador, referencia, identifiant, kennung, รหัส, 番号, 编号
+        identificador, referencia, identifiant, kennung, รหัส, 番号, 编号, codice, kode, identyfikator
+        azonosító, tunniste, идентификатор, ідентифікатор, αναγνωριστικό, κωδικός, 아이디, מזהה, المعرف, आईडी
     """,
     "customer": """
         legacy customer id, old customer id, customer id, customer ref, customer reference, customer
@@ -167,7 +179,7 @@ _WORDS: Final = {
         provincia, bundesland, provincie, จังหวัด, 都道府県, 省, 省份, provinsi, tỉnh, область
     """,
     "postal_code": """
-        postal code, zip code, zip, postcode, post code, billing zip, address zip, billing postal code
+        postal code, zip code, zip, postal, postcode, post code, billing zip, address zip, billing postal code
         codigo postal, cep, code postal, plz, postleitzahl, cap, รหัสไปรษณีย์, 郵便番号, 邮编, 邮政编码
         kode pos, mã bưu điện, 우편번호, индекс
         postleitz, kod pocztowy, psč, irányítószám, posta kodu, postnr, postnummer, postinumero, cod poștal
