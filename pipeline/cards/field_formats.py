@@ -76,7 +76,9 @@ def without_fractions(texts: Sequence[str]) -> list[str]:
     Programs write them so where a column has gaps. Up to 2^53 no digit of them was lost; beyond
     that the text is left as it is.
     """
-    if ".0" not in "\n".join(texts):
+    joined = "\n".join(texts)
+    # One sign is found ten times as fast as two of which the second is common.
+    if "." not in joined or ".0" not in joined:
         return list(texts)
     found = [_WHOLE_FLOAT.fullmatch(text) for text in texts]
     return [

@@ -228,10 +228,24 @@ def test_any_number_of_rows_is_put_in(store, engine, count):
     assert kept(engine) == [(key, key) for key in keys]
 
 
+@pytest.mark.parametrize("count", [49, 50, 101])
+def test_what_all_rows_have_in_common_stands_in_each_of_them(store, engine, count):
+    """And a text that only the first and the last of them share is theirs alone."""
+    states, brands = ["planned"] * count, ["Visa", *["JCB"] * (count - 2), "Visa"]
+    columns = [list(range(1, count + 1)), states, ["?1'"] * count, brands]
+    filled(store, engine, columns, rows, ("id", "state", "legacy_id", "brand"))
+    with engine.connect() as connection:
+        asked = select(rows.c.id, rows.c.state, rows.c.legacy_id, rows.c.brand)
+        found = connection.execute(asked.order_by(rows.c.id)).all()
+
+    assert [tuple(row) for row in found] == list(zip(*columns, strict=True))
+
+
 def test_what_a_rule_refuses_is_refused_in_our_words_without_a_value(store, engine):
     """A key given twice, a state that there is none of, a digit too many; nothing of it stays."""
     for columns, table, names in (
         ([["hidden-1", "hidden-1"], ["1", "2"]], meta, ("key", "value")),
+        ([["hidden-1"] * 60, ["1"] * 60], meta, ("key", "value")),
         ([[1], ["hidden-2"]], rows, ("id", "state")),
         ([[1], ["planned"], ["hidden-3"]], rows, ("id", "state", "last_digits")),
         ([["hidden-4"], [None]], meta, ("key", "value")),

@@ -80,7 +80,12 @@ def insert_rows(
 def _insert(
     connection: Connection, table: Table, columns: dict[str, Sequence[object]], count: int
 ) -> None:
-    shared = {name: column[0] for name, column in columns.items() if _is_one_text(column, count)}
+    shared = {
+        name: column[0]
+        for name, column in columns.items()
+        # A key that all rows have is the database's to refuse.
+        if not table.columns[name].primary_key and _is_one_text(column, count)
+    }
     own = {name: column for name, column in columns.items() if name not in shared}
     width = len(own)
     values: list[object] = [None] * (width * count)
