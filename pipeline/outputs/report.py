@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache, lru_cache
-from importlib.resources import files
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -45,6 +45,7 @@ REPORT_PAGE_NAME: Final = "report.html"
 RUNS_SHOWN: Final = 50
 COUNTRIES_SHOWN: Final = 12
 
+_TEMPLATES: Final = Path(__file__).with_name("templates")
 _SPACE: Final = 1 << 256
 _NOT_ENVIRONMENT: Final = frozenset(
     {"guards", "settings", "settings_digest", "in_flight_max", "on_ambiguous", "pid"}
@@ -84,7 +85,7 @@ def _rendered(content: bytes) -> bytes:
 
 def page_of(template: str, **values: Any) -> bytes:
     """Give a page of ours with the one style sheet, named to the page's policy by its digest."""
-    style = (files("pipeline.outputs") / "templates" / "report.css").read_text("utf-8")
+    style = (_TEMPLATES / "report.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     source = f"sha256-{digest}"
     page = _environment().get_template(template)
@@ -93,10 +94,14 @@ def page_of(template: str, **values: Any) -> bytes:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
+    from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415
+
+    from pipeline.outputs.compiled_templates import CompiledTemplates  # noqa: PLC0415
 
     environment = Environment(
-        loader=PackageLoader("pipeline.outputs", "templates"), autoescape=True
+        loader=FileSystemLoader(_TEMPLATES),
+        bytecode_cache=CompiledTemplates(_TEMPLATES),
+        autoescape=True,
     )
     environment.filters.update(
         number=number,
