@@ -8,6 +8,7 @@ out, which a property test holds against a search that looks closely everywhere.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -104,11 +105,25 @@ ANYWHERE: Final = b"|".join((_IN_A_RUN, *_GROUPED, *_ENCODED)).decode("ascii")
 
 def could_hold(pieces: Any, pattern: str = APART) -> Flags:
     """Say of each piece, an Arrow array of binary values, whether it could hold a number."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - small pieces are searched without it.
-
-    answers = pc.match_substring_regex(pieces, pattern)
+    call_function, options = _arrow_functions()
+    answers = call_function("match_substring_regex", [pieces], options(pattern))
     is_valid, flags = (_bits(bits, answers) for bits in answers.buffers())
     return flags & is_valid
+
+
+@cache
+def _arrow_functions() -> Any:
+    """Give what calls a function of Arrow's by its name, and the options of a search."""
+    # The public module makes a documented wrapper of each of its functions when it is imported,
+    # which takes as long as the search of some 20 MB. Small pieces are searched without either.
+    try:
+        from pyarrow._compute import (  # noqa: PLC0415
+            MatchSubstringOptions,
+            call_function,
+        )
+    except ImportError:
+        from pyarrow.compute import MatchSubstringOptions, call_function  # noqa: PLC0415
+    return call_function, MatchSubstringOptions
 
 
 def _bits(bits: Any, answers: Any) -> Flags:
@@ -162,7 +177,9 @@ def spans_that_could_hold(block: Any, starts: Places, ends: Places, pattern: str
     offsets = np.empty(2 * len(starts) + 1, dtype=np.int64)
     offsets[0], offsets[1::2], offsets[2::2] = 0, starts, ends
     is_span = np.full(len(starts) // 4 + 1, 0b10101010, dtype=np.uint8)
-    return could_hold(_values(block, offsets, is_span).drop_null(), pattern)
+    call_function, _ = _arrow_functions()
+    spans = call_function("drop_null", [_values(block, offsets, is_span)])
+    return could_hold(spans, pattern)
 
 
 def _values(block: Any, offsets: Places, is_valid: npt.NDArray[np.uint8] | None = None) -> Any:
