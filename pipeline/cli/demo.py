@@ -13,9 +13,9 @@ import click
 from pipeline import process_guards
 from pipeline.bundled_files import beside
 from pipeline.cli.advice import Given, command, shown_path
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.readback import found_in_words
-from pipeline.cli.results_console import print_line
 from pipeline.cli.running import run_job
 from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def folded(
@@ -31,3 +35,9 @@ def folded(
             break_on_hyphens=False,
         ) or [""]
     return lines
+
+
+def print_line(out: Console, text: str) -> None:
+    """Print a line, folded at blanks alone: a digest or a path stays whole, to be pasted."""
+    for part in folded(text, out.width if out.is_terminal else None):
+        out.print(part, markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ import click
 from pipeline import process_guards
 from pipeline.cards.detect import contains_pan
 from pipeline.cli.advice import rows
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import (
     folder_argument,
     json_option,
@@ -18,7 +19,6 @@ from pipeline.cli.options import (
     settings_options,
     wait_lock_option,
 )
-from pipeline.cli.results_console import print_line
 from pipeline.cli.summary import paths_in, show_balance
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.advice import rows
-from pipeline.cli.results_console import print_line
+from pipeline.cli.folding import print_line
 from pipeline.cli.summary import duration, show_failures
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES

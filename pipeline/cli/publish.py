@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import process_guards
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.cli.summary import show_balance
 from pipeline.clock import SystemClock
@@ -67,7 +68,5 @@ def publish(
         )
     else:
         show_balance(terminal.out(), figures)
-        from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
-
         print_line(terminal.out(), f"files in {folder}")
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import process_guards
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -79,8 +80,6 @@ def readback(
             "the vault does not hold what the mapping says: " + _counted(found),
             next_step=f"{READBACK_NAME} names each of them; nothing was changed at the vault.",
         )
-    from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
-
     for line in found_in_words(found):
         print_line(terminal.out(), line)
     return code

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from pipeline.cli.folding import folded
-
 
 class ResultsConsole(Console):
     """A console that raises `BrokenPipeError` when nobody reads it any more."""
@@ -13,9 +11,3 @@ class ResultsConsole(Console):
     def on_broken_pipe(self) -> None:
         """Raise; Rich would end the process here, with a code of its own."""
         raise BrokenPipeError
-
-
-def print_line(out: Console, text: str) -> None:
-    """Print a line, folded at blanks alone: a digest or a path stays whole, to be pasted."""
-    for part in folded(text, out.width if out.is_terminal else None):
-        out.print(part, markup=False, soft_wrap=True)

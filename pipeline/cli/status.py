@@ -8,8 +8,8 @@ import click
 
 from pipeline.cli.advice import command, doubt_words, rows, shown_path
 from pipeline.cli.durations import DURATION
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
-from pipeline.cli.results_console import print_line
 from pipeline.cli.status_steps import steps_of
 from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.cli.waiting_words import give_again

@@ -10,7 +10,7 @@ import click
 from pipeline.cli.advice import rows
 from pipeline.cli.durations import duration
 from pipeline.cli.flow_words import codes_named, troubles_named
-from pipeline.cli.results_console import print_line
+from pipeline.cli.folding import print_line
 from pipeline.cli.run_steps import next_steps
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES
@@ -124,7 +124,7 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
         terminal.answer["next_step"] = terminal.pasteable(ending.trouble.next_step)
     if terminal.as_json:
         terminal.print_json(terminal.answer)
-    elif ending.figures is not None:
+    elif ending.figures is not None and terminal.shows_results_at(ending.exit_code):
         out = terminal.out()
         terminal.say("")
         show_balance(out, ending.figures, ending.this_run)

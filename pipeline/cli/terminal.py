@@ -78,6 +78,10 @@ class Terminal:
         """Whether people follow this command on standard error."""
         return not (self.quiet or self.logs_json)
 
+    def shows_results_at(self, code: int) -> bool:
+        """Whether anybody reads results of a command that ends so; what draws them loads long."""
+        return bool(code or logs.counts.leaks_caught) or not self.quiet
+
     def progress_lines(self) -> Lines:
         """Give what shows there how a run goes."""
         from pipeline.cli.live_progress import (  # noqa: PLC0415 - most runs are watched by nobody.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline import process_guards
+from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
@@ -186,8 +187,6 @@ def _tree(folder: Path, exports: Sequence[Path], found: Verification) -> dict[st
 
 
 def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> None:
-    from pipeline.cli.results_console import print_line  # noqa: PLC0415 - --help does without.
-
     out = terminal.out()
     manifest = found.manifest
     if manifest is None:

@@ -68,6 +68,7 @@ def test_a_run_that_nobody_watches_loads_nothing_that_it_does_not_use():
 ONLY_FOR_OTHERS = {
     "pandas",
     "ijson",
+    "rich",
     "pipeline.exports.json_records",
     "pipeline.migration.attacher",
     "pipeline.migration.messages",
@@ -77,7 +78,7 @@ ONLY_FOR_OTHERS = {
 
 
 def test_a_whole_run_loads_nothing_that_only_other_runs_use(tmp_path):
-    """No data frames, no reader of JSON, nothing that puts cards on customers or tells monitors."""
+    """No data frames, no reader of JSON, nothing that attaches cards, tells monitors or draws tables."""
     export = sealed(tmp_path, rows_csv(3))
     with spawned() as vault:
         config = settings(tmp_path, vault.base_url)

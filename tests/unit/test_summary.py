@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.advice import Given
-from pipeline.cli.folding import folded
-from pipeline.cli.results_console import print_line
+from pipeline.cli.folding import folded, print_line
 from pipeline.cli.summary import say_next, show_balance, show_failures, show_plan
 from pipeline.cli.terminal import Terminal
 from pipeline.failure_codes import FAILURE_CODES
