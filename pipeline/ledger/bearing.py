@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from pipeline.errors import CardferryError
 from pipeline.ledger.outages import Outages, ServerLost
@@ -51,6 +51,53 @@ def unit(
         return place.again(partial(work, place, *args, **kwargs))
 
     return done
+
+
+class Waits(NamedTuple):
+    """How long an opening waits.
+
+    Attributes:
+        lock_s: For another writer, where the store keeps writers apart.
+        outage_s: For a server that goes away, at once, from the first connection on until the
+            ledger is closed; 0: a loss is an error. A first connection that does not come about is
+            no loss: perhaps the address is wrong.
+    """
+
+    lock_s: float = 0.0
+    outage_s: float = 0.0
+
+
+AT_ONCE: Final = Waits()
+"""Those of a look, which tells at once what it sees."""
+
+ALONE: Final = Waits(outage_s=60.0)
+"""Those of a command that sends nothing; a run waits for its server as long as its settings say."""
+
+
+def begun_anew(
+    looks: Callable[[], Result], reach: Callable[[], None], clock: Clock, waits: Waits = ALONE
+) -> Result:
+    """Do looks that open the ledger by themselves; all of them anew where a connection was lost.
+
+    Args:
+        looks: Looks alone; they raise `ServerLost`.
+        reach: Tries whether the server is there (`store.require_reachable`).
+        clock: For the time that passes.
+        waits: How long the server may be away at once.
+
+    Raises:
+        CardferryError: What the looks raise, and whatever ends the wait (`Outages.overcome`).
+    """
+    outages = Outages(reach, _no_reading, clock, waits.outage_s)
+    while True:
+        try:
+            return looks()
+        except ServerLost:
+            outages.overcome()
+
+
+def _no_reading() -> AbstractContextManager[Connection]:
+    raise AssertionError("nothing was written")
 
 
 class Bearing(ABC):
@@ -105,6 +152,9 @@ class Bearing(ABC):
             self.again(self._number_commits)
 
     def _number_commits(self) -> None:
+        """Number commits from the first one on, where outages are borne."""
+        if self._outages is None:
+            return
         with self.writing(), self.engine.begin() as connection:
             self.number_own_commits(connection)
 

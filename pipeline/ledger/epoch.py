@@ -67,3 +67,10 @@ def overtaken() -> VerificationFailed:
     return VerificationFailed(
         OVERTAKEN, next_step="Look at it with `cardferry status DIR`; only one run may write."
     )
+
+
+def last_run(connection: Connection) -> tuple[int, str]:
+    """Give epoch and name of the last run; 0 and nothing before the first."""
+    last = select(runs.c.epoch, runs.c.run_id).order_by(runs.c.epoch.desc()).limit(1)
+    found = connection.execute(last).first()
+    return (0, "") if found is None else (int(found.epoch), str(found.run_id))

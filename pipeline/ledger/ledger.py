@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from pipeline.clock import timestamp
 from pipeline.errors import SUCCESSES, VerificationFailed
 from pipeline.ledger.as_published import require_as_published
-from pipeline.ledger.bearing import unit
+from pipeline.ledger.bearing import AT_ONCE, Waits, unit
 from pipeline.ledger.chain import Chain, follow_trail
 from pipeline.ledger.checks import only_ours, require_same_meaning, require_same_mode
-from pipeline.ledger.epoch import latest_ms, take_over
+from pipeline.ledger.epoch import last_run, latest_ms, take_over
 from pipeline.ledger.key_values import put
 from pipeline.ledger.open_ledger import OpenLedger
 from pipeline.ledger.outages import ServerLost
@@ -53,7 +53,7 @@ class Ledger(OpenLedger):
         read_only: Open for looking only; nothing is created, and what is looked at may be proved.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
-        wait_s: How long to wait for another writer, where the store keeps writers apart.
+        waits: How long to wait for another writer, and for its server.
 
     Raises:
         MigrationLocked: Another writer holds it.
@@ -69,11 +69,9 @@ class Ledger(OpenLedger):
         read_only: bool = False,
         apart: bool = False,
         signals: DeferredSignals | None = None,
-        wait_s: float = 0.0,
+        waits: Waits = AT_ONCE,
     ) -> None:
-        super().__init__(
-            url, clock, read_only=read_only, apart=apart, signals=signals, wait_s=wait_s
-        )
+        super().__init__(url, clock, read_only=read_only, apart=apart, signals=signals, waits=waits)
         self.run_id = ""
         self._actor = ""
         self._origin = ""
@@ -235,13 +233,14 @@ class Ledger(OpenLedger):
             VerificationFailed: The ledger was damaged or changed outside of Cardferry.
         """
         self.verify(files=files)
-        with self.reading() as connection:
-            last = connection.execute(
-                select(runs.c.epoch, runs.c.run_id).order_by(runs.c.epoch.desc()).limit(1)
-            ).first()
-        if last is not None:
-            self.epoch, self.run_id = last
         self._actor, self._origin = actor, origin
+        self._join_last()
+
+    @unit
+    def _join_last(self) -> None:
+        with self.reading() as connection:
+            self.epoch, self.run_id = last_run(connection)
+        self._number_commits()
 
     @unit
     def end_run(self, exit_code: int, statistics: Mapping[str, object]) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pipeline.clock import Clock
+    from pipeline.ledger.bearing import Waits
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.left_behind import Seal
     from pipeline.ledger.published_signature import Vouching
@@ -52,7 +53,7 @@ class OpenLedger(Bearing):
         read_only: Open for looking only; nothing is created or checked.
         apart: Look at a copy of now, so that no run waits for a look that takes long.
         signals: Keeps stopping signals out of commits.
-        wait_s: How long to wait for another writer, where the store keeps writers apart.
+        waits: How long to wait for another writer, and for its server.
 
     Raises:
         MigrationLocked: Another writer holds it.
@@ -71,12 +72,13 @@ class OpenLedger(Bearing):
         read_only: bool,
         apart: bool,
         signals: DeferredSignals | None,
-        wait_s: float,
+        waits: Waits,
     ) -> None:
         super().__init__(clock, store_at(url))
         self.engine = self.store.open_engine(url, read_only=read_only, apart=apart)
         self.reserve = self.store.reserve(url)
         self._url = url
+        self._holds = self._is_made = False
         self._signals = signals or DeferredSignals()
         self._upgraded: tuple[int, int] | None = None
         self.file = self.store.watched_file(url)
@@ -90,21 +92,31 @@ class OpenLedger(Bearing):
         """What the store had seen of changes when the whole ledger was proved (`changes_seen`)."""
         self.is_new = False
         """Whether its tables were made by this very opening."""
+        try:
+            if waits.outage_s:
+                self.bear_outages(waits.outage_s)
+            self.again(lambda: self._begin(waits, read_only=read_only))
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def _begin(self, waits: Waits, *, read_only: bool) -> None:
+        """Keep other writers away and make or check the tables, where that was not done before."""
         with self.store.trouble():
-            try:
-                if not read_only and not self._joins:
-                    self.store.hold(self.engine, wait_s, clock)
-                    with self._signals.held(), self.engine.begin() as connection:
-                        self.is_new = create_if_empty(connection, url.folder)
-                        self._upgraded = bring_up_to_date(connection)
-                        self.store.take_stock(connection)
-                with self.engine.connect() as connection:
-                    if not self.is_new:
-                        require_own_schema(connection)
-                    self._driver = self.store.driver_of(connection)
-            except BaseException:
-                self.engine.dispose()
-                raise
+            if not read_only and not self._joins:
+                if not self._holds:
+                    self.store.hold(self.engine, waits.lock_s, self.clock, waits.outage_s)
+                self._holds = True
+                with self._signals.held(), self.engine.begin() as connection:
+                    # What was committed as the connection was lost was made by this opening, too.
+                    self.is_new |= create_if_empty(connection, self._url.folder)
+                    self._upgraded = bring_up_to_date(connection) or self._upgraded
+                    self.store.take_stock(connection)
+            with self.engine.connect() as connection:
+                if not self.is_new:
+                    require_own_schema(connection)
+                self._driver = self.store.driver_of(connection)
+        self._is_made = True
 
     def close(self) -> None:
         """Close the database; nothing is pending by then.
@@ -142,7 +154,7 @@ class OpenLedger(Bearing):
 
     def _reconnect(self) -> None:
         with self.store.trouble():
-            self.store.reconnect(self.engine, holds=not self._joins)
+            self.store.reconnect(self.engine, holds=self._holds, is_made=self._is_made)
             # What is set in a transaction lasts only if that is committed.
             with self.engine.begin() as connection:
                 self._driver = self.store.driver_of(connection)

@@ -29,7 +29,9 @@ _NUMBER: Final = text(
     "ON CONFLICT (epoch, session) DO UPDATE SET number = excluded.number"
 )
 _LAST: Final = text("SELECT number FROM commits WHERE epoch = :epoch AND session = :session")
-_FORGET: Final = text("DELETE FROM commits WHERE epoch < :epoch")
+_FORGET: Final = text(
+    "DELETE FROM commits WHERE epoch < :epoch OR (epoch = :epoch AND session = :session)"
+)
 
 log = EventLog("ledger")
 
@@ -77,10 +79,11 @@ class Outages:
         self._leaves_at = float("inf")
 
     def write_as(self, connection: Connection, epoch: int, session: int) -> None:
-        """Number commits as those of a run, or of one of its carriers, and forget earlier runs'.
+        """Number commits as those of a run, or of one of its carriers, and forget earlier ones.
 
         Args:
-            connection: In a transaction; the connections of earlier runs are over.
+            connection: In a transaction; the connections of earlier runs are over, as are those of
+                whoever wrote as this one before.
             epoch: The run's.
             session: The carrier's; 0 for the run itself.
         """
@@ -118,7 +121,7 @@ class Outages:
         """
         began = self._clock.monotonic()
         self._until = began + self.wait_s
-        log.warning("the server of the ledger is gone and the run waits", wait_s=self.wait_s)
+        log.warning("the server of the ledger is gone and is waited for", wait_s=self.wait_s)
         while not self._is_back():
             threading.Event().wait(_BETWEEN_TRIES_S)
         log.info("the server of the ledger is back", seconds=self._clock.monotonic() - began)
@@ -134,8 +137,10 @@ class Outages:
         """Try once."""
         try:
             self._reconnect()
-            with self._reading() as connection:
-                self._found = connection.execute(_LAST, self._writer).scalar() or 0
+            # Before its first commit a new ledger has no table to look in.
+            if self._begun:
+                with self._reading() as connection:
+                    self._found = connection.execute(_LAST, self._writer).scalar() or 0
         except MigrationLocked:
             raise MigrationLocked(
                 "another run took this migration over while the ledger's server was out of reach",

@@ -69,12 +69,13 @@ class Store(Protocol):
             VerificationFailed: What stands there is not ours alone.
         """
 
-    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+    def reconnect(self, engine: Engine, *, holds: bool, is_made: bool) -> None:
         """Put another connection in the place of an engine's own, which was lost.
 
         Args:
             engine: What was opened.
             holds: Whether this process keeps every other writer away, and has to again.
+            is_made: Whether the ledger's tables are known to be there, and have to be.
 
         Raises:
             LocalStorageFailed: The server does not answer yet.
@@ -91,13 +92,14 @@ class Store(Protocol):
     def driver_of(self, connection: Connection) -> Any:
         """Give the driver's own connection; there is one for the whole engine."""
 
-    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
+    def hold(self, engine: Engine, wait_s: float, clock: Clock, outage_s: float) -> None:
         """Keep every other writer away for as long as the engine's connection lasts.
 
         Args:
             engine: What was opened.
-            wait_s: How long to wait for another writer, or for a server that goes away meanwhile.
+            wait_s: How long to wait for another writer.
             clock: For the time that passes.
+            outage_s: How long to wait for a server that goes away meanwhile, if that is longer.
 
         Raises:
             LocalStorageFailed: The server did not come back in that time.
@@ -259,15 +261,15 @@ def store_at(url: LedgerUrl) -> Store:
         ) from None
 
 
-def require_reachable(url: LedgerUrl) -> None:
-    """Make sure that a ledger could be written to where its URL says; nothing is made there.
+def require_reachable(url: LedgerUrl, *, read_only: bool = False) -> None:
+    """Make sure that a ledger could be written to, or read, where its URL says; nothing is made there.
 
     Raises:
         LocalStorageFailed: The server does not answer.
         SettingsRefused: It does not let us in, or may lose what it has acknowledged.
         VerificationFailed: The ledger that the folder names is not there.
     """
-    store_at(url).open_engine(url, read_only=False, apart=False).dispose()
+    store_at(url).open_engine(url, read_only=read_only, apart=False).dispose()
 
 
 _STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.as_published import trouble_with_files
+from pipeline.ledger.bearing import ALONE
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
@@ -45,14 +46,18 @@ def publish_again(
     Raises:
         VerificationFailed: There is no ledger, it is damaged, or a file is not what was published.
         MigrationLocked: A run holds the folder.
-        LocalStorageFailed: The disk refused; each file is still whole, old or new.
+        LocalStorageFailed: The disk refused, or the ledger's server did not come back soon; each
+            file is still whole, old or new.
     """
     if not is_begun(folder):
         raise VerificationFailed(
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
-    with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+    with (
+        migration_lock(folder),
+        closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+    ):
         ledger.signer = signer
         ledger.attend(*who, files=not restore)
         if ledger.unchecked is not None:
@@ -64,7 +69,6 @@ def publish_again(
 
 def _note_restored(ledger: Ledger, folder: Path) -> None:
     """Note which files are about to be written again, and what was wrong with each."""
-    with ledger.look() as look:
-        troubles = trouble_with_files(look.account(), folder)
+    troubles = trouble_with_files(ledger.ask(lambda look: look.account()), folder)
     if troubles:
         ledger.note(RESTORATION, resource=str(len(troubles)), files=troubles)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
+from pipeline.ledger.bearing import ALONE
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, is_begun, ledger_url
 from pipeline.ledger.lock import migration_lock
@@ -105,19 +106,27 @@ def read_back(
     Raises:
         SettingsRefused: Cards are attached, and the settings have no `[attach]`.
         VaultUnavailable: The vault did not answer; the same command goes on.
-        LocalStorageFailed: There is no ledger, or the disk refused.
+        LocalStorageFailed: There is no ledger, the disk refused, or the ledger's server did not
+            come back soon.
     """
     if not is_begun(folder):
         raise LocalStorageFailed(
             f"{LEDGER_NAME} is not in the folder", next_step="Name a migration folder."
         )
     clock = tools[0]
-    with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+    with (
+        migration_lock(folder),
+        closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+    ):
         ledger.signer = Signer.of(settings[1])
         ledger.attend(*who)
-        with ledger.look() as look:
+
+        def read(look: Snapshot) -> tuple[_Reading, ReadBack]:
+            # Begun anew it goes on where it was.
             reading = _Reading(look, folder, asked, settings, tools)
-            found = reading.perform()
+            return reading, reading.perform()
+
+        reading, found = ledger.ask(read)
         sha256 = write_readback(folder, reading.progress.rows(), _facts(ledger, found))
         ledger.note(
             READING_BACK,

@@ -11,6 +11,7 @@ import orjson
 from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
 from pipeline.errors import SettingsRefused
+from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
@@ -107,8 +108,8 @@ def held_ledger(
     private_folder(job.folder)
     with migration_lock(job.folder, wait_s=job.wait_s):
         place = ledger_place(*given, job.folder)
-        with closing(Ledger(place, clock, signals=signals, wait_s=job.wait_s)) as ledger:
-            ledger.bear_outages(given[0].flow.outage_max_s)
+        waits = Waits(job.wait_s, given[0].flow.outage_max_s)
+        with closing(Ledger(place, clock, signals=signals, waits=waits)) as ledger:
             yield ledger
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ from pipeline.config.loading import meaning_digest
 from pipeline.errors import CardferryError, SettingsRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.folder_files import read_in_folder
+from pipeline.ledger.bearing import ALONE, begun_anew
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, is_elsewhere, ledger_url, ledger_url_to_verify
 from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.publications import MANIFEST_NAME, VERIFICATION
+from pipeline.ledger.store import require_reachable
 from pipeline.migration import export_factory
 from pipeline.migration.judged_chunks import judged_chunks
 from pipeline.outputs.verify import Trusted, Verification, verify
@@ -68,11 +71,17 @@ def verify_migration(
     Raises:
         SettingsRefused: The public key is none, or these settings are not the migration's.
         ExportRefused: An export cannot be opened again.
-        LocalStorageFailed: The ledger is there but cannot be read.
+        LocalStorageFailed: The ledger is there but cannot be read, or its server did not come back
+            soon.
     """
-    found = verify(folder, clock, __version__, trusted)
+
+    def reach() -> None:
+        require_reachable(ledger_url_to_verify(folder), read_only=True)
+
+    found = begun_anew(lambda: verify(folder, clock, __version__, trusted), reach, clock)
     if exports and settings and not _ledger_differs(found):
-        found.differences += _compare_exports(folder, exports, *settings, clock)
+        compare = partial(_compare_exports, folder, exports, *settings, clock)
+        found.differences += begun_anew(compare, reach, clock)
     return Verified(found, _note(folder, clock, len(exports), found, who))
 
 
@@ -98,7 +107,10 @@ def _note(
     except OSError:
         manifest = None
     try:
-        with migration_lock(folder), closing(Ledger(ledger_url(folder), clock)) as ledger:
+        with (
+            migration_lock(folder),
+            closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+        ):
             # A difference in a file is what the event tells of, and no reason to write none.
             ledger.attend(*who, files=False)
             ledger.note(

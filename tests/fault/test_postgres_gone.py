@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.clock import SystemClock
+from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.migration.status import status_of
 from tests.support import postgres
 from tests.support.commands import cardferry, rows_csv, sealed, settings
@@ -20,8 +21,10 @@ from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 ROWS, IN_FLIGHT = 200, 8
+CONNECTED_AFTER = 6
+"""So many messages make a connection; a first one that does not come about is no outage."""
 OPENED_AFTER = 130
-"""So many messages open a new ledger; a run whose ledger cannot be opened has not begun."""
+"""So many messages open a new ledger."""
 EVERY = 350
 """Publishing all of it again takes less."""
 SECRET = "hidden-in-the-url"
@@ -67,7 +70,7 @@ def test_a_run_goes_on_by_itself_once_its_server_is_back_and_knows_every_answer(
     assert len(made) == made.total() == status["states"]["tokenized"] == ROWS
     assert status["unseen_tokens_max"] == 0
     log = (tmp_path / "log").read_text("utf-8")
-    assert "the server of the ledger is gone and the run waits" in log
+    assert "the server of the ledger is gone and is waited for" in log
     assert "the server of the ledger is back" in log
 
 
@@ -86,11 +89,16 @@ def line(monkeypatch):
     [
         ("request", 160),
         ("answer", 290),
-        *(slow(what, first) for what in ("request", "answer") for first in range(130, 480, 11)),
+        ("answer", CONNECTED_AFTER + 8),
+        *(
+            slow(what, first)
+            for what in ("request", "answer")
+            for first in range(CONNECTED_AFTER, 480, 11)
+        ),
     ],
 )
 def test_a_run_bears_a_connection_that_breaks_again_and_again(tmp_path, line, what, first):
-    """While it proves the ledger, plans, sends and publishes: each row, and each event, is there once."""
+    """While it makes and proves the ledger, plans, sends and publishes: each row, and each event, is there once."""
     out, rows = tmp_path / "out", 30
     with running(journal=tmp_path / "journal") as vault:
         config = settings(tmp_path, vault.base_url, "chunk_rows = 5")
@@ -109,6 +117,71 @@ def test_a_run_bears_a_connection_that_breaks_again_and_again(tmp_path, line, wh
         assert events[kind] == 1, kind
 
 
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """A migration that is done, in a database of its own, and the commands that look at it again."""
+    folder, url = tmp_path_factory.mktemp("moved"), postgres.server().database("moved")
+    with running(journal=folder / "journal") as vault:
+        config = settings(folder, vault.base_url)
+        out = folder / "out"
+        cardferry(
+            "run",
+            sealed(folder, rows_csv(20)),
+            "-c",
+            config,
+            "-o",
+            out,
+            environment={URL_NAME: url},
+        )
+        commands = {name: (name, out) for name in ("publish", "verify")}
+        yield out, commands | {"readback": ("readback", out, "-c", config, "--all")}
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("publish", 12),
+        ("verify", 30),
+        ("readback", 60),
+        *(slow(name, n) for name in ("publish", "verify", "readback") for n in range(6, 150, 9)),
+    ],
+)
+def test_a_command_alone_goes_on_once_its_server_was_stopped_and_started(
+    tmp_path, moved, command, first
+):
+    """While it opens the ledger, proves it, looks and notes; what is waited for is told."""
+    out, commands = moved
+    (out / NOTE_NAME).unlink(missing_ok=True)
+    with contextlib.closing(Line(postgres.server().folder)) as line:
+        line.lose("request", first)
+        logged = ("--log-file", tmp_path / "log")
+        begun = zygote().start(
+            *commands[command], *logged, environment={URL_NAME: line.url("moved")}
+        )
+        wait_until(lambda: line.lost or begun.has_ended())
+        was_lost = line.lost
+        postgres.server().stop()
+        postgres.server().start()
+        assert begun.wait().code == 0
+    events = [orjson.loads(one)["event"] for one in (out / "trail.jsonl").read_bytes().splitlines()]
+
+    if was_lost:
+        told = (tmp_path / "log").read_text("utf-8")
+        assert "the server of the ledger is gone and is waited for" in told
+    assert events.count("run_ended") == 1
+
+
+@pytest.mark.parametrize("command", ["publish", slow("verify"), slow("readback")])
+def test_a_server_that_is_not_there_at_first_is_not_waited_for(moved, command):
+    """Perhaps its address is wrong: exit code 5 at once."""
+    _, commands = moved
+    with contextlib.closing(Line(postgres.server().folder)) as line:
+        line.cut()
+        refused = cardferry(*commands[command], environment={URL_NAME: line.url("moved")}, code=5)
+
+    assert "is waited for" not in refused.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("after", "code"), [(OPENED_AFTER, 143), (290, 5)])
 def test_a_run_whose_server_stays_away_before_it_sends_ends_soon_when_it_is_told_to(
@@ -122,7 +195,7 @@ def test_a_run_whose_server_stays_away_before_it_sends_ends_soon_when_it_is_told
         line.lose("cut", after)
         log = tmp_path / "log"
         run = zygote().start(*words, "--log-file", log, environment={URL_NAME: line.url("gone")})
-        wait_until(lambda: log.exists() and "the run waits" in log.read_text("utf-8"))
+        wait_until(lambda: log.exists() and "is waited for" in log.read_text("utf-8"))
         run.signal(signal.SIGTERM)
         assert run.wait().code == code
         assert not vault.entries()

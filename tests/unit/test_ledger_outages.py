@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.errors import LocalStorageFailed, MigrationLocked, VerificationFailed
+from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url, pointer_of
 from pipeline.ledger.postgres import lock, standby
@@ -152,7 +153,7 @@ def test_a_run_that_another_one_took_over_meanwhile_writes_nothing_more(builder,
     claims = settling.claimable(export.first_id, export.last_id)
     line.cut()
     line.mend()
-    with closing(Ledger(ledger_url(tmp_path / "out"), StepClock(), wait_s=60)) as standby:
+    with closing(Ledger(ledger_url(tmp_path / "out"), StepClock(), waits=Waits(60))) as standby:
         with pytest.raises(MigrationLocked, match="took this migration over"):
             settling.apply([settling.intent(claims[0].id, 1)])
         with pytest.raises(MigrationLocked):
@@ -175,7 +176,7 @@ def waiting_for(folder, took):
     """Wait for a ledger's lock in a thread, as a standby does, then begin the next run."""
 
     def wait():
-        with closing(Ledger(ledger_url(folder), SystemClock(), wait_s=60)) as ledger:
+        with closing(Ledger(ledger_url(folder), SystemClock(), waits=Waits(60))) as ledger:
             ledger.begin_run("run-2", {}, FACTS["settings_digest"])
             took.append(ledger.epoch)
 
@@ -239,10 +240,10 @@ def test_whoever_held_the_lock_has_it_again_before_a_standby(
 def test_a_standby_whose_time_is_over_says_whether_run_or_server_kept_it_waiting(line, tmp_path):
     """Exit code 11 while the run is there, 5 while the server is not."""
     with pytest.raises(MigrationLocked, match="another run holds"):
-        Ledger(ledger_url(tmp_path / "out"), SystemClock(), wait_s=0.3)
+        Ledger(ledger_url(tmp_path / "out"), SystemClock(), waits=Waits(0.3))
     line.lose("cut", 3)
     with pytest.raises(LocalStorageFailed):
-        Ledger(ledger_url(tmp_path / "out"), SystemClock(), wait_s=0.3)
+        Ledger(ledger_url(tmp_path / "out"), SystemClock(), waits=Waits(0.3))
 
 
 def test_a_server_that_lost_what_it_had_acknowledged_stops_the_run(builder, line, tmp_path):

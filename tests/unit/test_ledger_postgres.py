@@ -19,6 +19,7 @@ from pipeline.errors import (
     SettingsRefused,
     VerificationFailed,
 )
+from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import (
     LEDGER_NAME,
@@ -239,7 +240,7 @@ def test_a_standby_on_another_machine_goes_on_once_the_first_is_gone(tmp_path, b
     took = []
 
     def wait():
-        with closing(Ledger(ledger_url(standby), StepClock(), wait_s=60)) as ledger:
+        with closing(Ledger(ledger_url(standby), StepClock(), waits=Waits(60))) as ledger:
             other = Builder(ledger, StepClock())
             other.begin("run-2")
             took.append((settle_open_intents(ledger, 1).in_doubt, states(other)))

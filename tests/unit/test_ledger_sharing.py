@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.batches import Batch
+from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.settling import Settling
@@ -529,7 +530,7 @@ def test_a_later_run_lets_the_carriers_of_an_earlier_one_leave_first(shared):
     took = []
 
     def take_over():
-        with closing(Ledger(ledger_url(shared.folder), StepClock(), wait_s=60)) as ledger:
+        with closing(Ledger(ledger_url(shared.folder), StepClock(), waits=Waits(60))) as ledger:
             later = Builder(ledger, StepClock())
             later.begin("run-2")
             with ledger.look() as look:

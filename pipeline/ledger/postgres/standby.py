@@ -28,20 +28,21 @@ HOLDER_FIRST_S: Final = 5.0
 log = EventLog("ledger")
 
 
-def wait_for_lock(engine: Engine, wait_s: float, clock: Clock) -> None:
+def wait_for_lock(engine: Engine, wait_s: float, clock: Clock, outage_s: float = 0.0) -> None:
     """Take the lock for as long as the connection lasts, and let the carriers of others leave.
 
     Args:
         engine: What was opened; another connection may be in it afterwards.
         wait_s: How long to wait for whoever holds the lock, or for the server.
         clock: For the time that passes.
+        outage_s: How long to wait for a server that went away, if that is longer.
 
     Raises:
         LocalStorageFailed: The server is away, and did not come back in that time.
         MigrationLocked: Another session holds the lock, and did not leave in that time.
         SettingsRefused: The server does not let us in any more.
     """
-    until = clock.monotonic() + wait_s
+    until = back_by = clock.monotonic() + wait_s
     lost: CardferryError | None = None
     while True:
         try:
@@ -52,16 +53,17 @@ def wait_for_lock(engine: Engine, wait_s: float, clock: Clock) -> None:
                 return
         except DATABASE_ERRORS as error:
             lost = _loss(in_our_words(error))
+            back_by = max(until, clock.monotonic() + outage_s)
         except (LocalStorageFailed, SettingsRefused) as trouble:
             lost = trouble
-        if clock.monotonic() >= until:
+        if clock.monotonic() >= (until if lost is None else back_by):
             raise lost or MigrationLocked()
         threading.Event().wait(_BETWEEN_TRIES_S)
 
 
 def _come_back(engine: Engine) -> None:
     opened.reconnect(engine)
-    log.info("the server of the ledger is back and the run waits for its lock")
+    log.info("the server of the ledger is back and its lock is waited for")
     threading.Event().wait(HOLDER_FIRST_S)
 
 
@@ -77,5 +79,5 @@ def _loss(trouble: CardferryError) -> CardferryError:
     """Give a trouble back that may pass; raise any other."""
     if not isinstance(trouble, LocalStorageFailed):
         raise trouble from None
-    log.warning("the server of the ledger is gone and the run waits for it")
+    log.warning("the server of the ledger is gone and is waited for")
     return trouble

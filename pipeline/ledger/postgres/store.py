@@ -49,9 +49,10 @@ class PostgresStore:
         del apart
         return opened.open_engine(url, read_only=read_only)
 
-    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+    def reconnect(self, engine: Engine, *, holds: bool, is_made: bool) -> None:
         """Connect again, and take the ledger's lock again where this process had it."""
-        opened.was_made(engine)
+        if is_made:
+            opened.was_made(engine)
         opened.reconnect(engine)
         if holds:
             with engine.connect() as connection:
@@ -69,9 +70,9 @@ class PostgresStore:
         """Give the driver's own connection."""
         return opened.driver_of(connection)
 
-    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
+    def hold(self, engine: Engine, wait_s: float, clock: Clock, outage_s: float) -> None:
         """Take the ledger's advisory lock for as long as the session lasts; carriers leave first."""
-        wait_for_lock(engine, wait_s, clock)
+        wait_for_lock(engine, wait_s, clock, outage_s)
 
     def is_held(self, connection: Connection) -> bool:
         """Tell whether a session has the lock, on whatever machine."""

@@ -50,9 +50,9 @@ class SqliteStore:
         require_own_files(path)
         return opened.open_engine(path, read_only=read_only, apart=apart)
 
-    def reconnect(self, engine: Engine, *, holds: bool) -> None:
+    def reconnect(self, engine: Engine, *, holds: bool, is_made: bool) -> None:
         """Refuse: a file is not lost."""
-        del engine, holds
+        del engine, holds, is_made
         raise AssertionError("there is no server to connect to again")
 
     def reserve(self, url: LedgerUrl) -> Reserve:
@@ -68,7 +68,7 @@ class SqliteStore:
         """Give the driver's own connection."""
         return opened.driver_of(connection)
 
-    def hold(self, engine: Engine, wait_s: float, clock: Clock) -> None:
+    def hold(self, engine: Engine, wait_s: float, clock: Clock, outage_s: float) -> None:
         """Do nothing: whoever writes holds the folder's lock by then."""
 
     def is_held(self, connection: Connection) -> bool:
