@@ -24,8 +24,7 @@ from pipeline.ledger.open_ledger import OpenLedger
 from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.publications import MANIFEST_NAME, RUN_STARTED, SIGNATURE_UNCHECKED
 from pipeline.ledger.schema import runs
-from pipeline.ledger.section_figures import require_own_figures
-from pipeline.ledger.section_renewal import renew_sections
+from pipeline.ledger.section_renewal import renew_sections, require_own_figures
 from pipeline.ledger.tables_proof import require_one_story
 from pipeline.logs import EventLog
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from pipeline.errors import VerificationFailed
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.failure_counts import count_failures, met_by_ids
 from pipeline.ledger.held_sections import held_sections
@@ -29,7 +28,6 @@ from pipeline.ledger.sections import (
     SECTIONED,
     Counted,
     counted_as,
-    digest_of_figures,
     numbers,
     sections,
     values_of,
@@ -216,25 +214,6 @@ def to_count(connection: Connection, kind: str, known: Collection[int]) -> list[
 def kept_of(connection: Connection, kind: str) -> set[int]:
     """Give the sections of which something of a kind is kept."""
     return set(connection.execute(select(sections.c.number).where(sections.c.of == kind)).scalars())
-
-
-def require_own_figures(connection: Connection) -> None:
-    """Make sure that what is kept of sections is what was counted.
-
-    Raises:
-        VerificationFailed: It is damaged, and with it perhaps more of the file.
-    """
-    figures = select(sections.c.sha256, sections.c.figures, sections.c.packed)
-    for sha256, told, packed in connection.execute(figures.where(sections.c.of.in_(COUNTED))):
-        if (
-            not isinstance(told, str)
-            or not isinstance(packed, bytes)
-            or sha256 != digest_of_figures(told, packed)
-        ):
-            raise VerificationFailed(
-                "what the ledger keeps of its rows is damaged",
-                next_step="Keep the folder as it is; restore the ledger from a backup.",
-            )
 
 
 def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:

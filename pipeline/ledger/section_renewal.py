@@ -1,4 +1,4 @@
-"""Works out what is to be kept of sections, reading their rows once, and keeps what differs."""
+"""Works out what is to be kept of sections, reading their rows once, and proves what is kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import delete, select
 
+from pipeline.errors import VerificationFailed
 from pipeline.ledger.held_sections import held_sections
-from pipeline.ledger.section_figures import BY_ITSELF, READ_ONCE, TABLES, kept_of, to_count
-from pipeline.ledger.sections import digest_section, numbers, sections, stretches
+from pipeline.ledger.section_figures import BY_ITSELF, COUNTED, READ_ONCE, TABLES, kept_of, to_count
+from pipeline.ledger.sections import digest_of_figures, digest_section, numbers, sections, stretches
 from pipeline.ledger.store import store_of
 from pipeline.ledger.versions import VERSIONED, Packing, renew_versions
 
@@ -45,6 +46,25 @@ def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> 
         found = count(connection, _to_renew(connection, kind, kept=kept))
         while some := list(islice(found, _KEPT_AT_ONCE)):
             _keep(connection, kind, some)
+
+
+def require_own_figures(connection: Connection) -> None:
+    """Make sure that what is kept of sections is what was counted.
+
+    Raises:
+        VerificationFailed: It is damaged, and with it perhaps more of the file.
+    """
+    figures = select(sections.c.sha256, sections.c.figures, sections.c.packed)
+    for sha256, told, packed in connection.execute(figures.where(sections.c.of.in_(COUNTED))):
+        if (
+            not isinstance(told, str)
+            or not isinstance(packed, bytes)
+            or sha256 != digest_of_figures(told, packed)
+        ):
+            raise VerificationFailed(
+                "what the ledger keeps of its rows is damaged",
+                next_step="Keep the folder as it is; restore the ledger from a backup.",
+            )
 
 
 class _Renewal:
