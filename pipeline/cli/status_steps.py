@@ -39,11 +39,15 @@ def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
         export = WaitingExport(**tree_of_export)
         yield _of_settings(waiting_step(export, replace(given, exports=_in(places, export.name))))
         if _found(export.name, places) is None or export.refused is not None:
-            yield give_up_step(export.name, export.sha256, given)
+            yield give_up_step(export, given, _found(f"{export.name}.reason.txt", places))
     if tree["open"] and not tree["running"] and not tree["lists_are_current"]:
         yield publish_step(given)
+    # Of an export that was refused as a whole the sound rows wait, too: that is told above.
+    unsent = {export["sha256"] for export in tree["waiting_exports"] if export["refused"]}
     for state in STATES_WITH_STEPS:
         having = [each for each in tree["open"] if each["state"] == state]
+        if state == "rejected":
+            having = [each for each in having if each["sha256"] not in unsent]
         yield from _about(state, having, places, given)
     for export in tree["refused"]:
         yield refused_step(export, given, _found(f"{export['name']}.reason.txt", places))

@@ -58,12 +58,22 @@ def run_again(path: Path, given: Given) -> str:
     return command("run", shown_path(path), *options)
 
 
-def give_up_step(name: str, sha256: str, given: Given) -> Step:
-    """Give what ends the wait for rows whose file is lost for good."""
+def give_up_step(export: WaitingExport, given: Given, beside: Path | None) -> Step:
+    """Give what ends the wait for rows whose file is lost for good, or was refused.
+
+    Args:
+        export: The export, as the ledger knows it.
+        given: The migration folder and the settings.
+        beside: The text that an inbox put beside a refused file, if there is one.
+    """
+    when = "if that file is lost for good"
+    if export.refused is not None:
+        when = "once what comes instead of it was carried, or if its cards can never be had"
+        when = when if beside is None else f"{shown_path(beside)} says how it is mended; {when}"
     return Step(
-        f"{name}: if that file is lost for good, its rows can be given up (SHA-256 {sha256}): nothing "
+        f"{export.name}: {when}, its waiting rows can be given up (SHA-256 {export.sha256}): nothing "
         "of them is sent, the reason stays in the report, and the file itself undoes it",
-        give_up(name, given),
+        give_up(export.name, given),
     )
 
 

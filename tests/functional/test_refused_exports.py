@@ -208,3 +208,6 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
     assert [waiting] == night.json["exports"][0]["run"]["waiting_exports"]
     assert "have that corrected in a new file, or change the setting and give that file" in shown
     assert f"give-up {tmp_path}/out a.csv.pgp" in shown
+    assert f"{aside}/a.csv.pgp.reason.txt says how it is mended; once what comes instead" in shown
+    # Its sound rows did not move, either: a file with the bad one alone would not do.
+    assert "with this row or with all" not in shown
