@@ -14,7 +14,6 @@ from pipeline.cards.rows import Chunk
 from pipeline.exports.card_fields import card_fields, other_layouts, without_cards
 from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.head.encoding import encoding_of
-from pipeline.exports.reading_points import ReadingPoints, digest_of
 from pipeline.exports.record_cursor import RecordCursor
 from pipeline.exports.records import UNDECODABLE
 from pipeline.exports.sealed_numbers import opening_numbers
@@ -23,7 +22,7 @@ from pipeline.model import Rejection
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from pipeline.exports.reading_points import NeededRows
+    from pipeline.exports.reading_points import NeededRows, ReadingPoint
     from pipeline.exports.records import Records
     from pipeline.exports.sealed_numbers import NumberOpener
     from pipeline.exports.text_lines import TextLines
@@ -37,7 +36,7 @@ def chunks_of(
     options: ReaderOptions,
     lines: TextLines,
     needed: NeededRows | None = None,
-) -> Generator[Chunk, None, ReadingPoints]:
+) -> Generator[Chunk, None, tuple[ReadingPoint, ...]]:
     """Give records as chunks of `options.chunk_rows` rows, the last one shorter.
 
     Args:
@@ -67,7 +66,7 @@ def chunks_of(
             del some
             yield encodings.told(chunk)
             del chunk
-    return ReadingPoints(digest_of(options), tuple(cursor.points))
+    return tuple(cursor.points)
 
 
 def _is_needed(cursor: RecordCursor, chunk_rows: int, needed: NeededRows | None) -> bool:

@@ -27,7 +27,7 @@ from pipeline.exports.csv_dialect import Dialect, read_fields
 from pipeline.exports.csv_records import csv_records, decoded
 from pipeline.exports.head.encoding import encoding_of
 from pipeline.exports.json_paths import EACH, FieldPath
-from pipeline.exports.reading_points import ReadingPoints
+from pipeline.exports.reading_points import ReadingPoints, digest_of
 from pipeline.exports.text_lines import LineBatches, TextLines, begins_as_json, in_utf8, text_lines
 
 if TYPE_CHECKING:
@@ -67,13 +67,15 @@ def read(
     if not lines.starts_with and not options.header:
         return ReadingPoints("")
     form = _form(lines, options)
+    reader = digest_of(options)
     options = options if form == "csv" else options.as_json or options
     codes = code_columns(options)
     if form == "csv":
         records, places = _csv(lines, options, codes)
     else:
         records, places = _json(lines, options, form, codes)
-    return (yield from chunks_of(records, places, options, lines, needed))
+    points = yield from chunks_of(records, places, options, lines, needed)
+    return ReadingPoints(reader, points)
 
 
 def _csv(

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -192,6 +193,20 @@ def test_places_are_nothing_to_another_reader(change):
 
     assert points.fitting(ReaderOptions(COLUMNS, chunk_rows=7, carry=("name",)))
     assert points.fitting(other) == ()
+
+
+def test_places_fit_an_export_in_json_whose_preset_is_of_csv():
+    """Such an export is read with other columns, and the same settings read it so again."""
+    plain, in_json = options_of("JSON lines")
+    in_json = replace(in_json, format=None)
+    options = ReaderOptions(COLUMNS, chunk_rows=CHUNK, as_json=in_json)
+    chunks, points = whole(plain, options)
+
+    assert points.fitting(options)
+    assert points.fitting(ReaderOptions(COLUMNS, chunk_rows=CHUNK)) == ()
+    last = chunks[-1][0][1]
+    needed = NeededRows(lambda row: last if row <= last else None, points.fitting(options))
+    assert [shown(c) for c in read(pieces(plain, 2), options, needed)] == chunks[-1:]
 
 
 def test_places_are_nothing_to_another_version(monkeypatch):
