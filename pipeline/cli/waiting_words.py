@@ -71,7 +71,7 @@ def give_up_step(export: WaitingExport, given: Given, beside: Path | None) -> St
         when = "once what comes instead of it was carried, or if its cards can never be had"
         when = when if beside is None else f"{shown_path(beside)} says how it is mended; {when}"
     return Step(
-        f"{export.name}: {when}, its waiting rows can be given up (SHA-256 {export.sha256}): nothing "
+        f"{export.name}: {when}, its rows can be given up (SHA-256 {export.sha256}): nothing "
         "of them is sent, the reason stays in the report, and the file itself undoes it",
         give_up(export.name, given),
     )
