@@ -118,3 +118,20 @@ def test_plan_again_takes_what_it_is_told(tmp_path, exports, codes, held, planne
 
     assert plan_again(builder.ledger, exports, codes, held=held) == planned
     builder.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("codes", "planned"),
+    [((), 2), (("vault_rejected",), 2), (("vault_rejected", "attempts_exhausted"), 4)],
+)
+def test_what_the_vault_rejected_is_planned_again_only_where_its_code_is_named(
+    tmp_path, codes, planned
+):
+    """An operator who knows that it was mended says so; nobody else sends such a card again."""
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    export = builder.plan("cards.csv", 20)
+    builder.settle(export, reject_every=10, fail_every=10)
+
+    assert plan_again(builder.ledger, (1,), codes, held=False) == planned
+    builder.ledger.close()
