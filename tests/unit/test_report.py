@@ -16,7 +16,7 @@ from pipeline.outputs.publisher import publish
 from pipeline.outputs.report import render_report
 from pipeline.outputs.wording import milliseconds, number, share, verdict_of, visible
 from tests.support.folders import HOSTILE, VERSION, among_others, migrations, small_migration
-from tests.support.ledgers import new_builder
+from tests.support.ledgers import new_builder, settled_builder
 from tests.support.sampled import sampled
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -167,6 +167,20 @@ def test_the_page_has_no_script_no_inline_style_and_a_strict_policy():
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert not re.search(r"<script|\sstyle=|\son\w+=|https?://(?!vault\.omise\.co)", text)
+
+
+def test_commands_that_need_a_signature_stand_only_where_there_is_one(tmp_path):
+    """An unsigned folder names none that would fail on it, and says that it is not signed."""
+    signed = (migrations().second / "report.html").read_text("utf-8")
+    builder = settled_builder(tmp_path, 20)
+    publish(builder.ledger, tmp_path, VERSION)
+    builder.ledger.close()
+    unsigned = (tmp_path / "report.html").read_text("utf-8")
+
+    for words in ("--public-key", "openssl pkeyutl", "manifest.json.sig"):
+        assert (True, False) == (words in signed, words in unsigned), words
+    assert "cardferry verify ." in unsigned
+    assert (False, True) == ("not signed" in signed, "not signed" in unsigned)
 
 
 def test_no_two_elements_have_the_same_id():
