@@ -98,3 +98,16 @@ def test_the_second_signal_ends_the_process_at_once():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
 
     assert (143, b"still here\n") == (ended.returncode, ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("hang_up", "stop"),
+    [(signal.SIG_DFL, {"SIGINT", "SIGTERM", "SIGHUP"}), (signal.SIG_IGN, {"SIGINT", "SIGTERM"})],
+)
+def test_a_closed_terminal_stops_as_a_signal_does_unless_it_was_to_be_ignored(hang_up, stop):
+    """SIGHUP is one of those that stop a run, but not where nohup started it."""
+    before = signal.signal(signal.SIGHUP, hang_up)
+    try:
+        assert stop == {number.name for number in stopping_signals()}
+    finally:
+        signal.signal(signal.SIGHUP, before)
