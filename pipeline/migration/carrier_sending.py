@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.sharing.jobs import Job
     from pipeline.ledger.sharing.joined import JoinedLedger
-    from pipeline.ledger.sharing.sessions import Share
+    from pipeline.ledger.sharing.shares import Share
     from pipeline.migration.judged_chunks import Reading
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.send_factory import SendParts
@@ -34,7 +34,7 @@ RENEWALS_A_TERM: Final = 6
 _SOON_S: Final = 0.2
 _BETWEEN_RENEWALS_MAX_S: Final = 1.0
 _FORGETS_AFTER_S: Final = 60.0
-"""A carrier that stands by for longer knows nothing more of the vault's limit."""
+"""A carrier that stands by, and hears of no limit for longer, knows nothing more of it."""
 _TO_SEND_IN: Final = 2 / 3
 """The part of a term in which requests leave; the rest is for those that take long to leave."""
 
@@ -91,6 +91,8 @@ class CarrierSending(LocalSending):
 def renewing(ledger: JoinedLedger, job: Job, work: Callable[[], Result]) -> Result:
     """Do something that asks the ledger nothing, in a thread, and renew the session meanwhile.
 
+    The carrier has not begun by then: its part of slots and rate is with those who can send.
+
     Raises:
         LocalStorageFailed: The session is over, or the ledger's server did not come back in time.
         CardferryError: What the work raises.
@@ -99,7 +101,7 @@ def renewing(ledger: JoinedLedger, job: Job, work: Callable[[], Result]) -> Resu
     try:
         done = thread.submit(work)
         while wait([done], job.term_ms / 1_000 / RENEWALS_A_TERM).not_done:
-            if ledger.again(lambda: ledger.renew(0, {})) is None:
+            if ledger.again(lambda: ledger.renew(0, None)) is None:
                 raise session_over()
         return done.result()
     finally:
@@ -121,8 +123,7 @@ class _Keeping:
         self._parts = parts
         self._leasing = leasing
         self._thread = thread
-        self._sent_until = sending.clock.monotonic()
-        self._stood_by = False
+        self._knew_at = sending.clock.monotonic()
         self._controls = [parts.flow_control]
         self._rates = [sending.settings.flow.rate_per_s]
         if parts.attaching is not None and sending.attach is not None:
@@ -152,25 +153,43 @@ class _Keeping:
             for control in self._controls:
                 control.may_send_until = asked_at + term_s * _TO_SEND_IN
             slots = min(share.slots, share.fair)
-            self.allow(slots, closed_for_s=share.closed_for_s)
+            self.allow(slots, closed_for_s=share.closed_for_s, good_per_s=share.good_per_s)
             if share.is_over:
                 tokenizer.stop()
             is_settled = share.slots == share.fair
             often_s = min(term_s / RENEWALS_A_TERM, _BETWEEN_RENEWALS_MAX_S)
             await clock.sleep(often_s if is_settled else min(_SOON_S, often_s))
 
-    def allow(self, slots: int, *, closed_for_s: float = 0.0) -> None:
-        """Use no more than so many slots from now on, and that part of the rates."""
+    def allow(
+        self, slots: int, *, closed_for_s: float = 0.0, good_per_s: float | None = None
+    ) -> None:
+        """Use no more than so many slots from now on, and that part of the rates.
+
+        Args:
+            slots: So many; none is to stand by.
+            closed_for_s: For how long nobody sends.
+            good_per_s: What those who send have found that the vault bears, if they met a limit.
+        """
         self._parts.limit.allow(slots)
         if not slots:
-            self._sending.flow.in_flight_limit, self._sending.flow.rate_allowed = 0, 0.0
-            self._stood_by = self._sending.flow.sent > 0
+            self._stand_by(good_per_s)
             return
         part = slots / self._sending.job.in_flight_max
         for control, rate in zip(self._controls, self._rates, strict=True):
             closed_s = closed_for_s if control is self._parts.flow_control else 0.0
-            control.share(rate * part, closed_s, stood_by=self._stood_by)
-        self._stood_by = self._stood_by and part < 1
+            control.share(rate * part, closed_s)
+
+    def _stand_by(self, good_per_s: float | None) -> None:
+        """Send nothing new, and once nothing is under way keep what the others find."""
+        flow = self._sending.flow
+        flow.in_flight_limit, flow.rate_allowed = 0, 0.0
+        if self._parts.limit.held:
+            return
+        if good_per_s is not None:
+            self._knew_at = self._sending.clock.monotonic()
+        for control, rate in zip(self._controls, self._rates, strict=True):
+            of_vault = control is self._parts.flow_control
+            control.stand_by(rate, good_per_s if of_vault else None)
 
     def _renew(self) -> Share | None:
         sending = self._sending
@@ -180,9 +199,9 @@ class _Keeping:
         good_rate = self._parts.flow_control.last_good_rate()
         now = sending.clock.monotonic()
         if self._parts.limit.held:
-            self._sent_until = now
-        elif now - self._sent_until > _FORGETS_AFTER_S:
-            # Whoever sends in its place knows better by now.
+            self._knew_at = now
+        elif now - self._knew_at > _FORGETS_AFTER_S:
+            # Whoever sends in its place has met no limit for so long.
             good_rate = None
         figures = figures_of(sending.flow) | {"good_rate": good_rate}
         share = sending.joined.renew(self._parts.limit.held, figures, good_rate)

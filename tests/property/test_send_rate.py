@@ -172,10 +172,25 @@ def test_who_sends_again_after_it_stood_by_takes_what_it_learned_before_for_all(
     refused.throttled(0.1, None, sent_at=refused.reserve(0.0))
     learned = refused.rate_per_s
     for pace in (refused, never):
-        pace.allow(200, stood_by=True)
+        pace.stand_by(200, None)
+        pace.allow(200)
 
     assert refused.rate_per_s == learned < 50
     assert never.rate_per_s == 200
+
+
+def test_who_stood_by_sends_at_the_level_that_the_others_found():
+    """Whether it was refused itself or never was; and its part of it where it sends beside others."""
+    refused, never = AdaptiveRate(50), AdaptiveRate(500)
+    refused.throttled(0.1, None, sent_at=refused.reserve(0.0))
+    for pace in (refused, never):
+        pace.stand_by(500, 17.0)
+        pace.stand_by(500, 18.0)
+        pace.allow(500)
+        alone = pace.rate_per_s
+        pace.allow(250)
+
+        assert (alone, pace.rate_per_s, pace.good_per_s) == (18.0, 9.0, 9.0)
 
 
 @given(start=st.floats(1, 100), part=st.floats(0.1, 1), learned=st.booleans())

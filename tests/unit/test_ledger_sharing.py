@@ -18,7 +18,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.ledger.sharing.coordinator import Coordinator, state_of
 from pipeline.ledger.sharing.jobs import ATTEMPTS_A_LEASE, Job
 from pipeline.ledger.sharing.joined import JoinedLedger
-from pipeline.ledger.sharing.sessions import fair_share
+from pipeline.ledger.sharing.shares import fair_share
 from pipeline.migration.carrier_sending import renewing
 from tests.support import postgres
 from tests.support.crash import wait_until
@@ -421,6 +421,32 @@ def test_where_the_vault_refuses_and_one_carrier_could_do_it_the_others_stand_by
     # Nobody is refused any more, and who stood by has forgotten that it ever was.
     assert second.renew(0, {}, None)[:2] == (4, 4)
     assert first.renew(4, {}, None)[:2] == (4, 4)
+
+
+def test_a_carrier_that_still_reads_its_exports_has_no_part_yet(shared):
+    """The others keep its slots until it can use them."""
+    first, second = shared.join(), shared.join(renewed=False)
+
+    assert second.renew(0, None)[:2] == (0, 0)
+    assert first.renew(8, {})[:2] == (8, 8)
+    assert second.renew(0, {})[:2] == (0, 4)
+    assert first.renew(4, {})[:2] == (4, 4)
+    assert second.renew(0, {})[:2] == (4, 4)
+
+
+def test_who_stands_by_hears_what_the_sender_finds_and_begins_with_it_in_its_place(shared):
+    """The others still stand by then: no limit is forgotten with the carrier that found it."""
+    first, second, third = shared.join(), shared.join(), shared.join()
+    first.renew(8, {}, 20.0)
+
+    heard = [carrier.renew(0, {}).good_per_s for carrier in (second, third)]
+    for carrier in (second, third):
+        carrier.renew(0, {}, 20.0)
+    first.leave({})
+
+    assert heard == [20.0, 20.0]
+    assert third.renew(0, {}, 20.0)[:2] == (0, 0)
+    assert second.renew(0, {}, 20.0)[:2] == (8, 8)
 
 
 def test_fair_shares_add_up_to_c_and_those_beyond_it_stand_by():

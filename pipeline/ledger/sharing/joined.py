@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.sharing.chunks import Lease
-    from pipeline.ledger.sharing.sessions import Share
+    from pipeline.ledger.sharing.shares import Share
     from pipeline.signals import DeferredSignals
 
 
@@ -72,7 +72,7 @@ class JoinedLedger(Ledger):
         return job
 
     def renew(
-        self, held: int, figures: Mapping[str, object], good_rate: float | None = None
+        self, held: int, figures: Mapping[str, object] | None, good_rate: float | None = None
     ) -> Share | None:
         """Renew the session, and reap those of others whose terms are over; see `sessions.renew`."""
         with self._unfenced() as connection:

@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.jobs import current_job, note
+from pipeline.ledger.sharing.shares import Share, Standing, dealt
 from pipeline.ledger.sharing.tables import (
     NOW_MS,
     cards_under_way,
@@ -33,27 +34,6 @@ if TYPE_CHECKING:
 LIVE: Final = "live"
 LEFT: Final = "left"
 REAPED: Final = "reaped"
-
-ONE_CARRIER_PER_S: Final = 500
-"""So many requests a second one carrier can send on any machine."""
-
-
-class Share(NamedTuple):
-    """What a session may do until it is renewed again.
-
-    Attributes:
-        slots: How many cards it may have under way, as others have given up the rest.
-        fair: How many it is to have: it uses no more from now on.
-        closed_for_s: For how long nobody sends, as the vault asked one of us.
-        is_over: Whether it is to drain and leave.
-        carriers: How many sessions are live.
-    """
-
-    slots: int
-    fair: int
-    closed_for_s: float
-    is_over: bool
-    carriers: int
 
 
 class Session(NamedTuple):
@@ -116,20 +96,17 @@ def renew(
     connection: Connection,
     session: int,
     held: int,
-    figures: Mapping[str, object],
+    figures: Mapping[str, object] | None,
     good_rate: float | None = None,
 ) -> Share | None:
-    """Renew a session's term, and its share of the slots.
-
-    Where the vault has refused requests, and one carrier alone could send all that it bears, the
-    others stand by: each that looks for the limit by itself meets it again and again.
+    """Renew a session's term, and its share of the slots; see `shares.dealt`.
 
     Args:
         connection: In a transaction.
         session: The session.
         held: How many slots it cannot give up yet: those it may use now.
-        figures: What it has sent and met so far.
-        good_rate: Requests a second that the vault bears of it; None while it refused none.
+        figures: What it has sent and met so far; None while it has not begun, and gets no share.
+        good_rate: Requests a second that the vault bears of it; None while it knows of no limit.
 
     Returns:
         Its share; None where the session is over, so that it may do nothing more.
@@ -137,47 +114,38 @@ def renew(
     job = current_job(connection, lock=True)
     if job is None:
         return None
-    found = connection.execute(
-        select(sessions.c.id, sessions.c.slots, sessions.c.good_per_ks)
-        .where(sessions.c.state == LIVE)
-        .order_by(sessions.c.id)
-    ).all()
-    live = {int(number): int(slots) for number, slots, _ in found}
+    live = _standings(connection)
     if session not in live:
         return None
     own_per_ks = None if good_rate is None else int(good_rate * 1_000)
-    told = (own_per_ks if number == session else per_ks for number, _, per_ks in found)
-    good = [per_ks for per_ks in told if per_ks is not None]
-    senders = 1 if good and sum(good) < ONE_CARRIER_PER_S * 1_000 else len(live)
-    rank = list(live).index(session)
-    fair = fair_share(job.in_flight_max, senders, rank) if rank < senders else 0
-    others = sum(live.values()) - live[session]
-    slots = granted(min(held, live[session]), fair, job.in_flight_max - others)
+    slots = live[session].slots
+    live[session] = Standing(slots, own_per_ks, has_begun=figures is not None)
+    part = dealt(live, session, held, job.in_flight_max)
+    told = None if figures is None else orjson.dumps(dict(figures)).decode()
     connection.execute(
         update(sessions)
         .where(sessions.c.id == session)
         .values(
             expires_ms=NOW_MS + job.term_ms,
-            slots=slots,
+            slots=part.slots,
             good_per_ks=own_per_ks,
-            figures=orjson.dumps(dict(figures)).decode(),
+            figures=told,
         )
     )
     closed_ms = connection.execute(select(jobs.c.closed_until_ms - NOW_MS)).scalar_one()
-    return Share(slots, fair, max(0, closed_ms) / 1_000, job.is_over, len(live))
+    good = None if part.good_per_ks is None else part.good_per_ks / 1_000
+    return Share(part.slots, part.fair, max(0, closed_ms) / 1_000, job.is_over, good)
 
 
-def fair_share(in_flight_max: int, carriers: int, rank: int) -> int:
-    """Give how many of C slots one of so many carriers is to have; those who came first the rest."""
-    return in_flight_max // carriers + (rank < in_flight_max % carriers)
-
-
-def granted(held: int, fair: int, left: int) -> int:
-    """Give how many slots a session may have: what it cannot give up yet, or its part of what is left.
-
-    So all of them never have more than C, whoever comes or goes.
-    """
-    return max(held, min(fair, left))
+def _standings(connection: Connection) -> dict[int, Standing]:
+    """Give how each live session stands, in the order in which they came."""
+    columns = (sessions.c.id, sessions.c.slots, sessions.c.good_per_ks)
+    found = connection.execute(
+        select(*columns, sessions.c.figures.is_not(None))
+        .where(sessions.c.state == LIVE)
+        .order_by(sessions.c.id)
+    )
+    return {int(number): Standing(*standing) for number, *standing in found}
 
 
 def close_for_all(connection: Connection, seconds: float) -> None:

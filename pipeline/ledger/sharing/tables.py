@@ -59,7 +59,7 @@ sessions = Table(
     Column("expires_ms", BIG, nullable=False),
     Column("slots", Integer, **_zero(), comment="cards that it may have under way"),
     Column("good_per_ks", BIG, comment="sends in 1,000 s that a vault bore which had refused some"),
-    Column("figures", Text, comment="JSON: what it has sent and met so far"),
+    Column("figures", Text, comment="JSON: what it has sent and met; null: not begun"),
     Column("trouble", Text, comment="JSON: why it left early"),
     comment="carriers, by the terms for which they hold chunks",
 )

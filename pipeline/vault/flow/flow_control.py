@@ -198,18 +198,16 @@ class FlowControl:
             sent_at = await self._queue.reach(self._clock.monotonic())
         return sent_at
 
-    def share(self, rate_per_s: float, closed_s: float = 0.0, *, stood_by: bool = False) -> None:
-        """Take in what part of the ceiling is this sender's from now on.
-
-        Args:
-            rate_per_s: The ceiling of its sends a second.
-            closed_s: For how long it sends nothing, as another sender was asked to wait.
-            stood_by: It sends again, alone, after others sent for it.
-        """
-        self._rate.allow(rate_per_s, stood_by=stood_by)
+    def share(self, rate_per_s: float, closed_s: float = 0.0) -> None:
+        """Send up to a rate from now on, and nothing for so long, as another was asked to wait."""
+        self._rate.allow(rate_per_s)
         if closed_s:
             self._rate.hold_off(self._clock.monotonic(), closed_s)
         self._show()
+
+    def stand_by(self, rate_per_s: float, good_per_s: float | None) -> None:
+        """Take in what those find who send up to that rate instead; None for no limit so far."""
+        self._rate.stand_by(rate_per_s, good_per_s)
 
     def report(self, outcome: Outcome, row: int, *, sent_at: float, now: float) -> Refusal | None:
         """Let every part draw its own conclusion from how an attempt ended.

@@ -79,9 +79,7 @@ class AdaptiveRate:
         self._good_since_cut = 0
         self._before_cut: _BeforeCut | None = None
         if start_per_s is not None and start_per_s < ceiling_per_s:
-            self._plateau = max(start_per_s, self._floor)
-            self._return_s = self._quiet_s = _patience(self._plateau, 0.0)
-            self._set_rate(self._plateau)
+            self._begin_at(start_per_s)
 
     @property
     def rate_per_s(self) -> float:
@@ -177,22 +175,35 @@ class AdaptiveRate:
             self._set_rate(before.rate)
             self._before_cut = None
 
-    def allow(self, ceiling_per_s: float, *, stood_by: bool = False) -> None:
-        """Take in another ceiling: what was learned of the vault's limit is shared alike.
-
-        Args:
-            ceiling_per_s: The ceiling.
-            stood_by: It sends again, alone, after others sent for it. They all stopped at the first
-                refusals, before any had found its part: what it learned then is nearer to the whole.
-        """
+    def allow(self, ceiling_per_s: float) -> None:
+        """Take in another ceiling: what was learned of the vault's limit is shared alike."""
         part = ceiling_per_s / self._ceiling
-        if stood_by and self._plateau is not None:
-            part = min(part, 1.0)
         self._ceiling = ceiling_per_s
         self._floor = min(FLOOR_PER_S, ceiling_per_s)
         if self._plateau is not None:
             self._plateau = max(self._plateau * part, self._floor)
         self._set_rate(self._rate * part)
+
+    def stand_by(self, ceiling_per_s: float, good_per_s: float | None) -> None:
+        """Take in that others send for it, and what they have found of the vault's limit.
+
+        Args:
+            ceiling_per_s: The ceiling of all together.
+            good_per_s: Where they stand; None for nothing. Then its own level counts for the whole:
+                they all stopped at the first refusals, before any had found its part.
+        """
+        self._ceiling = ceiling_per_s
+        self._floor = min(FLOOR_PER_S, ceiling_per_s)
+        if good_per_s is not None:
+            self._begin_at(good_per_s)
+        else:
+            self._set_rate(ceiling_per_s if self._plateau is None else self._rate)
+
+    def _begin_at(self, level: float) -> None:
+        self._plateau = max(level, self._floor)
+        self._return_s = self._quiet_s = _patience(self._plateau, 0.0)
+        self._before_cut = None
+        self._set_rate(self._plateau)
 
     def hold_off(self, now: float, seconds: float) -> None:
         """Send nothing for so many seconds, as a Retry-After demands."""
