@@ -25,8 +25,8 @@ _OPEN: Final = (
         "held",
         ("is held back", "are held back"),
         (
-            "no run and no night sends {it} again by itself. When the vault is well (`{doctor}` tells), "
-            "and one more token does no harm, send again"
+            "When the vault is well (`{doctor}` tells) and one more token a row does no harm, send {it} "
+            "again"
         ),
         ("--held",),
     ),
@@ -138,17 +138,27 @@ def open_steps(
     again += given.patience
     for state, words, remedy, option in _OPEN:
         if count := ended.get(state):
-            done = remedy.format(it=agreeing(count, "it", "them"), doctor=doctor, listed=listed)
-            if unseen and state == "held":
-                done = (
-                    f"up to {counted(unseen, 'token')} may exist unseen, one a sending without a sure "
-                    f"answer: nothing is charged by one, and it maps to no legacy id; {done}"
-                )
+            it = agreeing(count, "the row", "the rows") if state == "held" else ""
+            done = remedy.format(it=it, doctor=doctor, listed=listed)
             which = rows_named((named or {}).get(state, ()), count)
             what = f"{rows(count)} {agreeing(count, *words)}{which}"
-            yield Step(f"{what}; {done}", command(*again, *option))
+            if state == "held":
+                yield from _held_steps(what, count, unseen)
+                yield Step(done, command(*again, *option))
+            else:
+                yield Step(f"{what}; {done}", command(*again, *option))
     if count := ended.get("rejected"):
         yield from _rejected_steps(count, (named or {}).get("rejected", ()), given)
+
+
+def _held_steps(what: str, count: int, unseen: int) -> Iterator[Step]:
+    """Say of rows that are held back who sends them, and what sending them came to so far."""
+    yield Step(f"{what}: no run and no night sends {agreeing(count, 'it', 'them')} by itself.")
+    if unseen:
+        yield Step(
+            f"Up to {counted(unseen, 'token')} may exist unseen, one for each sending without a sure "
+            "answer: such a token charges nobody and maps to no legacy id."
+        )
 
 
 def _rejected_steps(count: int, first: Sequence[Mapping[str, Any]], given: Given) -> Iterator[Step]:
@@ -156,15 +166,15 @@ def _rejected_steps(count: int, first: Sequence[Mapping[str, Any]], given: Given
     look = f"look at {given.folder / 'failures.csv'}"
     told = f"{rows(count)} rejected{rows_named(first, count)}: {look}, have the sender correct {agreeing(count, 'it', 'them')}"
     which = (
-        f"with {agreeing(count, 'this row', 'these rows')} or with all: cards that were moved are not "
-        "sent twice"
+        f"({agreeing(count, 'that row', 'those rows')} alone, or the whole file): cards that were moved "
+        "are not sent twice"
     )
     if given.inbox is None:
-        yield Step(f"{told}, and run the new export into this folder, {which}")
+        yield Step(f"{told}, and run the new export into this folder {which}")
         return
     such = f", such as {new_name(first[0]['export'])}" if first else ""
     yield Step(f"{told}.")
-    yield Step(f"Drop the new export into {given.inbox} under a new name{such}, {which}.")
+    yield Step(f"Drop the new export into {given.inbox} under a new name{such} {which}.")
 
 
 def new_name(name: str) -> str:
@@ -188,18 +198,11 @@ def rows_named(first: Sequence[Mapping[str, Any]], count: int) -> str:
     return f" ({told}{f' and {more:,} more' if more > 0 else ''})"
 
 
-def report_step(given: Given, *, is_all: bool = True) -> Step:
-    """Give what a folder is looked at and proved with.
-
-    Args:
-        given: The migration folder.
-        is_all: Whether nothing else is to be done; else it is said that this only shows how things stand.
-    """
-    read, files = f"read {given.folder / 'report.html'}", "that the files are as they were written"
-    why = f"{read}; this checks {files}"
-    if not is_all:
-        why = f"to look closer (it changes nothing): {read}; this only checks {files}"
-    return Step(why, command("verify", shown_path(given.folder)))
+def report_steps(given: Given) -> Iterator[Step]:
+    """Give what a folder is looked at and proved with."""
+    yield Step(f"The whole story: {given.folder / 'report.html'}")
+    why = "This checks that the files are as they were written, and changes nothing"
+    yield Step(why, command("verify", shown_path(given.folder)))
 
 
 def publish_step(given: Given) -> Step:

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cards.detect import without_numbers
-from pipeline.cli.advice import Given, doubt_words, look_again_step
+from pipeline.cli.advice import Given, doubt_words
 from pipeline.cli.child_runs import KILLED, ChildRuns
 from pipeline.cli.durations import DURATION
 from pipeline.cli.inbox_refusals import refusal_lines
-from pipeline.cli.inbox_words import next_of, tell_look, tell_unfinished, waiting_of
+from pipeline.cli.inbox_stops import after_refusal_step
+from pipeline.cli.inbox_words import (
+    next_of,
+    steps_of_one,
+    tell_look,
+    tell_unfinished,
+    unfinished_of,
+    waiting_of,
+)
 from pipeline.cli.options import (
     folder_argument,
     json_option,
@@ -30,7 +38,7 @@ from pipeline.config.loading import read_settings
 from pipeline.disk import private_folder
 from pipeline.errors import CardferryError, MigrationLocked, SettingsRefused, VaultUnavailable
 from pipeline.ledger.lock import migration_lock
-from pipeline.migration.inbox import Inbox, InboxRules, Pass
+from pipeline.migration.inbox import Inbox, InboxRules, Pass, left_alone
 from pipeline.migration.status import status_of
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.terminal import Terminal
     from pipeline.config.loading import ReadSettings
-    from pipeline.migration.inbox import Carried
+    from pipeline.migration.inbox import Carried, Entry
     from pipeline.migration.inbox_files import InboxFile
     from pipeline.migration.watch import Watch
 
@@ -103,14 +111,38 @@ def inbox(
     found = read_settings(config_file, os.environ, overrides)
     watch = watch_command(terminal, found, out, carries=False)
     given = Given(out, (), config_file, overrides, folder, quiet_s)
-    _refuse_settings(found, given)
-    settings = found.settings
+    try:
+        found.refuse()
+    except SettingsRefused as refused:
+        return _tell_refused(terminal, refused, found, given)
     private_folder(out)
+    passes, stopped = _look(terminal, found, watch, given, wait_s=wait_s, every_s=every_s)
+    terminal.when_ended = lambda code, tree: watch.end(code, tree, notify=_is_news(passes, code))
+    code = stopped or _worst(passes)
+    terminal.answer = _tree(passes, code, given)
+    if terminal.as_json:
+        terminal.print_json(terminal.answer)
+    return code
+
+
+def _look(
+    terminal: Terminal,
+    found: ReadSettings,
+    watch: Watch,
+    given: Given,
+    *,
+    wait_s: float,
+    every_s: float | None,
+) -> tuple[list[Pass], int | None]:
+    """Look once, or again and again; give what the looks came to, and 128 plus a stopping signal."""
+    settings, folder, out = found.settings, given.inbox or Path(), given.folder
     command = _command(terminal, given, wait_s)
     passes: list[Pass] = []
     with ChildRuns() as stopping, migration_lock(out, LOCK_NAME, wait_s=wait_s):
         rules = InboxRules(
-            quiet_s, plain=settings.export.allow_plaintext, when_done=settings.watch.inbox_done
+            given.quiet_s,
+            plain=settings.export.allow_plaintext,
+            when_done=settings.watch.inbox_done,
         )
 
         def carry(file: InboxFile) -> Carried:
@@ -131,27 +163,21 @@ def inbox(
                 break
             _tell_monitors(watch, passes[-1], given)
             stopping.wait(every_s)
-    terminal.when_ended = lambda code, tree: watch.end(code, tree, notify=_is_news(passes, code))
-    code = stopping.exit_code or _worst(passes)
-    terminal.answer = _tree(passes, code, given)
-    if terminal.as_json:
-        terminal.print_json(terminal.answer)
-    return code
+    return passes, stopping.exit_code
 
 
-def _refuse_settings(found: ReadSettings, given: Given) -> None:
-    """Refuse settings that are wrong, and say what becomes of the exports.
-
-    Raises:
-        SettingsRefused: With every problem at once.
-    """
-    try:
-        found.refuse()
-    except SettingsRefused as refused:
-        stay = f"No export was looked at; they stay in {given.inbox}, and the next look takes them."
-        at_once = f"Once that is mended, `{look_again_step(given).command}` looks at once."
-        next_step = f"{refused.next_step} {stay} {at_once}"
-        raise SettingsRefused(refused.problems, next_step=next_step) from None
+def _tell_refused(
+    terminal: Terminal, refused: SettingsRefused, found: ReadSettings, given: Given
+) -> int:
+    """Tell of settings that are wrong, and of the exports that wait for better ones."""
+    plain = found.settings.export.allow_plaintext
+    rules = InboxRules(given.quiet_s, plain=plain, when_done="leave")
+    made = left_alone(given.inbox or Path(), given.folder, rules, SystemClock())
+    step = after_refusal_step(made, given)
+    terminal.tell(refused, _tree([made], refused.exit_code, given) | {"next": [step._asdict()]})
+    terminal.say(f"  {step.why}:", always=True)
+    terminal.say_command(step.command or "", always=True)
+    return refused.exit_code
 
 
 def _command(terminal: Terminal, given: Given, wait_s: float) -> Callable[[InboxFile], list[str]]:
@@ -212,6 +238,14 @@ def _worst(passes: Sequence[Pass]) -> int:
     return max(codes, key=lambda c: _WORST_LAST.index(c) if c in _WORST_LAST else 99, default=0)
 
 
+def _run_of(entry: Entry, made: Pass, given: Given) -> dict[str, Any]:
+    """Give what a run said of itself, with the steps that are true once its file was put away."""
+    answer = dict(entry.answer)
+    if "next" in answer:
+        answer["next"] = [step._asdict() for step in steps_of_one(entry, made, given)]
+    return answer
+
+
 def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
     return {
         "exit_code": code,
@@ -223,12 +257,13 @@ def _tree(passes: Sequence[Pass], code: int, given: Given) -> dict[str, Any]:
                 "reason": entry.reason,
                 "path": None if entry.path is None else without_numbers(str(entry.path)),
                 "sha256": entry.sha256,
-                "run": dict(entry.answer),
+                "run": _run_of(entry, made, given),
             }
             for made in passes
             for entry in made.entries
         ],
-        "unfinished": list(passes[-1].unfinished) if passes else [],
+        "unfinished": unfinished_of(passes[-1]) if passes else [],
+        "not_taken": list(passes[-1].unfinished) if passes else [],
         "untried": list(passes[-1].untried) if passes else [],
         "waiting_exports": [asdict(export) for export in waiting_of(passes[-1])] if passes else [],
         "next": [step._asdict() for made in passes for step in next_of(made, given)],

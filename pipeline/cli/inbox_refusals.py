@@ -12,7 +12,9 @@ from pipeline.cli.durations import duration
 from pipeline.cli.waiting_words import give_up
 from pipeline.counts import agreeing
 from pipeline.errors import ExportDamaged
+from pipeline.exports.sealed_file import shown_name
 from pipeline.failure_codes import FAILURE_CODES
+from pipeline.migration.inbox_files import companions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from pipeline.migration.inbox import Entry
 
 _RESEND: Final = "Ask the sender for it again."
-SENTENCE_END: Final = re.compile(r"(?<=[.;]) (?=[A-Z])")
+SENTENCE_END: Final = re.compile(r"(?<=[.;]) (?=[A-Z`])")
 """Where an advice is parted, so that each thought of it has a line."""
 
-_COMMAND_FIRST: Final = re.compile(r"`([^`]+)` (shows .+)\.")
+_WITH_COMMAND: Final = re.compile(
+    r"(.*?)`([^`]+ (?:check|doctor|publish|verify) [^`]+)` ([a-z].*?)\.?"
+)
 _GIVE_AGAIN: Final = "give this file again"
 _DELETE: Final = "delete this file"
 _RECOMMENDED: Final = "Recommended:"
@@ -48,13 +52,17 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
     for sentence in SENTENCE_END.split(advice):
         yield _advised_step(sentence, entry, given)
         if is_unsent(entry) and sentence.startswith(_RECOMMENDED):
-            done = "Once what comes instead was carried, take this file off the list"
+            waits = agreeing(
+                _waiting(entry), "its waiting row then counts", "its waiting rows then count"
+            )
+            done = f"Once what comes instead was carried, take this file off the list ({waits} as skipped)"
             yield Step(done, give_up(entry.name, given))
     if entry.answer.get("kind") == ExportDamaged.__name__:
         if entry.sha256:
             yield Step(
-                "If the sender's file has the SHA-256 of this one, it must be made anew; if not, "
-                "sending the same file again is enough."
+                f"Ask the sender for the SHA-256 of their file. If it is another than {_short(entry.sha256)}, "
+                "this copy was damaged on its way: have them send theirs again. If it is the same, theirs "
+                "is damaged: have it made anew."
             )
         yield _delete_step("Do not put this file back; once its cards are in, delete it", entry)
     elif entry.path is not None and _GIVE_AGAIN not in advice:
@@ -82,31 +90,43 @@ def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:
             f"What comes instead of a refused file goes into {given.inbox}, under any name ending in {ending}."
         )
     yield Step(
-        f"The next look takes a file that is new or moved back, if nobody has touched it for {duration(given.quiet_s)} by then or an "
-        f"empty file of its name with .done behind lies beside it (such as {new_name(lacking[0])}.done). Once "
-        "it is there, a look now",
+        f"The next look takes it once nobody has touched it for {duration(given.quiet_s)}. An empty file of "
+        f"its name with .done behind (such as {new_name(lacking[0])}.done) spares that wait. Once it is there, "
+        "a look now",
         _look(given),
     )
 
 
+def command_below(sentence: str) -> Step:
+    """Give a sentence with its command on a line of its own, if it says what one does."""
+    if found := _WITH_COMMAND.fullmatch(sentence):
+        this = "this" if found[1] else "This"
+        return Step(f"{found[1]}{this} {found[3]}", found[2])
+    return Step(sentence)
+
+
 def _advised_step(sentence: str, entry: Entry, given: Given) -> Step:
     """Give a sentence of an advice with the command that does what it says, if one does."""
-    if found := _COMMAND_FIRST.fullmatch(sentence):
-        return Step(f"This {found[2]}", found[1])
-    if entry.path is None:
-        return Step(sentence)
+    if (step := command_below(sentence)).command is not None or entry.path is None:
+        return step
     if _GIVE_AGAIN in sentence:
         told = sentence.replace(_GIVE_AGAIN, "move this file back").removesuffix(".")
         return Step(told, move_back(entry.path, given))
     if sentence.endswith(f"{_DELETE}."):
-        where = f" (in {given.inbox}, if it was moved back)"
-        return _delete_step(f"{sentence.removesuffix('.')}{where}", entry)
+        back = Path(given.inbox or Path()) / entry.path.name
+        return _delete_step(sentence.removesuffix("."), entry, back)
     return Step(sentence)
 
 
-def _delete_step(why: str, entry: Entry) -> Step:
-    """Give what deletes a file where it was put aside; None was moved, none is deleted."""
-    return Step(why, None if entry.path is None else f"rm {quote(shown_path(entry.path))}")
+def _delete_step(why: str, entry: Entry, *moved_back: Path) -> Step:
+    """Give what deletes a file where it was put aside, with what lies beside it, and where else it may be.
+
+    None was moved, none is deleted.
+    """
+    if entry.path is None:
+        return Step(why)
+    also = [_reason_beside(entry.path), *moved_back]
+    return Step(why, _shell("rm -f", entry.path, *companions(entry.path), *also))
 
 
 def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
@@ -134,9 +154,22 @@ def _look(given: Given) -> str:
 
 
 def move_back(path: Path, given: Given) -> str:
-    """Give the command that moves a file that was put aside into the inbox."""
+    """Give the command that moves a file that was put aside into the inbox, with what says it is finished."""
     inbox = shown_path(given.inbox or Path())
-    return f"mv {quote(shown_path(path))} {quote(f'{inbox}/')}"
+    moved = _shell("mv", path, *companions(path))
+    return f"{moved} {quote(f'{inbox}/')} && {_shell('rm -f', _reason_beside(path))}"
+
+
+def _reason_beside(path: Path) -> Path:
+    return path.with_name(f"{shown_name(path)}.reason.txt")
+
+
+def _shell(program: str, *paths: Path) -> str:
+    return " ".join([program, *(quote(shown_path(path)) for path in paths)])
+
+
+def _short(sha256: str) -> str:
+    return f"{sha256[:8]}..."
 
 
 def _rejected(entry: Entry) -> int:

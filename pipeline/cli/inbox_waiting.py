@@ -57,8 +57,8 @@ def unfinished_steps(export: WaitingExport, given: Given, inbox: Path) -> Iterat
         return
     yield Step(
         "If only its rows can be had, sealed anew, that is another file here (its SHA-256 differs): drop it "
-        f"in under a new name, such as {new_name(export.name)}. It is carried whole, and no card that was "
-        "moved is sent twice."
+        f"in under a new name, such as {new_name(export.name)}. All of it is read, and cards that were "
+        "moved are not sent again."
     )
     yield Step(
         "Once that was carried, or if the cards can never be had, take the old file off the list",

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.cli.advice import (
-    STATES_WITH_STEPS,
-    Step,
-    look_again_step,
-    open_steps,
-    report_step,
-)
+from pipeline.cli.advice import STATES_WITH_STEPS, Step, open_steps, report_steps
 from pipeline.cli.flow_words import troubles_named
-from pipeline.cli.inbox_refusals import SENTENCE_END, arrival_steps, is_unsent, refusal_steps
+from pipeline.cli.inbox_refusals import arrival_steps, is_unsent, refusal_steps
+from pipeline.cli.inbox_stops import LOOK, LOOK_MEANS, goes_on_step, stop_steps
 from pipeline.cli.inbox_waiting import unfinished_steps
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.migration.run_account import WaitingExport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.inbox import Entry, Pass
 
-_BEFORE_ANYTHING_ELSE: Final = frozenset({1, 2, 8, 9})
-"""After these exit codes no look may go on before somebody has looked."""
+
+class _Line(NamedTuple):
+    text: str
+    command: str | None
+    always: bool
 
 
 def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
@@ -39,15 +37,23 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
         made: What the look came to.
         given: The migration folder, the inbox and the settings.
     """
+    for line, command, always in _explained(_lines(made, given)):
+        terminal.say(line, always=always)
+        if command is not None:
+            terminal.say_command(command, always=always)
+
+
+def _lines(made: Pass, given: Given) -> Iterator[_Line]:
+    """Give what is said of a look, a line with the command that stands below it, if one does."""
     for entry in made.entries:
         always = entry.exit_code != 0
-        terminal.say(f"{entry.name}: {_ending(entry)}", always=always)
-        _tell_steps(terminal, _more(entry, given), always=always)
+        yield _Line(f"{entry.name}: {_ending(entry)}", None, always)
+        yield from _indented(_more(entry, given), always=always)
     always = made.exit_code != 0
-    _tell_steps(terminal, _steps_of(made, given), always=always)
+    yield from _indented(_steps_of(made, given), always=always)
     for name in made.untried:
-        terminal.say(f"{name}: not tried; the next look takes it", always=True)
-    _tell_steps(terminal, _last_step(made, given), always=always)
+        yield _Line(f"{name}: not tried; the next look takes it", None, always=True)
+    yield from _indented(_last_step(made, given), always=always)
 
 
 def tell_unfinished(terminal: Terminal, made: Pass) -> None:
@@ -67,8 +73,10 @@ def next_of(made: Pass, given: Given) -> Iterator[Step]:
             yield Step(f"{entry.name} was refused. {first.why}", first.command)
             yield from others
         if entry.outcome == "stopped":
-            why = f"{entry.name} was stopped: {entry.reason}. {' '.join(_after_stop(entry))}"
-            yield Step(why.replace(":\n  - ", ": "))
+            yield Step(f"{entry.name} was stopped: {entry.reason}.".replace(":\n  - ", ": "))
+            yield from stop_steps(entry)
+        if entry.outcome != "refused":
+            yield from _rejected_steps(entry, given)
     yield from _steps_of(made, given)
     yield from _last_step(made, given)
 
@@ -77,7 +85,23 @@ def _last_step(made: Pass, given: Given) -> Iterator[Step]:
     """Ask a person to look at the folder, if something failed or something waits."""
     is_asked = made.exit_code != 0 or waiting_of(made)
     if is_asked and (given.folder / "report.html").exists():
-        yield report_step(given, is_all=False)
+        whole, verify = report_steps(given)
+        yield whole
+        if verify.command not in {step.command for e in made.entries for step in stop_steps(e)}:
+            yield verify
+
+
+def steps_of_one(entry: Entry, made: Pass, given: Given) -> list[Step]:
+    """Give what is to be done about one export of a look, as its files lie once the look is over."""
+    return list(next_of(replace(made, entries=(entry,)), given))
+
+
+def unfinished_of(made: Pass) -> list[str]:
+    """Name every export whose rows wait after a look, as the last run that could tell found them."""
+    told = [e.answer["unfinished"] for e in made.entries if "unfinished" in e.answer]
+    names: Sequence[str] = told[-1] if told else ()
+    killed = [e.name for e in made.entries if "in_doubt" in e.answer]
+    return list(dict.fromkeys([*names, *killed]))
 
 
 def waiting_of(made: Pass) -> list[WaitingExport]:
@@ -119,17 +143,15 @@ def _more(entry: Entry, given: Given) -> Iterator[Step]:
     for code, count in run.get("failures", {}).items():
         yield Step(f"{count:,} {code}: {FAILURE_CODES[code].meaning}")
     if entry.outcome == "stopped":
-        yield from map(Step, _after_stop(entry))
+        yield from stop_steps(entry)
+    yield from _rejected_steps(entry, given)
 
 
-def _after_stop(entry: Entry) -> Iterator[str]:
-    """Say what is done about an export that was stopped, and what the next look does."""
-    if step := entry.answer.get("next_step"):
-        yield from SENTENCE_END.split(step)
-    if entry.exit_code in _BEFORE_ANYTHING_ELSE:
-        yield "every look stops here until that is cleared up"
-    else:
-        yield "the next look goes on with it"
+def _rejected_steps(entry: Entry, given: Given) -> Iterator[Step]:
+    """Give what is done about the rejected rows of one export whose other rows went on."""
+    first = entry.answer.get("this_run", {}).get("rejected_rows", ())
+    rejected = {"rejected": _ended(entry, "rejected")}
+    yield from open_steps(rejected, given, named={"rejected": first})
 
 
 def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
@@ -142,18 +164,18 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
     for export in waiting_of(made):
         if given.inbox is not None and export.sha256 not in told:
             yield from unfinished_steps(export, given, given.inbox)
-    stops = {entry.exit_code for entry in made.entries if entry.outcome == "stopped"}
-    if stops - _BEFORE_ANYTHING_ELSE:
-        yield look_again_step(given)
-    for state in STATES_WITH_STEPS:
+    for entry in made.entries:
+        if entry.outcome == "stopped":
+            yield from goes_on_step(entry, given)
+    # Each export's rejected rows are told of with it: each needs a file of its own.
+    for state in (state for state in STATES_WITH_STEPS if state != "rejected"):
         having = [entry for entry in made.entries if _ended(entry, state)]
-        if state == "rejected":
-            having = [entry for entry in having if not is_unsent(entry)]
         exports = [entry.path for entry in having if entry.path is not None]
         unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
         total = {state: sum(_ended(entry, state) for entry in having)}
-        rejected = [row for e in having for row in e.answer["this_run"].get("rejected_rows", ())]
-        named = {"rejected": rejected}
+        named = {
+            state: [row for e in having for row in e.answer["this_run"].get(f"{state}_rows", ())]
+        }
         yield from open_steps(total, replace(given, exports=exports), unseen, named)
     yield from arrival_steps(made.entries, given)
 
@@ -162,8 +184,19 @@ def _ended(entry: Entry, state: str) -> int:
     return int(entry.answer.get("this_run", {}).get("rows", {}).get(state, 0))
 
 
-def _tell_steps(terminal: Terminal, steps: Iterable[Step], *, always: bool) -> None:
+def _indented(steps: Iterable[Step], *, always: bool) -> Iterator[_Line]:
     for why, command in steps:
-        terminal.say(f"  {why}{':' if command else ''}", always=always)
-        if command is not None:
-            terminal.say_command(command, always=always)
+        yield _Line(f"  {why}{':' if command else ''}", command, always)
+
+
+def _explained(lines: Iterable[_Line]) -> Iterator[_Line]:
+    """Say what a look is where one is first spoken of."""
+    is_told = False
+    for line in lines:
+        found = None if is_told else LOOK.search(line.text)
+        if found is None:
+            yield line
+            continue
+        is_told = True
+        text = f"{line.text[: found.end()]} {LOOK_MEANS}{line.text[found.end() :]}"
+        yield line._replace(text=text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.advice import Given, Step, open_steps, report_step, rows, rows_named
+from pipeline.cli.advice import Given, Step, open_steps, report_steps, rows, rows_named
 from pipeline.cli.waiting_words import waiting_step
 from pipeline.counts import agreeing
 from pipeline.errors import ExportRefused
@@ -24,14 +24,14 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
         yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
     for export in ending.waiting:
         yield waiting_step(export, given)
-    unseen = ending.this_run.figures.get("unseen_tokens_max", 0)
-    named = {"rejected": ending.this_run.figures.get("rejected_rows", ())}
+    figures = ending.this_run.figures
+    named = {state: figures.get(f"{state}_rows", ()) for state in ("rejected", "held")}
     ended = dict(ending.this_run.rows)
     if is_refused and (count := ended.pop("rejected", 0)):
         yield _unsent_step(count, named["rejected"], given)
-    yield from open_steps(ended, given, unseen, named)
+    yield from open_steps(ended, given, figures.get("unseen_tokens_max", 0), named)
     if ending.figures is not None:
-        yield report_step(given)
+        yield from report_steps(given)
 
 
 def _unsent_step(count: int, first: Sequence[Mapping[str, Any]], given: Given) -> Step:

@@ -179,6 +179,7 @@ def _ending_tree(ending: Ending, given: Given) -> dict[str, Any]:
             "unseen_tokens_max": figures.get("unseen_tokens_max"),
         },
         "waiting_exports": [asdict(export) for export in ending.waiting],
+        "unfinished": list(ending.this_run.unfinished),
         "chain_head": ending.chain_head,
         "trail_head": figures.get("trail", {}).get("head"),
         "paths": paths_in(given.folder) if ending.figures is not None else [],

@@ -167,9 +167,15 @@ class Terminal:
         with self.results():
             click.echo(text)
 
-    def tell(self, trouble: CardferryError) -> None:
-        """Tell a trouble: what happened, and in a second line what to do next."""
+    def tell(self, trouble: CardferryError, more: Mapping[str, Any] | None = None) -> None:
+        """Tell a trouble: what happened, and in a second line what to do next.
+
+        Args:
+            trouble: What stopped the command.
+            more: What programs are told of it besides.
+        """
         self.answer = {
+            **(more or {}),
             "exit_code": exit_status(trouble),
             "error": trouble.message,
             "next_step": self.pasteable(trouble.next_step),

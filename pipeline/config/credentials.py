@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SECRET_BYTES_MAX: Final = 64 * 1024
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _BESIDE: Final = "; a relative path is looked for beside the settings file"
+_LONG_NUMBER: Final = re.compile(r"[0-9](?:[ -]?[0-9]){11,}")
 _WEB_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+[^\s]*").fullmatch
 TEST_KEY_MARK: Final = "_test_"
 """What tells a test key from a live one (OMISE.md, section 0, item 7)."""
@@ -147,14 +148,22 @@ def _check_files(
                 with opened_privately(path, strict=strict):
                     pass
             except ValueError as error:
-                problems.append(f"{setting}: {error}")
+                # Of a secret's own place nothing is shown: it may be the secret, by mistake.
+                problems.append(f"{setting}: {_shown(path)}: {error}")
     for place, paths in (
         ("export.signers", export.signers),
         ("vault.ca_file", [settings.vault.ca_file] if settings.vault.ca_file else []),
     ):
         problems.extend(
-            f"{place}: names a file that is not there{_BESIDE}" for p in paths if not p.is_file()
+            f"{place}: {_shown(p)}: the file is not there{'' if p.is_absolute() else _BESIDE}"
+            for p in paths
+            if not p.is_file()
         )
+
+
+def _shown(path: Path) -> str:
+    """Give a path without what might be a card number in it."""
+    return _LONG_NUMBER.sub("*", str(path))
 
 
 def read_secret(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> str:
@@ -214,7 +223,8 @@ def opened_privately(path: Path, *, strict: bool) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ValueError(f"the file cannot be read ({error.strerror}){_BESIDE}") from None
+        beside = "" if path.is_absolute() else _BESIDE
+        raise ValueError(f"the file cannot be read ({error.strerror}){beside}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -23,6 +23,7 @@ from pipeline.config.overrides import from_environment, lay_over, split_override
 from pipeline.config.policies import Mode
 from pipeline.config.presets import laid_over, read_preset
 from pipeline.config.validation import disagreements, validate
+from pipeline.counts import agreeing
 from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NEXT_STEP = (
-    "Correct them in the settings file, or where that points to; `cardferry config --example` shows every "
-    "setting."
+    "Correct {it} in the settings file, or in the files and variables that it names; `cardferry config "
+    "--example` shows every setting."
 )
 _WITHOUT_FILE = "No settings file was named: give one with -c (`cardferry config --example` shows every setting)."
 _MEANING = {
@@ -98,7 +99,8 @@ class ReadSettings(NamedTuple):
             SettingsRefused: With every problem at once.
         """
         if self.problems:
-            next_step = _NEXT_STEP if self.is_from_file else _WITHOUT_FILE
+            it = agreeing(len(self.problems), "it", "them")
+            next_step = _NEXT_STEP.format(it=it) if self.is_from_file else _WITHOUT_FILE
             raise SettingsRefused(self.problems, next_step=next_step)
 
 

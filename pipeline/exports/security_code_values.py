@@ -139,6 +139,7 @@ def _refusal(columns: Sequence[str]) -> ExportRefused:
         '`security_code_column = "drop"` under [export] in the settings file, which leaves the codes '
         "unread, and give this file again."
         + "".join(map(_unless, columns))
-        + " PCI DSS 3.3.1 forbids keeping security codes: once its cards are in, whichever way they "
-        "came, delete this file.",
+        + " Such a setting holds for every file: set it back afterwards."
+        + " PCI DSS 3.3.1 forbids keeping security codes: once its cards are in, delete "
+        "this file.",
     )

@@ -76,9 +76,9 @@ def _require_published_files(known: Account, folder: Path) -> None:
     for name, problem in trouble_with_files(known, folder).items():
         raise VerificationFailed(
             f"{name} {problem}",
-            next_step="Ask who touched it, and keep a copy of the folder as it is; `cardferry verify "
-            f"DIR` names every difference. Once that is cleared up, `{RESTORE}` writes the files "
-            "again from the ledger.",
+            next_step="Keep a copy of the folder as it is (`cp -a`), and ask who touched it. `cardferry verify "
+            f"DIR` names every difference. Once that copy is kept, `{RESTORE}` writes the files again "
+            "from the ledger, and the next run goes on.",
         )
     if known.is_latest_in_place and _tables_of(folder) != known.publications[-1].tables:
         raise VerificationFailed(

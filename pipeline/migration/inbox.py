@@ -8,6 +8,7 @@ that are refused, a full disk) ends the pass with its own exit code.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -154,7 +155,7 @@ class Inbox:
         self._carry = carry
         self._clock = clock
         self._advise = advise
-        self._settled = self._remembered()
+        self._settled = _remembered(out)
 
     def empty(self) -> Pass:
         """Carry what is finished now, until something stops it.
@@ -163,7 +164,7 @@ class Inbox:
             LocalStorageFailed: The inbox cannot be read, or what is done cannot be put away.
         """
         entries: list[Entry] = []
-        found = [file for file in self._look() if not self._is_settled(file)]
+        found = _unsettled(self._folder, self._settled, self._rules, self._clock)
         finished = [file for file in found if file.finished]
         for file in finished:
             entries.append(self._one(file))
@@ -176,10 +177,6 @@ class Inbox:
             with write_atomically(self._out / SUCCESS_NAME) as written:
                 written.write(timestamp(self._clock.now()).encode())
         return made
-
-    def _look(self) -> list[InboxFile]:
-        now_s = self._clock.now().timestamp()
-        return look(self._folder, now_s, self._rules.quiet_s, plain=self._rules.plain)
 
     def _one(self, file: InboxFile) -> Entry:
         name = shown_name(file.path)
@@ -231,9 +228,6 @@ class Inbox:
             written.write("\n".join(lines).encode())
         return entry
 
-    def _is_settled(self, file: InboxFile) -> bool:
-        return self._settled.get(file.path.name) == file.identity
-
     def _remember(self, file: InboxFile, exit_code: int) -> None:
         self._settled[file.path.name] = file.identity
         log.info("export stays in the inbox", exit_code=exit_code)
@@ -246,14 +240,40 @@ class Inbox:
         with write_atomically(self._out / MEMORY_NAME) as written:
             written.write(orjson.dumps(known))
 
-    def _remembered(self) -> dict[str, Identity]:
-        try:
-            with open_regular_file(self._out / MEMORY_NAME) as opened:
-                known = orjson.loads(opened.read(_MEMORY_BYTES_MAX))
-            return {name: Identity(**identity) for name, identity in known.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            # Absent or unreadable: every file is looked at once more, and no row is sent twice.
-            return {}
+
+def left_alone(folder: Path, out: Path, rules: InboxRules, clock: Clock) -> Pass:
+    """Give what a look would find, for one that must not begin; nothing where nothing can be read.
+
+    Args:
+        folder: The inbox.
+        out: The migration folder, which need not be there.
+        rules: What is taken.
+        clock: Tells how long a file has been left alone.
+    """
+    found: list[InboxFile] = []
+    with suppress(LocalStorageFailed):
+        found = _unsettled(folder, _remembered(out), rules, clock)
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for file in found:
+        names[file.finished].append(shown_name(file.path))
+    return Pass((), tuple(names[False]), tuple(names[True]))
+
+
+def _unsettled(
+    folder: Path, settled: Mapping[str, Identity], rules: InboxRules, clock: Clock
+) -> list[InboxFile]:
+    found = look(folder, clock.now().timestamp(), rules.quiet_s, plain=rules.plain)
+    return [file for file in found if settled.get(file.path.name) != file.identity]
+
+
+def _remembered(out: Path) -> dict[str, Identity]:
+    try:
+        with open_regular_file(out / MEMORY_NAME) as opened:
+            known = orjson.loads(opened.read(_MEMORY_BYTES_MAX))
+        return {name: Identity(**identity) for name, identity in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        # Absent or unreadable: every file is looked at once more, and no row is sent twice.
+        return {}
 
 
 def last_success_ms(out: Path) -> int | None:

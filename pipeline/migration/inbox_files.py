@@ -195,6 +195,11 @@ def _companions(path: Path) -> Iterator[tuple[Path, str]]:
             yield companion, suffix
 
 
+def companions(path: Path) -> list[Path]:
+    """Give the files beside an export that say that it is finished."""
+    return [companion for companion, _ in _companions(path)]
+
+
 def _free_name(folder: Path, name: str) -> str:
     """Give a name that is free; only one inbox works on a folder at a time."""
     stem, dot, suffix = name.partition(".")

@@ -38,6 +38,7 @@ from pipeline.migration.run_account import RunAccount
 from pipeline.migration.run_environment import facts_of_run, run_name
 from pipeline.migration.run_ledger import carried_columns, held_ledger
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
+from pipeline.migration.troubles import once_cards_were_taken
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
 from pipeline.signals import DeferredSignals
@@ -129,6 +130,7 @@ class Run:
             self._note_signal(ledger, trouble.signal_number)
         took_s = self._tools.clock.monotonic() - started
         this_run = self._account.close(self._flow, took_s)
+        trouble = once_cards_were_taken(trouble, this_run.rows.get("tokenized", 0))
         code = this_run.exit_code(trouble)
         self._end(ledger, code, started)
         return Ending(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FINISHED_WITH_FAILURES = 3
 ROWS_NAMED: Final = 5
 """How many rows of a kind are named by number; `failures.csv` names all."""
+_NAMED: Final = (RowState.REJECTED, RowState.HELD)
 CARD_ENDINGS = ("attached", "reused", "attach_failed", "attach_held")
 """How cards end on their way to customers, as the attach balance calls it."""
 
@@ -107,9 +108,10 @@ class ThisRun:
         rows: Rows of the given exports that this run settled, by state.
         failures: The failed, rejected and held ones among them, by code.
         waiting: Rows of the given exports that still wait.
+        unfinished: Every export of this migration whose rows wait, by name.
         figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
             requests met that neither made nor rejected anything (`status 503`), with how many;
-            rejected_rows: export and row number of the first of them;
+            rejected_rows, held_rows: export and row number of the first of them;
             unseen_tokens_max: of the given exports, over all runs;
             other_details: rows of known cards whose carried columns or customer are not as then.
     """
@@ -117,6 +119,7 @@ class ThisRun:
     rows: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
+    unfinished: Sequence[str] = ()
     figures: dict[str, Any] = field(default_factory=dict)
 
     def exit_code(self, trouble: CardferryError | None) -> int:
@@ -197,20 +200,15 @@ class RunAccount:
         cards: dict[str, int] = {}
         unattached = 0
         figures["other_details"] = figures["unseen_tokens_max"] = 0
-        figures["rejected_rows"] = []
+        figures["rejected_rows"] = figures["held_rows"] = []
         if self._given:
             with self._ledger.look() as look:
                 states, codes = look.states_of(self._given), look.by_code(self._given)
                 cards = look.attach_balance(self._given)
                 unattached = self._unattached(look)
                 other_details = look.with_other_details(self._given)
-                if states.get(RowState.REJECTED, 0) > self._states[RowState.REJECTED]:
-                    figures["rejected_rows"] = [
-                        {"export": name, "row": row}
-                        for name, row in look.first_open_rows(
-                            self._given, RowState.REJECTED, ROWS_NAMED
-                        )
-                    ]
+                for state in _NAMED:
+                    figures[f"{state.value}_rows"] = self._first(look, state, states)
                 figures["unseen_tokens_max"] = look.unseen_tokens_max(self._given)
                 figures["other_details"] = max(other_details - self._other_details, 0)
         changed = {
@@ -228,8 +226,19 @@ class RunAccount:
             rows=changed,
             failures=dict(sorted(failures.items())),
             waiting=sum(states.get(state, 0) for state in OPEN_STATES) + unattached,
+            unfinished=self._ledger.ask(_unfinished),
             figures=figures,
         )
+
+    def _first(
+        self, look: Snapshot, state: RowState, now: Mapping[RowState, int]
+    ) -> list[dict[str, Any]]:
+        """Name the first rows of the given exports in a state, if this run brought rows there."""
+        held_at_start = self._held_at_start if state is RowState.HELD else 0
+        if now.get(state, 0) + held_at_start <= self._states[state]:
+            return []
+        found = look.first_open_rows(self._given, state, ROWS_NAMED)
+        return [{"export": name, "row": row} for name, row in found]
 
     @unit
     def plan(self) -> dict[str, int]:
@@ -281,3 +290,7 @@ class RunAccount:
                 for export in look.waiting_by_export()
                 if export.export_id not in self._given or export.sha256 in refused
             ]
+
+
+def _unfinished(look: Snapshot) -> list[str]:
+    return [export.name for export in look.waiting_by_export()]

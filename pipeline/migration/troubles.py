@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
 from pipeline.errors import (
     CardferryError,
     CardNumberFound,
@@ -17,6 +18,7 @@ from pipeline.vault.interface import ECHOED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_KEY: Final = "vault.public_key: "
 _FORM: Final = (
     "[export.columns] or vault.api_version: the vault rejects the form of every request so far"
 )
@@ -86,6 +88,27 @@ def _echoed() -> CardNumberFound:
     return CardNumberFound(
         "the vault's answer repeats the card number in a field that is kept; the row is held",
         next_step="Talk to the vault; nothing of that answer was written down.",
+    )
+
+
+def once_cards_were_taken(trouble: CardferryError | None, tokenized: int) -> CardferryError | None:
+    """Say of a key that is refused in mid-run that the vault took cards with it before.
+
+    Args:
+        trouble: What stopped the run.
+        tokenized: How many cards of this run got a token.
+    """
+    if not tokenized or not isinstance(trouble, VaultRefusedSettings):
+        return trouble
+    taken = f"; the vault took {counted(tokenized, 'card')} of this run with this key before it refused it"
+    problems = [each + taken if each.startswith(_KEY) else each for each in trouble.problems]
+    if problems == list(trouble.problems):
+        return trouble
+    return VaultRefusedSettings(
+        problems,
+        next_step="Ask whether the key was revoked, or whether the vault has trouble. A new one is put in the "
+        "settings file, or where that points to. `cardferry doctor -o DIR -c CONFIG` tests the key and "
+        "sends no card. Then run the same command again.",
     )
 
 

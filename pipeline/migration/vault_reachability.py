@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
 
+_ASKED: Final = f"asked {len(PAUSES_S)} times before the first card"
 _PATIENCE_S: Final = 5.0
-_NOT_REACHED_NEXT: Final = "Check `vault.url` and the network, then run the same command again."
+_NOT_REACHED_NEXT: Final = "Check `vault.url` and the network; or the vault itself is down. Then run the same command again."
 _OUT_OF_ORDER: Final = frozenset({502, 503, 504})
 """With these a gateway says that what stands behind it is away; every card would meet the same."""
 
@@ -118,9 +119,9 @@ async def _reach_api(settings: Settings, credentials: Credentials, clock: Clock)
             )
     if outcome is not None and outcome.kind is OutcomeKind.NOT_SENT:
         raise VaultUnavailable(
-            f"the API host at {address_of(url)} cannot be reached: {outcome.evidence};"
-            " no card was sent",
-            next_step="Check `attach.url` and the network, then run the same command again.",
+            f"the API host at {address_of(url)} cannot be reached: {outcome.evidence}"
+            f" ({_ASKED}); no card was sent",
+            next_step="Check `attach.url` and the network; or the host itself is down. Then run the same command again.",
         )
     log.warning("the api host gave no usable answer to a harmless request")
     return None
@@ -151,5 +152,5 @@ async def _reach(settings: Settings, clock: Clock) -> None:
             cause = f"is out of order: it answers a harmless request with status {found.status}"
             next_step = "Run the same command again when the vault is well."
     raise VaultUnavailable(
-        f"the vault at {address_of(url)} {cause}; no card was sent", next_step=next_step
+        f"the vault at {address_of(url)} {cause} ({_ASKED}); no card was sent", next_step=next_step
     )

@@ -103,7 +103,7 @@ def test_a_file_that_was_touched_just_now_waits(place):
 
     done = place.empty("--json", quiet_for="1h").json
 
-    assert (["young.csv.pgp"], []) == (done["unfinished"], done["exports"])
+    assert (["young.csv.pgp"], []) == (done["not_taken"], done["exports"])
 
 
 def test_a_file_that_somebody_still_writes_waits(place):
@@ -114,7 +114,7 @@ def test_a_file_that_somebody_still_writes_waits(place):
         waiting = place.empty("--json").json
     carried = place.empty("--json").json
 
-    assert (["slow.csv.pgp"], []) == (waiting["unfinished"], waiting["exports"])
+    assert (["slow.csv.pgp"], []) == (waiting["not_taken"], waiting["exports"])
     assert ["carried"] == [entry["outcome"] for entry in carried["exports"]]
 
 
@@ -144,7 +144,7 @@ def test_a_file_with_another_digest_is_put_aside_once_it_is_left_alone(place, va
     waiting = place.empty("--json", quiet_for="1h").json
     done = place.empty(code=6)
 
-    assert ["a.csv.pgp"] == waiting["unfinished"]
+    assert ["a.csv.pgp"] == waiting["not_taken"]
     assert "put aside: its digest is not the one in a.csv.pgp.sha256" in done.err
     assert ["a.csv.pgp", "a.csv.pgp.reason.txt", "a.csv.pgp.sha256"] == place.names("refused")
     assert [] == vault.entries()
@@ -187,7 +187,7 @@ def test_a_card_number_in_a_files_name_is_never_repeated(place):
     outcomes = [(entry["name"], entry["outcome"]) for entry in done.json["exports"]]
     stars = "*" * len(NUMBER)
     assert [(f"{stars}-*.csv.pgp", "refused"), (f"{stars}.csv.pgp", "carried")] == outcomes
-    assert [f"{stars}-*.csv.pgp"] == done.json["unfinished"]
+    assert [f"{stars}-*.csv.pgp"] == done.json["not_taken"]
     written = [path for path in place.out.iterdir() if path.is_file()]
     written += [path for path in (place.folder / "refused").iterdir() if path.suffix == ".txt"]
     said = [done.out, done.err, again.out, again.err, *(path.name for path in written)]
@@ -240,9 +240,9 @@ def test_an_export_that_an_earlier_night_left_unfinished_is_named(place):
     digest = hashlib.sha256(content).hexdigest()
     assert f"{back}send that very file again. `sha256sum` gives {digest} for it.\n" in done.err
     assert "another file here (its SHA-256 differs): drop it in under a new name" in done.err
-    assert "It is carried whole, and no card that was moved is sent twice.\n" in done.err
+    assert "All of it is read, and cards that were moved are not sent again.\n" in done.err
     assert f"run {left} -o {place.out} -c {place.config} --wait-lock 15m\n" in done.err
-    assert f"read {place.out}/report.html" in done.err
+    assert f"The whole story: {place.out}/report.html" in done.err
     assert "anew.csv.pgp: carried (2 tokenized, 1 already tokenized)" in anew.err
     assert wait in anew.err
     assert "a.csv.pgp: carried (2 already tokenized)" in itself.err
@@ -265,6 +265,7 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
         told = cardferry("status", place.out, "--check", code=4).out
 
     [waiting] = night.json["waiting_exports"]
+    assert ["a.csv.pgp"] == night.json["unfinished"]
     lack, began = waiting["rows"], waiting["cut_off_run"]
     fact = (
         f"NOT FINISHED: {lack} of the 50 rows of a.csv.pgp were not moved; its run of {began} was"
@@ -296,7 +297,7 @@ def test_new_failures_are_told_and_the_file_is_done(place):
     assert "(2 tokenized, 1 rejected)" in done.err
     assert "  1 row rejected (row 3 of a.csv.pgp): look at " in done.err
     assert "have the sender correct it.\n  Drop the new export into " in done.err
-    assert f"into {place.folder} under a new name, such as ab.csv.pgp, with this row or" in done.err
+    assert f"into {place.folder} under a new name, such as ab.csv.pgp (that row alone," in done.err
     assert "" == after.err
 
 
@@ -312,11 +313,30 @@ def test_a_vault_that_is_down_stops_the_night_and_keeps_the_files(tmp_path):
     assert ["b.csv.pgp"] == done["untried"]
     assert "b.csv.pgp: not tried; the next look takes it" in night.err
     assert "a.csv.pgp: stopped (2 waiting): the vault at 127.0.0.1:9 cannot be reached" in night.err
-    assert "  the next look goes on with it\n" in night.err
+    assert " goes on by itself with 2 rows of a.csv.pgp; or now:\n" in night.err
+    assert ["a.csv.pgp"] == done["unfinished"] == done["exports"][0]["run"]["unfinished"]
+    assert "again" not in " ".join(step["why"] for step in done["next"])
     assert [("a.csv.pgp", "stopped", 4)] == [
         (entry["name"], entry["outcome"], entry["exit_code"]) for entry in done["exports"]
     ]
     assert ["a.csv.pgp", "b.csv.pgp"] == place.names()
+
+
+def test_settings_that_are_refused_say_which_files_wait_and_what_goes_on(place):
+    """The list of programs and the words for people name the key's file, and a command stands alone."""
+    place.drop("a.csv.pgp", rows_csv(2))
+    gone = place.out.parent / "gone.key"
+
+    night = place.empty("--json", "--set", f'export.key={{file="{gone}"}}', code=7)
+
+    lists = ("exports", "unfinished", "not_taken", "waiting_exports", "untried")
+    assert [[], [], [], [], ["a.csv.pgp"]] == [night.json[name] for name in lists]
+    [step] = night.json["next"]
+    assert f"  {step['why']}:\n    {step['command']}\n" in night.err
+    assert f"goes on by itself with the export in {place.folder}; or now, once" in step["why"]
+    [problem] = night.json["problems"]
+    assert f"export.key: {gone}: the file cannot be read (No such file or directory)" == problem
+    assert "  Correct it in " in night.err
 
 
 def test_two_inboxes_never_work_on_one_migration(place):

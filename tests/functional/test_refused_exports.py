@@ -100,11 +100,11 @@ def test_the_mail_says_what_comes_instead_is_called_and_what_finishes_it(night):
     goes = f"goes into {night.inbox}, under any name ending in .csv.pgp.\n"
     assert 1 == night.mail.err.count(goes)
     assert (
-        "The next look takes a file that is new or moved back, if nobody has touched it for 0 s by then or"
+        "takes it once nobody has touched it for 0 s. An empty file of its name with .done"
         in night.mail.err
     )
     assert (
-        "lies beside it (such as plainb.csv.pgp.done). Once it is there, a look now:\n"
+        "behind (such as plainb.csv.pgp.done) spares that wait. Once it is there, a look now:\n"
         in night.mail.err
     )
 
@@ -117,8 +117,9 @@ def test_only_what_our_side_can_mend_is_moved_back(night):
     )
 
     assert (
-        "sending the same file again is enough.\n  Do not put this file back; once its cards are in, delete it:"
-        f"\n    rm {night.inbox}/refused/cut.csv.pgp\n" in cut
+        "theirs is damaged: have it made anew.\n  Do not put this file back; once its cards are in, delete it:"
+        f"\n    rm -f {night.inbox}/refused/cut.csv.pgp {night.inbox}/refused/cut.csv.pgp.reason.txt\n"
+        in cut
     )
     assert 2 == told.count("Do not put this file back; ")
     assert "Do not put this file back; " in other
@@ -197,11 +198,19 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
     advised = f"check '{aside}/a.csv.pgp' -c {config} --set rules.max_failure_rate=0.1"
     assert f"{advised}\n" in night.err
     assert f"{advised}\n" in beside
-    assert f"  mv '{aside}/a.csv.pgp' '{tmp_path}/in box/'\n" in beside
+    back = (
+        f"  mv '{aside}/a.csv.pgp' '{tmp_path}/in box/' && rm -f '{aside}/a.csv.pgp.reason.txt'\n"
+    )
+    assert back in beside
     assert "  nothing of this file was sent, its 2 sound rows neither\n" in night.err
     assert "  1 row rejected (row 3 of a.csv.pgp): " in night.err
-    assert "with this row or with all" not in night.err
-    assert f"    mv '{aside}/a.csv.pgp' '{tmp_path}/in box/'\n" in night.err
+    assert "(that row alone" not in night.err
+    assert f"  {back}" in night.err
+    inner = night.json["exports"][0]["run"]["next"]
+    assert inner[0]["why"].startswith("a.csv.pgp was refused. ")
+    assert not [
+        step for step in inner if f"run '{tmp_path}/in box/a.csv.pgp'" in str(step["command"])
+    ]
     [waiting] = night.json["waiting_exports"]
     assert ("a.csv.pgp", 2) == (waiting["name"], waiting["rows"])
     assert "1 of 3 rows fails, more than rules.max_failure_rate = 0.1" in waiting["refused"]
@@ -210,4 +219,4 @@ def test_a_refused_export_is_looked_at_where_it_lies_after_the_night(tmp_path):
     assert f"give-up {tmp_path}/out a.csv.pgp" in shown
     assert f"{aside}/a.csv.pgp.reason.txt says how it is mended; once what comes instead" in shown
     # Its sound rows did not move, either: a file with the bad one alone would not do.
-    assert "with this row or with all" not in shown
+    assert "(that row alone" not in shown

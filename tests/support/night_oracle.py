@@ -13,7 +13,7 @@ KILLED, TERMINATED, DOWN, UNDISTURBED = "killed", "terminated", "vault down", "u
 CODES = {KILLED: 5, TERMINATED: 143, DOWN: 4}
 TOLD = {
     KILLED: "its process was killed (SIGKILL)",
-    TERMINATED: "the next look goes on with it",
+    TERMINATED: "goes on by itself with",
     DOWN: "it refuses connections",
 }
 """What the log of such an hour says of its cause."""

@@ -57,7 +57,7 @@ def test_the_first_rejected_rows_are_named_by_number(capsys):
 
     assert "9 rows rejected (rows 6, 7 of a.pgp, row 1,200 of b.pgp and 6 more): look at" in said
     assert (
-        "have the sender correct them, and run the new export into this folder, with these rows or"
+        "have the sender correct them, and run the new export into this folder (those rows alone, or"
         in said
     )
 
