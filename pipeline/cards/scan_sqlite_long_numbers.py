@@ -213,6 +213,7 @@ def _values_of(types: Bytes, size: int, records: _Records, flags: Flags) -> _Val
     types, records = types[:, some], records.where(some)
     is_cut = (types >= _TOP_BIT).any(axis=0) | (records.ends > (records.pages + 1) * size)
     flags[records.pages[is_cut]] = True
+    types, records = types[:, ~is_cut], records.where(~is_cut)
     sizes = np.frombuffer(types.tobytes().translate(SIZE_OF_TYPE), dtype=np.uint8)
     behind = np.cumsum(sizes.reshape(types.shape), axis=0, dtype=np.uint16)
     at = np.flatnonzero(_is_long(types))

@@ -10,8 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from pipeline.cards.scan_sqlite_cells import EIGHT_BYTES
 from pipeline.cards.scan_sqlite_long_numbers import pages_with_long_numbers
-from pipeline.cards.scan_sqlite_pages import read_pages
+from pipeline.cards.scan_sqlite_pages import Pages, read_pages
+from pipeline.cards.scan_sqlite_records import FIRST_BLOB, LEAF_TABLE
 from tests.support.canaries import make_number
 
 NUMBER = int(make_number(Random(11)))
@@ -61,6 +63,18 @@ def test_times_numbers_of_rows_and_short_texts_do_not_pass():
     # The end of what is read at once is never looked at so.
     assert len(found) > 5
     assert not any(found[:-1])
+
+
+def test_a_damaged_record_that_ends_behind_the_last_page_passes():
+    """Its length and types are read; nothing is read where its values would lie."""
+    page, cell = bytearray(512), 440
+    page[:10] = bytes(
+        [LEAF_TABLE, 0, 0, 0, 1, *cell.to_bytes(2, "big"), 0, *cell.to_bytes(2, "big")]
+    )
+    text = FIRST_BLOB + 2 * 57
+    page[cell : cell + 13] = bytes([0x7F, 1, 11, text, EIGHT_BYTES, *bytes(8)])
+
+    assert pages_with_long_numbers(Pages([2], bytes(page), 512), np.ones(1, dtype=np.bool_)).all()
 
 
 def test_only_chosen_pages_pass():
