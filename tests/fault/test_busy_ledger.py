@@ -18,6 +18,7 @@ from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
 from pipeline.ledger.write_waits import WriteWaits, holders_of
+from pipeline.outputs.verify_ledger import SoundLedger, examined_ledger
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
@@ -107,6 +108,15 @@ def test_whoever_looks_apart_holds_nothing(tmp_path):
             assert look.is_sound()
         named = {LEDGER_NAME, f"{LEDGER_NAME}-journal", NOTE_NAME}
         assert {path.name for path in tmp_path.iterdir()} <= named
+
+
+def test_a_run_writes_while_its_ledger_is_verified(tmp_path):
+    """`verify` reads a copy from its first question to its last, so that no write waits for it."""
+    settled_builder(tmp_path, 40).ledger.close()
+    with examined_ledger(tmp_path, StepClock()) as examined:
+        assert isinstance(examined, SoundLedger)
+        with closing(sqlite3.connect(tmp_path / LEDGER_NAME, timeout=0)) as writing:
+            writing.execute("BEGIN EXCLUSIVE")
 
 
 @pytest.fixture(scope="module")
