@@ -139,11 +139,11 @@ def test_the_moving_line_counts_tokens_and_cards_on_customers(words):
     told = [*words(flow), *flow_words(flow)]
     alone = [*words(Flow(total=100, tokenized=42)), *flow_words(Flow())]
 
-    assert told[0] == "40/100 rows"
+    assert told[0] == "sent 40/100 rows"
     assert {"tokens 42", "on customers 40", "429s 3"} <= set(told)
     assert "the API host fails or does not answer, waiting for it" in told
     assert "allowed 0.0/s and 10.0/s" in told
-    assert alone[0] == "42/100 rows"
+    assert alone[0] == "sent 42/100 rows"
     assert [word for word in alone if "customers" in word or "API host" in word] == []
 
 

@@ -133,6 +133,17 @@ def test_a_command_without_memory_ends_with_local_trouble(tmp_path):
         assert "Traceback" not in done.stderr
 
 
+def test_a_command_that_may_start_no_thread_ends_with_local_trouble(tmp_path):
+    """Whatever asked for it, the machine's own name for the lack is told, and no bug."""
+    export = sealed(tmp_path, rows_csv(3))
+    config = settings(tmp_path, "http://127.0.0.1:9")
+    words = ("run", export, "-c", config, "-o", tmp_path / "out")
+    done = cardferry(*words, code=5, hook="tests.support.hooks:start_no_thread")
+
+    assert "EAGAIN" in done.err
+    assert "bug" not in done.err
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder whose run has ended; nobody changes it."""

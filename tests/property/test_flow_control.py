@@ -77,14 +77,17 @@ def test_failures_shrink_the_slots_and_answers_win_them_back():
     assert 4000 == len(run.good)
 
 
-def learnt(*kinds):
-    """Give a flow control of eight slots at 50 a second that saw requests end so, figures and outage."""
+def learnt(*kinds, rows=()):
+    """Give a flow control of eight slots at 50 a second that saw requests end so, figures and outage.
+
+    Each request is of a row of its own, or of the `rows` that are named.
+    """
 
     async def main():
         clock, flow, stopping = VirtualClock(), Flow(), asyncio.Event()
         limit = ConcurrencyLimit(8)
         flow_control = FlowControl(AdaptiveRate(50), limit, clock, Random(1), flow, stopping)
-        for row, kind in enumerate(kinds):
+        for row, kind in zip(rows or range(len(kinds)), kinds, strict=True):
             turn = await flow_control.reserve_turn()
             await asyncio.sleep(turn + 0.1 - clock.monotonic())
             now = clock.monotonic()
@@ -253,3 +256,12 @@ def test_few_turns_are_out_when_the_disk_is_quick_again():
 
     assert max(leads[5:20]) > 0.1
     assert max(leads[-20:]) <= LEAD_S
+
+
+def test_a_429_that_speaks_of_one_row_alone_takes_its_lesson_back():
+    """The first refusal slows all; once others pass and the row is refused again, none is slower."""
+    rows = [*range(100), 777, *range(100, 103), 777]
+    kinds = [OutcomeKind.THROTTLED if row == 777 else OutcomeKind.OK for row in rows]
+    slowed = learnt(*kinds[:-1], rows=rows[:-1])[1].rate_allowed
+
+    assert slowed < 50 == learnt(*kinds, rows=rows)[1].rate_allowed

@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 import time
 
 from pipeline.clock import SystemClock
@@ -34,6 +35,15 @@ def hurry():
 def on_a_terminal():
     """Let standard output pass for a terminal, as wide as COLUMNS says."""
     sys.stdout.isatty = lambda: True
+
+
+def start_no_thread():
+    """Refuse every new thread, as a machine does whose limit of processes is reached."""
+
+    def refuse(*_arguments, **_options):
+        raise RuntimeError("can't start new thread")
+
+    threading._start_new_thread = refuse
 
 
 def ignore_hang_ups():
