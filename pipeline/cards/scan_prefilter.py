@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Places = npt.NDArray[np.int64]
 
+LOWEST_NUMBER: Final = RANGES[0].first * 10 ** (DIGITS_MIN - PREFIX_DIGITS)
+"""No integer that is a card number is lower."""
+
 SHORTEST_WRITTEN: Final = DIGITS_MIN
 """No number is written in fewer bytes than it has digits."""
 

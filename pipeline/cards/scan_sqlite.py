@@ -7,7 +7,8 @@ left over from deleted ones; there a number may touch its neighbours, and is loo
 ends of a run of digits, unless the same run still stands in a living record.
 
 A value or a rest is taken out of its page only when `scan_prefilter` says that it could hold a
-number; so does `scan_sqlite_long_numbers` for integers and floats.
+number; so does `scan_sqlite_long_numbers` for integers and floats, and for the numbers of rows,
+which stand before records.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from pipeline.cards.scan_sqlite_cells import read_cells, rests
 from pipeline.cards.scan_sqlite_long_numbers import pages_with_long_numbers
 from pipeline.cards.scan_sqlite_pages import HEAD_BYTES, is_sqlite, joined, read_pages
 from pipeline.cards.scan_sqlite_records import records
+from pipeline.cards.scan_sqlite_rows import card_rows
 from pipeline.cards.scan_streams import search_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.cards.scan_prefilter import Flags
-    from pipeline.cards.scan_sqlite_cells import Cells, Numbers, Spans
+    from pipeline.cards.scan_sqlite_cells import Cells, Spans
     from pipeline.cards.scan_sqlite_pages import Pages
 
     Piece: TypeAlias = tuple[tuple[int, bool], bytes]
@@ -105,6 +107,8 @@ class _Look(NamedTuple):
     pages: Pages
     cells: Cells
     """What lies in these."""
+    numbers: list[tuple[int, int]]
+    """The card numbers that are no texts, each after its page's place."""
     texts: list[tuple[int, int]]
     """Where the texts and blobs lie in these that could hold a number."""
     rests: list[int]
@@ -117,7 +121,8 @@ def _look_closely(pages: Pages) -> _Look:
     places = set((between.starts // pages.size).tolist())
     odd = np.flatnonzero(cells.numbers.odd).tolist()
     ends = zip(texts.starts.tolist(), texts.ends.tolist(), strict=True)
-    return _Look(pages, cells, list(ends), sorted(places.union(odd)))
+    numbers = [*cells.numbers.found, *card_rows(pages, cells.numbers.odd)]
+    return _Look(pages, cells, numbers, list(ends), sorted(places.union(odd)))
 
 
 def _spans_with(block: bytes, texts: Spans, between: Spans) -> tuple[Spans, Spans]:
@@ -130,11 +135,12 @@ def _spans_with(block: bytes, texts: Spans, between: Spans) -> tuple[Spans, Span
     return texts.where(flags[:count]), between.where(flags[count:])
 
 
-def _told(pages: Pages, numbers: Numbers) -> Iterator[Piece]:
+def _told(look: _Look) -> Iterator[Piece]:
     """Give the numbers of the pages in order, and whatever stands in records of the odd ones."""
-    for place, number in numbers.found:
+    pages = look.pages
+    for place, number in look.numbers:
         yield (pages.numbers[place], True), str(number).encode()
-    for place in np.flatnonzero(numbers.odd).tolist():
+    for place in np.flatnonzero(look.cells.numbers.odd).tolist():
         for _, _, values in _odd_records(pages, place):
             yield from (((pages.numbers[place], True), value) for value in values)
 
@@ -146,7 +152,7 @@ def _pages_with(pages: Pages, pattern: str) -> Flags:
 
 def _living_values(look: _Look) -> Iterator[Piece]:
     pages = look.pages
-    yield from _told(pages, look.cells.numbers)
+    yield from _told(look)
     for start, end in look.texts:
         yield (pages.numbers[start // pages.size], True), pages.block[start:end]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.number_rules import DIGITS_MIN, PREFIX_DIGITS, RANGES, is_card_number
-from pipeline.cards.scan_prefilter import SHORTEST_WRITTEN, could_be_numbers
+from pipeline.cards.number_rules import is_card_number
+from pipeline.cards.scan_prefilter import LOWEST_NUMBER, SHORTEST_WRITTEN, could_be_numbers
 from pipeline.cards.scan_sqlite_records import (
     CELL_POINTERS,
     FIRST_BLOB,
@@ -22,6 +22,7 @@ from pipeline.cards.scan_sqlite_records import (
     INNER_INDEX,
     LEAF_TABLE,
     SIZES,
+    WITH_RECORDS,
     local_length,
     local_length_max,
 )
@@ -43,7 +44,7 @@ SIX_BYTES, EIGHT_BYTES = 5, 6
 
 _TOP_BIT: Final = 0x80
 _EIGHT: Final = np.arange(8)
-_LOWEST_TOP: Final = RANGES[0].first * 10 ** (DIGITS_MIN - PREFIX_DIGITS) >> 32
+_LOWEST_TOP: Final = LOWEST_NUMBER >> 32
 """The first two of the six bytes of the lowest number of thirteen digits."""
 
 _LONG_TEXT: Final = 1
@@ -156,7 +157,7 @@ def _opened(pages: Pages) -> tuple[Bytes, _Records, Flags]:
     """Give the bytes of all pages, their records kind by kind, and which pages are not in order."""
     whole = np.frombuffer(pages.block + bytes(PADDING), dtype=np.uint8)
     odd = np.asarray(pages.numbers) == 1
-    parts = [_records_of_kind(whole, pages.size, kind, len(odd)) for kind in CELL_POINTERS]
+    parts = [_records_of_kind(whole, pages.size, kind, len(odd)) for kind in WITH_RECORDS]
     starts, lengths, local, places = (np.concatenate(part) for part in zip(*parts, strict=True))
     heads = whole[np.minimum(starts, len(whole) - 1)]
     fits = (lengths > 0) & (starts + local <= (places + 1) * pages.size)

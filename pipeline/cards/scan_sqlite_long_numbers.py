@@ -1,8 +1,9 @@
 """Asks which SQLite pages could hold an integer or a float that is a card number.
 
 This is the cheap question before `scan_sqlite_cells` takes records apart: of a record it reads the
-header and the values that are long enough, and does not ask whether the record is in order. What
-cannot be read so (a long header, a payload that goes on in overflow pages) passes.
+header, the values that are long enough and the number of its row, and does not ask whether the
+record is in order. What cannot be read so (a long header, a payload that goes on in overflow pages)
+passes.
 
 Source: sqlite.org/fileformat2.html, sections 1.6 and 2.1.
 """
@@ -13,8 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipeline.cards.number_rules import DIGITS_MIN, PREFIX_DIGITS, RANGES
-from pipeline.cards.scan_prefilter import could_be_numbers
+from pipeline.cards.scan_prefilter import LOWEST_NUMBER, could_be_numbers
 from pipeline.cards.scan_sqlite_cells import (
     SIX_BYTES,
     SIZE_OF_TYPE,
@@ -24,9 +24,13 @@ from pipeline.cards.scan_sqlite_records import (
     CELL_POINTERS,
     FLOAT,
     INNER_INDEX,
+    INNER_TABLE,
     LEAF_TABLE,
+    WITH_RECORDS,
     local_length_max,
 )
+from pipeline.cards.scan_sqlite_rows import ROW_BYTES_MIN, could_be_rows, row_places
+from pipeline.cards.scan_sqlite_varints import behind_varints
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -39,7 +43,6 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
-_LOWEST: Final = RANGES[0].first * 10 ** (DIGITS_MIN - PREFIX_DIGITS)
 _TOP_BIT: Final = 0x80
 _BEFORE_BYTES: Final = 9
 """How much is read of what stands before a record: its length and, in a table, its row."""
@@ -78,7 +81,8 @@ def pages_with_long_numbers(pages: Pages, chosen: Flags) -> Flags:
     flags: Flags = np.asarray(pages.numbers) == 1
     kinds = whole[:: pages.size]
     values = list[_Values]()
-    for kind in CELL_POINTERS:
+    _flag_inner_tables(whole, pages.size, chosen & (kinds == INNER_TABLE), flags)
+    for kind in WITH_RECORDS:
         of_kind = np.flatnonzero(chosen & (kinds == kind))
         records = _records(whole, pages.size, kind, of_kind, flags)
         values += _long_values(whole, pages.size, records, flags)
@@ -109,7 +113,26 @@ def _records(whole: Bytes, size: int, kind: int, pages: Places, flags: Flags) ->
     if (ended < integers).any():
         flags[pages[ended < integers]] = True
     starts = cells + skipped
+    if kind == LEAF_TABLE:
+        flags[pages[_rows_could_be(whole, cells, starts)]] = True
     return _Records(starts, starts + _local_lengths(before, size, kind), pages)
+
+
+def _rows_could_be(whole: Bytes, cells: Places, starts: Places) -> Flags:
+    """Say of cells of a table, and the records in them, whether the row's number could be one."""
+    flags: Flags = starts - cells > ROW_BYTES_MIN
+    at = np.flatnonzero(flags)
+    flags[at] = could_be_rows(whole, behind_varints(whole, cells[at]), starts[at])
+    return flags
+
+
+def _flag_inner_tables(whole: Bytes, size: int, chosen: Flags, flags: Flags) -> None:
+    """Flag inner pages of tables in which the number of a row could be one."""
+    rows, pages = row_places(whole, size, INNER_TABLE, np.flatnonzero(chosen))
+    is_last = rows > len(whole) - _READ_BYTES
+    flags[pages[is_last]] = True
+    rows, pages = rows[~is_last], pages[~is_last]
+    flags[pages[could_be_rows(whole, rows, behind_varints(whole, rows))]] = True
 
 
 def _local_lengths(before: Bytes, size: int, kind: int) -> Places:
@@ -230,7 +253,7 @@ def _could_be(whole: Bytes, types: Bytes, ends: Places) -> Flags:
     six = (values << _ABOVE_SIX_BYTES) >> _ABOVE_SIX_BYTES
     values = np.where(types == SIX_BYTES, six, values)
     is_float = types == FLOAT
-    could: Flags = is_float | (np.abs(values) >= _LOWEST)
+    could: Flags = is_float | (np.abs(values) >= LOWEST_NUMBER)
     # Most are times in milliseconds or numbers of rows, which are too low.
     at = np.flatnonzero(could)
     values, is_float = values[at], is_float[at]

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 LEAF_TABLE: Final = 0x0D
 LEAF_INDEX: Final = 0x0A
 INNER_INDEX: Final = 0x02
-CELL_POINTERS: Final = {LEAF_TABLE: 8, LEAF_INDEX: 8, INNER_INDEX: 12}
-"""Where the pointers to a page's cells begin, by kind of page; other kinds hold no records."""
+INNER_TABLE: Final = 0x05
+CELL_POINTERS: Final = {LEAF_TABLE: 8, LEAF_INDEX: 8, INNER_INDEX: 12, INNER_TABLE: 12}
+"""Where the pointers to a page's cells begin, by kind of page; other kinds have no cells."""
+
+WITH_RECORDS: Final = (LEAF_TABLE, LEAF_INDEX, INNER_INDEX)
+"""The kinds of page whose cells hold records."""
 
 SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
 """Bytes of a value, by its type; from `FIRST_BLOB` on the type tells the length."""
@@ -30,7 +34,11 @@ VARINT_MAX: Final = 9
 
 
 def records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]:
-    """Give where each well-formed record begins and ends inside this page, and its values."""
+    """Give where each well-formed record begins and ends inside this page, and its values.
+
+    The number of a row, which stands before its record, is one of its values. In the inner pages of
+    a table it stands alone, before a record without length.
+    """
     kind = page[header]
     if kind not in CELL_POINTERS:
         return
@@ -38,15 +46,22 @@ def records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]:
     pointers = header + CELL_POINTERS[kind]
     used = page[pointers : pointers + 2 * count]
     for (place,) in struct.iter_unpack(">H", used[: len(used) // 2 * 2]):
+        if kind == INNER_TABLE:
+            row, start = _varint(page + bytes(VARINT_MAX), place + 4)
+            if start <= len(page):
+                yield start, start, [_signed(row)]
+            continue
         start = place + 4 if kind == INNER_INDEX else place
         length, start = _varint(page, start)
+        rows = []
         if kind == LEAF_TABLE:
-            _, start = _varint(page, start)
+            row, start = _varint(page, start)
+            rows = [_signed(row)]
         end = min(len(page), start + local_length(length, len(page), kind))
         values = _values(page[start:end], length)
         # What is no record stays in the rest: a damaged page must not hide anything.
         if values is not None:
-            yield start, end, values
+            yield start, end, rows + values
 
 
 def local_length_max(usable: int, kind: int) -> int:
@@ -85,6 +100,11 @@ def _as_digits(kind: int, raw: bytes) -> bytes:
         return str(int.from_bytes(raw, "big", signed=True)).encode()
     number = struct.unpack(">d", raw)[0] if len(raw) == struct.calcsize(">d") else 0.5
     return str(int(number)).encode() if number.is_integer() else b""
+
+
+def _signed(row: int) -> bytes:
+    """Give the digits of a row's number, which is written without a sign, but meant with one."""
+    return str(row - (1 << 64) if row >> 63 else row).encode()
 
 
 def _varint(page: bytes, place: int) -> tuple[int, int]:

@@ -168,6 +168,31 @@ def short_value(random):
     )
 
 
+def row_id(random):
+    """Give the number of a row: a card number, one near to it, one of ours, any other."""
+    number = int(make_number(random))
+    return random.choice(
+        (
+            *(number, -number, number + 1, number // 10 ** random.randrange(1, 5)),
+            random.randrange(1, 1_000) * 10_000_000_000 + random.randrange(10**6),
+            *(random.randrange(-(2**63), 2**63), random.randrange(2 ** random.randrange(1, 63))),
+        )
+    )
+
+
+def rows_by_number(connection, random):
+    """Fill tables whose keys are any integers, enough of them for inner pages."""
+    connection.execute("CREATE TABLE d (id INTEGER PRIMARY KEY, c0, c1)")
+    connection.execute("CREATE TABLE e (id INTEGER PRIMARY KEY, c0) WITHOUT ROWID")
+    longest = random.choice((1, 30, 300))
+    for _ in range(random.choice((3, 40, 120))):
+        text = "x" * random.randrange(longest)
+        connection.execute("INSERT OR IGNORE INTO d VALUES (?, ?, 7)", (row_id(random), text))
+        connection.execute("INSERT OR IGNORE INTO e VALUES (?, ?)", (row_id(random), text))
+    connection.execute("DELETE FROM d WHERE id % 3 = 0")
+    connection.execute("UPDATE OR IGNORE d SET id = id / 10 WHERE id % 5 = 0")
+
+
 def database(seed):
     """Give the bytes of a database with living, changed, deleted and overflowing rows."""
     random = Random(seed)
@@ -182,6 +207,8 @@ def database(seed):
             connection.execute("INSERT INTO a VALUES (?, ?, ?, ?, ?)", values)
         connection.execute("DELETE FROM a WHERE rowid % 3 = 0")
         connection.execute("UPDATE a SET c0 = ? WHERE rowid % 5 = 0", (value(random),))
+        if random.random() < 0.5:
+            rows_by_number(connection, random)
         if random.random() < 0.3:
             connection.execute("DROP TABLE a")
         whole = bytearray(connection.serialize())

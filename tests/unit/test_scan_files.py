@@ -100,6 +100,43 @@ def test_a_number_is_found_in_a_living_record(tmp_path, value):
     assert found(path) == [("page 2", "plain")]
 
 
+KEYED = ("CREATE TABLE keyed (number INTEGER PRIMARY KEY, month TEXT)",)
+KEYED_ROW = "INSERT INTO keyed VALUES (?, ?)"
+
+
+@pytest.mark.parametrize("number", [int(NUMBER), -int(NUMBER)])
+@pytest.mark.parametrize("ending", ["", " WITHOUT ROWID"])
+def test_a_number_is_found_that_is_the_key_of_a_table(tmp_path, number, ending):
+    """Such a key is no value of its record, which has NULL in its place, but stands before it."""
+    path = tmp_path / "keyed.sqlite"
+    with closing(database(path, (KEYED[0] + ending,), (KEYED_ROW, number, "12"))):
+        pass
+
+    assert found(path) == [("page 2", "plain")]
+
+
+def test_a_number_is_found_that_only_parts_two_pages_of_a_table(tmp_path):
+    """The inner page keeps the key of a row that was deleted."""
+    path = tmp_path / "parted.sqlite"
+    keys = (1, int(NUMBER), int(NUMBER) + 1, int(NUMBER) + 2)
+    rows = [(KEYED_ROW, key, "x" * 1_800) for key in keys]
+    delete = ("DELETE FROM keyed WHERE number = ?", int(NUMBER))
+    with closing(database(path, KEYED, *rows, delete)):
+        pass
+
+    assert found(path) == [("page 2", "plain")]
+
+
+def test_a_number_is_found_that_is_a_key_in_the_first_page(tmp_path):
+    """The first page begins with a header of the database, and is taken apart by itself."""
+    path = tmp_path / "first.sqlite"
+    schema = "INSERT INTO sqlite_schema (rowid, type, name, tbl_name) VALUES (?, 'x', 'y', 'z')"
+    with closing(database(path, ("PRAGMA writable_schema=ON",), (schema, int(NUMBER)))):
+        pass
+
+    assert found(path) == [("page 1", "plain")]
+
+
 @pytest.mark.parametrize("ending", [("DELETE FROM cards",), ("DROP TABLE cards",)])
 def test_a_deleted_number_is_found(tmp_path, ending):
     """Free pages and the gaps inside pages keep what was deleted."""

@@ -14,6 +14,7 @@ from pipeline.cards.scan_sqlite_cells import EIGHT_BYTES
 from pipeline.cards.scan_sqlite_long_numbers import pages_with_long_numbers
 from pipeline.cards.scan_sqlite_pages import Pages, read_pages
 from pipeline.cards.scan_sqlite_records import FIRST_BLOB, LEAF_TABLE
+from pipeline.ledger.records import row_id
 from tests.support.canaries import make_number
 
 NUMBER = int(make_number(Random(11)))
@@ -50,7 +51,44 @@ def test_a_number_in_an_index_and_as_the_row_of_one_passes():
     table = ["CREATE TABLE a (c0, id INTEGER PRIMARY KEY)", "CREATE INDEX b ON a (c0)"]
 
     assert flags(table, [(NUMBER, 1)]) == [True, True]
-    assert flags(table, [("x", NUMBER)]) == [False, True]
+    assert flags(table, [("x", NUMBER)]) == [True, True]
+
+
+@pytest.mark.parametrize("number", [NUMBER, -NUMBER, FOURTEEN_DIGITS, 4_000_000_000_006])
+@pytest.mark.parametrize("beside", ["", "x" * 200, "x" * 9_000])
+def test_a_page_of_a_table_passes_whose_row_has_a_card_number(number, beside):
+    """It stands before the record, behind the record's length."""
+    table = ["CREATE TABLE a (id INTEGER PRIMARY KEY, c0)"]
+
+    first, *_ = flags(table, [(1, "x" * 100), (number, beside)])
+
+    assert first
+
+
+def test_an_inner_page_passes_that_parts_two_others_by_a_card_number():
+    """The row itself may be deleted by then."""
+    table = ["CREATE TABLE a (id INTEGER PRIMARY KEY, c0)"]
+    rows = [(number, "x" * 3_000) for number in (1, 2, NUMBER, NUMBER + 1, NUMBER + 2)]
+
+    inner, *leaves = flags(table, rows)
+
+    assert inner
+    assert sum(leaves) == 3
+
+
+def test_numbers_of_our_rows_do_not_pass_as_numbers_of_rows():
+    """They have as many digits as a card number only when there are hundreds of exports."""
+    table = ["CREATE TABLE a (id INTEGER PRIMARY KEY, c0)"]
+    rows = [
+        (row_id(export, row), "x" * 40)
+        for export in (1, 3, 4, 99, 100, 221)
+        for row in range(1, 200)
+    ]
+
+    found = flags(table, rows)
+
+    assert len(found) > 10
+    assert not any(found[:-1])
 
 
 def test_times_numbers_of_rows_and_short_texts_do_not_pass():

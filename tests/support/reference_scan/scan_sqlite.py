@@ -30,7 +30,8 @@ HEAD_BYTES: Final = 100
 _LEAF_TABLE: Final = 0x0D
 _LEAF_INDEX: Final = 0x0A
 _INNER_INDEX: Final = 0x02
-_CELL_POINTERS: Final = {_LEAF_TABLE: 8, _LEAF_INDEX: 8, _INNER_INDEX: 12}
+_INNER_TABLE: Final = 0x05
+_CELL_POINTERS: Final = {_LEAF_TABLE: 8, _LEAF_INDEX: 8, _INNER_INDEX: 12, _INNER_TABLE: 12}
 _WAL_HEADER: Final = 32
 _WAL_FRAME: Final = 24
 _PAGE_SIZES: Final = frozenset(1 << power for power in range(9, 17))
@@ -104,7 +105,11 @@ def _pages(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]:
-    """Give where each well-formed record begins and ends inside this page, and its values."""
+    """Give where each well-formed record begins and ends inside this page, and its values.
+
+    The number of a row, which stands before its record, is one of its values. In inner pages of a
+    table it stands alone; there the record is empty.
+    """
     kind = page[header]
     if kind not in _CELL_POINTERS:
         return
@@ -112,15 +117,22 @@ def _records(page: bytes, header: int) -> Iterator[tuple[int, int, list[bytes]]]
     pointers = header + _CELL_POINTERS[kind]
     used = page[pointers : pointers + 2 * count]
     for (place,) in struct.iter_unpack(">H", used[: len(used) // 2 * 2]):
+        if kind == _INNER_TABLE:
+            row, start = _varint(page + bytes(_VARINT_MAX), place + 4)
+            if start <= len(page):
+                yield start, start, [_signed(row)]
+            continue
         start = place + 4 if kind == _INNER_INDEX else place
         length, start = _varint(page, start)
+        rows = []
         if kind == _LEAF_TABLE:
-            _, start = _varint(page, start)
+            row, start = _varint(page, start)
+            rows = [_signed(row)]
         end = min(len(page), start + _local_length(length, len(page), kind))
         values = _values(page[start:end], length)
         # What is no record stays in the rest: a damaged page must not hide anything.
         if values is not None:
-            yield start, end, values
+            yield start, end, rows + values
 
 
 def _local_length(length: int, usable: int, kind: int) -> int:
@@ -154,6 +166,10 @@ def _as_digits(kind: int, raw: bytes) -> bytes:
         return str(int.from_bytes(raw, "big", signed=True)).encode()
     number = struct.unpack(">d", raw)[0] if len(raw) == struct.calcsize(">d") else 0.5
     return str(int(number)).encode() if number.is_integer() else b""
+
+
+def _signed(row: int) -> bytes:
+    return str(int.from_bytes(row.to_bytes(8, "big"), "big", signed=True)).encode()
 
 
 def _varint(page: bytes, place: int) -> tuple[int, int]:
