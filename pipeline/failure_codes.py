@@ -224,7 +224,8 @@ FAILURE_CODES: Final = _codes(
     _tokenize(
         Code.OUTCOME_UNKNOWN,
         "the card was sent, and no answer that can be trusted came: a token may exist unseen",
-        "Decide with the vault, then `cardferry retry --held`.",
+        "The owner of this migration decides whether one more token a row matters, which charges nobody and "
+        "maps to no id (the vault has no list to ask for); then `cardferry retry --held`.",
         retryable=True,
     ),
     _tokenize(

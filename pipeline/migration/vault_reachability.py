@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from pipeline.counts import counted
 from pipeline.errors import SettingsRefused, VaultRefusedSettings, VaultUnavailable
 from pipeline.ledger.key_values import API_ACCOUNT
 from pipeline.logs import EventLog
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 PAUSES_S: Final = (0.0, 1.0, 2.0)
 """Before each look at the vault; a restart of a second or two is not worth a night."""
 
-_ASKED: Final = f"asked {len(PAUSES_S)} times before the first card"
+_ASKED: Final = f"asked {counted(len(PAUSES_S), 'time')} before the first card"
 _PATIENCE_S: Final = 5.0
 _NOT_REACHED_NEXT: Final = "Check `vault.url` and the network; or the vault itself is down. Then run the same command again."
 _OUT_OF_ORDER: Final = frozenset({502, 503, 504})

@@ -187,7 +187,8 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
     if held:
         return "held", (
             f"Finished, with {counted(held, 'row')} held back for a decision: "
-            f"{mapped:,} of {rows:,} with a token, {rejected + failed:,} without one{aside}."
+            f"{mapped:,} of {counted(rows, 'row')} {agreeing(mapped, 'has', 'have')} a token, "
+            f"{held + rejected + failed:,} {agreeing(held + rejected + failed, 'has', 'have')} none{_lost(rejected + failed)}{aside}."
         )
     if rejected + failed:
         return "complete_with_failures", (
@@ -201,6 +202,11 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
         else agreeing(rows, "the one row has", f"every one of the {counted(rows, 'row')} has")
     )
     return "complete", f"Complete: {every} a token{aside}."
+
+
+def _lost(count: int) -> str:
+    """Tell of the rows without a token that are not held back."""
+    return f", of which {count:,} could not be moved" if count else ""
 
 
 def _aside(skipped: int, resolved: int) -> str:

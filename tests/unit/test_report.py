@@ -217,6 +217,12 @@ BALANCE = {
         ({}, "complete", "every one of the 10 rows"),
         ({"tokenized": 8, "rejected": 2}, "complete_with_failures", "8 of 10 rows"),
         ({"tokenized": 9, "held": 1}, "held", "1 row held back"),
+        ({"tokenized": 9, "held": 1}, "held", ": 9 of 10 rows have a token, 1 has none."),
+        (
+            {"tokenized": 7, "held": 2, "failed": 1},
+            "held",
+            ": 7 of 10 rows have a token, 3 have none, of which 1 could not be moved.",
+        ),
         ({"tokenized": 4, "pending": 6}, "unfinished", "6 rows of 10 still wait"),
         ({"tokenized": 9, "difference": 1}, "does_not_balance", "do not add up"),
         ({"rows": 0, "tokenized": 0}, "empty", "no rows"),
