@@ -46,7 +46,7 @@ def _nothing_goes_on(entry: Entry, advice: str) -> str:
     """Say that no look goes on, and what becomes of the export then."""
     told = "Every look stops here until that is cleared up."
     if "--restore" in advice and "this_run" not in entry.answer:
-        told = f"Every look stops here until then; this one sent nothing of {entry.name}, the first one after that does."
+        told = f"Every look stops here until then; this one sent nothing of {entry.name}, the first one after that takes it."
     return told
 
 

@@ -106,7 +106,7 @@ def once_cards_were_taken(trouble: CardferryError | None, tokenized: int) -> Car
         return trouble
     return VaultRefusedSettings(
         problems,
-        next_step="Ask whether the key was revoked, or whether the vault has trouble. A new one is put in the "
+        next_step="Ask whether the key was revoked, or whether the vault has trouble. Put a new one in the "
         "settings file, or where that points to. `cardferry doctor -o DIR -c CONFIG` tests the key and "
         "sends no card. Then run the same command again.",
     )
