@@ -449,6 +449,30 @@ def test_who_stands_by_hears_what_the_sender_finds_and_begins_with_it_in_its_pla
     assert second.renew(0, {}, 20.0)[:2] == (8, 8)
 
 
+def test_who_has_nothing_left_to_send_makes_way_for_one_that_stands_by_with_rows(shared):
+    """Or the rows of its chunk would wait for ever, and the run would have no end."""
+    first, second = shared.join(), shared.join()
+    lease = shared.take(second)
+    others = [shared.take(first) for _ in range(ROWS // CHUNK - 1)]
+    first.renew(8, {}, 20.0)
+    before = second.renew(0, {}, 20.0)[:2]
+    for other in others:
+        settling, answers = begun(shared, first, other, CHUNK)
+        settling.apply(answers)
+        assert first.give_back(other)
+
+    assert before == (0, 0)
+    assert first.renew(8, {}, 20.0)[:2] == (8, 0)
+    assert first.renew(0, {}, 20.0)[:2] == (0, 0)
+    assert second.renew(0, {}, 20.0)[:2] == (8, 8)
+    settling, answers = begun(shared, second, lease, CHUNK)
+    settling.apply(answers)
+    assert second.give_back(lease)
+    # Nobody has any: the first learns that all is done.
+    assert second.renew(0, {}, 20.0)[:2] == (0, 0)
+    assert first.renew(0, {}, 20.0)[:2] == (8, 8)
+
+
 def test_fair_shares_add_up_to_c_and_those_beyond_it_stand_by():
     """Whatever C and however many carriers."""
     for c in (1, 3, 8, 100):

@@ -156,15 +156,6 @@ def next_export(connection: Connection) -> int | None:
     ).scalar()
 
 
-def has_free(connection: Connection) -> bool:
-    """Tell whether a chunk of the export that is carried now is nobody's."""
-    now = select(func.min(chunks.c.export_id)).where(chunks.c.is_done == 0).scalar_subquery()
-    free = select(chunks.c.first_id).where(
-        chunks.c.export_id == now, chunks.c.is_done == 0, chunks.c.session.is_(None)
-    )
-    return connection.execute(free.limit(1)).first() is not None
-
-
 def give_back(connection: Connection, session: int, lease: Lease, *, waits: bool = False) -> bool:
     """Give back a chunk that a session has nothing more to do with; it is done if nothing is left.
 

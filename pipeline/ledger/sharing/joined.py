@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sharing import chunks, sessions
 from pipeline.ledger.sharing.finding import nothing_to_join
+from pipeline.ledger.sharing.free_chunks import has_free
 from pipeline.ledger.sharing.jobs import Job, current_job, note
 from pipeline.ledger.sharing.reaping import reap
 
@@ -131,7 +132,7 @@ class JoinedLedger(Ledger):
     def has_free(self) -> bool:
         """Tell whether a chunk is nobody's now."""
         with self.reading() as connection:
-            return chunks.has_free(connection)
+            return has_free(connection)
 
     def own(self, customers: Collection[int]) -> dict[int, bool]:
         """Become the owner of customers that are nobody's; see `chunks.own`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, literal, or_, select, update
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.sharing.finding import nothing_to_join
+from pipeline.ledger.sharing.free_chunks import has_free
 from pipeline.ledger.sharing.jobs import current_job, note
 from pipeline.ledger.sharing.shares import Share, Standing, dealt
 from pipeline.ledger.sharing.tables import (
@@ -118,8 +119,8 @@ def renew(
     if session not in live:
         return None
     own_per_ks = None if good_rate is None else int(good_rate * 1_000)
-    slots = live[session].slots
-    live[session] = Standing(slots, own_per_ks, has_begun=figures is not None)
+    has_begun = figures is not None
+    live[session] = live[session]._replace(good_per_ks=own_per_ks, has_begun=has_begun)
     part = dealt(live, session, held, job.in_flight_max)
     told = None if figures is None else orjson.dumps(dict(figures)).decode()
     connection.execute(
@@ -139,9 +140,10 @@ def renew(
 
 def _standings(connection: Connection) -> dict[int, Standing]:
     """Give how each live session stands, in the order in which they came."""
+    holds = or_(exists().where(chunks.c.session == sessions.c.id), literal(has_free(connection)))
     columns = (sessions.c.id, sessions.c.slots, sessions.c.good_per_ks)
     found = connection.execute(
-        select(*columns, sessions.c.figures.is_not(None))
+        select(*columns, sessions.c.figures.is_not(None), holds)
         .where(sessions.c.state == LIVE)
         .order_by(sessions.c.id)
     )

@@ -40,11 +40,13 @@ class Standing(NamedTuple):
         slots: How many cards it may have under way.
         good_per_ks: Requests in 1,000 seconds that the vault bears, as it told; None for no limit.
         has_begun: Whether it can send; before that it still reads exports, and has no part.
+        has_work: Whether it has a chunk, or there is one to take.
     """
 
     slots: int
     good_per_ks: int | None
     has_begun: bool
+    has_work: bool = True
 
 
 class Part(NamedTuple):
@@ -60,7 +62,8 @@ def dealt(live: Mapping[int, Standing], session: int, held: int, in_flight_max: 
 
     Where the vault has refused requests, and one carrier alone could send all that it bears, the
     others stand by: each that looks for the limit by itself meets it again and again. They hear what
-    the sender finds, as one of them will be in its place.
+    the sender finds, as one of them is in its place once it leaves, or has nothing left to send while
+    another has rows of a chunk.
 
     Args:
         live: How each live session stands, in the order in which they came.
@@ -73,7 +76,9 @@ def dealt(live: Mapping[int, Standing], session: int, held: int, in_flight_max: 
     # Where nobody who sends has met a limit, what others remember counts, until they forget it.
     limit = sum(found) if found else max((each.good_per_ks or 0 for each in told), default=0)
     begun = [number for number, each in live.items() if each.has_begun]
-    senders = begun[:1] if told and limit < ONE_CARRIER_PER_S * 1_000 else begun
+    senders = begun
+    if told and limit < ONE_CARRIER_PER_S * 1_000:
+        senders = ([number for number in begun if live[number].has_work] or begun)[:1]
     fair = 0
     if session in senders:
         fair = fair_share(in_flight_max, len(senders), senders.index(session))
