@@ -52,7 +52,7 @@ def refused(migration):
         "Name the folder",
         "Restore the ledger",
         "Put the newest",
-        "Ask who touched it",
+        "Keep a copy of the folder as it is",
     )
     assert any(step in ended.said for step in steps), ended.said
     return ended.said
