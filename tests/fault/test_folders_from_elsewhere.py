@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
+from pipeline.outputs import verify
 from pipeline.outputs.publisher import publish
 from tests.support.commands import cardferry
 from tests.support.folders import (
@@ -104,6 +105,18 @@ def test_no_command_hangs_on_a_pipe_or_a_device(tmp_path, command, name, thing):
 
     assert done.code in {0, 5, 8}
     assert "Traceback" not in done.err
+
+
+def test_whatever_a_judgement_stumbles_over_is_a_difference(tmp_path, monkeypatch):
+    """Bytes that raise something nobody thought of are told as the file that cannot be judged."""
+
+    def stumble(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verify, "content_differences", stumble)
+    found = found_in(published(tmp_path / "migration"))
+
+    assert [d.problem for d in found] == ["cannot be judged (ZeroDivisionError)"]
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
