@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, get_args
 
-from pipeline.config.columns import Layout
+from pipeline.config.layouts import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

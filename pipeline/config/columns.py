@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.config.layouts import Layout  # noqa: TC001 - the model reads it.
 
 
 class Section(BaseModel):
@@ -29,22 +31,6 @@ def _with_texts(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_with_texts(inner) for inner in value]
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Layout = Literal[
-    "MM/YY",
-    "MM/YYYY",
-    "MM-YY",
-    "MM-YYYY",
-    "MMYY",
-    "MMYYYY",
-    "YYMM",
-    "YYYYMM",
-    "YYYY-MM",
-    "YYYY/MM",
-    "YYYY-MM-DD",
-    "MMM-YY",
-]
 
 
 class ExpirationColumn(Section):

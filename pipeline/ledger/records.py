@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 GAVE_UP: Final = "gave_up"
 """Stands in the facts of a run that carried nothing, but gave exports up."""
+SETTINGS_FILE: Final = "settings_file"
+EXPORTS_IN: Final = "exports_in"
+"""Where the settings and the exports of a run lay; whoever looks later can be told whole commands."""
 ROW_SPAN: Final = 10_000_000_000
 """Ids that one export may use; more rows than this no file has."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pipeline import __version__, process_guards
 from pipeline.cards.detect import contains_pan
 from pipeline.clock import timestamp
 from pipeline.config.loading import masked, meaning_digest
+from pipeline.ledger.records import EXPORTS_IN, SETTINGS_FILE
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
 
 log = EventLog("run")
-
-SETTINGS_FILE: Final = "settings_file"
-EXPORTS_IN: Final = "exports_in"
-"""Where the settings and the exports of a run lay; whoever looks later can be told whole commands."""
 
 
 def run_name(clock: Clock, random: Random) -> str:

@@ -10,13 +10,13 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
+from pipeline.ledger.records import EXPORTS_IN, SETTINGS_FILE
 from pipeline.ledger.sharing.coordinator import state_of
 from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
-from pipeline.migration.run_environment import EXPORTS_IN, SETTINGS_FILE
 from pipeline.model import FAILURE_STATES, RowState
-from pipeline.outputs.figures import attached, refused
+from pipeline.outputs.status_figures import attached, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

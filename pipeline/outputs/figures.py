@@ -21,6 +21,7 @@ from pipeline.ledger.section_figures import SUPERSEDED
 from pipeline.ledger.sums import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.failure_figures import open_failures
+from pipeline.outputs.status_figures import attached, refused
 from pipeline.outputs.timeline import timeline
 from pipeline.outputs.wording import verdict_of
 
@@ -44,7 +45,6 @@ _ENDINGS: Final = {
     **dict.fromkeys([state.value for state in OPEN_STATES], "pending"),
 }
 """Row states as the hash totals group them."""
-_REFUSED: Final = ("name", "sha256", "at", "why")
 
 
 def gather(
@@ -87,23 +87,6 @@ def gather(
     }
 
 
-def refused(
-    look: Snapshot, length: int | None = None, *, planned: bool = False
-) -> list[dict[str, str | None]]:
-    """Give the exports that were refused and not taken since, of which nothing is in the ledger.
-
-    Args:
-        look: A look at the ledger.
-        length: How many events are spoken of; None for all.
-        planned: Give those instead whose rows are in the ledger, as too many of them fail.
-    """
-    return [
-        {name: getattr(export, name) for name in _REFUSED}
-        for export in look.refused_exports(length)
-        if export.is_planned is planned
-    ]
-
-
 def _of_rows(look: Snapshot) -> dict[str, Any]:
     """Collect what rows came to; no run without new rows changes any of it."""
     states = look.by_state()
@@ -141,13 +124,6 @@ def _vault(runs: list[RunRecord]) -> dict[str, str | None]:
     """Say where the cards went, and in which mode, as the last run was set."""
     told = runs[-1].facts.get("settings", {}).get("vault", {}) if runs else {}
     return {"url": told.get("url"), "mode": told.get("mode")}
-
-
-def attached(look: Snapshot) -> dict[str, int] | None:
-    """Give what became of the tokens' cards; None where no card was to come on a customer."""
-    if not look.is_attaching():
-        return None
-    return {**look.attach_balance(), "unseen_cards_max": look.unseen_cards_max()}
 
 
 def balance(rows_read: int, states: dict[RowState, int]) -> dict[str, int]:

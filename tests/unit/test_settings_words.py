@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline.config.columns import Layout
+from pipeline.config.layouts import Layout
 from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
 
