@@ -23,7 +23,7 @@ from tests.support.folders import (
     public_pem,
     published,
 )
-from tests.support.ledgers import StepClock, settled_builder
+from tests.support.ledgers import StepClock, new_builder, settled_builder
 from tests.support.sampled import sampled
 
 HUGE = 1 << 40
@@ -207,6 +207,22 @@ def test_nobody_is_accused_where_nothing_was_ever_signed(tmp_path):
     (told,) = found_in(tmp_path / "migration", key=public_pem())
 
     assert (told.file, "is not signed" in told.problem) == ("manifest.json.sig", True)
+
+
+def test_whoever_published_last_without_a_key_is_told_just_that(tmp_path):
+    """An older publication was signed, and nobody took the signature of this one away."""
+    folder = published(tmp_path / "migration")
+    builder = new_builder(folder)
+    builder.tokens_made = 10**6
+    builder.begin("run-3")
+    builder.settle(builder.plan("more.csv.pgp", 2, first=9_000))
+    builder.end(0)
+    publish(builder.ledger, folder, VERSION)
+    builder.ledger.close()
+    (told,) = found_in(folder, key=public_pem())
+
+    assert told.file == "manifest.json.sig"
+    assert told.problem.endswith("it was published without a signing key")
 
 
 def test_events_after_the_last_publication_are_shown_as_not_covered(tmp_path):
