@@ -131,6 +131,23 @@ def lengths_of_brand(digits: str) -> tuple[int, ...]:
     return _LENGTHS[range_of(int(digits[:PREFIX_DIGITS] or 0)).brand]
 
 
+def holds_card_numbers(first: int, last: int) -> bool:
+    """Say whether integers in a row, ten of them or more, could be read as card numbers.
+
+    Brands and lengths alone are asked for: of ten integers in a row, one has the right check digit.
+
+    Args:
+        first: The lowest of them, with six digits at least.
+        last: The highest, with as many digits as `first`.
+    """
+    lowest, highest = (int(str(end)[:PREFIX_DIGITS]) for end in (first, last))
+    return any(
+        known.first <= highest and lowest <= known.last
+        for known in RANGES
+        if len(str(first)) in _LENGTHS[known.brand]
+    )
+
+
 def check_digit_fits(digits: str) -> bool:
     """Say whether the last of these ASCII digits is the check digit of the others."""
     values = digits.encode().translate(_VALUES)

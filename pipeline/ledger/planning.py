@@ -16,6 +16,7 @@ from pipeline.ledger.bearing import unit
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
 from pipeline.ledger.duplicates import resolve_known, settle_duplicates
 from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED, points_digest
+from pipeline.ledger.export_numbers import next_export_id
 from pipeline.ledger.plan_records import (
     STATES_UNSENT,
     KnownExport,
@@ -90,7 +91,7 @@ class Planning:
             last_id, newest = connection.execute(
                 select(func.max(exports.c.id), func.max(exports.c.as_of))
             ).one()
-            export_id = 1 + (last_id or 0)
+            export_id = next_export_id(last_id or 0)
             if newest is not None and as_of.isoformat() < newest:
                 # Cards that were expired for the last export are judged valid again.
                 log.warning(

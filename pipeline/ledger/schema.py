@@ -6,7 +6,8 @@
     customers ──┘
 
 A row's id is `export id * ROW_SPAN + row`, so a range of ids is an export or a chunk, and an
-auditor reads both numbers off the id. Moments are whole milliseconds since 1970 (UTC).
+auditor reads both numbers off the id. Exports are numbered in order, but with gaps
+(`export_numbers`). Moments are whole milliseconds since 1970 (UTC).
 Nothing here is derived from a card number but its last four digits, brand and expiration.
 """
 
