@@ -148,7 +148,6 @@ def _check_files(
                 with opened_privately(path, strict=strict):
                     pass
             except ValueError as error:
-                # Of a secret's own place nothing is shown: it may be the secret, by mistake.
                 problems.append(f"{setting}: {_shown(path)}: {error}")
     for place, paths in (
         ("export.signers", export.signers),
@@ -162,8 +161,11 @@ def _check_files(
 
 
 def _shown(path: Path) -> str:
-    """Give a path without what might be a card number in it."""
-    return _LONG_NUMBER.sub("*", str(path))
+    """Give a path without what might be a card number in it.
+
+    A name without an ending is left out: it may be the secret itself, written here by mistake.
+    """
+    return _LONG_NUMBER.sub("*", str(path if path.suffix else path.parent / "..."))
 
 
 def read_secret(source: SecretSource, environ: Mapping[str, str], *, strict: bool) -> str:
