@@ -21,6 +21,7 @@ from tests.support.folders import (
 )
 from tests.support.ledgers import reopened, settled_builder
 from tests.support.monitor import metrics
+from tests.support.programs import require
 from tests.support.sampled import slow
 from tests.support.sandbox import running
 
@@ -83,6 +84,7 @@ def test_no_command_that_brings_nothing_touches_an_output(nights):
 
 def test_each_run_is_in_the_chain_with_a_word_that_nothing_was_published(nights):
     """Whoever reads the ledger sees every night, and verification finds all of it in order."""
+    require("openssl")
     folder, key, seen = nights
 
     assert 1 == kinds(folder).count("outputs_published")
