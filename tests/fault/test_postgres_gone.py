@@ -89,7 +89,7 @@ def line(monkeypatch):
     [
         ("request", 160),
         ("answer", 290),
-        ("answer", CONNECTED_AFTER + 8),
+        slow("answer", CONNECTED_AFTER + 8),
         *(
             slow(what, first)
             for what in ("request", "answer")
@@ -104,7 +104,7 @@ def test_a_run_bears_a_connection_that_breaks_again_and_again(tmp_path, line, wh
         config = settings(tmp_path, vault.base_url, "chunk_rows = 5")
         words = ("run", sealed(tmp_path, rows_csv(rows)), "-c", config, "-o", out, "-q")
         line.lose(what, first, EVERY)
-        cardferry(*words)
+        cardferry(*words, timeout=280)
         line.lose("", 0)
         made = Counter(entry["name_sha256"] for entry in vault.entries())
         cardferry("verify", out)
