@@ -26,7 +26,7 @@ from pipeline.cards.scan_sqlite_records import (
     local_length,
     local_length_max,
 )
-from pipeline.cards.scan_sqlite_varints import PADDING, behind_varints, varints
+from pipeline.cards.scan_sqlite_varints import PADDING, TOP_BIT, behind_varints, varints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,13 @@ if TYPE_CHECKING:
 SIX_BYTES, EIGHT_BYTES = 5, 6
 """The types of the integers that are long enough for a card number."""
 
-_TOP_BIT: Final = 0x80
 _EIGHT: Final = np.arange(8)
 _LOWEST_TOP: Final = LOWEST_NUMBER >> 32
 """The first two of the six bytes of the lowest number of thirteen digits."""
 
 _LONG_TEXT: Final = 1
 SIZE_OF_TYPE: Final = bytes(
-    SIZES[kind] if kind < FIRST_BLOB else (kind - FIRST_BLOB) // 2 if kind < _TOP_BIT else 0
+    SIZES[kind] if kind < FIRST_BLOB else (kind - FIRST_BLOB) // 2 if kind < TOP_BIT else 0
     for kind in range(256)
 )
 """Bytes of a value, by its type; 0 for the first byte of a longer type."""
@@ -161,7 +160,7 @@ def _opened(pages: Pages) -> tuple[Bytes, _Records, Flags]:
     starts, lengths, local, places = (np.concatenate(part) for part in zip(*parts, strict=True))
     heads = whole[np.minimum(starts, len(whole) - 1)]
     fits = (lengths > 0) & (starts + local <= (places + 1) * pages.size)
-    fits &= (heads > 0) & (heads < _TOP_BIT) & (heads <= local)
+    fits &= (heads > 0) & (heads < TOP_BIT) & (heads <= local)
     odd[places[~fits]] = True
     records = _Records(starts, starts + local, lengths, starts + heads, places)
     return whole, records.where(~odd[places]), odd
@@ -231,7 +230,7 @@ def _values(whole: Bytes, records: _Records, odd: Flags) -> _Values:
             break
         types = whole[places].tobytes()
         sizes = np.frombuffer(types.translate(SIZE_OF_TYPE), dtype=np.uint8).astype(np.int64)
-        longer = np.flatnonzero(np.frombuffer(types, dtype=np.uint8) >= _TOP_BIT)
+        longer = np.flatnonzero(np.frombuffer(types, dtype=np.uint8) >= TOP_BIT)
         if len(longer):
             sizes[longer], more, strange = _sizes_of_long(whole, places[longer])
             odd[pages[longer[strange]]] = True
@@ -261,10 +260,10 @@ def _sizes_of_long(whole: Bytes, places: Places) -> tuple[Places, Places, Flags]
         are neither.
     """
     first, second, third = (whole[places + step].astype(np.int64) for step in range(3))
-    goes_on = second >= _TOP_BIT
-    types = ((first - _TOP_BIT) << 7) | (second & (_TOP_BIT - 1))
+    goes_on = second >= TOP_BIT
+    types = ((first - TOP_BIT) << 7) | (second & (TOP_BIT - 1))
     # A type that would go into fewer bytes is not written by SQLite.
-    strange = (types < _TOP_BIT) | (goes_on & (third >= _TOP_BIT))
+    strange = (types < TOP_BIT) | (goes_on & (third >= TOP_BIT))
     types = np.where(goes_on, (types << 7) | third, types)
     return (types - FIRST_BLOB) >> 1, 1 + goes_on, strange
 
@@ -285,7 +284,7 @@ def _card_numbers(whole: Bytes, values: _Values) -> Iterator[tuple[int, int]]:
         raw = np.zeros((len(here), 8), dtype=np.uint8)
         raw[:, first:] = whole[here[:, None] + _EIGHT[: 8 - first]]
         if first:
-            raw[:, :first] = np.where(raw[:, first, None] >= _TOP_BIT, 0xFF, 0)
+            raw[:, :first] = np.where(raw[:, first, None] >= TOP_BIT, 0xFF, 0)
         numbers = raw.reshape(-1).view(">f8" if kind == FLOAT else ">i8")
         for place in np.flatnonzero(could_be_numbers(numbers)).tolist():
             number = numbers[place].item()

@@ -30,7 +30,7 @@ from pipeline.cards.scan_sqlite_records import (
     local_length_max,
 )
 from pipeline.cards.scan_sqlite_rows import ROW_BYTES_MIN, could_be_rows, row_places
-from pipeline.cards.scan_sqlite_varints import behind_varints
+from pipeline.cards.scan_sqlite_varints import TOP_BIT, behind_varints
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Flags: TypeAlias = npt.NDArray[np.bool_]
 
-_TOP_BIT: Final = 0x80
 _BEFORE_BYTES: Final = 9
 """How much is read of what stands before a record: its length and, in a table, its row."""
 
@@ -109,7 +108,7 @@ def _records(whole: Bytes, size: int, kind: int, pages: Places, flags: Flags) ->
         if ended.min(initial=integers) >= integers:
             break
         skipped += ended < integers
-        ended += column < _TOP_BIT
+        ended += column < TOP_BIT
     if (ended < integers).any():
         flags[pages[ended < integers]] = True
     starts = cells + skipped
@@ -138,10 +137,10 @@ def _flag_inner_tables(whole: Bytes, size: int, chosen: Flags, flags: Flags) -> 
 def _local_lengths(before: Bytes, size: int, kind: int) -> Places:
     """Give the lengths of records that lie wholly in their page, and a page's for all others."""
     lengths = before[:, 0].astype(np.int64)
-    longer = np.flatnonzero(lengths >= _TOP_BIT)
+    longer = np.flatnonzero(lengths >= TOP_BIT)
     second = before[longer, 1]
-    lengths[longer] = ((lengths[longer] - _TOP_BIT) << 7) | second
-    lengths[longer[second >= _TOP_BIT]] = size
+    lengths[longer] = ((lengths[longer] - TOP_BIT) << 7) | second
+    lengths[longer[second >= TOP_BIT]] = size
     lengths[lengths > local_length_max(size, kind)] = size
     return lengths
 
@@ -203,7 +202,7 @@ def _values_by_pattern(
 def _values_alike(types: bytes, size: int, records: _Records, flags: Flags) -> Iterator[_Values]:
     """Give the long values of records that all have these types."""
     is_cut = records.ends > (records.pages + 1) * size
-    is_cut |= max(types) >= _TOP_BIT
+    is_cut |= max(types) >= TOP_BIT
     flags[records.pages[is_cut]] = True
     records = records.where(~is_cut)
     behind = 1 + len(types)
@@ -234,7 +233,7 @@ def _values_of(types: Bytes, size: int, records: _Records, flags: Flags) -> _Val
     """
     some = np.flatnonzero(_is_long(types).any(axis=0))
     types, records = types[:, some], records.where(some)
-    is_cut = (types >= _TOP_BIT).any(axis=0) | (records.ends > (records.pages + 1) * size)
+    is_cut = (types >= TOP_BIT).any(axis=0) | (records.ends > (records.pages + 1) * size)
     flags[records.pages[is_cut]] = True
     types, records = types[:, ~is_cut], records.where(~is_cut)
     sizes = np.frombuffer(types.tobytes().translate(SIZE_OF_TYPE), dtype=np.uint8)

@@ -94,7 +94,7 @@ class Given:
 def look_again_step(given: Given) -> Step:
     """Give what goes on at once where the next look into an inbox would."""
     inbox = shown_path(given.inbox or Path())
-    options = ("-o", shown_path(given.folder), *given.settings, *given.patience)
+    options = (*given.settings, "-o", shown_path(given.folder), *given.patience)
     return Step("to go on at once", command("inbox", inbox, *options))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.advice import Step, command, new_name, rows, rows_named, shown_path
+from pipeline.cli.advice import Step, look_again_step, new_name, rows, rows_named, shown_path
 from pipeline.cli.durations import duration
 from pipeline.cli.waiting_words import give_up
 from pipeline.counts import agreeing
@@ -50,7 +50,7 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
         yield from _unsent_steps(entry, given)
     advice = entry.answer.get("next_step") or _RESEND
     for sentence in SENTENCE_END.split(advice):
-        yield _advised_step(sentence, entry, given)
+        yield from _advised_steps(sentence, entry, given)
         if is_unsent(entry) and sentence.startswith(_RECOMMENDED):
             waits = agreeing(
                 _waiting(entry), "its waiting row then counts", "its waiting rows then count"
@@ -67,7 +67,7 @@ def refusal_steps(entry: Entry, given: Given) -> Iterator[Step]:
         yield _delete_step("Do not put this file back; once its cards are in, delete it", entry)
     elif entry.path is not None and _GIVE_AGAIN not in advice:
         why = f"Only once a setting or a key of ours was changed for it, {_GIVE_AGAIN}."
-        yield _advised_step(why, entry, given)
+        yield from _advised_steps(why, entry, given)
 
 
 def refusal_lines(entry: Entry, given: Given) -> Iterator[str]:
@@ -93,7 +93,7 @@ def arrival_steps(entries: Sequence[Entry], given: Given) -> Iterator[Step]:
         f"The next look takes it once nobody has touched it for {duration(given.quiet_s)}. An empty file of "
         f"its name with .done behind (such as {new_name(lacking[0])}.done) spares that wait. Once it is there, "
         "a look now",
-        _look(given),
+        look_again_step(given).command,
     )
 
 
@@ -105,28 +105,28 @@ def command_below(sentence: str) -> Step:
     return Step(sentence)
 
 
-def _advised_step(sentence: str, entry: Entry, given: Given) -> Step:
+def _advised_steps(sentence: str, entry: Entry, given: Given) -> Iterator[Step]:
     """Give a sentence of an advice with the command that does what it says, if one does."""
     if (step := command_below(sentence)).command is not None or entry.path is None:
-        return step
-    if _GIVE_AGAIN in sentence:
+        yield step
+    elif _GIVE_AGAIN in sentence:
         told = sentence.replace(_GIVE_AGAIN, "move this file back").removesuffix(".")
-        return Step(told, move_back(entry.path, given))
-    if sentence.endswith(f"{_DELETE}."):
+        yield Step(told, move_back(entry.path, given))
+    elif sentence.endswith(f"{_DELETE}."):
+        yield _delete_step(sentence.removesuffix("."), entry)
+        # A command of its own: another file of that name may have come, and not be carried yet.
         back = Path(given.inbox or Path()) / entry.path.name
-        return _delete_step(sentence.removesuffix("."), entry, back)
-    return Step(sentence)
+        yield Step("Or, if it was moved back and carried, where it lies then", _shell("rm", back))
+    else:
+        yield Step(sentence)
 
 
-def _delete_step(why: str, entry: Entry, *moved_back: Path) -> Step:
-    """Give what deletes a file where it was put aside, with what lies beside it, and where else it may be.
-
-    None was moved, none is deleted.
-    """
+def _delete_step(why: str, entry: Entry) -> Step:
+    """Give what deletes a file where it was put aside, with what lies beside it; None was moved, none is."""
     if entry.path is None:
         return Step(why)
-    also = [_reason_beside(entry.path), *moved_back]
-    return Step(why, _shell("rm -f", entry.path, *companions(entry.path), *also))
+    beside = (*companions(entry.path), _reason_beside(entry.path))
+    return Step(why, _shell("rm -f", entry.path, *beside))
 
 
 def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
@@ -144,13 +144,6 @@ def _unsent_steps(entry: Entry, given: Given) -> Iterator[Step]:
         # Its rows were known before: some of them may have been sent by an earlier run.
         waits = agreeing(waiting, "waits", "wait")
         yield Step(f"nothing of this file was sent now: {rows(waiting)} of it still {waits}")
-
-
-def _look(given: Given) -> str:
-    """Give the command that looks into the inbox again."""
-    inbox = shown_path(given.inbox or Path())
-    options = (*given.settings, "-o", shown_path(given.folder), *given.patience)
-    return command("inbox", inbox, *options)
 
 
 def move_back(path: Path, given: Given) -> str:

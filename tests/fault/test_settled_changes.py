@@ -32,7 +32,7 @@ from pipeline.migration.publish import publish_again
 from pipeline.model import OutcomeKind
 from pipeline.outputs.publisher import publish
 from tests.support.folders import VERSION, found_in, public_pem, signer
-from tests.support.ledgers import StepClock, new_builder, reopened, settled_builder
+from tests.support.ledgers import StepClock, drop_rules, new_builder, reopened, settled_builder
 
 OWNERS = ("anna", "anna", "anna", "ben", "cleo", "dora")
 ATTACHED, SIBLING, REUSED, HELD, FAILED, GONE = (row_id(4, n) for n in range(1, 7))
@@ -171,10 +171,7 @@ def ledger(tmp_path_factory):
         builder.settle(export)
         builder.end(3)
         keep_versions(ledger)
-        with ledger.transaction() as connection:
-            rules = "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-            for name in list(connection.exec_driver_sql(rules).scalars()):
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        drop_rules(ledger)
         builder.begin("run-4")
         builder.end(0)
         yield ledger

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from pipeline.ledger.sharing.shares import Standing, dealt
+from pipeline.ledger.sharing.shares import LiveSession, dealt
 from pipeline.vault.flow.send_rate import AdaptiveRate
 from tests.support.quota_vault import Simulation, Traffic
 
@@ -39,9 +39,9 @@ class Sender(Simulation):
             return
         good = self.pace.good_per_s
         told = None if good is None else int(good * 1_000)
-        live[self.number] = Standing(live[self.number].slots, told, self.has_begun)
+        live[self.number] = LiveSession(live[self.number].slots, told, self.has_begun)
         part = dealt(live, self.number, self.may_use, C)
-        live[self.number] = Standing(part.slots, told, self.has_begun)
+        live[self.number] = LiveSession(part.slots, told, self.has_begun)
         self.may_use = min(part.slots, part.fair)
         if self.may_use:
             self.pace.allow(self.crew.rate * self.may_use / C)
@@ -54,7 +54,7 @@ class Sender(Simulation):
 
     def join(self, now, _about):
         """It is live at once, and reads its exports for a while before it can send."""
-        self.crew.live[self.number] = Standing(0, None, has_begun=False)
+        self.crew.live[self.number] = LiveSession(0, None, has_begun=False)
         self.later(now + READS_FOR_S * self.random.random(), self.begin, 0.0)
 
     def begin(self, now, about):

@@ -263,6 +263,14 @@ def card(row, legacy_id, number, changed, carry):
     )
 
 
+def drop_rules(ledger):
+    """Take a ledger's rules away, so that a test can change what they protect."""
+    with ledger.transaction() as connection:
+        rules = "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        for name in list(connection.exec_driver_sql(rules).scalars()):
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+
+
 def place_of(folder):
     """Give the URL of a ledger in a folder, or in PostgreSQL where the environment names one."""
     url = os.environ.get(URL_NAME)

@@ -140,7 +140,9 @@ def test_each_way_out_for_a_file_with_security_codes_stands_above_the_command_th
     path = Path("inbox/refused/a.csv.pgp")
     entry = _entry("refused", 6, path, next_step=refused.value.next_step)
 
-    advised, drop, back, keep, again, after, delete, rm, *_ = _told(capsys, entry).splitlines()[2:]
+    advised, drop, back, keep, again, after, delete, rm, or_there, there, *_ = _told(
+        capsys, entry
+    ).splitlines()[2:]
 
     assert "  Recommended: ask the sender for the same export without them." == advised
     assert '`security_code_column = "drop"` under [export]' in drop
@@ -150,7 +152,9 @@ def test_each_way_out_for_a_file_with_security_codes_stands_above_the_command_th
     assert {f"    {MV}"} == {back, again}
     assert "  Such a setting holds for every file: set it back afterwards." == after
     assert delete.endswith("once its cards are in, delete this file:")
-    assert f"    {RM} inbox/a.csv.pgp" == rm
+    assert f"    {RM}" == rm
+    assert "  Or, if it was moved back and carried, where it lies then:" == or_there
+    assert "    rm inbox/a.csv.pgp" == there
 
 
 def test_a_file_refused_for_its_failures_says_that_its_sound_rows_were_not_sent(capsys):
@@ -254,7 +258,7 @@ def test_a_stopped_export_brings_the_command_that_goes_on_at_once(capsys):
     )
     assert correct.why == "Correct it."
     assert at_once.why == "The next look goes on by itself with 9 rows of a.csv.pgp; or now"
-    assert at_once.command.endswith("inbox inbox -o out -c my.toml --wait-lock 15m")
+    assert at_once.command.endswith("inbox inbox -c my.toml -o out --wait-lock 15m")
     assert at_once.command in told
 
 

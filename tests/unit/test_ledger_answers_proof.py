@@ -15,7 +15,7 @@ from pipeline.ledger.recovery import plan_again
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.tables_proof import contradiction
 from pipeline.model import OutcomeKind, RowState
-from tests.support.ledgers import StepClock, new_builder, place_of, settled_builder
+from tests.support.ledgers import StepClock, drop_rules, new_builder, place_of, settled_builder
 
 TOKENIZED, HELD, REJECTED, FAILED = 10000000050, 10000000003, 10000000018, 10000000002
 REFUSED_BEFORE, REPLACED, NEWER, AGAIN = 20000000001, 10000000004, 30000000004, 30000000005
@@ -69,10 +69,7 @@ def ledger(tmp_path_factory):
     """A ledger with every ending, whose rules are away."""
     builder = settled_builder(tmp_path_factory.mktemp("ledger") / "migration", 90)
     with closing(builder.ledger) as ledger:
-        with ledger.transaction() as connection:
-            rules = "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-            for name in list(connection.exec_driver_sql(rules).scalars()):
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        drop_rules(ledger)
         yield ledger
 
 

@@ -18,7 +18,7 @@ from pipeline.ledger.records import (
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.tables_proof import _stories, _sums, contradiction
 from pipeline.model import OutcomeKind
-from tests.support.ledgers import new_builder, tokenized
+from tests.support.ledgers import drop_rules, new_builder, tokenized
 
 OWNERS = ("anna", "ben", "cleo", "dora", "emil")
 ATTACHED, GONE, UNDER_WAY, WITH_TOKEN, SENT = (row_id(1, n) for n in range(1, 6))
@@ -91,10 +91,7 @@ def ledger(tmp_path_factory):
         ]
     )
     with closing(builder.ledger) as ledger:
-        with ledger.transaction() as connection:
-            rules = "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-            for name in list(connection.exec_driver_sql(rules).scalars()):
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        drop_rules(ledger)
         yield ledger
 
 

@@ -16,7 +16,7 @@ from pipeline.errors import LocalStorageFailed, SettingsRefused
 from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.free_chunks import has_free
 from pipeline.ledger.sharing.jobs import current_job, note
-from pipeline.ledger.sharing.shares import Share, Standing, dealt
+from pipeline.ledger.sharing.shares import LiveSession, Share, dealt
 from pipeline.ledger.sharing.tables import (
     NOW_MS,
     cards_under_way,
@@ -115,7 +115,7 @@ def renew(
     job = current_job(connection, lock=True)
     if job is None:
         return None
-    live = _standings(connection)
+    live = _live(connection)
     if session not in live:
         return None
     own_per_ks = None if good_rate is None else int(good_rate * 1_000)
@@ -138,7 +138,7 @@ def renew(
     return Share(part.slots, part.fair, max(0, closed_ms) / 1_000, job.is_over, good)
 
 
-def _standings(connection: Connection) -> dict[int, Standing]:
+def _live(connection: Connection) -> dict[int, LiveSession]:
     """Give how each live session stands, in the order in which they came."""
     holds = or_(exists().where(chunks.c.session == sessions.c.id), literal(has_free(connection)))
     columns = (sessions.c.id, sessions.c.slots, sessions.c.good_per_ks)
@@ -147,7 +147,7 @@ def _standings(connection: Connection) -> dict[int, Standing]:
         .where(sessions.c.state == LIVE)
         .order_by(sessions.c.id)
     )
-    return {int(number): Standing(*standing) for number, *standing in found}
+    return {int(number): LiveSession(*facts) for number, *facts in found}
 
 
 def close_for_all(connection: Connection, seconds: float) -> None:

@@ -33,7 +33,7 @@ class Share(NamedTuple):
     good_per_s: float | None
 
 
-class Standing(NamedTuple):
+class LiveSession(NamedTuple):
     """How a live session stands.
 
     Attributes:
@@ -57,7 +57,7 @@ class Part(NamedTuple):
     good_per_ks: int | None
 
 
-def dealt(live: Mapping[int, Standing], session: int, held: int, in_flight_max: int) -> Part:
+def dealt(live: Mapping[int, LiveSession], session: int, held: int, in_flight_max: int) -> Part:
     """Give a session's part of C.
 
     Where the vault has refused requests, and one carrier alone could send all that it bears, the
