@@ -11,6 +11,7 @@ What came after the last of them nothing vouches for but the chain.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -26,6 +27,7 @@ from pipeline.ledger.sections import (
     LASTING_ROWS,
     versions,
 )
+from pipeline.ledger.store import store_of
 from pipeline.ledger.versions import VERSIONED
 from pipeline.ledger.versions_proof import unexplained_change
 
@@ -87,7 +89,8 @@ def _versions(connection: Connection, *, kept: bool) -> Iterator[Lasting]:
         columns.append(versions.c.packed)
     for kind, table in enumerate(VERSIONED, len(_KINDS) + 2):
         asked = select(*columns).where(versions.c.of == table.name)
-        for epoch, number, things, sha256, *entries in connection.execute(asked):
+        found = chain.from_iterable(store_of(connection).selected(connection, asked))
+        for epoch, number, things, sha256, *entries in found:
             worked_out = [hashlib.sha256(packed).hexdigest() for packed in entries]
             # A digest of other entries stands for none that was ever published.
             told = sha256 if worked_out in ([], [sha256]) else f"{sha256} of {worked_out[0]}"

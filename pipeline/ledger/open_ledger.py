@@ -22,6 +22,7 @@ from pipeline.ledger.left_behind import (
     stands_as_noted,
 )
 from pipeline.ledger.reserve import DiskFull
+from pipeline.ledger.sections import asked_once
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
 from pipeline.ledger.tables_proof import require_one_story
@@ -217,6 +218,7 @@ class OpenLedger(Bearing):
         """Give the ledger's own parts a connection for looking; all looks see one state."""
         with self._signals.held(), self.store.trouble(), self.engine.connect() as connection:
             self.store.steady(connection)
+            asked_once(connection)
             yield connection
 
     def is_held(self) -> bool:

@@ -32,6 +32,7 @@ from pipeline.ledger.sections import (
     sections,
     values_of,
 )
+from pipeline.ledger.store import store_of
 from pipeline.model import OutcomeKind, RowState
 
 if TYPE_CHECKING:
@@ -213,7 +214,8 @@ def to_count(connection: Connection, kind: str, known: Collection[int]) -> list[
 
 def kept_of(connection: Connection, kind: str) -> set[int]:
     """Give the sections of which something of a kind is kept."""
-    return set(connection.execute(select(sections.c.number).where(sections.c.of == kind)).scalars())
+    asked = select(sections.c.number).where(sections.c.of == kind)
+    return set(connection.execute(asked).scalars().all())
 
 
 def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
@@ -225,7 +227,8 @@ def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counte
     again = to_count(connection, kind, kept_of(connection, kind))
     not_right = set(again)
     names = (sections.c[name] for name in Counted._fields)
-    for found in connection.execute(select(*names).where(sections.c.of == kind)):
-        if found.number not in not_right:
-            yield Counted(*found)
+    for block in store_of(connection).selected(
+        connection, select(*names).where(sections.c.of == kind)
+    ):
+        yield from (one for one in map(Counted._make, block) if one.number not in not_right)
     yield from count(connection, again)

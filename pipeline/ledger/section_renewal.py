@@ -122,7 +122,7 @@ class _Renewal:
             packing.keep(self._epoch)
 
 
-def _to_renew(connection: Connection, kind: str, *, kept: bool) -> list[int]:
+def _to_renew(connection: Connection, kind: str, *, kept: bool) -> Sequence[int]:
     """Give the sections to work something out of, in order; of those that are gone nothing is kept."""
     known = kept_of(connection, kind)
     if kept:

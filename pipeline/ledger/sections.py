@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Found: TypeAlias = "Sequence[tuple[Any, ...]]"
 """Rows of one section of a table, all columns in the schema's order, by their ids."""
 
+_ASKED: Final = "section_numbers"
+
 sections = Table(
     "sections",
     metadata,
@@ -52,7 +54,7 @@ sections = Table(
     sqlite_with_rowid=False,
 )
 # One kind is asked for at a time, and what is kept of the others is large.
-Index("sections_by_kind", sections.c.of, sections.c.number)
+Index("sections_by_kind", *(sections.c[name] for name in ("of", "number", "rows", "sha256")))
 
 versions = Table(
     "versions",
@@ -152,8 +154,20 @@ def values_of(table: Table, *names: str) -> Callable[[tuple[Any, ...]], tuple[An
     return itemgetter(*(places.index(name) for name in names))
 
 
-def numbers(connection: Connection, table: Table) -> list[int]:
+def asked_once(connection: Connection) -> None:
+    """Let `numbers` ask a connection once for each table: it sees one state, and does not write."""
+    connection.execution_options(**{_ASKED: {}})
+
+
+def numbers(connection: Connection, table: Table) -> Sequence[int]:
     """Give the sections of a table that hold rows, in order; a look-up each, no row is read."""
+    asked: dict[str, Sequence[int]] = connection.get_execution_options().get(_ASKED, {})
+    if table.name not in asked:
+        asked[table.name] = _numbers(connection, table)
+    return asked[table.name]
+
+
+def _numbers(connection: Connection, table: Table) -> list[int]:
     key, name = key_of(table).name, table.name
     # The names are our own schema's.
     statement = f"""
@@ -165,7 +179,7 @@ def numbers(connection: Connection, table: Table) -> list[int]:
             FROM held WHERE held.number IS NOT NULL
         )
         SELECT number FROM held WHERE number IS NOT NULL"""  # noqa: S608
-    return [int(number) for number in connection.execute(text(statement)).scalars()]
+    return list(map(int, connection.execute(text(statement)).scalars().all()))
 
 
 def stretches(wanted: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -193,7 +207,7 @@ def digests_known(connection: Connection, table: Table) -> dict[int, Digested]:
             sections.c.of == table.name
         )
     )
-    return {int(one.number): Digested(*one) for one in found}
+    return {one[0]: one for one in map(Digested._make, found.all())}
 
 
 def digest_sections(

@@ -32,13 +32,14 @@ def timeline(look: Snapshot) -> dict[str, Any]:
         and `steps`. All are empty where nothing was ever sent.
     """
     at_s, kinds, latency_us = _columns(look)
-    step_s = _step_s(at_s)
-    at_s //= step_s
     order = np.argsort(at_s, kind="stable").astype(np.int32)
-    starts, firsts = np.unique(at_s[order], return_index=True)
+    at_s = at_s[order]
+    step_s = _step_s(at_s[_firsts(at_s)])
+    at_s //= step_s
+    firsts = _firsts(at_s)
     bounds = [*firsts.tolist(), len(order)]
     steps = []
-    for step, start in enumerate(starts.tolist()):
+    for step, start in enumerate(at_s[firsts].tolist()):
         here = order[bounds[step] : bounds[step + 1]]
         steps.append(
             {
@@ -72,17 +73,24 @@ def _columns(
     return np.concatenate(at_s), np.concatenate(kinds), np.concatenate(latency_us)
 
 
-def _step_s(at_s: NDArray[np.uint32]) -> int:
+def _firsts(ordered: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Give the places at which another value begins."""
+    return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)])
+
+
+def _step_s(seconds: NDArray[np.uint32]) -> int:
     """Give the shortest step that leaves few enough of them."""
     for step_s in _STEP_S:
-        if len(np.unique(at_s // step_s)) <= STEPS_MAX:
+        if len(np.unique(seconds // step_s)) <= STEPS_MAX:
             return step_s
     return _STEP_S[-1]
 
 
 def _quantiles(latency_us: NDArray[np.uint32]) -> dict[str, int]:
     """Give exact quantiles of what was answered; a latency of zero means that nothing came."""
-    answered = np.sort(latency_us[latency_us > 0])
+    answered = latency_us[latency_us > 0]
     if not len(answered):
         return {}
-    return {name: int(answered[int(share * (len(answered) - 1))]) for name, share in _QUANTILES}
+    places = [int(share * (len(answered) - 1)) for _, share in _QUANTILES]
+    in_place = np.partition(answered, places)
+    return {name: int(in_place[at]) for (name, _), at in zip(_QUANTILES, places, strict=True)}
