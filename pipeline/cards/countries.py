@@ -1,32 +1,30 @@
 """Gives the code of a country, however an export writes it: a code, a number or a name.
 
-ISO 3166-1 as pycountry knows it: alpha-2 and alpha-3, numbers with or without their leading zeros,
-and names in some thirty languages; a name that means another country in another of them is none.
-What people write instead stands in `_ALSO`. A country that
-the standard does not know (Kosovo's `XK`) has no code that a vault would have to take.
+ISO 3166-1 as Debian's iso-codes has it: alpha-2 and alpha-3, numbers with or without their leading
+zeros, and names in some forty languages; a name that means another country in another of them is
+none. It lies in `country_names.json`, which `tests/support/country_names.py` makes. What people
+write instead stands in `_ALSO`. A country that the standard does not know (Kosovo's `XK`) has no
+code that a vault would have to take.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
+
+_FILE: Final = Path(__file__).with_name("country_names.json")
 
 _ALPHA_2: Final = 2
 _CODE_MAX: Final = 3
 _NUMBER: Final = re.compile(r"([0-9]{1,3})(?:\.0)?")
 _INVERTED: Final = re.compile(r"(?P<name>[^,]+), (?P<form>[^,]+)")
-_LANGUAGES: Final = (
-    *("th", "ja", "ko", "zh_CN", "zh_TW", "id", "ms", "vi"),
-    *("de", "fr", "es", "it", "pt", "nl", "da", "sv", "nb_NO", "fi", "is", "ca"),
-    *("pl", "cs", "sk", "hu", "ro", "hr", "sl", "lt", "lv", "et", "tr", "el", "bg", "ru", "uk"),
-    *("he", "ar"),
-)
 
 _ALSO: Final = {
     "AE": ("UAE", "Emirates"),
@@ -78,6 +76,15 @@ _ALSO: Final = {
 }
 
 
+class _Country(TypedDict):
+    """What the file tells of a country; `abroad` are its names in other languages than English."""
+
+    alpha_3: str
+    number: str
+    names: list[str]
+    abroad: list[str]
+
+
 @lru_cache(maxsize=4096)
 def country_code(text: str) -> str | None:
     """Give the alpha-2 code of a country in capitals, None where the text names none.
@@ -96,57 +103,41 @@ def country_code(text: str) -> str | None:
 
 
 @cache
+def _countries() -> Mapping[str, _Country]:
+    """Give all countries by their alpha-2 codes."""
+    told: Mapping[str, _Country] = json.loads(_FILE.read_bytes())
+    return told
+
+
+@cache
 def _by_name() -> Mapping[str, str]:
     """Give the code for every code, number and folded name."""
-    import pycountry  # noqa: PLC0415 - not every export names countries, and it takes long to load.
-
     known: dict[str, str] = {}
-    for country in pycountry.countries:
-        code = country.alpha_2
-        known |= {code: code, country.numeric: code, _folded(country.alpha_3): code}
-        known |= {_folded(name): code for name in _names(country)}
+    for code, country in _countries().items():
+        known |= {code: code, country["number"]: code, _folded(country["alpha_3"]): code}
+        known |= {_folded(form): code for name in country["names"] for form in _forms(name)}
     known |= {_folded(name): code for code, names in _ALSO.items() for name in names}
     return known
 
 
-def _names(country: Any) -> Iterator[str]:
-    for kind in ("name", "common_name", "official_name"):
-        name = getattr(country, kind, None)
-        if name is not None:
-            yield name
-            inverted = _INVERTED.fullmatch(name)
-            if inverted is not None:
-                yield f"{inverted['form']} {inverted['name']}"
+def _forms(name: str) -> Iterator[str]:
+    """Give a name, and `Republic of Korea` for `Korea, Republic of`."""
+    yield name
+    inverted = _INVERTED.fullmatch(name)
+    if inverted is not None:
+        yield f"{inverted['form']} {inverted['name']}"
 
 
 @cache
 def _by_translation() -> Mapping[str, str | None]:
     """Give the code for every folded name in other languages; None where two countries share it."""
-    import pycountry  # noqa: PLC0415 - as above.
-
     known: dict[str, str | None] = {}
-    translations = _translations()
-    for country in pycountry.countries:
-        code = country.alpha_2
-        own = {country.name, getattr(country, "common_name", country.name)}
-        names = {each.gettext(name) for each in translations for name in own} - own
-        for name in map(_folded, names):
+    for code, country in _countries().items():
+        for name in map(_folded, country["abroad"]):
             if name.isascii() and len(name) <= _CODE_MAX:
                 continue  # `Ý` is Italy in Vietnamese; a `y` is a yes.
             known[name] = code if known.get(name, code) == code else None
     return known
-
-
-@cache
-def _translations() -> tuple[Any, ...]:
-    import gettext  # noqa: PLC0415 - as above.
-
-    import pycountry  # noqa: PLC0415
-
-    return tuple(
-        gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language], fallback=True)
-        for language in _LANGUAGES
-    )
 
 
 def _folded(name: str) -> str:
