@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import orjson
 import psycopg
@@ -65,6 +65,12 @@ class Shared:
             connection.execute(
                 text("UPDATE sessions SET expires_ms = 1 WHERE id = :id"), {"id": ledger.session}
             )
+
+    def is_writing(self, ledger):
+        """Tell whether a transaction holds a carrier's session."""
+        free = text("SELECT id FROM sessions WHERE id = :id FOR UPDATE SKIP LOCKED")
+        with self.builder.ledger.transaction() as connection:
+            return connection.execute(free, {"id": ledger.session}).first() is None
 
     def states(self):
         with self.builder.ledger.look() as look:
@@ -379,6 +385,24 @@ def test_a_carrier_that_stops_in_the_middle_of_a_write_does_not_keep_its_session
         told = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
 
     assert told == "1min"
+
+
+def test_a_carrier_that_stops_between_statements_sent_together_does_not_keep_its_session(shared):
+    """The server waits for the rest of them without an end, so the write is undone after two terms."""
+    frozen = shared.join()
+    _, answers = begun(shared, frozen, shared.take(frozen))
+    with shared.builder.ledger.transaction() as connection:
+        connection.execute(text("UPDATE jobs SET term_ms = 300"))
+    shared.expire(frozen)
+    with suppress(psycopg.OperationalError), frozen._driver.pipeline():
+        frozen._driver.execute("BEGIN")
+        frozen._driver.execute("SELECT id FROM sessions WHERE id = %s FOR SHARE", (frozen.session,))
+        frozen._driver.pgconn.flush()
+        wait_until(lambda: shared.is_writing(frozen))
+        assert [s.state for s in shared.coordinator.look().sessions] == ["live"]
+        wait_until(lambda: [s.state for s in shared.coordinator.look().sessions] == ["reaped"])
+
+    assert shared.states() == {"ambiguous": len(answers), "planned": ROWS - len(answers)}
 
 
 def test_slots_of_all_carriers_never_exceed_c_whoever_comes_and_goes(shared):
