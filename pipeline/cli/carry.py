@@ -69,9 +69,9 @@ def carry(
     from pipeline.metrics import Listeners  # noqa: PLC0415
     from pipeline.migration.carrier import Carrier  # noqa: PLC0415
     from pipeline.migration.flow_log import FlowLog  # noqa: PLC0415
-    from pipeline.migration.job import Tools  # noqa: PLC0415
     from pipeline.migration.run_environment import run_environment  # noqa: PLC0415
     from pipeline.migration.run_ledger import shared_ledger_place  # noqa: PLC0415
+    from pipeline.migration.run_request import Tools  # noqa: PLC0415
 
     if folder is not None and ledger is not None:
         raise click.UsageError("-o and --ledger exclude each other")

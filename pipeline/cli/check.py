@@ -21,7 +21,7 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import ExportRefused
 from pipeline.metrics import Listeners
-from pipeline.migration.check import Asked, profile
+from pipeline.migration.check import CheckRequest, profile
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -62,7 +62,7 @@ def check(
         require_other_file(option, paper, (*exports, config_file))
     settings, credentials = load_settings(config_file, os.environ, overrides, only="export")
     listener = Listeners() if terminal.quiet else terminal.progress_lines()
-    asked = Asked(exports, failures=failures, page=html)
+    asked = CheckRequest(exports, failures=failures, page=html)
     figures = profile(asked, settings, credentials, SystemClock(), listener)
     refusal = figures["refusal"]
     code = ExportRefused.exit_code if refusal else 3 if figures["failures"] else 0

@@ -16,17 +16,16 @@ from pipeline.cli.advice import Given, command, shown_path
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import json_option, pass_terminal
 from pipeline.cli.readback import found_in_words
-from pipeline.cli.running import run_job
+from pipeline.cli.running import perform_run
 from pipeline.cli.summary import show_ending
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
 from pipeline.migration import export_factory
-from pipeline.migration.check import Asked as AskedProfile
-from pipeline.migration.check import profile
-from pipeline.migration.job import Job
-from pipeline.migration.readback import Asked, read_back
+from pipeline.migration.check import CheckRequest, profile
+from pipeline.migration.readback import ReadbackRequest, read_back
 from pipeline.migration.run_environment import run_environment
+from pipeline.migration.run_request import RunRequest
 from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
@@ -79,7 +78,9 @@ def demo(terminal: Terminal, folder: Path | None, *, as_json: bool) -> int:
         settings, credentials = load_settings(beside("configs") / "sandbox.toml", {}, overrides)
         facts = run_environment(held_guards, settings.audit.operator)
         samples = [beside("sample_data") / name for name in (SAMPLE_NAME, TOPUP_NAME)]
-        ending = run_job(terminal, Job(samples, folder, facts), settings, credentials, ask=False)
+        ending = perform_run(
+            terminal, RunRequest(samples, folder, facts), settings, credentials, ask=False
+        )
         found = None
         if ending.trouble is None:
             found = _read_back(folder, settings, credentials)
@@ -100,7 +101,7 @@ def _read_back(folder: Path, settings: Settings, credentials: Credentials) -> Re
     system = process_guards.system_facts()
     return read_back(
         folder,
-        Asked(),
+        ReadbackRequest(),
         (settings, credentials),
         (SystemClock(), SystemRandom(), Listeners()),
         (system.login_user or system.user, f"{system.host}:{system.pid}"),
@@ -125,7 +126,7 @@ def _show_modes(terminal: Terminal, settings: Settings, credentials: Credentials
     ):
         sample = beside("sample_data") / MODES_NAME
         plan = profile(
-            AskedProfile([sample], changed), settings, credentials, SystemClock(), Listeners()
+            CheckRequest([sample], changed), settings, credentials, SystemClock(), Listeners()
         )
         words = ", ".join(f"{rows} {code}" for code, rows in plan["failures"].items())
         print_line(out, f"  {vault}: {plan['to_send']} would be sent, {words}")

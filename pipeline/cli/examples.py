@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 
-class Ending(NamedTuple):
+class Epilog(NamedTuple):
     """What stands at the end of a command's help.
 
     Attributes:
@@ -19,21 +19,21 @@ class Ending(NamedTuple):
 
 _CARRYING: Final = (0, 3, 4, 5, 6, 7, 8, 9, 11, 129, 130, 143)
 
-ENDINGS: Final = {
-    "demo": Ending((3, 5, 129, 130, 143), ("demo", "demo -o rehearsal/")),
-    "init": Ending(
+EPILOGS: Final = {
+    "demo": Epilog((3, 5, 129, 130, 143), ("demo", "demo -o rehearsal/")),
+    "init": Epilog(
         (0, 5, 6, 7),
         ("init cards.csv.pgp --key migration.key -o production.toml", "init cards.csv.pgp"),
     ),
-    "presets": Ending((0, 2), ("presets", "presets show stripe")),
-    "check": Ending(
+    "presets": Epilog((0, 2), ("presets", "presets show stripe")),
+    "check": Epilog(
         (0, 3, 5, 6, 7),
         (
             "check cards.csv.pgp -c production.toml",
             "check cards.csv.pgp -c production.toml --json",
         ),
     ),
-    "run": Ending(
+    "run": Epilog(
         _CARRYING,
         (
             "run cards.csv.pgp -c production.toml -o out/",
@@ -43,37 +43,37 @@ ENDINGS: Final = {
             "run cards.csv.pgp -c production.toml -o out/ --cluster tls://scheduler:8786 --carriers 4",
         ),
     ),
-    "inbox": Ending(
+    "inbox": Epilog(
         _CARRYING,
         (
             "inbox /srv/exports -c production.toml -o out/",
             "inbox /srv/exports -c production.toml -o out/ --every 60s",
         ),
     ),
-    "carry": Ending(
+    "carry": Epilog(
         (0, 4, 5, 6, 7, 8, 9, 129, 130, 143),
         ("carry -c worker.toml", "carry cards.csv.pgp -c worker.toml -o out/"),
     ),
-    "status": Ending(
+    "status": Epilog(
         (0, 3, 4, 8),
         ("status out/", "status out/ --json", "status out/ --check --max-age 26h -q"),
     ),
-    "retry": Ending(
+    "retry": Epilog(
         _CARRYING,
         (
             "retry out/ cards.csv.pgp -c production.toml",
             "retry out/ cards.csv.pgp -c production.toml --code outcome_unknown --held",
         ),
     ),
-    "give-up": Ending(
+    "give-up": Epilog(
         (0, 3, 5, 7, 8, 11),
         (
             'give-up out/ cards.csv.pgp -c production.toml --reason "the sender has no copy"',
             'give-up out/ cards.csv.pgp -c production.toml --reason "sent anew as b.csv.pgp" --json',
         ),
     ),
-    "publish": Ending((0, 5, 7, 8, 11), ("publish out/", "publish out/ -c production.toml")),
-    "export-mapping": Ending(
+    "publish": Epilog((0, 5, 7, 8, 11), ("publish out/", "publish out/ -c production.toml")),
+    "export-mapping": Epilog(
         (0, 5, 7, 8),
         (
             "export-mapping out/ --format csv -o mapping.csv",
@@ -81,23 +81,23 @@ ENDINGS: Final = {
             "export-mapping out/ --format sql | psql",
         ),
     ),
-    "export-ledger": Ending((0, 5, 7, 8), ("export-ledger out/ -o copy/ledger.sqlite",)),
-    "readback": Ending(
+    "export-ledger": Epilog((0, 5, 7, 8), ("export-ledger out/ -o copy/ledger.sqlite",)),
+    "readback": Epilog(
         (0, 4, 5, 7, 8, 9, 11, 129, 130, 143),
         (
             "readback out/ -c production.toml",
             "readback out/ -c production.toml --sample 300 --json",
         ),
     ),
-    "verify": Ending(
+    "verify": Epilog(
         (0, 6, 7, 8),
         (
             "verify out/ --public-key audit.pub.pem",
             "verify out/ --export cards.csv.pgp -c production.toml",
         ),
     ),
-    "scan": Ending((0, 5, 9), ("scan out/ /var/log", "scan out/ --json")),
-    "sandbox": Ending(
+    "scan": Epilog((0, 5, 9), ("scan out/ /var/log", "scan out/ --json")),
+    "sandbox": Epilog(
         (0, 5),
         (
             "sandbox",
@@ -105,13 +105,13 @@ ENDINGS: Final = {
             'sandbox --faults "seed=1 D=0.05 5=0.1"',
         ),
     ),
-    "doctor": Ending(
+    "doctor": Epilog(
         (0, 5, 6, 7), ("doctor -c production.toml", "doctor -c production.toml -o out/ --json")
     ),
-    "config": Ending(
+    "config": Epilog(
         (0, 7), ("config -c production.toml", "config -c production.toml --set flow.rate_per_s=2")
     ),
-    "seal": Ending(
+    "seal": Epilog(
         (0, 5, 7),
         (
             "seal cards.csv --to receiver.asc",
@@ -125,12 +125,12 @@ ENDINGS: Final = {
 
 def epilog(name: str) -> str:
     """Give the end of a command's help, as click takes it."""
-    ending = ENDINGS[name]
-    codes = ", ".join(map(str, ending.exit_codes))
+    told = EPILOGS[name]
+    codes = ", ".join(map(str, told.exit_codes))
     lines = [
         "\b",
         "Examples:",
-        *(f"  cardferry {example}" for example in ending.examples),
+        *(f"  cardferry {example}" for example in told.examples),
         "",
         f"Exit codes: {codes}; `cardferry --help` says what each means.",
     ]

@@ -25,8 +25,8 @@ from pipeline.config.loading import load_settings
 from pipeline.counts import agreeing, counted
 from pipeline.ledger.records import GAVE_UP
 from pipeline.migration.give_up import Abandoned, give_up_exports
-from pipeline.migration.job import Job, Tools
 from pipeline.migration.run_environment import paths_given, run_environment
+from pipeline.migration.run_request import RunRequest, Tools
 from pipeline.migration.status import status_of
 from pipeline.migration.watch import Watch
 
@@ -89,9 +89,9 @@ def give_up(
     abandoned = _found(status_of(folder, SystemClock()), names)
     facts = run_environment(held_guards, settings.audit.operator)
     facts |= paths_given((), config_file, are_settings_whole=not overrides)
-    job = Job((), folder, facts | {GAVE_UP: len(abandoned)}, wait_s=wait_s)
+    request = RunRequest((), folder, facts | {GAVE_UP: len(abandoned)}, wait_s=wait_s)
     tools = Tools(SystemClock(), SystemRandom())
-    ended = give_up_exports(job, (settings, credentials), tools, abandoned, reason)
+    ended = give_up_exports(request, (settings, credentials), tools, abandoned, reason)
     Watch(folder, settings.watch, None, carries=False).show()
     if as_json:
         terminal.print_json(_tree(ended, folder, reason))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.child_process import start_child
-from pipeline.migration.job import Launch
+from pipeline.migration.run_request import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

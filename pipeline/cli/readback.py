@@ -57,7 +57,7 @@ def readback(
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other")
     from pipeline.migration.readback import (  # noqa: PLC0415 - --help needs no vault.
-        Asked,
+        ReadbackRequest,
         read_back,
     )
 
@@ -66,7 +66,7 @@ def readback(
     shown = [terminal.progress_lines()] if terminal.shows_progress else []
     found = read_back(
         folder,
-        Asked(sample, everything),
+        ReadbackRequest(sample, everything),
         load_settings(config_file, os.environ, overrides),
         (SystemClock(), SystemRandom(), Listeners(*shown)),
         (system.login_user or system.user, f"{system.host}:{system.pid}"),

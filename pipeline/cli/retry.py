@@ -66,7 +66,7 @@ def retry(
     # As for `run`.
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.cli.running import run_and_show  # noqa: PLC0415
-    from pipeline.migration.job import Job  # noqa: PLC0415
+    from pipeline.migration.run_request import RunRequest  # noqa: PLC0415
 
     del as_json
     overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)
@@ -75,7 +75,7 @@ def retry(
     return run_and_show(
         terminal,
         given,
-        lambda facts, settings: Job(
+        lambda facts, settings: RunRequest(
             exports,
             folder,
             facts,

@@ -83,7 +83,7 @@ def run(
     from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
     from pipeline.cli.running import run_and_show  # noqa: PLC0415
     from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
-    from pipeline.migration.job import Job  # noqa: PLC0415
+    from pipeline.migration.run_request import RunRequest  # noqa: PLC0415
 
     del as_json
     terminal.tells_errors = not within_inbox
@@ -94,7 +94,7 @@ def run(
     return run_and_show(
         terminal,
         given,
-        lambda facts, settings: Job(
+        lambda facts, settings: RunRequest(
             exports,
             folder,
             facts,

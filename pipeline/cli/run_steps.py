@@ -12,7 +12,7 @@ from pipeline.errors import ExportRefused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.migration.job import Ending
+    from pipeline.migration.run_request import Ending
 
 
 def next_steps(ending: Ending, given: Given) -> Iterator[Step]:

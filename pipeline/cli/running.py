@@ -15,9 +15,9 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import read_settings
 from pipeline.metrics import Listeners
 from pipeline.migration.flow_log import FlowLog
-from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
 from pipeline.migration.run_environment import paths_given, run_environment
+from pipeline.migration.run_request import RunRequest, Tools
 from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.config.credentials import Credentials
     from pipeline.config.loading import ReadSettings
     from pipeline.config.models import Settings
-    from pipeline.migration.job import Ending, Plan
+    from pipeline.migration.run_request import Ending, Plan
 
 
 def watch_command(
@@ -64,18 +64,18 @@ def watch_command(
 def run_and_show(
     terminal: Terminal,
     given: Given,
-    job: Callable[[dict[str, object], Settings], Job],
+    request: Callable[[dict[str, object], Settings], RunRequest],
     *,
     ask: bool,
     tells: bool = True,
     lacks: Callable[[ReadSettings], Iterable[str]] = lambda _found: (),
 ) -> int:
-    """Run a job as the options say, show how it ended and what is next; give the exit code.
+    """Carry out a run as the options say, show how it ended and what is next; give the exit code.
 
     Args:
         terminal: Where words go.
         given: The folder, exports and settings of the command line.
-        job: Makes the job from the facts about who runs it and where, and the settings.
+        request: Makes what is asked for of the facts about who runs it and where, and the settings.
         ask: Whether to ask before sending, where somebody can answer.
         tells: Whether monitors are told by HTTP of this run.
         lacks: Says what this run needs beyond settings that are right in themselves.
@@ -89,30 +89,30 @@ def run_and_show(
     found._replace(problems=[*found.problems, *lacks(found)]).refuse()
     facts = run_environment(held_guards, found.settings.audit.operator)
     facts |= paths_given(given.exports, given.config_file, are_settings_whole=not given.overrides)
-    asked = job(facts, found.settings)
-    ending = run_job(terminal, asked, found.settings, found.credentials, watch, ask=ask)
+    asked = request(facts, found.settings)
+    ending = perform_run(terminal, asked, found.settings, found.credentials, watch, ask=ask)
     with terminal.results():
         show_ending(terminal, ending, given)
     say_next(terminal, ending, given)
     return ending.exit_code
 
 
-def run_job(
+def perform_run(
     terminal: Terminal,
-    job: Job,
+    request: RunRequest,
     settings: Settings,
     credentials: Credentials,
     watch: Watch | None = None,
     *,
     ask: bool,
 ) -> Ending:
-    """Run a job with the machine's own clock, randomness and terminal."""
+    """Carry out a run with the machine's own clock, randomness and terminal."""
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not terminal.as_json
 
     def confirm(plan: Plan) -> bool:
         if not terminal.as_json:
             vault = f"{settings.vault.url} in {settings.vault.mode} mode"
-            show_plan(terminal, plan, job.limit, vault)
+            show_plan(terminal, plan, request.limit, vault)
         if not (ask and interactive):
             return True
         return click.confirm("Send these rows?", default=False, err=True)
@@ -121,5 +121,5 @@ def run_job(
     watching = [] if watch is None else [watch]
     listeners = Listeners(*watching, *shown, FlowLog())
     return Run(
-        job, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
+        request, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
     ).perform()

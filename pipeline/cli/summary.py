@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pipeline.cli.advice import Given
     from pipeline.cli.terminal import Terminal
     from pipeline.ledger.cohort import Chosen
-    from pipeline.migration.job import Ending, Plan
     from pipeline.migration.run_account import AttachPlan, ThisRun
+    from pipeline.migration.run_request import Ending, Plan
 
 __all__ = ["duration", "say_next", "show_balance", "show_ending", "show_failures", "show_plan"]
 

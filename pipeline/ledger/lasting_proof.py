@@ -20,7 +20,7 @@ from sqlalchemy import select
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import exports, runs
-from pipeline.ledger.section_figures import counted
+from pipeline.ledger.section_figures import counted_sections
 from pipeline.ledger.sections import (
     LASTING_ATTEMPTS,
     LASTING_CUSTOMERS,
@@ -65,7 +65,7 @@ def what_lasts(connection: Connection, *, kept: bool) -> list[Lasting]:
     cut = [
         Lasting(epoch, number, one.number, things, sha256)
         for number, kind in enumerate(_KINDS)
-        for one in counted(connection, kind, kept=kept)
+        for one in counted_sections(connection, kind, kept=kept)
         for epoch, things, sha256 in orjson.loads(one.figures)
     ]
     return sorted([*cut, *_exports_and_runs(connection), *_versions(connection, kept=kept)])

@@ -22,9 +22,9 @@ from pipeline.ledger.row_conditions import (
     is_open,
     is_resolved,
 )
-from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.schema import attachments, customers, exports, rows, runs, tokens
 from pipeline.ledger.section_figures import SUPERSEDED
+from pipeline.ledger.section_sums import UNATTACHED
 from pipeline.model import RowState
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import exports
-from pipeline.ledger.section_figures import counted
+from pipeline.ledger.section_figures import counted_sections
 from pipeline.ledger.sections import FAILURE_COUNTS, SECTIONS_AN_EXPORT
 from pipeline.model import FAILURE_STATES, RowState
 
@@ -115,5 +115,5 @@ class FailureCounts(QueryBase):
     @cached_property
     def _counted_failures(self) -> list[Counted]:
         with self._store.trouble():
-            found = counted(self._connection, FAILURE_COUNTS, kept=self._kept)
+            found = counted_sections(self._connection, FAILURE_COUNTS, kept=self._kept)
             return sorted(one for one in found if one.rows)

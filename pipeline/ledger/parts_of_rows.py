@@ -47,7 +47,7 @@ class PartOfRows(NamedTuple):
 def parts_of_rows(
     connection: Connection,
     digested: Mapping[str, Sequence[Digested]],
-    owners: Mapping[int, Sequence[int]],
+    customer_sections: Mapping[int, Sequence[int]],
     kind: Sequence[object],
     failures: Mapping[int, str] | None = None,
 ) -> Iterator[PartOfRows]:
@@ -56,7 +56,7 @@ def parts_of_rows(
     Args:
         connection: A reading connection.
         digested: Every section of each table (`digests.digested_tables`).
-        owners: Of a section of rows the sections of the customers that its cards go to.
+        customer_sections: Of a section of rows the sections of the customers that its cards go to.
         kind: What else makes the list of all rows what it is: JSON-ready.
         failures: What tells which failures of a section are open; None for the mapping.
     """
@@ -76,7 +76,7 @@ def parts_of_rows(
                 (n, *(known[table.name].get(n) for table in (rows, tokens, attachments)))
                 for n in numbers
             ],
-            [(n, known[customers.name].get(n)) for n in sorted(_all(owners, numbers))],
+            [(n, known[customers.name].get(n)) for n in sorted(_all(customer_sections, numbers))],
             *([] if failures is None else [[failures.get(n) for n in numbers]]),
         ]
         yield PartOfRows(
@@ -99,5 +99,5 @@ def _cut(there: Sequence[Digested]) -> Iterator[list[Digested]]:
         yield part
 
 
-def _all(owners: Mapping[int, Sequence[int]], numbers: Sequence[int]) -> set[int]:
-    return {owner for number in numbers for owner in owners.get(number, ())}
+def _all(customer_sections: Mapping[int, Sequence[int]], numbers: Sequence[int]) -> set[int]:
+    return {found for number in numbers for found in customer_sections.get(number, ())}

@@ -218,7 +218,7 @@ def kept_of(connection: Connection, kind: str) -> set[int]:
     return set(connection.execute(asked).scalars().all())
 
 
-def counted(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
+def counted_sections(connection: Connection, kind: str, *, kept: bool) -> Iterator[Counted]:
     """Give what a kind of section comes to, in no order; `kept`: read only what nothing is kept of."""
     _, count = COUNTED[kind]
     if not kept:

@@ -15,9 +15,9 @@ from pipeline.ledger.parts_of_rows import parts_of_rows
 from pipeline.ledger.plan_questions import PlanQuestions
 from pipeline.ledger.readback_questions import ReadbackQuestions
 from pipeline.ledger.reading_questions import ReadingQuestions
-from pipeline.ledger.running_sums import RunningSums
 from pipeline.ledger.schema import meta
 from pipeline.ledger.section_proof import differing_section
+from pipeline.ledger.section_sums import SectionSums
 from pipeline.ledger.waiting_exports import WaitingExports
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 class Snapshot(
     WaitingExports,
-    RunningSums,
+    SectionSums,
     PlanQuestions,
     CardQuestions,
     AttachQuestions,
@@ -118,13 +118,17 @@ class Snapshot(
         """Give the parts of the mapping, in its order, and what each is made of."""
         kind = self.is_attaching(), self.recall("carry")
         with self._store.trouble():
-            return list(parts_of_rows(self._connection, self._parts, self.owners(), kind))
+            return list(
+                parts_of_rows(self._connection, self._parts, self.customer_sections(), kind)
+            )
 
     def failure_parts(self) -> list[PartOfRows]:
         """Give the parts of the list of open failures, likewise."""
-        owners, failures = self.owners(), self.failures_by_section()
+        customer_sections, failures = self.customer_sections(), self.failures_by_section()
         with self._store.trouble():
-            return list(parts_of_rows(self._connection, self._parts, owners, (), failures))
+            return list(
+                parts_of_rows(self._connection, self._parts, customer_sections, (), failures)
+            )
 
     def change_since_published(self) -> str | None:
         """Say what is not as it was published, or became another thing for no reason; None: nothing."""

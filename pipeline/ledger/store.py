@@ -206,7 +206,7 @@ class Store(Protocol):
             columns: Their values, a value a row, in the order of the names; none for no row.
         """
 
-    def shared_now(self, url: LedgerUrl) -> list[str]:
+    def shared_schemas(self, url: LedgerUrl) -> list[str]:
         """Give the schemas of the ledgers whose runs hand rows out to carriers now."""
 
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from pipeline.ledger.count_questions import CountQuestions
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.records import WaitingRows
 from pipeline.ledger.row_counts import TO_ATTACH, UNSEEN_WAITING
 from pipeline.ledger.schema import exports, runs
-from pipeline.ledger.sums import Sums
 from pipeline.model import OPEN_STATES
 
 
-class WaitingExports(Sums, Listings):
+class WaitingExports(CountQuestions, Listings):
     """The question which exports wait, for a run that is given them."""
 
     def waiting_by_export(self) -> list[WaitingRows]:

@@ -8,8 +8,8 @@ from pipeline.metrics import Flow
 from pipeline.migration import vault_factory
 from pipeline.migration.attach_step import AttachStep
 from pipeline.migration.attacher import Attacher
-from pipeline.migration.customer_owners import Owners
 from pipeline.migration.default_cards import AttachPolicy
+from pipeline.migration.known_customers import KnownCustomers
 from pipeline.vault.flow.flow_control import FlowControl
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.group_commit import GroupCommit
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.records import CustomerRecord
-    from pipeline.migration.job import Sending
+    from pipeline.migration.run_request import Sending
     from pipeline.vault.flow.flow_control import ConcurrencyLimit
 
 LAST_GOOD_API_RATE: Final = "api_rate_last_good"
@@ -33,7 +33,7 @@ class AttachParts(NamedTuple):
 
     line: AbstractAsyncContextManager[object]
     flow_control: FlowControl
-    owners: Owners
+    customers: KnownCustomers
     step: AttachStep
     attacher: Attacher
 
@@ -82,16 +82,16 @@ def attach_parts(
         clock=sending.clock,
         in_doubt=in_doubt,
     )
-    owners = Owners()
+    customers = KnownCustomers()
     step = AttachStep(
         attacher=attacher,
         flow_control=flow_control,
-        owners=owners,
+        customers=customers,
         leave=leave,
         clock=sending.clock,
         flow=flow,
     )
-    return AttachParts(line, flow_control, owners, step, attacher)
+    return AttachParts(line, flow_control, customers, step, attacher)
 
 
 def _mark(ledger: Ledger) -> Callable[[CustomerRecord], str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.metrics import Flow
     from pipeline.migration.attacher import Attacher
     from pipeline.migration.card_to_attach import CardToAttach
-    from pipeline.migration.customer_owners import Owners
+    from pipeline.migration.known_customers import KnownCustomers
     from pipeline.migration.same_cards import SameCards
     from pipeline.migration.transitions import ToAttach, WaitingCard
     from pipeline.model import Token
@@ -44,7 +44,7 @@ class AttachStep:
     Args:
         attacher: Puts cards on customers.
         flow_control: Decides when requests may go to the API host.
-        owners: The customers of all cards under way.
+        customers: The customers of all cards under way.
         leave: Told rows that this run leaves as they are.
         clock: For waits.
         flow: The figures that progress shows.
@@ -55,7 +55,7 @@ class AttachStep:
         *,
         attacher: Attacher,
         flow_control: FlowControl,
-        owners: Owners,
+        customers: KnownCustomers,
         leave: Callable[[int], None],
         clock: Clock,
         flow: Flow,
@@ -63,7 +63,7 @@ class AttachStep:
         self._attacher = attacher
         self._flow_control = flow_control
         self._stopping = flow_control.stopping
-        self._owners = owners
+        self._customers = customers
         self._leave = leave
         self._clock = clock
         self._flow = flow
@@ -96,9 +96,9 @@ class AttachStep:
         Raises:
             CardferryError: The run has to stop.
         """
-        record = await self._attacher.know(to.owner.record)
+        record = await self._attacher.know(to.customer.record)
         if record is not None:
-            self._owners.changed(to.owner, record)
+            self._customers.changed(to.customer, record)
             if record.state in _TAKES_NONE:
                 self._refuse(card, to, record)
                 return False
@@ -124,7 +124,7 @@ class AttachStep:
         Raises:
             CardferryError: The run has to stop; everything that was answered is queued.
         """
-        card = card_of(to.claim, to.owner.record, self._clock.monotonic(), token)
+        card = card_of(to.claim, to.customer.record, self._clock.monotonic(), token)
         card.fields = to.fields
         if self.same_cards is not None and not card.unknowns:
             # The token's outcome must not wait for a look.
@@ -138,7 +138,7 @@ class AttachStep:
         try:
             end = await self._attacher.attach(card, after)
         finally:
-            self._owners.changed(to.owner, card.customer)
+            self._customers.changed(to.customer, card.customer)
         if self.same_cards is not None and card.is_attached:
             self.same_cards.attached(card)
         self._count(card, end)

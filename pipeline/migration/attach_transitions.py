@@ -50,7 +50,7 @@ class Then(StrEnum):
     """Stop the run; no card is to blame."""
 
 
-class Asked(NamedTuple):
+class AttemptFacts(NamedTuple):
     """What is known of a card when an answer is judged.
 
     Attributes:
@@ -100,7 +100,7 @@ def after_request(
     outcome: Outcome,
     cause: RefusalCause | None,
     sight: Sight | None,
-    asked: Asked,
+    facts: AttemptFacts,
     attempts_max: int,
 ) -> AttachTransition:
     """Give what follows from the answer to a request that puts a card on a customer.
@@ -109,23 +109,23 @@ def after_request(
         outcome: Its class.
         cause: What a refusal says beyond its class.
         sight: What a 200 shows of the card; None for everything else.
-        asked: What is known of the card.
+        facts: What is known of the card.
         attempts_max: So many counted attempts are made in one run.
     """
     if cause is RefusalCause.USED:
         return _IN_DOUBT
     if cause is RefusalCause.NOT_FOUND:
-        return _after_not_found(asked)
+        return _after_not_found(facts)
     if outcome.kind is OutcomeKind.OK:
-        return _after_sight(sight, asked)
+        return _after_sight(sight, facts)
     if outcome.kind in _STOPPING:
         mixed_up = AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
-        return mixed_up if outcome.kind is OutcomeKind.MISMATCH else _open(asked, Then.STOP)
-    return _after_failure(outcome.kind, asked, is_last=asked.counted >= attempts_max)
+        return mixed_up if outcome.kind is OutcomeKind.MISMATCH else _open(facts, Then.STOP)
+    return _after_failure(outcome.kind, facts, is_last=facts.counted >= attempts_max)
 
 
 def after_locating(
-    sight: Sight, cause: RefusalCause | None, looks: int, asked: Asked
+    sight: Sight, cause: RefusalCause | None, looks: int, facts: AttemptFacts
 ) -> AttachTransition:
     """Judge what a look for the card's id showed.
 
@@ -134,89 +134,89 @@ def after_locating(
         cause: What made us look: a used token, something not found, or (None) too many lost
             answers.
         looks: How often we have looked, this time included.
-        asked: What is known of the card.
+        facts: What is known of the card.
     """
     if sight is Sight.OURS:
-        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-facts.unknowns)
     if sight is Sight.OTHER:
         return AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH)
     if sight is Sight.ELSEWHERE:
         # Somebody else used the token: none of our requests was carried out.
-        return AttachTransition(AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -asked.unknowns)
-    return _open(asked, Then.LOOK_AGAIN) if looks < LOOKS_MAX else _nowhere(cause, asked)
+        return AttachTransition(AttachState.HELD, Then.END, Code.ATTACH_TOKEN_USED, -facts.unknowns)
+    return _open(facts, Then.LOOK_AGAIN) if looks < LOOKS_MAX else _nowhere(cause, facts)
 
 
 def after_asking_for_customer(
-    outcome: Outcome, *, is_there: bool, asked: Asked
+    outcome: Outcome, *, is_there: bool, facts: AttemptFacts
 ) -> AttachTransition:
     """Judge whether it was the customer that a request did not find.
 
     Args:
         outcome: What reading the customer came to.
         is_there: Whether it exists and is not deleted.
-        asked: What is known of the card.
+        facts: What is known of the card.
     """
     if is_there:
-        return _IN_DOUBT if asked.unknowns else _gone(asked)
+        return _IN_DOUBT if facts.unknowns else _gone(facts)
     if outcome.kind in {OutcomeKind.OK, OutcomeKind.REJECTED}:
         # What was put on a customer that is gone is gone with it.
         return AttachTransition(
-            AttachState.FAILED, Then.END, Code.CUSTOMER_UNKNOWN, -asked.unknowns
+            AttachState.FAILED, Then.END, Code.CUSTOMER_UNKNOWN, -facts.unknowns
         )
     if outcome.kind in {OutcomeKind.DENIED, OutcomeKind.FATAL}:
-        return _open(asked, Then.STOP)
-    return _open(asked, Then.ASK_FOR_CUSTOMER)
+        return _open(facts, Then.STOP)
+    return _open(facts, Then.ASK_FOR_CUSTOMER)
 
 
-def _after_not_found(asked: Asked) -> AttachTransition:
-    if not asked.makes_customer:
-        return _open(asked, Then.ASK_FOR_CUSTOMER)
-    return _IN_DOUBT if asked.unknowns else _gone(asked)
+def _after_not_found(facts: AttemptFacts) -> AttachTransition:
+    if not facts.makes_customer:
+        return _open(facts, Then.ASK_FOR_CUSTOMER)
+    return _IN_DOUBT if facts.unknowns else _gone(facts)
 
 
-def _gone(asked: Asked) -> AttachTransition:
+def _gone(facts: AttemptFacts) -> AttachTransition:
     """Give what follows for a token that was not found, where no look can find out more."""
-    if asked.token_age_s <= YOUNG_S:
-        return _open(asked, Then.SAME_AGAIN)
+    if facts.token_age_s <= YOUNG_S:
+        return _open(facts, Then.SAME_AGAIN)
     return AttachTransition(
-        AttachState.UNATTACHED, Then.NEW_TOKEN, Code.ATTACH_TOKEN_GONE, -asked.unknowns
+        AttachState.UNATTACHED, Then.NEW_TOKEN, Code.ATTACH_TOKEN_GONE, -facts.unknowns
     )
 
 
-def _after_sight(sight: Sight | None, asked: Asked) -> AttachTransition:
+def _after_sight(sight: Sight | None, facts: AttemptFacts) -> AttachTransition:
     if sight is Sight.OURS:
-        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-asked.unknowns)
+        return AttachTransition(AttachState.ATTACHED, Then.END, unknowns=-facts.unknowns)
     if sight is Sight.MISSING:
         # The vault says yes and shows no card: with more than a page of cards, or by mistake.
         return AttachTransition(AttachState.DOUBTED, Then.LOCATE, unknowns=1)
     return AttachTransition(AttachState.HELD, Then.STOP, Code.ATTACH_MISMATCH, 1)
 
 
-def _after_failure(kind: OutcomeKind, asked: Asked, *, is_last: bool) -> AttachTransition:
+def _after_failure(kind: OutcomeKind, facts: AttemptFacts, *, is_last: bool) -> AttachTransition:
     if kind is OutcomeKind.AMBIGUOUS:
         return AttachTransition(
             AttachState.DOUBTED, Then.LOCATE if is_last else Then.SAME_AGAIN, None, 1
         )
     if kind is OutcomeKind.REJECTED or (kind is OutcomeKind.DECLINED and is_last):
-        if asked.unknowns:
+        if facts.unknowns:
             # Refused now, but an earlier request may have been carried out.
             return _IN_DOUBT
         code = (
             Code.ATTACH_REJECTED if kind is OutcomeKind.REJECTED else Code.ATTACH_ATTEMPTS_EXHAUSTED
         )
         return AttachTransition(AttachState.FAILED, Then.END, code)
-    return _open(asked, Then.SAME_AGAIN)
+    return _open(facts, Then.SAME_AGAIN)
 
 
-def _nowhere(cause: RefusalCause | None, asked: Asked) -> AttachTransition:
+def _nowhere(cause: RefusalCause | None, facts: AttemptFacts) -> AttachTransition:
     if cause is RefusalCause.NOT_FOUND:
-        return _gone(asked)
+        return _gone(facts)
     if cause is RefusalCause.USED:
-        code = Code.CUSTOMER_UNLOCATED if asked.makes_customer else Code.ATTACH_TOKEN_USED
+        code = Code.CUSTOMER_UNLOCATED if facts.makes_customer else Code.ATTACH_TOKEN_USED
         return AttachTransition(AttachState.HELD, Then.END, code)
     return AttachTransition(AttachState.FAILED, Then.END, Code.ATTACH_ATTEMPTS_EXHAUSTED)
 
 
-def _open(asked: Asked, then: Then) -> AttachTransition:
+def _open(facts: AttemptFacts, then: Then) -> AttachTransition:
     """Leave a card where it is: in doubt while an earlier answer is missing."""
-    return AttachTransition(AttachState.DOUBTED if asked.unknowns else AttachState.UNATTACHED, then)
+    return AttachTransition(AttachState.DOUBTED if facts.unknowns else AttachState.UNATTACHED, then)

@@ -1,7 +1,7 @@
-"""Puts tokenized cards on customers, one owner a customer, and settles that in the ledger.
+"""Puts tokenized cards on customers, one card of each at a time, and settles that in the ledger.
 
 One request goes: turn to send, durable intent, request, queued outcome, as for tokens.
-Whoever calls owns the customer: no two cards of one customer are attached at once, and a card
+Whoever calls sees to it that no two cards of one customer are attached at once, and a card
 whose answer was lost goes before its customer's other cards.
 """
 
@@ -244,9 +244,9 @@ class Attacher:
         card.counted += answer.outcome.kind not in FREE
         shown = answer.customer
         sight = None if shown is None else self._reader.sight(shown, card)
-        asked = card.asked(self._clock.monotonic())
+        facts = card.facts(self._clock.monotonic())
         transition = after_request(
-            answer.outcome, answer.cause, sight, asked, self._policy.attempts_max
+            answer.outcome, answer.cause, sight, facts, self._policy.attempts_max
         )
         seen = None
         if transition.state is AttachState.ATTACHED and shown is not None:

@@ -70,8 +70,8 @@ class CardLooks:
         if answer is None:
             return AttachTransition(AttachState.UNATTACHED, Then.END)
         is_there = answer.customer is not None and not answer.customer.is_deleted
-        asked = card.asked(self._clock.monotonic())
-        return after_asking_for_customer(answer.outcome, is_there=is_there, asked=asked)
+        facts = card.facts(self._clock.monotonic())
+        return after_asking_for_customer(answer.outcome, is_there=is_there, facts=facts)
 
     async def _locate(
         self, card: CardToAttach, answer: CustomerAnswer
@@ -86,7 +86,7 @@ class CardLooks:
             looks += 1
             sight, customer = seen
             transition = after_locating(
-                sight, answer.cause, looks, card.asked(self._clock.monotonic())
+                sight, answer.cause, looks, card.facts(self._clock.monotonic())
             )
             if transition.then is not Then.LOOK_AGAIN:
                 break

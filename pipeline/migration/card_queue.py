@@ -2,7 +2,7 @@
 
 An answer is compared with its card by last four digits and expiration. Two cards with equal ones
 could be swapped by the vault and nobody would see it, so the second waits until the first is done.
-So does a second card of one customer: a customer has one owner at a time, and a slot never waits
+So does a second card of one customer: a customer has one card under way at a time, and no slot waits
 for another slot.
 """
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.ledger.records import AttachState, CustomerState
-from pipeline.migration.attach_transitions import Asked, Sight
+from pipeline.migration.attach_transitions import AttemptFacts, Sight
 from pipeline.vault.interface import SentCard
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class CardToAttach:
         """Whether its customer is one that we did not make."""
         return self.customer.state is CustomerState.GIVEN
 
-    def asked(self, now: float) -> Asked:
+    def facts(self, now: float) -> AttemptFacts:
         """Give what an answer is judged by; the token is at least as old as we know it."""
-        return Asked(self.makes_customer, self.unknowns, self.counted, now - self.known_at)
+        return AttemptFacts(self.makes_customer, self.unknowns, self.counted, now - self.known_at)
 
 
 def card_of(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.config.models import Settings
     from pipeline.ledger.ledger_url import LedgerUrl
     from pipeline.ledger.sharing.jobs import Job
-    from pipeline.migration.job import Tools
+    from pipeline.migration.run_request import Tools
 
 log = EventLog("carrier")
 

@@ -16,10 +16,10 @@ from pipeline.disk import write_atomically
 from pipeline.errors import ExportRefused
 from pipeline.exports.sealed_export import SealedExport
 from pipeline.failure_codes import Code
+from pipeline.ledger.count_questions import pending
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import TEMPORARY
 from pipeline.ledger.planning import Planning
-from pipeline.ledger.sums import pending
 from pipeline.migration import export_factory
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import plan_digest, prove_and_plan
@@ -51,7 +51,7 @@ _HINTS_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CheckRequest:
     """What a check is asked to do.
 
     Attributes:
@@ -68,7 +68,11 @@ class Asked:
 
 
 def profile(
-    asked: Asked, settings: Settings, credentials: Credentials, clock: Clock, listener: Listener
+    asked: CheckRequest,
+    settings: Settings,
+    credentials: Credentials,
+    clock: Clock,
+    listener: Listener,
 ) -> dict[str, Any]:
     """Plan exports in a ledger that leaves nothing behind, and give the plan and the profile.
 
@@ -190,7 +194,7 @@ def _refusal(planned: PlanFigures, settings: Settings, opened: Sequence[Opened])
     return None
 
 
-def _write(asked: Asked, look: Snapshot, figures: dict[str, Any]) -> None:
+def _write(asked: CheckRequest, look: Snapshot, figures: dict[str, Any]) -> None:
     if asked.failures is not None:
         with write_atomically(asked.failures) as file:
             write_failures_sheet(look, file)

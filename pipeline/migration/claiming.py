@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.records import AttachClaim
     from pipeline.ledger.settling import Settling
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.migration.customer_owners import Owner, Owners
+    from pipeline.migration.known_customers import KnownCustomer, KnownCustomers
 
 RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
@@ -31,7 +31,7 @@ class Claimed(NamedTuple):
     """
 
     rows: list[Claim]
-    attaching: dict[int, tuple[AttachClaim, Owner]]
+    attaching: dict[int, tuple[AttachClaim, KnownCustomer]]
 
     def needs_token(self, row: int) -> bool:
         """Say whether a row has no token yet."""
@@ -81,14 +81,14 @@ class Claiming:
         settling: Knows which rows may be sent.
         thread: The ledger's thread.
         is_stopping: Whether nothing more will be sent.
-        owners: The customers of cards under way; None where there are tokens only.
+        customers: The customers of cards under way; None where there are tokens only.
     """
 
     ledger: Ledger
     settling: Settling
     thread: Executor
     is_stopping: Callable[[], bool]
-    owners: Owners | None
+    customers: KnownCustomers | None
     _first: set[int] = field(default_factory=set)
     _claimable: _FirstClaimable = field(default_factory=_FirstClaimable)
 
@@ -108,7 +108,7 @@ class Claiming:
         def ask() -> int | None:
             with self.ledger.look() as look:
                 found = self._claimable.of(look, first_id, last_id)
-                if self.owners is None:
+                if self.customers is None:
                     return found
                 # A row that has its token may wait before the first planned one, or behind the last.
                 return look.first_to_attach(first_id, found or last_id) or found
@@ -152,7 +152,7 @@ class Claiming:
 
         They go first: until they are settled nobody knows whether their customers were made.
         """
-        if self.owners is None:
+        if self.customers is None:
             return 0
         return len(self._doubted(first_id, last_id))
 
@@ -163,7 +163,7 @@ class Claiming:
         found = self._doubted(first_id, last_id)
         self._first.update(claim.row_id for claim in found)
         claimed = Claimed([claim_of(claim) for claim in found], {})
-        self.thread.submit(self._add_owners, claimed, found).result()
+        self.thread.submit(self._add_customers, claimed, found).result()
         return claimed
 
     def _doubted(self, first_id: int, last_id: int) -> list[AttachClaim]:
@@ -176,23 +176,23 @@ class Claiming:
 
     def _claim(self, first_id: int, last_id: int) -> Claimed:
         claimed = Claimed(self.settling.claimable(first_id, last_id), {})
-        if self.owners is not None:
+        if self.customers is not None:
             with self.ledger.look() as look:
                 found = look.attachable(first_id, last_id, begun=True)
             found = [claim for claim in found if claim.row_id not in self._first]
             claimed.rows.extend(claim_of(claim) for claim in found if claim.token_id is not None)
             claimed.rows.sort(key=lambda claim: claim.id)
-            self._add_owners(claimed, found)
+            self._add_customers(claimed, found)
         return claimed
 
-    def _add_owners(self, claimed: Claimed, found: list[AttachClaim]) -> None:
-        owners = self.owners
-        if owners is None or not found:
+    def _add_customers(self, claimed: Claimed, found: list[AttachClaim]) -> None:
+        customers = self.customers
+        if customers is None or not found:
             return
         with self.ledger.look() as look:
             records = look.customers_of({claim.customer for claim in found})
         for claim in found:
-            claimed.attaching[claim.row_id] = claim, owners.of(records[claim.customer])
+            claimed.attaching[claim.row_id] = claim, customers.of(records[claim.customer])
 
 
 def claim_of(claim: AttachClaim) -> Claim:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.sharing.coordinator import State
     from pipeline.ledger.sharing.sessions import Session
-    from pipeline.migration.job import Child, Launch, Sending
     from pipeline.migration.plan import PlannedExport
+    from pipeline.migration.run_request import Child, Launch, Sending
 
     Answer = TypeVar("Answer")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
     from pipeline.ledger.giving_up import GivenUp
-    from pipeline.migration.job import Job, Tools
+    from pipeline.migration.run_request import RunRequest, Tools
 
 log = EventLog("run")
 
@@ -60,7 +60,7 @@ class GivingUp:
 
 
 def give_up_exports(
-    job: Job,
+    request: RunRequest,
     given: tuple[Settings, Credentials],
     tools: Tools,
     abandoned: Sequence[Abandoned],
@@ -69,7 +69,7 @@ def give_up_exports(
     """Give exports up: no row of them waits any more, and outputs are written again.
 
     Args:
-        job: The folder, who does it, and how long to wait for another run.
+        request: The folder, who does it, and how long to wait for another run.
         given: The settings in force and their secrets.
         tools: Clock and randomness.
         abandoned: Which exports.
@@ -80,11 +80,11 @@ def give_up_exports(
     """
     settings, credentials = given
     signals, signer = DeferredSignals(), Signer.of(credentials)
-    with signals.interrupting(), held_ledger(job, given, tools.clock, signals) as ledger:
+    with signals.interrupting(), held_ledger(request, given, tools.clock, signals) as ledger:
         ledger.signer = signer
         ledger.begin_run(
             run_name(tools.clock, tools.random),
-            facts_of_run(job.facts, settings),
+            facts_of_run(request.facts, settings),
             meaning_digest(settings),
             livemode=settings.vault.mode is Mode.LIVE,
         )
@@ -99,5 +99,5 @@ def give_up_exports(
         code = FINISHED_WITH_FAILURES if is_open else 0
         ledger.end_run(code, Flow().statistics(0.0))
         has_outputs = bool(ledger.ask(lambda look: look.exports()))
-        figures = publish(ledger, job.folder, __version__, signer) if has_outputs else None
+        figures = publish(ledger, request.folder, __version__, signer) if has_outputs else None
         return GivingUp(code, ledger.run_id, ended, figures, ledger.chain_head)

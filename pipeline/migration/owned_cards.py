@@ -1,4 +1,4 @@
-"""Keeps one owner a customer where several carriers attach cards: a card whose customer another has waits."""
+"""Finds the cards of a chunk that a carrier may attach: a customer is one carrier's at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OwnedCards:
         self._attaching = attaching
 
     def claimed(self, lease: Lease, claimed: Claimed) -> tuple[Claimed, bool]:
-        """Add to the rows of a chunk that need a token those that have one, and all their owners.
+        """Add to the rows of a chunk that need a token those that have one, and all their customers.
 
         Args:
             lease: The chunk.
@@ -48,7 +48,7 @@ class OwnedCards:
         in_doubt, records = self._ledger.again(partial(self._known, owned))
         for customer, is_new in owned.items():
             if is_new:
-                self._attaching.owners.learn(records[customer])
+                self._attaching.customers.learn(records[customer])
                 self._attaching.attacher.learn_doubt(customer, in_doubt.get(customer))
         mine = [claim for claim in found if self._is_mine(claim, lease, owned, in_doubt)]
         kept = {claim.row_id for claim in mine}
@@ -60,7 +60,7 @@ class OwnedCards:
         first = set(in_doubt.values())
         rows.sort(key=lambda claim: (claim.id not in first, claim.id))
         attaching = {
-            claim.row_id: (claim, self._attaching.owners.of(records[claim.customer]))
+            claim.row_id: (claim, self._attaching.customers.of(records[claim.customer]))
             for claim in mine
         }
         return Claimed(rows, attaching), any(

@@ -80,7 +80,7 @@ class ReadBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReadbackRequest:
     """What is to be read back: a sample of so many, or everything; None leaves it to the kind."""
 
     sample: int | None = None
@@ -89,7 +89,7 @@ class Asked:
 
 def read_back(
     folder: Path,
-    asked: Asked,
+    asked: ReadbackRequest,
     settings: tuple[Settings, Credentials],
     tools: tuple[Clock, Random, Listener],
     who: tuple[str, str],
@@ -157,7 +157,7 @@ class _Reading:
         self,
         look: Snapshot,
         folder: Path,
-        asked: Asked,
+        asked: ReadbackRequest,
         settings: tuple[Settings, Credentials],
         tools: tuple[Clock, Random, Listener],
     ) -> None:

@@ -16,16 +16,15 @@ from pipeline.errors import (
     LocalStorageFailed,
 )
 from pipeline.ledger.attach_again import attach_again
+from pipeline.ledger.count_questions import pending
 from pipeline.ledger.key_values import ATTACH_KEY
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.recovery import plan_again, settle_open_intents
-from pipeline.ledger.sums import pending
 from pipeline.logs import EventLog, bind_run
 from pipeline.metrics import Flow
 from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import failures_allowed, refuse_too_many_failures
-from pipeline.migration.job import Ending, Job, Plan, Tools
 from pipeline.migration.plan import (
     PlannedExport,
     opened,
@@ -37,6 +36,7 @@ from pipeline.migration.plan import (
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.run_environment import facts_of_run, run_name
 from pipeline.migration.run_ledger import carried_columns, held_ledger
+from pipeline.migration.run_request import Ending, Plan, RunRequest, Tools
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.migration.troubles import once_cards_were_taken
 from pipeline.outputs.publisher import publish
@@ -61,16 +61,16 @@ class Run:
     """One run over one migration folder.
 
     Args:
-        job: What is asked for.
+        request: What is asked for.
         settings: The settings in force.
         credentials: The secrets they name.
         tools: Clock, randomness, progress and the question before sending.
     """
 
     def __init__(
-        self, job: Job, settings: Settings, credentials: Credentials, tools: Tools
+        self, request: RunRequest, settings: Settings, credentials: Credentials, tools: Tools
     ) -> None:
-        self._job = job
+        self._request = request
         self._settings = settings
         self._credentials = credentials
         self._tools = tools
@@ -82,7 +82,7 @@ class Run:
         self._chosen: Chosen | None = None
         self._api_account: Account | None = None
         self._flow = Flow()
-        self._attach = None if job.no_attach else settings.attach
+        self._attach = None if request.no_attach else settings.attach
         self._signals = DeferredSignals()
 
     def perform(self) -> Ending:
@@ -96,12 +96,12 @@ class Run:
             stack.enter_context(self._signals.interrupting())
             given = (self._settings, self._credentials)
             ledger = stack.enter_context(
-                held_ledger(self._job, given, self._tools.clock, self._signals)
+                held_ledger(self._request, given, self._tools.clock, self._signals)
             )
             ledger.signer = self._signer
             ledger.begin_run(
                 run_name(self._tools.clock, self._tools.random),
-                facts_of_run(self._job.facts, self._settings),
+                facts_of_run(self._request.facts, self._settings),
                 meaning_digest(self._settings),
                 livemode=self._settings.vault.mode is Mode.LIVE,
             )
@@ -148,30 +148,30 @@ class Run:
 
     def _plan(self, ledger: Ledger, stack: ExitStack) -> list[PlannedExport]:
         """Pass 1 over every export; give those that have rows to send, held open."""
-        settings, job = self._settings, self._job
+        settings, request = self._settings, self._request
         recovered = settle_open_intents(ledger, RETRIES_OF_UNKNOWN[settings.flow.on_ambiguous])
         bind_run(ledger.run_id)
-        log.info("run started", exports=len(job.exports), rows_in_doubt=recovered.in_doubt)
+        log.info("run started", exports=len(request.exports), rows_in_doubt=recovered.in_doubt)
         self._account = RunAccount(ledger, recovered.held, is_attaching=self._attach is not None)
         ledger.remember("carry", carried_columns(ledger, settings))
         if self._attach is not None:
             ledger.remember(ATTACH_KEY, "on")
         given = self._prove_and_plan(ledger, stack)
-        if job.again is not None:
+        if request.again is not None:
             ids = [export.known.id for export in given]
-            self._planned_again = plan_again(ledger, ids, job.again, held=job.held)
+            self._planned_again = plan_again(ledger, ids, request.again, held=request.held)
             if self._attach is not None:
                 self._planned_again += attach_again(
-                    ledger, ids, job.again, held=job.held, unattached=job.unattached
+                    ledger, ids, request.again, held=request.held, unattached=request.unattached
                 )
         self._account.begin([export.known for export in given])
-        self._chosen = choose(ledger, [export.known.id for export in given], job.only)
+        self._chosen = choose(ledger, [export.known.id for export in given], request.only)
         self._plan_digest = plan_digest(
             settings,
             [(export.file.sha256, export.known.as_of) for export in given],
-            job.only.sha256 if job.only else None,
+            request.only.sha256 if request.only else None,
         )
-        refuse_another_plan(job.approved_plan, self._plan_digest)
+        refuse_another_plan(request.approved_plan, self._plan_digest)
         self._refuse_if_too_many_fail(ledger, given)
         return ledger.ask(lambda look: [one for one in given if self._waits(look, one.known)])
 
@@ -193,13 +193,13 @@ class Run:
         """Prove every export, plan those that are new, and hold them open; each of them once."""
         settings = self._settings
         planning = Planning(ledger)
-        reading = export_factory.reading(settings, self._job.sha256_beside)
+        reading = export_factory.reading(settings, self._request.sha256_beside)
         keys = export_factory.envelope_keys(settings, self._credentials)
         limits = export_factory.envelope_limits(settings)
         today = settings.rules.as_of or self._tools.clock.now().date()
-        reading.expects.require_one(self._job.exports)
+        reading.expects.require_one(self._request.exports)
         given: dict[str, PlannedExport] = {}
-        for path in self._job.exports:
+        for path in self._request.exports:
             sealed = stack.enter_context(opened(path, keys, limits, planning))
             with self._tools.listener.reading(sealed.name) as counter:
                 file, known = prove_and_plan(sealed, planning, reading, today, counter)
@@ -246,9 +246,9 @@ class Run:
         """Send every planned row: here, or by carriers that chunks are handed out to."""
         from pipeline.migration.send import LocalSending  # noqa: PLC0415 - as for `reach_vault`.
 
-        job, tools, counts = self._job, self._tools, self._account.plan()
+        request, tools, counts = self._request, self._tools, self._account.plan()
         waiting = counts["to_send"] + counts["to_attach"]
-        self._flow.total = waiting if job.limit is None else min(job.limit, waiting)
+        self._flow.total = waiting if request.limit is None else min(request.limit, waiting)
         failures_max = failures_allowed(counts["rows"], self._settings.rules.max_failure_rate)
         sending = LocalSending(
             settings=self._settings,
@@ -259,15 +259,15 @@ class Run:
             listener=tools.listener,
             flow=self._flow,
             signals=self._signals,
-            limit=job.limit,
+            limit=request.limit,
             failures_max=failures_max - counts["failures"],
             attach=self._attach,
             on_signal=lambda number: self._note_signal(ledger, number),
         )
-        if job.launch is not None and work:
+        if request.launch is not None and work:
             from pipeline.migration.coordinating import send_by_carriers  # noqa: PLC0415
 
-            send_by_carriers(sending, work, job.launch)
+            send_by_carriers(sending, work, request.launch)
             work = []
             if not self._is_left(ledger):
                 return
@@ -291,8 +291,8 @@ class Run:
         """Write every output; there is none before an export was planned."""
         if not ledger.ask(lambda look: look.exports()):
             return None
-        figures = publish(ledger, self._job.folder, __version__, self._signer)
-        log.info("outputs published", folder=self._job.folder)
+        figures = publish(ledger, self._request.folder, __version__, self._signer)
+        log.info("outputs published", folder=self._request.folder)
         return figures
 
     def _end(self, ledger: Ledger, code: int, started: float) -> None:

@@ -10,7 +10,7 @@ from pipeline.clock import timestamp_of_ms
 from pipeline.errors import VaultUnavailable, exit_status
 from pipeline.failure_codes import Code
 from pipeline.ledger.bearing import unit
-from pipeline.ledger.sums import pending
+from pipeline.ledger.count_questions import pending
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
 if TYPE_CHECKING:

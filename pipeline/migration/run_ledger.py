@@ -15,7 +15,7 @@ from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url_of_run
 from pipeline.ledger.lock import migration_lock
-from pipeline.ledger.sharing.finding import shared_now
+from pipeline.ledger.sharing.ledger_to_join import ledger_to_join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.migration.job import Job
+    from pipeline.migration.run_request import RunRequest
     from pipeline.signals import DeferredSignals
 
 
@@ -76,17 +76,17 @@ def shared_ledger_place(
                 next_step="Copy ledger.json of the migration's folder there, or leave --out away.",
             )
         return place
-    return shared_now(there)
+    return ledger_to_join(there)
 
 
 @contextmanager
 def held_ledger(
-    job: Job, given: tuple[Settings, Credentials], clock: Clock, signals: DeferredSignals
+    request: RunRequest, given: tuple[Settings, Credentials], clock: Clock, signals: DeferredSignals
 ) -> Iterator[Ledger]:
     """Hold the folder, which is made if it is not there, and open its ledger for writing.
 
     Args:
-        job: The folder, and how long to wait for another run of it.
+        request: The folder, and how long to wait for another run of it.
         given: The settings in force and their secrets: where the ledger is, and what signs.
         clock: Dates what is written.
         signals: Keeps stopping signals out of commits.
@@ -98,17 +98,17 @@ def held_ledger(
         MigrationLocked: Another run holds it, here or on another machine, and did not end in time.
         VerificationFailed: It is no ledger, damaged, or gone.
     """
-    if job.unattached and given[0].attach is None:
+    if request.unattached and given[0].attach is None:
         raise SettingsRefused(
             [
                 "attach: what earlier runs left is to be attached, and these settings name no API host"
             ],
             next_step="Add `[attach]` to the settings, then run the same command again.",
         )
-    private_folder(job.folder)
-    with migration_lock(job.folder, wait_s=job.wait_s):
-        place = ledger_place(*given, job.folder)
-        waits = Waits(job.wait_s, given[0].flow.outage_max_s)
+    private_folder(request.folder)
+    with migration_lock(request.folder, wait_s=request.wait_s):
+        place = ledger_place(*given, request.folder)
+        waits = Waits(request.wait_s, given[0].flow.outage_max_s)
         with closing(Ledger(place, clock, signals=signals, waits=waits)) as ledger:
             yield ledger
 

@@ -16,7 +16,7 @@ from pipeline.errors import Interrupted
 from pipeline.ledger.ledger_thread import thread_of
 from pipeline.migration import export_factory
 from pipeline.migration.claiming import Claiming
-from pipeline.migration.job import Sending
+from pipeline.migration.run_request import Sending
 from pipeline.migration.send_factory import SendParts, send_parts
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.waiting_cards import waiting_cards
@@ -95,7 +95,7 @@ class LocalSending(Sending):
             parts.settling,
             ledger_thread,
             lambda: parts.tokenizer.is_stopping,
-            attaching and attaching.owners,
+            attaching and attaching.customers,
         )
         await self._send_all(
             parts.tokenizer,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from pipeline.migration.attach_factory import AttachParts
-    from pipeline.migration.job import Sending
+    from pipeline.migration.run_request import Sending
     from pipeline.migration.transitions import RetryPolicy
     from pipeline.vault.flow.flow_control import ConcurrencyLimit
     from pipeline.vault.interface import Vault

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.clock import timestamp_of_ms
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.count_questions import pending
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.records import EXPORTS_IN, SETTINGS_FILE
 from pipeline.ledger.sharing.coordinator import state_of
-from pipeline.ledger.sums import pending
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 from pipeline.model import FAILURE_STATES, RowState

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.ledger.records import AttachClaim, Claim, Settlement
-    from pipeline.migration.customer_owners import Owner
+    from pipeline.migration.known_customers import KnownCustomer
     from pipeline.model import Outcome
     from pipeline.vault.interface import CardRequest, SentCard
 
@@ -35,12 +35,12 @@ class ToAttach:
 
     Attributes:
         claim: The row, as the ledger has it.
-        owner: Its customer, shared with the customer's other cards.
+        customer: The one that it goes to, shared with its other cards.
         fields: What a new customer is made with.
     """
 
     claim: AttachClaim
-    owner: Owner
+    customer: KnownCustomer
     fields: Mapping[str, Any] = field(repr=False)
 
 
@@ -63,13 +63,13 @@ class WaitingCard:
     attaching: ToAttach | None = None
     """Where its card is to go, for good; None where there are tokens only."""
     keys: tuple[object, ...] = field(init=False)
-    """What no two cards under way may share: what answers are told apart by, and the owner."""
+    """What no two cards under way may share: what answers are told apart by, and customers."""
     made: Settlement | None = None
     """The outcome that made its token, until the first intent to attach it is written with it."""
 
     def __post_init__(self) -> None:
         to = self.attaching
-        self.keys = (self.sent,) if to is None else (self.sent, to.owner)
+        self.keys = (self.sent,) if to is None else (self.sent, to.customer)
 
     def wipe(self) -> None:
         """Overwrite the request; the row needs it no more."""

@@ -179,16 +179,16 @@ class _Customers:
         to = self._attaching.get(row)
         if to is None:
             return None
-        claim, owner = to
+        claim, customer = to
         fields: dict[str, Any] = {}
-        if self._texts is not None and owner.record.customer_id is None:
+        if self._texts is not None and customer.record.customer_id is None:
             fields = self._texts.fields(
-                owner.record.legacy_customer_id,
+                customer.record.legacy_customer_id,
                 self._ids[place],
                 {name: texts[place] for name, texts in self._carried.items()},
                 self._emails[place] if self._emails else "",
             )
-        return ToAttach(claim, owner, fields)
+        return ToAttach(claim, customer, fields)
 
 
 def _read_differently() -> VerificationFailed:

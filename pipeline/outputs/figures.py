@@ -15,10 +15,10 @@ import numpy as np
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import shown
+from pipeline.ledger.count_questions import pending
 from pipeline.ledger.listings import RESOLVED
-from pipeline.ledger.running_sums import UNATTACHED
 from pipeline.ledger.section_figures import SUPERSEDED
-from pipeline.ledger.sums import pending
+from pipeline.ledger.section_sums import UNATTACHED
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 from pipeline.outputs.failure_figures import open_failures
 from pipeline.outputs.status_figures import attached, refused

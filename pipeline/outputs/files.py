@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Blocks: TypeAlias = "Iterator[Sequence[tuple[Any, ...]]]"
 """Rows as the ledger gives them, a block at a time."""
 
-Asked: TypeAlias = "Callable[[tuple[int, int]], Blocks]"
+RowsOf: TypeAlias = "Callable[[tuple[int, int]], Blocks]"
 """A question for the rows between two ids."""
 
 MAPPING_NAME: Final = "mapping.parquet"
@@ -71,7 +71,7 @@ class Outputs:
             FAILURES_NAME: (FAILURES, look.failed_rows),
         }
         """What each Parquet file holds, and the question whose answer it is."""
-        self._cut: dict[str, tuple[Callable[[], list[PartOfRows]], Asked]] = {
+        self._cut: dict[str, tuple[Callable[[], list[PartOfRows]], RowsOf]] = {
             MAPPING_NAME: (look.mapping_parts, look.mapped_rows),
             FAILURES_NAME: (look.failure_parts, look.failed_rows),
         }
@@ -242,7 +242,7 @@ def report_bytes(figures: Mapping[str, Any]) -> bytes:
 
 
 def _tuples(
-    table: PublishedTable, rows_of: Asked, ids: tuple[int, int]
+    table: PublishedTable, rows_of: RowsOf, ids: tuple[int, int]
 ) -> Iterator[Iterator[tuple[Any, ...]]]:
     return map(table.tuples, rows_of(ids))
 

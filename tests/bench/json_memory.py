@@ -22,7 +22,7 @@ from pipeline import startup
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
-from pipeline.migration.check import Asked, profile
+from pipeline.migration.check import CheckRequest, profile
 from tests.support.commands import HEADER, ROOT, settings
 from tests.support.exports import keyring
 from tests.support.stray_quotes import check_digit
@@ -92,7 +92,9 @@ def peaks_mb(folder, megabytes):
 def child(export, config):
     """Check an export, and print the peak memory of this process and of the decryptor, in kilobytes."""
     gc.set_threshold(*startup.SEARCHES_FOR_CYCLES)
-    profile(Asked([Path(export)]), *load_settings(Path(config), {}), SystemClock(), Listeners())
+    profile(
+        CheckRequest([Path(export)]), *load_settings(Path(config), {}), SystemClock(), Listeners()
+    )
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         print(resource.getrusage(who).ru_maxrss)
 

@@ -21,7 +21,7 @@ from pipeline import startup
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.metrics import Listeners
-from pipeline.migration.check import Asked, profile
+from pipeline.migration.check import CheckRequest, profile
 from tests.support.commands import HEADER, rows_csv, sealed, settings
 
 MARKS = {"csv": 100_000, "jsonl": 30_000, "json": 30_000}
@@ -59,7 +59,7 @@ def measured(form, rows, turns, *, profiled):
             before, began = cpu_s(), time.perf_counter()
             if profiler:
                 profiler.enable()
-            figures = profile(Asked([export]), *loaded, SystemClock(), Listeners())
+            figures = profile(CheckRequest([export]), *loaded, SystemClock(), Listeners())
             if profiler:
                 profiler.disable()
                 pstats.Stats(profiler).sort_stats("cumtime").print_stats("pipeline|executemany", 75)

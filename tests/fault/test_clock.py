@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from pipeline.config.loading import load_settings
-from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
+from pipeline.migration.run_request import RunRequest, Tools
 from tests.support.migrations import Migration, new_rows
 from tests.support.sampled import sampled
 from tests.support.sandbox import running
@@ -54,7 +54,7 @@ def test_a_wall_clock_that_jumps_delays_and_loses_nothing(tmp_path, jump):
         settings, credentials = load_settings(migration.settings, os.environ, overrides)
         clock, began = JumpingClock(jump), time.monotonic()
         ending = Run(
-            Job(migration.paths, migration.out),
+            RunRequest(migration.paths, migration.out),
             settings,
             credentials,
             Tools(clock, Random(1)),

@@ -15,7 +15,7 @@ from pipeline.config.loading import load_settings
 from pipeline.config.presets import preset_names, read_preset
 from pipeline.errors import ExportRefused
 from pipeline.metrics import Listeners
-from pipeline.migration.check import Asked, profile
+from pipeline.migration.check import CheckRequest, profile
 from tests.support.cases import CASES, VISA
 from tests.support.exports import by_gpg, keyring
 from tests.support.judged import command
@@ -46,7 +46,7 @@ def profiled(folder, case):
         + section("export.columns", case.columns)
     )
     settings, credentials = load_settings(config, {})
-    return profile(Asked([export]), settings, credentials, SystemClock(), Listeners())
+    return profile(CheckRequest([export]), settings, credentials, SystemClock(), Listeners())
 
 
 def test_there_are_a_hundred_cases():
@@ -116,7 +116,7 @@ def sealed_preset(folder, name, url):
 def test_a_preset_in_its_exact_format_is_checked(tmp_path, name):
     """Sealed by gpg, read by nothing but the preset's name: one card to send."""
     _, export, loaded = sealed_preset(tmp_path, name, "http://127.0.0.1:9")
-    figures = profile(Asked([export]), *loaded, SystemClock(), Listeners())
+    figures = profile(CheckRequest([export]), *loaded, SystemClock(), Listeners())
 
     assert (figures["rows"], figures["to_send"]) == (1, 1), figures
 

@@ -9,7 +9,7 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import Interrupted, SettingsRefused
 from pipeline.metrics import Listeners
-from pipeline.migration.readback import Asked, read_back
+from pipeline.migration.readback import ReadbackRequest, read_back
 from pipeline.migration.readback_progress import Progress
 from tests.support.attach_runs import attaching, cards
 
@@ -18,7 +18,9 @@ def read(work, sample=None, *, everything=False, attach=True):
     """Read a migration back; give what was found and the rows of `readback.parquet`."""
     settings = load_settings(None, {}, work.overrides(attach=attach))
     tools = (SystemClock(), random.Random(1), Listeners())
-    found = read_back(work.out, Asked(sample, everything), settings, tools, ("me", "here:1"))
+    found = read_back(
+        work.out, ReadbackRequest(sample, everything), settings, tools, ("me", "here:1")
+    )
     return found, pq.read_table(work.out / "readback.parquet").to_pylist()
 
 

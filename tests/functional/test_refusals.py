@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli.commands import COMMANDS
 from pipeline.cli.commands import cardferry as program
-from pipeline.cli.examples import ENDINGS
+from pipeline.cli.examples import EPILOGS
 from pipeline.errors import EXIT_CODES
 from pipeline.vault.flow.circuit_breaker import OPEN_S
 from tests.support.commands import HEADER, ROOT, cardferry, rows_csv, sealed, settings
@@ -236,12 +236,12 @@ def test_every_command_has_help(command):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_ends_with_examples_that_it_takes(name):
     """The examples are command lines that the command parses, the exit codes are known ones."""
-    command, ending = program.get_command(click.Context(program), name), ENDINGS[name]
+    command, told = program.get_command(click.Context(program), name), EPILOGS[name]
     said = cardferry(name, "--help").out
 
-    assert ending.examples
-    assert set(ending.exit_codes) <= set(EXIT_CODES)
-    for example in ending.examples:
+    assert told.examples
+    assert set(told.exit_codes) <= set(EXIT_CODES)
+    for example in told.examples:
         assert f"  cardferry {example}" in said
         called, *arguments = shlex.split(example)
         assert called == name

@@ -15,8 +15,8 @@ from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import LocalStorageFailed
 from pipeline.ledger.settling import Settling
-from pipeline.migration.job import Job, Tools
 from pipeline.migration.run import Run
+from pipeline.migration.run_request import RunRequest, Tools
 from tests.support.cards import card_number
 from tests.support.crash import zygote
 from tests.support.sandbox import running
@@ -81,7 +81,7 @@ class AttachRun:
             ]
         return [*usual, *self.settings, *more]
 
-    def run(self, *more, attach=True, exports=None, clock=None, asked=None, **job):
+    def run(self, *more, attach=True, exports=None, clock=None, asked=None, **request):
         """Run once; give how it ended. The plan that it shows is added to `asked`."""
         settings, credentials = load_settings(None, {}, self.overrides(*more, attach=attach))
         tools = Tools(
@@ -90,7 +90,7 @@ class AttachRun:
             confirm=lambda plan: asked is None or not asked.append(plan),
         )
         given = self.exports if exports is None else exports
-        return Run(Job(given, self.out, **job), settings, credentials, tools).perform()
+        return Run(RunRequest(given, self.out, **request), settings, credentials, tools).perform()
 
     def start(self, *options, command="run", attach=True, **how):
         """Start a command of its own process, which can be killed; `how` as for the zygote."""

@@ -8,7 +8,7 @@ import pytest
 from pipeline.failure_codes import Code
 from pipeline.ledger.records import AttachState, CustomerRecord, CustomerState
 from pipeline.migration.attach_transitions import (
-    Asked,
+    AttemptFacts,
     Sight,
     Then,
     after_asking_for_customer,
@@ -19,12 +19,12 @@ from pipeline.migration.card_to_attach import CardToAttach, sight_on
 from pipeline.model import Outcome, OutcomeKind
 from pipeline.vault.interface import Customer, CustomerCard, RefusalCause, SentCard
 
-FIRST = Asked(makes_customer=True, unknowns=0, counted=1, token_age_s=1.0)
+FIRST = AttemptFacts(makes_customer=True, unknowns=0, counted=1, token_age_s=1.0)
 ADDS = FIRST._replace(makes_customer=False)
 
 
-def judged(kind, asked=FIRST, cause=None, sight=None):
-    return after_request(Outcome(kind, "an answer"), cause, sight, asked, attempts_max=5)
+def judged(kind, facts=FIRST, cause=None, sight=None):
+    return after_request(Outcome(kind, "an answer"), cause, sight, facts, attempts_max=5)
 
 
 @pytest.mark.parametrize("unknowns", [0, 2])
@@ -60,18 +60,18 @@ def test_a_lost_answer_is_asked_for_by_the_same_request():
     assert (worn.state, worn.then) == (AttachState.DOUBTED, Then.LOCATE)
 
 
-@pytest.mark.parametrize("asked", [FIRST, ADDS, FIRST._replace(unknowns=1)])
-def test_a_used_token_is_always_looked_for(asked):
+@pytest.mark.parametrize("facts", [FIRST, ADDS, FIRST._replace(unknowns=1)])
+def test_a_used_token_is_always_looked_for(facts):
     """Done before, or somebody else's: only finding our card tells."""
-    assert judged(OutcomeKind.REJECTED, asked, RefusalCause.USED).then is Then.LOCATE
+    assert judged(OutcomeKind.REJECTED, facts, RefusalCause.USED).then is Then.LOCATE
 
 
 def test_a_missing_token_is_believed_gone_only_when_it_is_old_and_no_answer_was_lost():
     """A storm of 404s makes no second token of a young one."""
     old = FIRST._replace(token_age_s=61.0)
     transitions = [
-        judged(OutcomeKind.REJECTED, asked, RefusalCause.NOT_FOUND).then
-        for asked in (FIRST, old, old._replace(unknowns=1))
+        judged(OutcomeKind.REJECTED, facts, RefusalCause.NOT_FOUND).then
+        for facts in (FIRST, old, old._replace(unknowns=1))
     ]
 
     assert transitions == [Then.SAME_AGAIN, Then.NEW_TOKEN, Then.LOCATE]
@@ -85,12 +85,12 @@ def test_a_404_on_a_known_customer_asks_first_which_of_the_two_is_missing():
     lost = Outcome(OutcomeKind.AMBIGUOUS, "read timeout")
     old = ADDS._replace(token_age_s=61.0)
 
-    gone = after_asking_for_customer(missing, is_there=False, asked=old)
+    gone = after_asking_for_customer(missing, is_there=False, facts=old)
     assert (gone.state, gone.code) == (AttachState.FAILED, Code.CUSTOMER_UNKNOWN)
-    deleted = after_asking_for_customer(there, is_there=False, asked=old)
+    deleted = after_asking_for_customer(there, is_there=False, facts=old)
     assert deleted.code is Code.CUSTOMER_UNKNOWN
-    assert after_asking_for_customer(there, is_there=True, asked=old).then is Then.NEW_TOKEN
-    assert after_asking_for_customer(lost, is_there=False, asked=old).then is Then.ASK_FOR_CUSTOMER
+    assert after_asking_for_customer(there, is_there=True, facts=old).then is Then.NEW_TOKEN
+    assert after_asking_for_customer(lost, is_there=False, facts=old).then is Then.ASK_FOR_CUSTOMER
 
 
 def test_an_error_that_speaks_of_the_card_is_final_unless_an_answer_was_lost():
@@ -126,24 +126,24 @@ def test_a_refusal_of_everybody_stops_the_run_and_blames_no_card(kind):
 
 
 @pytest.mark.parametrize(
-    ("cause", "asked", "code"),
+    ("cause", "facts", "code"),
     [
         (RefusalCause.USED, FIRST, Code.CUSTOMER_UNLOCATED),
         (RefusalCause.USED, ADDS, Code.ATTACH_TOKEN_USED),
         (None, FIRST._replace(unknowns=1), Code.ATTACH_ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_a_card_that_is_nowhere_is_looked_for_twice(cause, asked, code):
+def test_a_card_that_is_nowhere_is_looked_for_twice(cause, facts, code):
     """Late work may still be under way at the first look."""
-    assert after_locating(Sight.MISSING, cause, 1, asked).then is Then.LOOK_AGAIN
-    assert after_locating(Sight.MISSING, cause, 2, asked).code is code
+    assert after_locating(Sight.MISSING, cause, 1, facts).then is Then.LOOK_AGAIN
+    assert after_locating(Sight.MISSING, cause, 2, facts).code is code
 
 
 def test_a_token_that_is_nowhere_after_two_looks_is_gone():
     """That is the proof which a 404 after a lost answer needs; the questions are cleared up."""
-    asked = FIRST._replace(unknowns=1, token_age_s=90.0)
+    facts = FIRST._replace(unknowns=1, token_age_s=90.0)
 
-    assert after_locating(Sight.MISSING, RefusalCause.NOT_FOUND, 2, asked) == (
+    assert after_locating(Sight.MISSING, RefusalCause.NOT_FOUND, 2, facts) == (
         AttachState.UNATTACHED,
         Then.NEW_TOKEN,
         Code.ATTACH_TOKEN_GONE,
@@ -162,9 +162,9 @@ def test_a_held_card_never_gets_a_new_token_and_a_doubted_one_never_forgets():
     """Over everything that can be asked: the two ways in which cards would be doubled or lost."""
     facts = itertools.product((True, False), (0, 1), (1, 5), (1.0, 90.0))
     for makes, unknowns, counted, age in facts:
-        asked = Asked(makes, unknowns, counted, age)
+        facts = AttemptFacts(makes, unknowns, counted, age)
         for kind, cause in itertools.product(OutcomeKind, (None, *RefusalCause)):
-            transition = judged(kind, asked, cause, Sight.OURS)
+            transition = judged(kind, facts, cause, Sight.OURS)
             if transition.then is Then.NEW_TOKEN:
                 assert (cause, unknowns) == (RefusalCause.NOT_FOUND, 0)
                 assert age > 60

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.ledger.records import Claim
 from pipeline.migration.card_queue import CardQueue
-from pipeline.migration.customer_owners import Owner
+from pipeline.migration.known_customers import KnownCustomer
 from pipeline.migration.transitions import ToAttach, WaitingCard
 from pipeline.vault.interface import SentCard
 from pipeline.vault.omise.tokens import CardMessage
@@ -91,8 +91,8 @@ def test_what_still_waits_is_wiped_at_the_end():
         assert bytes(8) == bytes(waiting.request)
 
 
-def owned(number, owner, digits):
-    return card(number, digits, ToAttach(None, owner, {}))
+def of_customer(number, customer, digits):
+    return card(number, digits, ToAttach(None, customer, {}))
 
 
 @given(
@@ -103,8 +103,8 @@ def test_a_customer_has_one_card_under_way_whatever_else_its_cards_wait_for(kind
     """Every card comes once, and neither two of one customer nor two alike are beside each other."""
 
     async def main():
-        owners = {name: Owner(None) for name in "wxyz"}
-        cards = [owned(n, owners[who], sign) for n, (sign, who) in enumerate(kinds)]
+        customers = {name: KnownCustomer(None) for name in "wxyz"}
+        cards = [of_customer(n, customers[who], sign) for n, (sign, who) in enumerate(kinds)]
         queue, _ = queue_of(cards[:25], cards[25:])
         under_way, came = [], []
 

@@ -14,8 +14,8 @@ from pipeline.cli.summary import say_next, show_balance, show_failures, show_pla
 from pipeline.cli.terminal import Terminal
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.attach_needs import AttachNeeds
-from pipeline.migration.job import Ending, Plan
 from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
+from pipeline.migration.run_request import Ending, Plan
 from pipeline.outputs.wording import TOKENS_PERISH
 from tests.support.programs import require
 

@@ -118,7 +118,7 @@ def is_meant(name: str) -> bool:
     )
 
 
-def counted(files: int) -> str:
+def counted_files(files: int) -> str:
     """Say how many files an archive has."""
     return counts.counted(files, "file") if files else "no file"
 

@@ -12,7 +12,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from pipeline.exports.packing.contents import TAR, counted, is_meant
+from pipeline.exports.packing.contents import TAR, counted_files, is_meant
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
     if not stream.only_blanks_follow():
         raise Refused(Verdict.PACKED_TRAILING, TAR)
     if files != 1:
-        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{TAR} with {counted(files)}")
+        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{TAR} with {counted_files(files)}")
 
 
 def _members(stream: ByteStream) -> Iterator[tuple[int, bool]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.exports.packing.byte_stream import STEP_BYTES, ByteStream
 from pipeline.exports.packing.compressed import BZIP2, XZ, ZSTD, Inflate, Method, one_stream
-from pipeline.exports.packing.contents import PACKINGS, ZIP, counted, is_meant
+from pipeline.exports.packing.contents import PACKINGS, ZIP, counted_files, is_meant
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def member(stream: ByteStream, pass_over: Callable[[int], None]) -> Iterator[byt
     if not stream.only_blanks_follow():
         raise Refused(Verdict.PACKED_TRAILING, ZIP)
     if files != 1:
-        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{ZIP} with {counted(files)}")
+        raise Refused(Verdict.ARCHIVE_OF_MANY, f"{ZIP} with {counted_files(files)}")
 
 
 def _header(stream: ByteStream) -> _Member | None:

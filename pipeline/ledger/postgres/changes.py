@@ -45,8 +45,8 @@ ORDER BY 1, 2
 """
 
 
-class Standing(NamedTuple):
-    """How a ledger stands by the server's records.
+class LastWrites(NamedTuple):
+    """Who wrote to a ledger last, by the server's records.
 
     Attributes:
         definitions: SHA-256 over which transactions wrote its tables, rules and functions.
@@ -61,8 +61,8 @@ class Standing(NamedTuple):
         return ["postgresql", self.definitions, _digest(sorted(self.writers.items()))]
 
 
-def standing(connection: Connection, schema: str) -> Standing:
-    """Give how a ledger stands; compared with another look it tells of every write in between.
+def last_writes(connection: Connection, schema: str) -> LastWrites:
+    """Give who wrote to a ledger last; compared with another look it tells of every write in between.
 
     Args:
         connection: A reading connection.
@@ -72,11 +72,11 @@ def standing(connection: Connection, schema: str) -> Standing:
     writers = {
         str(writer): str(xmin) for writer, xmin in connection.exec_driver_sql(_WRITERS).all()
     }
-    return Standing(_digest([schema, *map(tuple, found)]), writers)
+    return LastWrites(_digest([schema, *map(tuple, found)]), writers)
 
 
 def only_by(
-    connection: Connection, before: Standing, now: Standing, processes: Collection[int]
+    connection: Connection, before: LastWrites, now: LastWrites, processes: Collection[int]
 ) -> bool:
     """Tell whether nobody wrote between two looks but some server processes and a run's carriers.
 

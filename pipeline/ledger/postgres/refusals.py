@@ -114,7 +114,7 @@ _FOR_GOOD: Final = (
 )
 
 
-def not_connected(text: str) -> CardferryError:
+def why_not_connected(text: str) -> CardferryError:
     """Give our own error for what the driver says of a connection that did not come about."""
     said = _QUOTED.sub("", text.lower())
     for known, gives in ((_FOR_NOW, _passing), (_FOR_GOOD, _refused)):

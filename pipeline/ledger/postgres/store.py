@@ -11,9 +11,10 @@ from pipeline.errors import MigrationLocked
 from pipeline.ledger.epoch import require_epoch
 from pipeline.ledger.ledger_url import write_pointer
 from pipeline.ledger.postgres import connection as opened
-from pipeline.ledger.postgres import finding, lock, tables, troubles
+from pipeline.ledger.postgres import lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
-from pipeline.ledger.postgres.changes import Standing, name_carrier, only_by, standing
+from pipeline.ledger.postgres.changes import LastWrites, last_writes, name_carrier, only_by
+from pipeline.ledger.postgres.shared_schemas import shared_schemas
 from pipeline.ledger.postgres.standby import wait_for_lock
 from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
@@ -134,13 +135,13 @@ class PostgresStore:
         names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
         connection.exec_driver_sql(f"ANALYZE {names}")
 
-    def changes_seen(self, connection: Connection) -> Standing:
-        """Give how the ledger stands by the server's records."""
-        return standing(connection, _schema(connection))
+    def changes_seen(self, connection: Connection) -> LastWrites:
+        """Give who wrote to the ledger last, by the server's records."""
+        return last_writes(connection, _schema(connection))
 
     def is_alone_since(self, connection: Connection, seen: object) -> bool:
         """Tell whether only this process, and carriers of its run, have written since."""
-        assert isinstance(seen, Standing)  # noqa: S101 - `changes_seen` gave it.
+        assert isinstance(seen, LastWrites)  # noqa: S101 - `changes_seen` gave it.
         processes = opened.processes_of(connection.engine)
         return only_by(connection, seen, self.changes_seen(connection), processes)
 
@@ -191,9 +192,9 @@ class PostgresStore:
             for row in zip(*columns, strict=True):
                 copy.write_row(row)
 
-    def shared_now(self, url: LedgerUrl) -> list[str]:
+    def shared_schemas(self, url: LedgerUrl) -> list[str]:
         """Give the schemas whose lock is held and whose job is not over."""
-        return finding.shared_now(url)
+        return shared_schemas(url)
 
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, or of one of its carriers."""

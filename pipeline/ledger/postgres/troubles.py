@@ -69,7 +69,7 @@ def not_connected(error: psycopg.Error) -> CardferryError:
     """Give our own error for a connection that did not come about."""
     if getattr(error, "sqlstate", None):
         return in_our_words(error)
-    return refusals.not_connected(str(error))
+    return refusals.why_not_connected(str(error))
 
 
 def _refused(why: str) -> SettingsRefused:

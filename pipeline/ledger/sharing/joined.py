@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sharing import chunks, sessions
-from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.free_chunks import has_free
 from pipeline.ledger.sharing.jobs import Job, current_job, note
+from pipeline.ledger.sharing.ledger_to_join import nothing_to_join
 from pipeline.ledger.sharing.reaping import reap
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import orjson
 from sqlalchemy import delete, exists, func, insert, literal, or_, select, update
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused
-from pipeline.ledger.sharing.finding import nothing_to_join
 from pipeline.ledger.sharing.free_chunks import has_free
 from pipeline.ledger.sharing.jobs import current_job, note
+from pipeline.ledger.sharing.ledger_to_join import nothing_to_join
 from pipeline.ledger.sharing.shares import LiveSession, Share, dealt
 from pipeline.ledger.sharing.tables import (
     NOW_MS,

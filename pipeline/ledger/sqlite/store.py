@@ -169,7 +169,7 @@ class SqliteStore:
         """Insert many rows, and ask the rules for new rows of many together."""
         insert_rows(connection, table, names, columns)
 
-    def shared_now(self, url: LedgerUrl) -> list[str]:
+    def shared_schemas(self, url: LedgerUrl) -> list[str]:
         """Give none: no carriers share a file."""
         del url
         return []

@@ -13,7 +13,7 @@ RECENT: Final = 10_000
 """So many changed customers are kept at least: more than could wait for a commit."""
 
 
-class Owner:
+class KnownCustomer:
     """A customer, as this run knows it by now."""
 
     __slots__ = ("__weakref__", "record")
@@ -22,31 +22,31 @@ class Owner:
         self.record = record
 
 
-class Owners:
-    """Gives all cards of a customer the same owner.
+class KnownCustomers:
+    """Gives all cards of a customer the same object.
 
     A customer is kept while a card of it waits, and for long enough after a change that the ledger
     has it: what is read of it later is what was written.
     """
 
     def __init__(self) -> None:
-        self._known: WeakValueDictionary[int, Owner] = WeakValueDictionary()
-        self._recent: deque[Owner] = deque(maxlen=RECENT)
+        self._known: WeakValueDictionary[int, KnownCustomer] = WeakValueDictionary()
+        self._recent: deque[KnownCustomer] = deque(maxlen=RECENT)
 
-    def of(self, record: CustomerRecord) -> Owner:
-        """Give a customer's owner; `record` is what the ledger had, if nobody knows it better."""
-        owner = self._known.get(record.id)
-        if owner is None:
-            owner = self._known[record.id] = Owner(record)
-        return owner
+    def of(self, record: CustomerRecord) -> KnownCustomer:
+        """Give what is known of a customer: `record`, as the ledger had it, if nobody knows better."""
+        customer = self._known.get(record.id)
+        if customer is None:
+            customer = self._known[record.id] = KnownCustomer(record)
+        return customer
 
     def learn(self, record: CustomerRecord) -> None:
         """Take in what another carrier, who had a customer until now, has made of it."""
-        if (owner := self._known.get(record.id)) is not None:
-            owner.record = record
+        if (customer := self._known.get(record.id)) is not None:
+            customer.record = record
 
-    def changed(self, owner: Owner, record: CustomerRecord) -> None:
+    def changed(self, customer: KnownCustomer, record: CustomerRecord) -> None:
         """Take in what a customer has become."""
-        if record != owner.record:
-            owner.record = record
-            self._recent.append(owner)
+        if record != customer.record:
+            customer.record = record
+            self._recent.append(customer)

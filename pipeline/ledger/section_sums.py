@@ -12,7 +12,7 @@ from sqlalchemy import select
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ExportState
 from pipeline.ledger.schema import exports
-from pipeline.ledger.section_figures import FINGERPRINT_BYTES, MIXED, ON_CUSTOMER, counted
+from pipeline.ledger.section_figures import FINGERPRINT_BYTES, MIXED, ON_CUSTOMER, counted_sections
 from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EXPORT
 from pipeline.model import RowState
 
@@ -33,10 +33,10 @@ class _Added(NamedTuple):
     mixes: dict[str, Counter[Any]]
     mapped: int
     fingerprints: list[bytes]
-    owners: dict[int, list[int]]
+    customer_sections: dict[int, list[int]]
 
 
-class RunningSums(QueryBase):
+class SectionSums(QueryBase):
     """Questions whose answers sections add up to; each is answered once a look."""
 
     def ids_by_ending(self) -> dict[str, int]:
@@ -60,14 +60,14 @@ class RunningSums(QueryBase):
         """Give what tells the vault's card fingerprints of the mapping apart, 16 bytes each."""
         return b"".join(self._added.fingerprints)
 
-    def owners(self) -> dict[int, list[int]]:
+    def customer_sections(self) -> dict[int, list[int]]:
         """Give of each section of rows the sections of the customers that its cards go to."""
-        return self._added.owners
+        return self._added.customer_sections
 
     def answers(self) -> Iterator[Counted]:
         """Give every outcome, packed by sections (`section_figures.count_answers`)."""
         with self._store.trouble():
-            yield from counted(self._connection, ANSWER_FIGURES, kept=self._kept)
+            yield from counted_sections(self._connection, ANSWER_FIGURES, kept=self._kept)
 
     @cached_property
     def _added(self) -> _Added:
@@ -81,7 +81,7 @@ class RunningSums(QueryBase):
         mixes = {name: Counter[Any]() for name in MIXED}
         mapped, prints, owners = 0, [], {}
         with self._store.trouble():
-            for one in counted(self._connection, ROW_FIGURES, kept=self._kept):
+            for one in counted_sections(self._connection, ROW_FIGURES, kept=self._kept):
                 figures = orjson.loads(one.figures)
                 if figures["owners"]:
                     owners[one.number] = figures["owners"]

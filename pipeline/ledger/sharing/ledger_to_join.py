@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pipeline.ledger.ledger_url import LedgerUrl
 
 
-def shared_now(url: LedgerUrl) -> LedgerUrl:
+def ledger_to_join(url: LedgerUrl) -> LedgerUrl:
     """Give the one ledger of a database whose run hands rows out to carriers.
 
     Raises:
         LocalStorageFailed: There is none, or the server does not answer.
         SettingsRefused: There are several, or the server does not let us in.
     """
-    schemas = store_at(url).shared_now(url)
+    schemas = store_at(url).shared_schemas(url)
     if len(schemas) > 1:
         raise SettingsRefused(
             ["ledger.url: several runs hand rows out in this database"],

@@ -41,7 +41,7 @@ _ANSWERED_WITHIN_MS: Final = 300_000
 """No answer is waited for as long; a later one belongs to a later attempt."""
 
 
-class Sums(RowCounts, FailureCounts):
+class CountQuestions(RowCounts, FailureCounts):
     """Questions whose answers are numbers."""
 
     def by_state(self) -> dict[RowState, int]:

@@ -24,7 +24,7 @@ _LEDGERS: Final = """
 """
 
 
-def shared_now(url: LedgerUrl) -> list[str]:
+def shared_schemas(url: LedgerUrl) -> list[str]:
     """Give the schemas of those ledgers; `url` names none yet.
 
     Raises:

@@ -56,7 +56,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunRequest:
     """What a run is asked to do.
 
     Attributes:
