@@ -5,7 +5,7 @@ second tokens at most C for each carrier that was given up, no more of them than
 exist, every card on its customer.
 
 CARDFERRY_INSTANTS (2) says how often it happens, and CARDFERRY_FAULT_ROWS (600) over how many rows;
-from 10,000 on with more cards in flight and a quicker vault.
+from 10,000 on with more cards in flight, and a vault so slow that rows are left for the last time.
 """
 
 import contextlib

@@ -31,7 +31,7 @@ INSTANTS = int(os.environ.get("CARDFERRY_INSTANTS", "2"))
 
 
 class Size(NamedTuple):
-    """How large such a migration is; from 10,000 rows on with more in flight and a quicker vault."""
+    """How large such a migration is; from 10,000 rows on with more in flight."""
 
     rows: int
     in_flight: int
@@ -47,7 +47,12 @@ class Size(NamedTuple):
 def struck_size(rows):
     """Give the size of a migration that is struck: of CARDFERRY_FAULT_ROWS, or of so many rows."""
     rows = int(os.environ.get("CARDFERRY_FAULT_ROWS", rows))
-    return Size(rows, 32, 100, 0.05) if rows >= 10_000 else Size(rows, 8, 20, 0.1)
+    if rows < 10_000:
+        return Size(rows, 8, 20, 0.1)
+    # The others go on while a carrier is waited for, for a term or two each time: a vault that is
+    # quick would leave no rows for the last times. A card takes three requests.
+    in_flight, lasts_s = 32, 3 * INSTANTS * SHORT_TERM_S
+    return Size(rows, in_flight, 100, max(0.05, lasts_s * in_flight / (3 * rows)))
 
 
 class Struck:
