@@ -6,9 +6,9 @@ a text belong together is asked in two strictnesses, because an error costs diff
 - LOOSE, for the texts of an export and for our own log lines: digits count that could be meant as
   a number, in any groups parted by blanks or dashes, and tracks. A row rejected for nothing is
   seen, and can be asked about; a number that slips through stays in a mapping for years.
-- STRICT, for files of any origin (`cardferry scan`): only what is written as numbers are. A random
-  run of 16 digits passes the arithmetic once in forty times, and a folder full of ids would drown
-  the real find. What that leaves out stands in `scan_numbers`.
+- STRICT, for files of any origin (`cardferry scan`, which asks `scan_numbers` block by block): only
+  what is written as numbers are. A random run of 16 digits passes the arithmetic once in forty
+  times, and a folder full of ids would drown the real find. What that leaves out stands there.
 
 Whatever the strict rule finds, the loose one finds too. Digits that are encoded (hexadecimal,
 base64, escapes) are decoded by `scan_encodings`, which then asks the strict rule.

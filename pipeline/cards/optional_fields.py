@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.countries import country_code
+from pipeline.cards.country_codes import country_code
 from pipeline.cards.damage import damages
 from pipeline.cards.detect import contains_pan
 from pipeline.cards.rows import ADDRESS_COLUMNS

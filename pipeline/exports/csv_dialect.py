@@ -1,4 +1,4 @@
-"""Tells how the records of a CSV export are written, and reads fields that are written so."""
+"""Reads the fields of CSV records that are written in a known way: delimiter, quotes, limits."""
 
 from __future__ import annotations
 

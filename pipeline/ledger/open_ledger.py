@@ -15,7 +15,7 @@ from pipeline.clock import milliseconds
 from pipeline.errors import CardferryError, LocalStorageFailed
 from pipeline.ledger.bearing import Bearing
 from pipeline.ledger.checks import create_if_empty, only_ours
-from pipeline.ledger.left_behind import (
+from pipeline.ledger.last_close import (
     is_as_left,
     note_how_left,
     note_standing,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.ledger.bearing import Waits
+    from pipeline.ledger.last_close import Seal
     from pipeline.ledger.ledger_url import LedgerUrl
-    from pipeline.ledger.left_behind import Seal
     from pipeline.ledger.published_signature import Vouching
 
     Result = TypeVar("Result")

@@ -14,11 +14,11 @@ from pipeline.cards.rows import ADDRESS_COLUMNS
 from pipeline.config.policies import Quoting
 from pipeline.config.presets import preset_names, read_preset
 from pipeline.exports.columns import BLANKS
+from pipeline.exports.head.csv_layout import read_table
 from pipeline.exports.head.encoding import decoded_head, encoding_of
 from pipeline.exports.head.fields import recognised, unused
-from pipeline.exports.head.shapes import shape
-from pipeline.exports.head.text import read_table
-from pipeline.exports.head.tree import read_trees
+from pipeline.exports.head.json_layout import read_trees
+from pipeline.exports.head.value_shapes import shape
 from pipeline.exports.security_codes import Suspicion, suspicion
 from pipeline.exports.text_lines import begins_as_json
 from pipeline.migration.draft import Draft, may_be_shown, noted, shown

@@ -13,9 +13,9 @@ from contextlib import closing
 import pytest
 
 from pipeline.ledger import write_waits
+from pipeline.ledger.last_close import NOTE_NAME
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
-from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.ledger.sqlite.connection import WRITING_WAITS_MS
 from pipeline.ledger.write_waits import WriteWaits, holders_of
 from pipeline.outputs.verify_ledger import SoundLedger, examined_ledger

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.ledger.left_behind import NOTE_NAME
+from pipeline.ledger.last_close import NOTE_NAME
 from tests.support import postgres
 from tests.support.carriers import CHUNK, CUSTOMERS, IN_FLIGHT, SHORT_TERM_S, Shared, ended
 from tests.support.commands import cardferry

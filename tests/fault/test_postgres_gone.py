@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.clock import SystemClock
-from pipeline.ledger.left_behind import NOTE_NAME
+from pipeline.ledger.last_close import NOTE_NAME
 from pipeline.migration.status import status_of
 from tests.support import postgres
 from tests.support.commands import cardferry, rows_csv, sealed, settings

@@ -10,9 +10,9 @@ import pytest
 from pipeline import disk
 from pipeline.errors import LocalStorageFailed, VerificationFailed
 from pipeline.ledger.as_published import trouble_with_files
+from pipeline.ledger.last_close import is_as_left, note_how_left
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
-from pipeline.ledger.left_behind import is_as_left, note_how_left
 from pipeline.outputs.publisher import publish
 from tests.support.commands import cardferry
 from tests.support.folders import (

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.ledger.left_behind import note_how_left
+from pipeline.ledger.last_close import note_how_left
 from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.crash import wait_until
 from tests.support.folders import past_the_rules, private_pem, public_pem

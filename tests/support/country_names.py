@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pycountry
 
-from pipeline.cards import countries
+from pipeline.cards import country_codes
 
-FILE = Path(countries.__file__).with_name("country_names.json")
+FILE = Path(country_codes.__file__).with_name("country_names.json")
 LANGUAGES = (
     *("th", "ja", "ko", "zh_CN", "zh_TW", "id", "ms", "vi"),
     *("de", "fr", "es", "it", "pt", "nl", "da", "sv", "nb_NO", "fi", "is", "ca"),

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from pipeline.cards.countries import country_code
+from pipeline.cards.country_codes import country_code
 from pipeline.exports.head.fields import recognised
-from pipeline.exports.head.shapes import shape
+from pipeline.exports.head.value_shapes import shape
 from pipeline.migration.draft_text import rendered
 from pipeline.migration.drafting import drafted
 from tests.support.cards import card_number

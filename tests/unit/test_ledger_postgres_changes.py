@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.last_close import NOTE_NAME
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url, pointer_of
-from pipeline.ledger.left_behind import NOTE_NAME
 from pipeline.ledger.sections import SECTIONED
 from pipeline.outputs.publisher import publish
 from tests.support import postgres

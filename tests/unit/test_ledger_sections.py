@@ -9,9 +9,9 @@ import pytest
 
 from pipeline import __version__
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.last_close import NOTE_NAME, note_how_left
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
-from pipeline.ledger.left_behind import NOTE_NAME, note_how_left
 from pipeline.ledger.sections import MARKED, SECTIONED, digests_known, numbers, stretches
 from pipeline.outputs.figures import gather
 from pipeline.outputs.publisher import publish

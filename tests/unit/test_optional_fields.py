@@ -7,7 +7,7 @@ from itertools import product
 import pycountry
 import pytest
 
-from pipeline.cards.countries import country_code
+from pipeline.cards.country_codes import country_code
 from pipeline.cards.optional_fields import optional_fields
 from pipeline.config.policies import OnInvalidOptional
 

@@ -10,16 +10,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.countries import country_code
+from pipeline.cards.country_codes import country_code
 from pipeline.cards.damage import WORDS_FOR_NOTHING
 from pipeline.cards.field_formats import without_fractions
 from pipeline.cards.number_rules import check_digit_fits
 from pipeline.cards.optional_fields import is_email
 from pipeline.exports.head.expiry import expirations
+from pipeline.exports.head.field_names import RANKS
 from pipeline.exports.head.holder import holder
 from pipeline.exports.head.naming import rank, ranked, share
-from pipeline.exports.head.shapes import shape
-from pipeline.exports.head.words import RANKS
+from pipeline.exports.head.value_shapes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -9,9 +9,9 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from pipeline.cards.countries import country_code
+from pipeline.cards.country_codes import country_code
+from pipeline.exports.head.field_names import RANKS
 from pipeline.exports.head.naming import rank, ranked, share
-from pipeline.exports.head.words import RANKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

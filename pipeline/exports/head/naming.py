@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.exports.head.words import PREFIXES, RANKS
+from pipeline.exports.head.field_names import PREFIXES, RANKS
 from pipeline.exports.security_codes import squashed
 
 if TYPE_CHECKING:
