@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.options import json_option, pass_terminal, settings_options
 from pipeline.counts import counted
 
@@ -63,15 +60,18 @@ def carry(
     Exports are looked for where the run read them, unless they, or a folder that holds them under
     their names, are named here.
     """
-    # Only who runs it waits for what carries it out, not who asks for help.
-    from pipeline.clock import SystemClock  # noqa: PLC0415
-    from pipeline.config.loading import read_settings  # noqa: PLC0415
-    from pipeline.metrics import Listeners  # noqa: PLC0415
-    from pipeline.migration.carrier import Carrier  # noqa: PLC0415
-    from pipeline.migration.flow_log import FlowLog  # noqa: PLC0415
-    from pipeline.migration.run_environment import run_environment  # noqa: PLC0415
-    from pipeline.migration.run_ledger import shared_ledger_place  # noqa: PLC0415
-    from pipeline.migration.run_request import Tools  # noqa: PLC0415
+    from random import SystemRandom
+    from threading import Thread
+
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import read_settings
+    from pipeline.metrics import Listeners
+    from pipeline.migration.carrier import Carrier
+    from pipeline.migration.flow_log import FlowLog
+    from pipeline.migration.run_environment import run_environment
+    from pipeline.migration.run_ledger import shared_ledger_place
+    from pipeline.migration.run_request import Tools
 
     if folder is not None and ledger is not None:
         raise click.UsageError("-o and --ledger exclude each other")
@@ -80,7 +80,7 @@ def carry(
     found.refuse()
     place = shared_ledger_place(found.settings, found.credentials, folder, ledger)
     if until_input_ends:
-        threading.Thread(target=_end_with_input, name="input", daemon=True).start()
+        Thread(target=_end_with_input, name="input", daemon=True).start()
     tools = Tools(SystemClock(), SystemRandom(), Listeners(FlowLog()))
     carrier = Carrier(found.settings, found.credentials, tools, place, exports)
     session = carrier.carry(run_environment(held, found.settings.audit.operator))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.options import (
     exports_argument,
     json_option,
@@ -16,12 +15,7 @@ from pipeline.cli.options import (
     require_other_file,
     settings_options,
 )
-from pipeline.cli.profile_view import show_profile
-from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
 from pipeline.errors import ExportRefused
-from pipeline.metrics import Listeners
-from pipeline.migration.check import CheckRequest, profile
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -57,6 +51,13 @@ def check(
     asked for. The plan's digest is what `run --plan` insists on. Exit code 3 when some rows would
     be rejected, 6 when a run would refuse the exports.
     """
+    from pipeline import process_guards
+    from pipeline.cli.profile_view import show_profile
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import load_settings
+    from pipeline.metrics import Listeners
+    from pipeline.migration.check import CheckRequest, profile
+
     process_guards.harden()
     for option, paper in (("--failures", failures), ("--html", html)):
         require_other_file(option, paper, (*exports, config_file))

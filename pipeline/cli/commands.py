@@ -1,4 +1,8 @@
-"""Lists the commands; each is loaded only when it is called, and what it needs with it."""
+"""Lists the commands; each is loaded only when it is called, and what it needs with it.
+
+The module of a command says what it takes, and imports what it works with inside the command: who
+asks for its help waits for none of that.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +55,8 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        from pipeline.cli.examples import epilog  # noqa: PLC0415 - a list of commands has none.
-        from pipeline.cli.options import add_common_options  # noqa: PLC0415 - nor options.
+        from pipeline.cli.examples import epilog  # A list of commands has none.
+        from pipeline.cli.options import add_common_options  # Nor options.
 
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"pipeline.cli.{name}"), name)
@@ -72,7 +76,7 @@ class Commands(click.Group):
         """
         if args[0] in COMMANDS:
             return super().resolve_command(ctx, args)
-        from difflib import get_close_matches  # noqa: PLC0415 - only for who misspells.
+        from difflib import get_close_matches  # Only for who misspells.
 
         near = get_close_matches(args[0], COMMANDS, n=1)
         if not near:

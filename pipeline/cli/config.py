@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import tomli_w
 
-from pipeline.bundled_files import beside
 from pipeline.cli.options import json_option, pass_terminal, settings_options
-from pipeline.config.loading import load_settings, masked, meaning_digest
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -35,6 +32,9 @@ def config(
 
     Secrets are named by their source and never shown; every problem is listed at once.
     """
+    from pipeline.bundled_files import beside
+    from pipeline.config.loading import load_settings, masked, meaning_digest
+
     if example:
         click.echo((beside("configs") / "production.example.toml").read_text("utf-8"), nl=False)
         return
@@ -48,6 +48,10 @@ def config(
 
 def as_toml(settings: Settings) -> str:
     """Give settings as TOML that `-c` reads again, from wherever it lies: paths are absolute."""
+    import tomli_w
+
+    from pipeline.config.loading import masked
+
     return tomli_w.dumps(_with_absolute_paths(settings, masked(settings)))
 
 

@@ -7,19 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.text import Text
 
-from pipeline import process_guards
 from pipeline.cli.folding import folded
 from pipeline.cli.options import json_option, pass_terminal, settings_options
-from pipeline.clock import SystemClock
-from pipeline.cluster.doctor_cluster import cluster_findings
-from pipeline.config.loading import read_settings
 from pipeline.errors import SettingsRefused
-from pipeline.migration.doctor import machine_findings
-from pipeline.migration.doctor_findings import Health, failed, ok, warning
-from pipeline.migration.doctor_keys import export_keys, signing_key
-from pipeline.migration.doctor_ledger import ledger_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +18,9 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.config.loading import ReadSettings
     from pipeline.migration.doctor_findings import DoctorFinding
+    from pipeline.process_guards import GuardReport
 
-_STYLES: Final = {Health.OK: "green", Health.WARNING: "yellow", Health.FAILED: "bold red"}
+_STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 _FIRST: Final = (7, 6, 5)
 """Which exit code is told where several apply: what has to be mended first."""
 
@@ -58,6 +50,9 @@ def doctor(
     Sends only harmless requests and leaves nothing behind. Each line has a verdict, and a remedy
     where there is something to do. A warning does not change the exit code.
     """
+    from pipeline import process_guards
+    from pipeline.config.loading import read_settings
+
     guards = process_guards.harden()
     found = read_settings(config_file, os.environ, overrides)
     findings: list[DoctorFinding] = []
@@ -74,9 +69,13 @@ def doctor(
     return code
 
 
-def _findings(
-    found: ReadSettings, folder: Path, guards: process_guards.GuardReport
-) -> Iterator[DoctorFinding]:
+def _findings(found: ReadSettings, folder: Path, guards: GuardReport) -> Iterator[DoctorFinding]:
+    from pipeline.cluster.doctor_cluster import cluster_findings
+    from pipeline.migration.doctor import machine_findings
+    from pipeline.migration.doctor_findings import failed
+    from pipeline.migration.doctor_keys import export_keys, signing_key
+    from pipeline.migration.doctor_ledger import ledger_findings
+
     for problem in found.problems:
         yield failed("settings", SettingsRefused([problem]))
     if not found.problems:
@@ -87,14 +86,17 @@ def _findings(
         yield from cluster_findings(found.settings)
     yield from machine_findings(found.settings, folder, guards)
     if not found.problems:
-        # With wrong settings it would not be known whom the key is shown to.
-        from pipeline.migration.doctor_vault import vault_findings  # noqa: PLC0415 - as in a run.
+        from pipeline.clock import SystemClock
+        from pipeline.migration.doctor_vault import vault_findings
 
+        # With wrong settings it would not be known whom the key is shown to.
         yield from vault_findings(found.settings, found.credentials, SystemClock())
 
 
 def _settings(found: ReadSettings) -> DoctorFinding:
     """Say that the settings are right, and of which file they are if they are of none."""
+    from pipeline.migration.doctor_findings import ok, warning
+
     if found.is_from_file:
         return ok("settings", "every one is known and fits the others")
     return warning(
@@ -106,6 +108,8 @@ def _settings(found: ReadSettings) -> DoctorFinding:
 
 def _show(terminal: Terminal, finding: DoctorFinding) -> None:
     """Show a line, and the remedy below it."""
+    from rich.text import Text
+
     out = terminal.out()
     width = out.width if out.is_terminal else None
     lines = folded(f"{finding.check}: {finding.found}", width, "", " " * 9, 9)

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.options import folder_argument, pass_terminal
-from pipeline.clock import SystemClock
-from pipeline.migration.export_ledger import export_ledger as write
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -33,6 +30,10 @@ def export_ledger(terminal: Terminal, folder: Path, *, output: Path) -> int:
     Named `ledger.sqlite` in a copy of the folder, it lets `cardferry verify` check that copy
     anywhere, offline. It holds what the ledger holds: legacy ids, tokens and no card number.
     """
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.migration.export_ledger import export_ledger as write
+
     process_guards.harden()
     head = write(folder, SystemClock(), output)
     terminal.say(f"{output}: the last event has the hash {head}")

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.options import folder_argument, pass_terminal, require_other_file
-from pipeline.clock import SystemClock
 from pipeline.counts import counted
-from pipeline.disk import write_atomically
-from pipeline.ledger.ledger_url import LEDGER_NAME
-from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
-from pipeline.migration.export_mapping import export_mapping as write
-from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
-from pipeline.outputs.mapping_formats import MappingFormat
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -56,6 +48,15 @@ def export_mapping(
 
     Values stand as they are: open the CSV with a program, not with a spreadsheet.
     """
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.disk import write_atomically
+    from pipeline.ledger.ledger_url import LEDGER_NAME
+    from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
+    from pipeline.migration.export_mapping import export_mapping as write
+    from pipeline.outputs.files import OPTIONAL_NAMES, OUTPUT_NAMES
+    from pipeline.outputs.mapping_formats import MappingFormat
+
     process_guards.harden()
     chosen, clock = MappingFormat(form), SystemClock()
     if output is None:

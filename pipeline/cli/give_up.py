@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import process_guards
-from pipeline.cards.detect import contains_pan
 from pipeline.cli.advice import rows
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import (
@@ -20,28 +17,22 @@ from pipeline.cli.options import (
     wait_lock_option,
 )
 from pipeline.cli.summary import paths_in, show_balance
-from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
 from pipeline.counts import agreeing, counted
-from pipeline.ledger.records import GAVE_UP
-from pipeline.migration.give_up import Abandoned, give_up_exports
-from pipeline.migration.run_environment import paths_given, run_environment
-from pipeline.migration.run_request import RunRequest, Tools
-from pipeline.migration.status import status_of
-from pipeline.migration.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.cli.terminal import Terminal
-    from pipeline.migration.give_up import GivingUp
+    from pipeline.migration.give_up import Abandoned, GivingUp
 
 _REASON_LENGTH_MAX = 200
 
 
 def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
     """Take a reason that may stand in a trail and in a report."""
+    from pipeline.cards.detect import contains_pan
+
     reason = text.strip()
     if not reason or len(reason) > _REASON_LENGTH_MAX or not reason.isprintable():
         raise click.BadParameter(
@@ -84,6 +75,18 @@ def give_up(
     (exit code 3), as is a token whose card may be on its customer or not. A run that is given the file
     after all takes the rows back.
     """
+    from random import SystemRandom
+
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import load_settings
+    from pipeline.ledger.records import GAVE_UP
+    from pipeline.migration.give_up import give_up_exports
+    from pipeline.migration.run_environment import paths_given, run_environment
+    from pipeline.migration.run_request import RunRequest, Tools
+    from pipeline.migration.status import status_of
+    from pipeline.migration.watch import Watch
+
     held_guards = process_guards.harden()
     settings, credentials = load_settings(config_file, os.environ, overrides)
     abandoned = _found(status_of(folder, SystemClock()), names)
@@ -107,6 +110,8 @@ def _found(tree: dict[str, Any], names: Sequence[str]) -> list[Abandoned]:
     Raises:
         click.UsageError: One is neither, or several have its name.
     """
+    from pipeline.migration.give_up import Abandoned
+
     told = [*tree["waiting_exports"], *tree["refused"]]
     known = dict.fromkeys((export["name"], export["sha256"]) for export in told)
     found = []

@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
-from pydantic import SecretStr
 
-from pipeline import process_guards
-from pipeline.cards.detect import contains_pan
 from pipeline.cli.options import pass_terminal
-from pipeline.clock import SystemClock
-from pipeline.config.presets import preset_names
 from pipeline.errors import ExportRefused
-from pipeline.exports.keys import EnvelopeKeys, is_open_to_others
-from pipeline.exports.sealed_export import SealedExport
-from pipeline.migration.draft_text import rendered
-from pipeline.migration.drafting import drafted
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
+    from pipeline.exports.sealed_export import SealedExport
 
 _HEAD_BYTES: Final = 256 * 1024
 _PASSPHRASE: Final = "EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable.
@@ -60,6 +52,14 @@ def init(
     What is unsure stands in it as a comment with the candidates. Nothing is sent, and no value of
     the export comes into the file. A passphrase of the key is read from EXPORT_PASSPHRASE.
     """
+    from pipeline import process_guards
+    from pipeline.cards.detect import contains_pan
+    from pipeline.clock import SystemClock
+    from pipeline.config.presets import preset_names
+    from pipeline.exports.keys import is_open_to_others
+    from pipeline.migration.draft_text import rendered
+    from pipeline.migration.drafting import drafted
+
     if preset is not None and preset not in preset_names():
         raise click.BadParameter(
             "no known format; `cardferry presets` lists them", param_hint="--preset"
@@ -116,6 +116,11 @@ def _opened(export: Path, key: Path | None, phrase: str | None) -> _Opened:
 
 
 def _tried(export: Path, key: Path | None, phrase: str | None) -> _Opened:
+    from pydantic import SecretStr
+
+    from pipeline.exports.keys import EnvelopeKeys
+    from pipeline.exports.sealed_export import SealedExport
+
     keys = EnvelopeKeys(
         key_file=key,
         passphrase=SecretStr(phrase) if phrase else None,

@@ -68,7 +68,7 @@ class Launching:
         is_named = is_named or any(p.startswith("cluster.") for p in found.problems)
         if not is_named or self.no_cluster:
             return ()
-        from pipeline.cluster.requirements import cluster_problems  # noqa: PLC0415 - few have one.
+        from pipeline.cluster.requirements import cluster_problems  # Few have one.
 
         return cluster_problems(found.settings)
 
@@ -84,7 +84,7 @@ class Launching:
                 raise click.UsageError(
                     "--limit does not go with a cluster; add --no-cluster to carry here"
                 )
-            from pipeline.cluster.submitted_carriers import cluster_starter  # noqa: PLC0415
+            from pipeline.cluster.submitted_carriers import cluster_starter
 
             count = cluster.carriers if carriers is None else carriers
             return Launch(count, lambda: cluster_starter(cluster, self.given.folder))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import json_option, pass_terminal
-from pipeline.config.presets import Preset, preset_names, read_preset
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
+    from pipeline.config.presets import Preset
 
 
 @click.command("presets")
@@ -23,6 +23,8 @@ def presets(terminal: Terminal, action: str | None, name: str | None, *, as_json
 
     `cardferry presets show NAME` prints the settings that the name stands for.
     """
+    from pipeline.config.presets import read_preset
+
     if action is None:
         _list(terminal, as_json=as_json)
         return
@@ -36,6 +38,8 @@ def presets(terminal: Terminal, action: str | None, name: str | None, *, as_json
 
 
 def _list(terminal: Terminal, *, as_json: bool) -> None:
+    from pipeline.config.presets import preset_names, read_preset
+
     found = [preset for name in preset_names() if (preset := read_preset(name))]
     if as_json:
         terminal.print_json({"presets": [_facts(preset) for preset in found]})

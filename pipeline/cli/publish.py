@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
-from pipeline.cli.summary import show_balance
-from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
-from pipeline.migration.publish import publish_again
-from pipeline.outputs.signature import Signer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +41,13 @@ def publish(
     With -c the manifest is signed again with `audit.signing_key`. Without, a signature stays
     where it still fits.
     """
+    from pipeline import process_guards
+    from pipeline.cli.summary import show_balance
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import load_settings
+    from pipeline.migration.publish import publish_again
+    from pipeline.outputs.signature import Signer
+
     process_guards.harden()
     system = process_guards.system_facts()
     operator, signer = system.login_user or system.user, None

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
-from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
 from pipeline.counts import counted
 from pipeline.errors import VerificationFailed
-from pipeline.metrics import Listeners
-from pipeline.outputs.readback import READBACK_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +48,17 @@ def readback(
     found is an event of the trail. Exit code 8 when a card is missing, is not what the mapping
     says, or is there with our mark and unknown to the ledger.
     """
+    from random import SystemRandom
+
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import load_settings
+    from pipeline.metrics import Listeners
+    from pipeline.migration.readback import ReadbackRequest, read_back
+    from pipeline.outputs.readback import READBACK_NAME
+
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other")
-    from pipeline.migration.readback import (  # noqa: PLC0415 - --help needs no vault.
-        ReadbackRequest,
-        read_back,
-    )
-
     process_guards.harden()
     system = process_guards.system_facts()
     shown = [terminal.progress_lines()] if terminal.shows_progress else []
@@ -73,7 +71,7 @@ def readback(
     )
     code = 0 if found.is_good else VerificationFailed.exit_code
     if as_json:
-        terminal.print_json(_tree(folder, found, code))
+        terminal.print_json(_tree(folder, found, code) | {"written": READBACK_NAME})
         return code
     if not found.is_good:
         raise VerificationFailed(
@@ -96,7 +94,6 @@ def _tree(folder: Path, found: ReadBack, code: int) -> dict[str, object]:
         "requests": found.requests,
         "findings": found.findings,
         "differs_at_most": found.differs_at_most,
-        "written": READBACK_NAME,
     }
 
 

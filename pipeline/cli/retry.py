@@ -63,10 +63,9 @@ def retry(
 
     The card numbers are read again from the encrypted exports, never from a report.
     """
-    # As for `run`.
-    from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
-    from pipeline.cli.running import run_and_show  # noqa: PLC0415
-    from pipeline.migration.run_request import RunRequest  # noqa: PLC0415
+    from pipeline.cli.launching import Launching, with_cluster
+    from pipeline.cli.running import run_and_show
+    from pipeline.migration.run_request import RunRequest
 
     del as_json
     overrides = with_cluster(overrides, cluster, no_cluster=no_cluster)

@@ -79,11 +79,10 @@ def run(
     once to send what was planned. Stop it or lose it at any moment: the same command goes on,
     and sends nothing twice that it can know of. Later exports may enter the same folder.
     """
-    # Only who runs it waits for what carries it out, not who asks for help.
-    from pipeline.cli.launching import Launching, with_cluster  # noqa: PLC0415
-    from pipeline.cli.running import run_and_show  # noqa: PLC0415
-    from pipeline.migration.cohort_file import read_cohort  # noqa: PLC0415
-    from pipeline.migration.run_request import RunRequest  # noqa: PLC0415
+    from pipeline.cli.launching import Launching, with_cluster
+    from pipeline.cli.running import run_and_show
+    from pipeline.migration.cohort_file import read_cohort
+    from pipeline.migration.run_request import RunRequest
 
     del as_json
     terminal.tells_errors = not within_inbox

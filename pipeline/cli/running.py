@@ -52,7 +52,7 @@ def watch_command(
     urls = (found.credentials.ping_url, found.credentials.notify_url) if tells else (None, None)
     messenger = None
     if any(urls):
-        from pipeline.migration.messages import Messenger  # noqa: PLC0415 - few are told.
+        from pipeline.migration.messages import Messenger  # Few are told.
 
         messenger = Messenger(*urls)
     watch = Watch(folder, found.settings.watch, messenger, carries=carries)

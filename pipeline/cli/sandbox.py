@@ -95,7 +95,7 @@ def _announce(url: str) -> None:
 
 
 def _run(options: Options) -> None:
-    from pipeline.sandbox.serve import CannotListen, serve  # noqa: PLC0415 - slow to import.
+    from pipeline.sandbox.serve import CannotListen, serve
 
     try:
         serve(options, _announce)

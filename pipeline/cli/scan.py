@@ -38,8 +38,8 @@ def scan(terminal: Terminal, paths: tuple[Path, ...], *, as_json: bool) -> None:
     place and last four digits. Exits with 9 when a number was found, and with 5 when none was
     but something could not be searched.
     """
-    from pipeline.cards.scan import ScanTotals  # noqa: PLC0415 - help searches nothing.
-    from pipeline.cards.scan import scan as search  # noqa: PLC0415
+    from pipeline.cards.scan import ScanTotals
+    from pipeline.cards.scan import scan as search
 
     totals = ScanTotals()
     found: list[Finding] = []

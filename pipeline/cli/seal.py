@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import pass_terminal
-from pipeline.exports.seal import recipients_of, seal_file, sealed_name
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
@@ -56,6 +55,8 @@ def seal(
 
     The clear file is left where it is: remove it once its export has arrived.
     """
+    from pipeline.exports.seal import recipients_of, seal_file, sealed_name
+
     key = recipient if recipient.startswith("age1") else Path(recipient)
     dashed = str(file) == "-"
     if out is None and dashed:

@@ -21,7 +21,7 @@ def answer(words: list[str]) -> bool:
     if words == ["--version"]:
         return _written(f"cardferry, version {__version__}\n")
     if words in (["--help"], ["-h"]):
-        from pipeline.cli.commands import cardferry  # noqa: PLC0415 - the version needs no click.
+        from pipeline.cli.commands import cardferry  # The version needs no click.
 
         context = cardferry.make_context("cardferry", [], resilient_parsing=True)
         return _written(cardferry.get_help(context) + "\n")

@@ -10,14 +10,10 @@ from pipeline.cli.advice import command, doubt_words, rows, shown_path
 from pipeline.cli.durations import DURATION
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
-from pipeline.cli.status_steps import steps_of
 from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.cli.waiting_words import give_again
-from pipeline.clock import SystemClock
 from pipeline.counts import agreeing, counted
 from pipeline.errors import SUCCESSES, VaultUnavailable
-from pipeline.migration.run_account import WaitingExport
-from pipeline.migration.status import status_of
 from pipeline.outputs.wording import ending
 
 if TYPE_CHECKING:
@@ -55,6 +51,10 @@ def status(
 
     A success is a run that settled every row of its exports, good or bad (exit code 0 or 3).
     """
+    from pipeline.cli.status_steps import steps_of
+    from pipeline.clock import SystemClock
+    from pipeline.migration.status import status_of
+
     if max_age_s is not None and not check:
         raise click.UsageError("--max-age goes with --check")
     tree = status_of(folder, SystemClock())
@@ -124,6 +124,8 @@ def _show_steps(terminal: Terminal, steps: Sequence[Step]) -> None:
 
 
 def _waits(export: dict[str, Any]) -> str:
+    from pipeline.migration.run_account import WaitingExport
+
     return give_again(WaitingExport(**export))
 
 

@@ -280,8 +280,8 @@ def show_failures(out: Console, failures: dict[str, int]) -> None:
 
 
 def _table(title: str, *counts: str) -> Table:
-    from rich import box  # noqa: PLC0415 - a quiet run shows no table.
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box  # A quiet run shows no table.
+    from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(title, no_wrap=True)

@@ -84,9 +84,7 @@ class Terminal:
 
     def progress_lines(self) -> Lines:
         """Give what shows there how a run goes."""
-        from pipeline.cli.live_progress import (  # noqa: PLC0415 - most runs are watched by nobody.
-            Lines,
-        )
+        from pipeline.cli.live_progress import Lines  # Most runs are watched by nobody.
 
         return Lines(sys.stderr)
 
@@ -95,9 +93,7 @@ class Terminal:
 
         With -q a result is held back until the exit code is known: nothing is said at 0.
         """
-        from pipeline.cli.results_console import (  # noqa: PLC0415 - most of what --help would load.
-            ResultsConsole,
-        )
+        from pipeline.cli.results_console import ResultsConsole  # A quiet run shows nothing.
 
         fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
         return ResultsConsole(
@@ -153,13 +149,13 @@ class Terminal:
 
     def _columns(self) -> int | None:
         """Give how wide standard error is; None where nobody reads it on a screen."""
-        from shutil import get_terminal_size  # noqa: PLC0415 - it loads every kind of compression.
+        from shutil import get_terminal_size  # It loads every kind of compression.
 
         return get_terminal_size().columns if sys.stderr.isatty() else None
 
     def print_json(self, answer: dict[str, Any]) -> None:
         """Print the one JSON object of a `--json` command."""
-        import orjson  # noqa: PLC0415 - it loads a good deal that --help does without.
+        import orjson
 
         self.answer = answer
         option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
@@ -214,7 +210,7 @@ class Terminal:
 
     def pasteable(self, text: str) -> str:
         """Give a message whose command lines name what this command was given."""
-        from pipeline.cli.pasteable import advice  # noqa: PLC0415 - who is told nothing needs none.
+        from pipeline.cli.pasteable import advice  # Who is told nothing needs none.
 
         return advice(text, *self.given)
 

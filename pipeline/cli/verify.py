@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline import process_guards
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
-from pipeline.clock import SystemClock
-from pipeline.config.loading import load_settings
 from pipeline.counts import counted
-from pipeline.disk import open_regular_file
 from pipeline.errors import SettingsRefused, VerificationFailed
-from pipeline.ledger.as_published import RESTORE
-from pipeline.ledger.lock import is_locked
-from pipeline.migration.verify import verify_migration
-from pipeline.outputs.verify import Trusted
 from pipeline.outputs.wording import visible
 
 if TYPE_CHECKING:
@@ -32,10 +24,6 @@ if TYPE_CHECKING:
     from pipeline.outputs.later_events import LaterEvent
     from pipeline.outputs.verify import Verification
 
-_NEXT_STEP: Final = (
-    "If a run or publish was cut short, `cardferry publish DIR` mends the files. Otherwise keep a "
-    f"copy of the folder as it is and ask who touched it; `{RESTORE}` writes its files again."
-)
 _KEY_BYTES_MAX: Final = 64 * 1024
 _KINDS_SHOWN: Final = 10
 _HASH: Final = re.compile("[0-9a-f]{64}")
@@ -106,6 +94,12 @@ def verify(
     No file but the ledger is written, where it is yours: a verification is an event of the trail.
     Exit code 8, with the file and the place, on any difference.
     """
+    from pipeline import process_guards
+    from pipeline.clock import SystemClock
+    from pipeline.config.loading import load_settings
+    from pipeline.migration.verify import verify_migration
+    from pipeline.outputs.verify import Trusted
+
     process_guards.harden()
     system = process_guards.system_facts()
     verified = verify_migration(
@@ -123,17 +117,28 @@ def verify(
     if found.differences:
         for difference in found.differences[1:]:
             terminal.say(visible(str(difference)))
-        alive = "A run is under way in this folder: verify it again when that has ended."
-        raise VerificationFailed(
-            visible(str(found.differences[0])), next_step=alive if is_locked(folder) else _NEXT_STEP
-        )
+        raise VerificationFailed(visible(str(found.differences[0])), next_step=_next_step(folder))
     _show(terminal, exports, found)
     if not_noted is not None:
         terminal.say(f"this verification is not in the trail: {not_noted}")
     return 0
 
 
+def _next_step(folder: Path) -> str:
+    from pipeline.ledger.as_published import RESTORE
+    from pipeline.ledger.lock import is_locked
+
+    if is_locked(folder):
+        return "A run is under way in this folder: verify it again when that has ended."
+    return (
+        "If a run or publish was cut short, `cardferry publish DIR` mends the files. Otherwise keep a "
+        f"copy of the folder as it is and ask who touched it; `{RESTORE}` writes its files again."
+    )
+
+
 def _read_key(path: Path) -> bytes:
+    from pipeline.disk import open_regular_file
+
     try:
         with open_regular_file(path) as file:
             return file.read(_KEY_BYTES_MAX)

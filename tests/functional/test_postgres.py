@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.bundled_files import beside
-from pipeline.cli import demo
+from pipeline.cli import demo_steps as demo
 from pipeline.ledger.ledger_url import POINTER_NAME
 from tests.support import postgres
 from tests.support.commands import cardferry

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from pipeline.cli.commands import COMMANDS
 from tests.support.commands import rows_csv, sealed, settings
 from tests.support.sandbox import spawned
 
@@ -32,7 +33,7 @@ def modules_loaded_by(*words):
 
 
 @pytest.mark.parametrize(
-    "words", [["--version"], ["--help"], ["run", "-h"], ["retry", "-h"], ["scan", "-h"]]
+    "words", [["--version"], ["--help"], *([name, "-h"] for name in COMMANDS)], ids=" ".join
 )
 def test_help_loads_nothing_that_takes_long(words):
     """Neither a database, nor a data frame, nor settings, nor a client: half a second and more."""
