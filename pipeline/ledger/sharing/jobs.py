@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.ledger.schema import attempts
 from pipeline.ledger.sharing.tables import (
@@ -19,7 +20,7 @@ from pipeline.ledger.sharing.tables import (
 from pipeline.ledger.store import Note
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 
 ATTEMPTS_A_LEASE: Final = 1_000_000_000
@@ -54,6 +55,21 @@ class Job(NamedTuple):
 
 
 _COLUMNS = [jobs.c[name] for name in Job._fields]
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_LONGEST_MS: Final = 2**31 - 1
+_LOCK_TIMEOUT: Final = text("SELECT set_config('lock_timeout', :milliseconds, true)")
+# A client that stands still between statements that it sends together is no idle one to the server,
+# whose limit for those does not count then: it waits for the rest without an end.
+_END_STANDING_WRITES: Final = text(
+    """
+    SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+      AND wait_event = 'ClientRead'
+      AND query_start < clock_timestamp() - :term_ms * interval '1 millisecond'
+      AND pid IN (SELECT pid FROM pg_catalog.pg_locks WHERE granted AND mode = 'RowShareLock'
+                  AND relation IN ('jobs'::regclass, 'sessions'::regclass))
+    """
+)
 
 
 def begin_job(connection: Connection, job: Job) -> None:
@@ -79,14 +95,40 @@ def current_job(connection: Connection, *, lock: bool = False) -> Job | None:
     Args:
         connection: In a transaction where `lock` is asked for.
         lock: Keep all others who want it locked waiting until the transaction ends. Whoever
-            changes sessions or chunks locks it first, and only then a session.
+            changes sessions or chunks locks it first, and only then a session. Who has it and says
+            nothing for a term loses it.
     """
-    statement = select(*_COLUMNS)
-    found = connection.execute(statement.with_for_update() if lock else statement).first()
+    found = _locked(connection) if lock else connection.execute(select(*_COLUMNS)).first()
     if found is None:
         return None
     job = Job._make(found)
     return job._replace(orders=orjson.loads(found.orders), is_over=bool(found.is_over))
+
+
+def _locked(connection: Connection) -> Row[Any] | None:
+    term_ms = connection.execute(select(jobs.c.term_ms)).scalar()
+    if term_ms is None:
+        return None
+    connection.execute(_LOCK_TIMEOUT, {"milliseconds": str(min(term_ms, _LONGEST_MS))})
+    while True:
+        try:
+            with connection.begin_nested():
+                found = connection.execute(select(*_COLUMNS).with_for_update()).first()
+        except DBAPIError as late:
+            if getattr(late.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            end_standing_writes(connection, term_ms)
+        else:
+            connection.execute(_LOCK_TIMEOUT, {"milliseconds": "0"})
+            return found
+
+
+def end_standing_writes(connection: Connection, term_ms: int) -> None:
+    """Undo what others have begun to write of jobs and sessions and then said nothing for a term.
+
+    They find their connections lost, as after an outage. Those that another role began are left.
+    """
+    connection.execute(_END_STANDING_WRITES, {"term_ms": term_ms})
 
 
 def end_job(connection: Connection) -> None:

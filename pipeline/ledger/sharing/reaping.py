@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import exists, select, text, update
+from sqlalchemy import exists, select, update
 
 from pipeline.ledger.recovery import doubt_cards, doubt_rows
-from pipeline.ledger.sharing.jobs import current_job, note
+from pipeline.ledger.sharing.jobs import current_job, end_standing_writes, note
 from pipeline.ledger.sharing.sessions import LIVE, REAPED, let_go
 from pipeline.ledger.sharing.tables import NOW_MS, SERVER_STARTED_MS, chunks, jobs, sessions
 
@@ -22,28 +22,14 @@ _WAS_AWAY: Final = exists().where(
     jobs.c.server_started_ms != SERVER_STARTED_MS, SERVER_STARTED_MS + jobs.c.term_ms > NOW_MS
 )
 
-# The server ends by itself what is idle in a transaction, but not what waits for the rest of
-# statements that are sent together. Every write of a carrier locks its session first.
-_END_STANDING_WRITES: Final = text(
-    """
-    SELECT pg_terminate_backend(activity.pid)
-    FROM pg_catalog.pg_stat_activity activity JOIN pg_catalog.pg_locks held USING (pid)
-    WHERE held.relation = 'sessions'::regclass AND activity.datname = current_database()
-      AND held.mode = 'RowShareLock' AND held.granted
-      AND activity.usename = current_user AND activity.pid <> pg_backend_pid()
-      AND activity.xact_start < clock_timestamp() - :term_ms * interval '1 millisecond'
-    """
-)
-
 
 def reap(connection: Connection) -> list[int]:
     """End every session whose term is over, and free what it held.
 
     Its rows that are under way are in doubt from then on; whatever it writes later is refused. One
-    that is writing at this moment is left to the next look; a write that still stands when a second
-    term is over is undone, so that a later look finds the session free. Where the server was started
-    anew, every session has a whole term from then on: it may know answers that it could not write
-    meanwhile.
+    that is writing at this moment is left to the next look, and a write that stands for a term is
+    undone. Where the server was started anew, every session has a whole term from then on: it may
+    know answers that it could not write meanwhile.
 
     Returns:
         The sessions that were reaped.
@@ -60,8 +46,8 @@ def reap(connection: Connection) -> list[int]:
         )
         _settle_what_they_left(connection, job, gone)
         let_go(connection, gone)
-    if connection.execute(live.where(sessions.c.expires_ms + job.term_ms < NOW_MS)).first():
-        connection.execute(_END_STANDING_WRITES, {"term_ms": job.term_ms})
+    if connection.execute(live.where(sessions.c.expires_ms < NOW_MS)).first():
+        end_standing_writes(connection, job.term_ms)
     return gone
 
 
