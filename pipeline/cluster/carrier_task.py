@@ -38,7 +38,7 @@ _AT_WORK: Final = frozenset({"running", "paused"})
 """States of a worker that goes on; in any other it closes, and waits for its tasks."""
 
 
-class Answer(NamedTuple):
+class CarrierEnd(NamedTuple):
     """How a carrier ended; only plain values, as every machine between reads them.
 
     Attributes:
@@ -61,7 +61,7 @@ def carry_here(ledger: str) -> tuple[Any, ...]:
         ledger: The schema that is the run's ledger, in the database that this machine names.
 
     Returns:
-        The fields of an `Answer`.
+        The fields of a `CarrierEnd`.
     """
     worker: Any = import_module("distributed").get_worker()
     log = Path(worker.local_directory, LOG_NAME).absolute()
@@ -70,7 +70,7 @@ def carry_here(ledger: str) -> tuple[Any, ...]:
         return tuple(carried(command, worker))
     except CardferryError as trouble:
         host = socket.gethostname()
-        return tuple(Answer(trouble.exit_code, host, trouble.message, trouble.next_step))
+        return tuple(CarrierEnd(trouble.exit_code, host, trouble.message, trouble.next_step))
 
 
 def carry_command(ledger: str, log: Path, words: str) -> list[str]:
@@ -93,7 +93,7 @@ def carry_command(ledger: str, log: Path, words: str) -> list[str]:
         raise SettingsRefused([f"{WORDS_NAME}: a quote in it does not end"]) from None
 
 
-def carried(command: list[str], worker: Any) -> Answer:
+def carried(command: list[str], worker: Any) -> CarrierEnd:
     """Run a carrier to its end; once the worker or its process closes, let it drain and leave.
 
     A worker's process that is asked to stop ends without its tasks, and in a container or a job of
@@ -106,7 +106,7 @@ def carried(command: list[str], worker: Any) -> Answer:
     Raises:
         CardferryError: This machine cannot start a process now.
     """
-    ended: Future[Answer] = Future()
+    ended: Future[CarrierEnd] = Future()
 
     def see_off() -> None:
         try:
@@ -118,7 +118,7 @@ def carried(command: list[str], worker: Any) -> Answer:
     return ended.result()
 
 
-def _seen_off(command: list[str], worker: Any) -> Answer:
+def _seen_off(command: list[str], worker: Any) -> CarrierEnd:
     theirs, ours = os.pipe()
     try:
         child = start_child(command, stdin=theirs, stdout=subprocess.PIPE)
@@ -138,7 +138,7 @@ def _seen_off(command: list[str], worker: Any) -> Answer:
     if ours >= 0:
         os.close(ours)
     told = _object(said)
-    return Answer(
+    return CarrierEnd(
         child.returncode,
         socket.gethostname(),
         str(told.get("error", "")),

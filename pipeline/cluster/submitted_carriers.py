@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cluster.carrier_task import Answer, carry_here
+from pipeline.cluster.carrier_task import CarrierEnd, carry_here
 from pipeline.cluster.connection import RESOURCE, connected, slots_offered
 from pipeline.errors import LocalStorageFailed
 from pipeline.ledger.ledger_url import pointer_of
@@ -75,47 +75,47 @@ class SubmittedCarrier:
 
     def __init__(self, future: Any) -> None:
         self._future = future
-        self._answer: Answer | None = None
+        self._end: CarrierEnd | None = None
 
     def ended(self) -> int | None:
         """Give its exit code once it has ended; negative where a signal ended it."""
-        if self._answer is None:
-            self._answer = self._look()
-            if self._answer is not None:
-                host, code = _word(self._answer.host), self._answer.exit_code
+        if self._end is None:
+            self._end = self._look()
+            if self._end is not None:
+                host, code = _word(self._end.host), self._end.exit_code
                 log.info("carrier of the cluster ended", host=host, code=code)
-        return None if self._answer is None else self._answer.exit_code
+        return None if self._end is None else self._end.exit_code
 
     def said(self) -> str:
         """Give where it ran and what it said of why it ended; empty where it said nothing."""
-        if self._answer is None or not self._answer.error:
+        if self._end is None or not self._end.error:
             return ""
-        told = f"{self._answer.error} {self._answer.next_step}".strip()
-        return f"{self._answer.host}: {told}" if self._answer.host else told
+        told = f"{self._end.error} {self._end.next_step}".strip()
+        return f"{self._end.host}: {told}" if self._end.host else told
 
     def let_go(self) -> None:
         """Have it not started any more; one at work learns from the ledger that the run ends."""
-        if self._answer is None:
+        if self._end is None:
             self._future.release()
 
     def wait(self, seconds: float) -> None:
         """Wait for nothing: it is no process of this machine, and its session is over by then."""
         del seconds
 
-    def _look(self) -> Answer | None:
+    def _look(self) -> CarrierEnd | None:
         status = self._future.status
         if status == "pending":
             return None
         if status not in {"finished", "error"}:
-            return Answer(LocalStorageFailed.exit_code, "", _LOST)
+            return CarrierEnd(LocalStorageFailed.exit_code, "", _LOST)
         try:
-            return Answer(*self._future.result(timeout=_ANSWERS_WITHIN_S))
+            return CarrierEnd(*self._future.result(timeout=_ANSWERS_WITHIN_S))
         except Exception as trouble:  # noqa: BLE001 - Dask raises what it likes.
             if self._future.status != "error":
                 # The worker went before it told us, and Dask begins the task again.
                 return None
             kind = type(trouble).__name__
-            return Answer(LocalStorageFailed.exit_code, "", f"Dask gave a carrier up ({kind})")
+            return CarrierEnd(LocalStorageFailed.exit_code, "", f"Dask gave a carrier up ({kind})")
 
 
 def _word(text: str) -> Word | None:

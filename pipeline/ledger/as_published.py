@@ -11,7 +11,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.folder_files import open_in_folder, read_in_folder, why_not
 from pipeline.ledger.checks import require_newest, require_untouched
 from pipeline.ledger.lasting_proof import require_what_lasts
-from pipeline.ledger.publications import MANIFEST_NAME, account
+from pipeline.ledger.publications import MANIFEST_NAME, publication_history
 from pipeline.ledger.published_signature import require_own_signature
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
     from pipeline.ledger.published_signature import Unchecked, Vouching
 
 RESTORE: Final = "cardferry publish DIR --restore"
@@ -54,7 +54,7 @@ def require_as_published(
         VerificationFailed: Something is not what was published.
     """
     require_newest(connection, folder)
-    known = account(connection)
+    known = publication_history(connection)
     require_untouched(connection, known, kept=kept, rows=rows)
     if rows:
         require_what_lasts(connection, known, kept=kept)
@@ -64,7 +64,7 @@ def require_as_published(
     return None if signer is None else require_own_signature(known, folder, signer)
 
 
-def _require_published_files(known: Account, folder: Path) -> None:
+def _require_published_files(known: PublicationHistory, folder: Path) -> None:
     """Make sure that every file of the last publication is in its folder as it was published.
 
     The manifest is the word of then, and a run that went on without it would sign whatever the
@@ -94,7 +94,7 @@ def _tables_of(folder: Path) -> dict[str, str]:
     return {name: told["sha256"] for name, told in manifest["ledger"].items()}
 
 
-def trouble_with_files(known: Account, folder: Path) -> dict[str, str]:
+def trouble_with_files(known: PublicationHistory, folder: Path) -> dict[str, str]:
     """Say what is wrong with the published files of a folder, by name; nothing if all are there.
 
     A publication that was cut short may have left some of its files and some of the one before:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
 
 _LEDGER_FILES: Final = ("", "-journal", "-wal", "-shm")
 """What SQLite opens beside the ledger, if it is there."""
@@ -108,7 +108,7 @@ def require_newest(connection: Connection, folder: Path) -> None:
 
 
 def require_untouched(
-    connection: Connection, known: Account, *, kept: bool, rows: bool = True
+    connection: Connection, known: PublicationHistory, *, kept: bool, rows: bool = True
 ) -> None:
     """Make sure that nobody changed a ledger since its outputs were published.
 

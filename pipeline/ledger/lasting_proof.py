@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
 
 _KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
 _OF_EXPORT: Final = (
@@ -108,7 +108,7 @@ def lasting_digest(lasting: Sequence[Lasting], epoch: int | None = None) -> dict
     return {"rows": things, "sha256": digest.hexdigest()}
 
 
-def _changed_since_published(lasting: Sequence[Lasting], known: Account) -> int | None:
+def _changed_since_published(lasting: Sequence[Lasting], known: PublicationHistory) -> int | None:
     """Give the number of the first event that vouched for something else; None if none did.
 
     Args:
@@ -130,7 +130,7 @@ def _words_of_change(seq: int) -> str:
     return f"rows, tokens, customers or attempts are not those that were published with event {seq}"
 
 
-def require_what_lasts(connection: Connection, known: Account, *, kept: bool) -> None:
+def require_what_lasts(connection: Connection, known: PublicationHistory, *, kept: bool) -> None:
     """Make sure that everything that was ever published and lasts is in the ledger as it was.
 
     What no run may change must be as it was; of all else, what changed for no reason is named,
@@ -150,7 +150,7 @@ def require_what_lasts(connection: Connection, known: Account, *, kept: bool) ->
 
 
 def change_since_published(
-    connection: Connection, known: Account, lasting: Sequence[Lasting], *, kept: bool
+    connection: Connection, known: PublicationHistory, lasting: Sequence[Lasting], *, kept: bool
 ) -> str | None:
     """Say what is not as it was published, or became another thing for no reason; None: nothing."""
     changed = _changed_since_published(lasting, known)

@@ -106,7 +106,7 @@ class Vouched(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class PublicationHistory:
     """How far the events go that outputs speak of, and which publications there were.
 
     Events that change no row (publications, verifications, comparisons with the vault) after the
@@ -190,7 +190,7 @@ class Account:
         return self.publications[max(0, self.in_place - 1) :]
 
 
-def account(connection: Connection) -> Account:
+def publication_history(connection: Connection) -> PublicationHistory:
     """Find out which events outputs speak of."""
     publications: list[Publication] = []
     confirmations: list[Confirmation] = []
@@ -216,7 +216,9 @@ def account(connection: Connection) -> Account:
         head = str(connection.execute(end).scalar())
     began = select(events.c.seq).where(_is(RUN_STARTED)).order_by(events.c.seq)
     begun = tuple(connection.execute(began).scalars())
-    return Account(length, head, tuple(publications), in_place, begun, tuple(confirmations))
+    return PublicationHistory(
+        length, head, tuple(publications), in_place, begun, tuple(confirmations)
+    )
 
 
 def kinds_since(connection: Connection, seq: int) -> set[str]:
@@ -228,7 +230,7 @@ def kinds_since(connection: Connection, seq: int) -> set[str]:
 
 def lists_are_current(connection: Connection) -> bool:
     """Tell whether the lists that were published last still say what is open: no row moved since."""
-    published = account(connection).publications
+    published = publication_history(connection).publications
     return bool(published) and kinds_since(connection, published[-1].length) <= _MOVE_NO_ROW
 
 

@@ -19,7 +19,7 @@ from pipeline.logs import EventLog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
 
 _SIGNATURE_BYTES_MAX: Final = 4096
 
@@ -46,7 +46,9 @@ class Unchecked(StrEnum):
     CUT_SHORT = "cut_short"
 
 
-def require_own_signature(known: Account, folder: Path, signer: Vouching) -> Unchecked | None:
+def require_own_signature(
+    known: PublicationHistory, folder: Path, signer: Vouching
+) -> Unchecked | None:
     """Make sure that what the ledger says was signed by this signer was.
 
     Args:
@@ -73,7 +75,7 @@ def require_own_signature(known: Account, folder: Path, signer: Vouching) -> Unc
     )
 
 
-def _why_unchecked(known: Account, signer: Vouching) -> Unchecked | None:
+def _why_unchecked(known: PublicationHistory, signer: Vouching) -> Unchecked | None:
     last = known.publications[-1]
     if last.signing_key is None:
         return Unchecked.NOT_SIGNED

@@ -40,7 +40,7 @@ class Limits(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DueEvent:
     """What the trail is to learn next: outcomes by kind, if they are due, and limits, if new."""
 
     outcomes: Mapping[str, int]
@@ -85,14 +85,14 @@ class RunEvents:
             self._enter_alone(entry)
             self.entered(entry, at_ms)
 
-    def due(self, at_ms: int) -> Entry | None:
+    def due(self, at_ms: int) -> DueEvent | None:
         """Give the entry that the commit of this moment is to hold, or None."""
         limits = self._news(at_ms)
         if self._outcomes.total() >= OUTCOMES_AN_EVENT:
-            return Entry(dict(self._outcomes), limits)
-        return None if limits is None else Entry({}, limits)
+            return DueEvent(dict(self._outcomes), limits)
+        return None if limits is None else DueEvent({}, limits)
 
-    def enter(self, connection: Connection, entry: Entry) -> None:
+    def enter(self, connection: Connection, entry: DueEvent) -> None:
         """Write an entry, and the rate that is good by now, in the caller's transaction."""
         if entry.outcomes:
             self._record(
@@ -107,7 +107,7 @@ class RunEvents:
             )
         put(connection, LAST_GOOD_RATE, repr(self._good_rate()))
 
-    def entered(self, entry: Entry, at_ms: int) -> None:
+    def entered(self, entry: DueEvent, at_ms: int) -> None:
         """Take note that an entry is durable: what it told is not told again."""
         self._outcomes.subtract(entry.outcomes)
         self._outcomes = +self._outcomes
@@ -121,11 +121,11 @@ class RunEvents:
             LocalStorageFailed: The disk refused, now or before.
         """
         limits = self._limits()
-        entry = Entry(dict(self._outcomes), limits if limits != self._told else None)
+        entry = DueEvent(dict(self._outcomes), limits if limits != self._told else None)
         self._enter_alone(entry)
         self.entered(entry, self._ledger.now_ms())
 
-    def _enter_alone(self, entry: Entry) -> None:
+    def _enter_alone(self, entry: DueEvent) -> None:
         def enter() -> None:
             with self._ledger.transaction() as connection:
                 self.enter(connection, entry)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.export_events import GivenUpExport, RefusedExport
     from pipeline.ledger.lasting_proof import Lasting
     from pipeline.ledger.parts_of_rows import PartOfRows
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
     from pipeline.ledger.sections import Digested
 
 
@@ -65,10 +65,10 @@ class Snapshot(
         found = self._first(select(meta.c.value).where(meta.c.key == key))
         return None if found is None else str(found.value)
 
-    def account(self) -> Account:
+    def publication_history(self) -> PublicationHistory:
         """Give which events outputs speak of, and which publications there were."""
         with self._store.trouble():
-            return publications.account(self._connection)
+            return publications.publication_history(self._connection)
 
     def lists_are_current(self) -> bool:
         """Tell whether the lists that were published last still say what is open."""
@@ -133,7 +133,7 @@ class Snapshot(
     def change_since_published(self) -> str | None:
         """Say what is not as it was published, or became another thing for no reason; None: nothing."""
         with self._store.trouble():
-            known = publications.account(self._connection)
+            known = publications.publication_history(self._connection)
             return change_since_published(self._connection, known, self._lasting, kept=self._kept)
 
     def differing_section(self) -> str | None:

@@ -54,7 +54,7 @@ _LEFT_OUT: Final = (RowState.SKIPPED.value, Code.FILTERED.value)
 """State and code of a row that is not in this run's cohort, but may be in the next one's."""
 
 
-class Entry(NamedTuple):
+class VersionEntry(NamedTuple):
     """What one thing was by a publication: its place in its section, and SHA-256 cut to 16 bytes."""
 
     place: int
@@ -94,7 +94,7 @@ def packed(
     )
 
 
-def unpacked(entries: bytes) -> Iterator[Entry]:
+def unpacked(entries: bytes) -> Iterator[VersionEntry]:
     """Give the entries that were packed, in order.
 
     Raises:
@@ -102,7 +102,7 @@ def unpacked(entries: bytes) -> Iterator[Entry]:
     """
     if len(entries) % _ENTRY.size:
         raise ValueError("no entries")
-    return map(Entry._make, _ENTRY.iter_unpack(entries))
+    return map(VersionEntry._make, _ENTRY.iter_unpack(entries))
 
 
 def kept_of(connection: Connection, table: Table, number: int) -> list[Kept]:

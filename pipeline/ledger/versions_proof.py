@@ -29,7 +29,7 @@ from pipeline.ledger.schema import (
     runs,
 )
 from pipeline.ledger.sections import SECTION_ROWS, asked_by_section, key_of, versions
-from pipeline.ledger.versions import Entry, Kept, kept_of, packed, unpacked
+from pipeline.ledger.versions import Kept, VersionEntry, kept_of, packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,7 +107,7 @@ def _changes_of_section(
 ) -> Iterator[_Change | None]:
     if [one.entries for one in kept] == [now]:
         return
-    latest: dict[int, Entry] = {}
+    latest: dict[int, VersionEntry] = {}
     for one in (*kept, Kept(_NOW, now)):
         for entry in unpacked(one.entries):
             before = latest.get(entry.place)

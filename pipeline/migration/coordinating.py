@@ -36,7 +36,7 @@ from pipeline.migration.troubles import too_many_failures
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.ledger.sharing.coordinator import State
+    from pipeline.ledger.sharing.coordinator import CarriersState
     from pipeline.ledger.sharing.sessions import Session
     from pipeline.migration.plan import PlannedExport
     from pipeline.migration.run_request import Child, Launch, Sending
@@ -168,13 +168,13 @@ class _Following:
         """Ask the ledger in its thread: while its server is away signals are taken all the same."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
-    def _look(self) -> State:
+    def _look(self) -> CarriersState:
         """Look at the carriers, and tell the trail what they have told."""
         state = self._coordinator.look()
         self._show(state)
         return state
 
-    def _goes_on(self, state: State) -> bool:
+    def _goes_on(self, state: CarriersState) -> bool:
         """Take in how the carriers stand; say whether there is more to do."""
         for session in state.sessions:
             if session.trouble is not None and session.id not in self._heard:
@@ -187,7 +187,7 @@ class _Following:
             self._replace_the_dead(state)
         return is_left and not self._stopping.is_set()
 
-    def _show(self, state: State) -> None:
+    def _show(self, state: CarriersState) -> None:
         """Make the run's figures those of its carriers, and tell the trail of them."""
         flow, now = self._sending.flow, [session.figures for session in state.live]
         put_together(flow, [session.figures for session in state.sessions], now)
@@ -216,7 +216,7 @@ class _Following:
         else:
             self._stop(kind(message, next_step=next_step))
 
-    def _replace_the_dead(self, state: State) -> None:
+    def _replace_the_dead(self, state: CarriersState) -> None:
         """Start a carrier for each of ours that has died while there is work."""
         settled = self._sending.flow.settled
         if settled > self._settled:

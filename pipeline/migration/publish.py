@@ -69,6 +69,6 @@ def publish_again(
 
 def _note_restored(ledger: Ledger, folder: Path) -> None:
     """Note which files are about to be written again, and what was wrong with each."""
-    troubles = trouble_with_files(ledger.ask(lambda look: look.account()), folder)
+    troubles = trouble_with_files(ledger.ask(lambda look: look.publication_history()), folder)
     if troubles:
         ledger.note(RESTORATION, resource=str(len(troubles)), files=troubles)

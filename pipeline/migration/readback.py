@@ -18,7 +18,7 @@ from pipeline.metrics import Flow
 from pipeline.migration import vault_factory
 from pipeline.migration.readback_customers import CustomersReadBack
 from pipeline.migration.readback_findings import Checked, ReadbackFinding, compare_token
-from pipeline.migration.readback_progress import Progress
+from pipeline.migration.readback_progress import ReadbackProgress
 from pipeline.migration.vault_reader import VaultReader
 from pipeline.outputs.readback import READBACK_NAME, write_readback
 from pipeline.outputs.signature import Signer
@@ -175,11 +175,11 @@ class _Reading:
             size = SAMPLE
         self._size = size
         about = {
-            "head": look.account().head,
+            "head": look.publication_history().head,
             "sample": size,
             "mode": str(self._settings.vault.mode),
         }
-        self.progress = Progress(folder, about)
+        self.progress = ReadbackProgress(folder, about)
         self._requests = 0
 
     def perform(self) -> ReadBack:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.readback_questions import HeldCard
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.migration.readback_progress import Progress
+    from pipeline.migration.readback_progress import ReadbackProgress
     from pipeline.vault.interface import Customer, CustomerAnswer, CustomerVault
 
     Ask = Callable[[Callable[[], Awaitable[CustomerAnswer]]], Awaitable[CustomerAnswer]]
@@ -40,7 +40,12 @@ class CustomersReadBack:
     """
 
     def __init__(
-        self, look: Snapshot, vault: CustomerVault, ask: Ask, progress: Progress, at_once: int
+        self,
+        look: Snapshot,
+        vault: CustomerVault,
+        ask: Ask,
+        progress: ReadbackProgress,
+        at_once: int,
     ) -> None:
         self._look = look
         self._vault = vault

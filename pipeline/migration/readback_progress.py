@@ -41,7 +41,7 @@ class Numbers:
         return place < len(self._bits) and bool(self._bits[place] & 1 << (number & 7))
 
 
-class Progress:
+class ReadbackProgress:
     """A file of JSON lines: first what is read back, then a line for each step.
 
     Args:

@@ -12,7 +12,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
 from pipeline.ledger.lock import is_locked
 from pipeline.ledger.records import EXPORTS_IN, SETTINGS_FILE
-from pipeline.ledger.sharing.coordinator import state_of
+from pipeline.ledger.sharing.coordinator import carriers_state
 from pipeline.migration.inbox import last_success_ms
 from pipeline.migration.run_account import ROWS_NAMED, WaitingExport
 from pipeline.model import FAILURE_STATES, RowState
@@ -144,7 +144,7 @@ def _waiting_exports(look: Snapshot, under_way: RunRecord | None) -> list[dict[s
 
 def _carriers(ledger: Ledger) -> dict[str, Any] | None:
     """Give the chunks and sessions of the last run that had carriers; None where none ever had."""
-    state = state_of(ledger)
+    state = carriers_state(ledger)
     if state is None:
         return None
     chunks = state.progress

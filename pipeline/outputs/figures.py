@@ -66,15 +66,15 @@ def gather(
     Returns:
         What `report.json` holds; times are text in UTC, latencies microseconds.
     """
-    account = look.account()
-    runs = look.runs(account.epoch)
+    history = look.publication_history()
+    runs = look.runs(history.epoch)
     of_runs = {
         "vault": _vault(runs),
         "runs": [_run(run) for run in runs],
-        "refused": refused(look, account.length),
-        "refused_planned": refused(look, account.length, planned=True),
-        "given_up": [export._asdict() for export in look.given_up_exports(account.length)],
-        "trail": {"head": account.head, "length": account.length},
+        "refused": refused(look, history.length),
+        "refused_planned": refused(look, history.length, planned=True),
+        "given_up": [export._asdict() for export in look.given_up_exports(history.length)],
+        "trail": {"head": history.head, "length": history.length},
         "files": list(files),
         "signed_by": signed_by,
     }

@@ -60,7 +60,7 @@ class Outputs:
     def __init__(self, look: Snapshot, version: str, signed_by: str | None = None) -> None:
         self._look = look
         self._version = version
-        self.account = look.account()
+        self.history = look.publication_history()
         self._signed_by = signed_by
         self._published: Mapping[str, Any] | None = None
         self._earlier: dict[str, EarlierParts] = {}
@@ -105,7 +105,7 @@ class Outputs:
     @cached_property
     def tables(self) -> dict[str, dict[str, int | str]]:
         """Rows and SHA-256 of the ledger's tables, without runs that outputs do not speak of."""
-        return self._look.table_digests(self.account.epoch)
+        return self._look.table_digests(self.history.epoch)
 
     def go_on_from(self, figures: Mapping[str, Any] | None) -> None:
         """Take what the report tells of rows from figures that were published of the same rows."""
@@ -143,7 +143,7 @@ class Outputs:
             files,
             tables=self.tables,
             settings_digest=self._look.recall("settings_digest"),
-            previous_manifest=self.account.previous_manifest,
+            previous_manifest=self.history.previous_manifest,
         )
 
     def _metadata(self) -> dict[str, str]:
@@ -191,7 +191,7 @@ class Outputs:
         target.write(render_report(self.figures))
 
     def _write_trail(self, target: Sink) -> None:
-        target.writelines(trail_lines(self._look.event_lines(self.account.length)))
+        target.writelines(trail_lines(self._look.event_lines(self.history.length)))
 
 
 OUTPUT_NAMES: Final = (

@@ -30,7 +30,7 @@ class LaterEvent:
 
 def not_covered(ledger: SoundLedger, manifest: Manifest) -> list[LaterEvent]:
     """Give the events after those of the manifest, but for those of its own publication."""
-    latest = ledger.account.latest
+    latest = ledger.history.latest
     return [
         later
         for later, event in _later(ledger, manifest.chain.length)

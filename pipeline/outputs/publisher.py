@@ -77,7 +77,7 @@ def _published(asked: _Asked) -> dict[str, Any]:
         unchanged = None if asked.anew else find_unchanged(look, folder, asked.version)
         key = signer.fingerprint if signer else None
         lasting = unchanged.confirmed(look, key) if unchanged else None
-        is_said = look.account().latest is not None
+        is_said = look.publication_history().latest is not None
     if unchanged is None or unchanged.figures is None or lasting is None:
         return _written(asked, unchanged)
     if not is_said:
@@ -124,7 +124,7 @@ def _written(asked: _Asked, unchanged: Unchanged | None) -> dict[str, Any]:
             made.latest,
             Publication(
                 0,
-                made.outputs.account.length,
+                made.outputs.history.length,
                 asked.version,
                 _sha256(made.manifest),
                 *signed_as,
@@ -144,7 +144,7 @@ def _made(asked: _Asked, unchanged: Unchanged | None, staged: StagedFiles) -> _M
     """Make every file; what stands in the folder with the same bytes is left alone."""
     folder, version = asked.folder, asked.version
     with asked.ledger.look(sparingly=True) as look:
-        known = look.account()
+        known = look.publication_history()
         key = asked.signer.fingerprint if asked.signer else _kept_key(folder, known.latest, version)
         outputs = Outputs(look, version, key)
         kept: dict[str, tuple[int, str]] = {}
@@ -248,7 +248,7 @@ def _note(ledger: Ledger, latest: Publication | None, now: Publication) -> None:
 
 def _note_in_place(ledger: Ledger) -> None:
     """Note that every file of the last publication has its name, unless the ledger says so."""
-    known = ledger.ask(lambda look: look.account())
+    known = ledger.ask(lambda look: look.publication_history())
     if not known.is_latest_in_place:
         manifest = known.publications[-1].manifest
         ledger.note(IN_PLACE, resource=MANIFEST_NAME, manifest=manifest)

@@ -44,7 +44,7 @@ class Rebuilding:
 
     def __init__(self, folder: Path, ledger: SoundLedger, version: str) -> None:
         self._folder = folder
-        latest = ledger.account.latest
+        latest = ledger.history.latest
         self._outputs = Outputs(ledger.look, version, latest.signing_key if latest else None)
         self._done: dict[str, Rebuilt] = {}
         self.names = tuple(self._outputs.writers)

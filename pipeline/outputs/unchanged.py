@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.ledger.publications import Account, Publication
+    from pipeline.ledger.publications import Publication, PublicationHistory
     from pipeline.ledger.snapshot import Snapshot
 
 _FOR_OTHERS: Final = 0o077
@@ -77,7 +77,7 @@ class Unchanged:
         Returns:
             The digest of what lasts, which the ledger then confirms; None if there is anything.
         """
-        known, last = look.account(), self.published
+        known, last = look.publication_history(), self.published
         since = look.runs()[known.epoch_of(last) :]
         is_all = (
             known.is_latest_in_place
@@ -99,7 +99,7 @@ def find_unchanged(look: Snapshot, folder: Path, version: str) -> Unchanged | No
         folder: The migration folder.
         version: Cardferry's version; another one may make other bytes.
     """
-    known = look.account()
+    known = look.publication_history()
     if not known.publications or known.publications[-1].version != version:
         return None
     last = known.publications[-1]
@@ -117,7 +117,7 @@ class Earlier:
         version: Cardferry's version; nothing of another one is taken over.
     """
 
-    def __init__(self, known: Account, folder: Path, version: str) -> None:
+    def __init__(self, known: PublicationHistory, folder: Path, version: str) -> None:
         last = known.publications[-1] if known.publications else None
         self._folder = folder
         self._files = last.files if last is not None and last.version == version else {}

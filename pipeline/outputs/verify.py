@@ -110,7 +110,7 @@ def verify(
             found.differences.append(Difference(LEDGER_NAME, "chain of events", _ROLLED_BACK))
         else:
             found.since_head = since_head(examined, trusted.head)
-        if ledger is not None and ledger.account.latest is None and not verdict.content:
+        if ledger is not None and ledger.history.latest is None and not verdict.content:
             unpublished = "is not there: nothing was published from this ledger yet"
             found.differences.append(Difference(MANIFEST_NAME, WHOLE, unpublished))
             return found
@@ -189,7 +189,7 @@ class _Checks:
 
     def signature(self, key: Ed25519PublicKey | None) -> tuple[str, list[Difference]]:
         """Check the signature: by the key if there is one, by the ledger's word anyway."""
-        latest = self._ledger.account.latest if self._ledger else None
+        latest = self._ledger.history.latest if self._ledger else None
         wrong = self._verdict.difference
         behind = wrong is not None and wrong.file != MANIFEST_NAME
         # A ledger that is older than the files knows nothing of their signature.
@@ -216,7 +216,7 @@ class _Checks:
         """Say why there is no signature, without accusing anybody who never had a key."""
         if promised is not None or self._ledger is None:
             return "is missing"
-        if any(known.signature for known in self._ledger.account.publications):
+        if any(known.signature for known in self._ledger.history.publications):
             return "was not made for the last publication: it was published without a signing key"
         return "was never made: this migration is not signed (no audit.signing_key was set)"
 
@@ -261,7 +261,7 @@ class _Checks:
 
     def _trusted_rebuilt(self) -> Rebuilt | None:
         """Build the manifest again; None unless it is the very one that the ledger names."""
-        latest = self._ledger.account.latest if self._ledger else None
+        latest = self._ledger.history.latest if self._ledger else None
         if latest is None or self._rebuilding is None:
             return None
         try:

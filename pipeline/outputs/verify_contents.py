@@ -76,12 +76,12 @@ def content_differences(
 
 def _trail_differences(ledger: SoundLedger, manifest: Manifest) -> Iterator[Difference]:
     """Compare the ledger's chain of events with the manifest's end of it."""
-    account, chain = ledger.account, manifest.chain
+    history, chain = ledger.history, manifest.chain
     place = "chain of events"
-    if (account.head, account.length) != (chain.head, chain.length):
+    if (history.head, history.length) != (chain.head, chain.length):
         # A chain that was hashed anew from a forged event on holds in itself.
         yield Difference(LEDGER_NAME, place, "is not the one that was published")
-    if not account.is_latest_in_place:
+    if not history.is_latest_in_place:
         problem = "does not say that the last publication came to its end"
         yield Difference(LEDGER_NAME, place, problem)
 
@@ -95,7 +95,7 @@ def _first_row_that_differs(
 
 def _changed_tables(ledger: SoundLedger, manifest: Manifest) -> list[str]:
     told = {name: table.model_dump() for name, table in manifest.ledger.items()}
-    found = ledger.look.table_digests(ledger.account.epoch)
+    found = ledger.look.table_digests(ledger.history.epoch)
     return [f"table {name}" for name in found if found[name] != told.get(name)]
 
 

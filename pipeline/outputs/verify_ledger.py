@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.clock import Clock
-    from pipeline.ledger.publications import Account
+    from pipeline.ledger.publications import PublicationHistory
     from pipeline.ledger.snapshot import Snapshot
 
 LEDGER_ELSEWHERE: Final = "ledger"
@@ -79,12 +79,12 @@ class SoundLedger:
 
     Attributes:
         look: A look at it.
-        account: What was published.
+        history: What was published.
         head_at: How many events the chain had at the expected hash; None if it never had it.
     """
 
     look: Snapshot
-    account: Account
+    history: PublicationHistory
     head_at: int | None
 
 
@@ -137,7 +137,7 @@ def _examined(look: Snapshot, expect_head: str | None, name: str) -> SoundLedger
         if broken:
             problem = "does not follow from the event before it"
             return Difference(name, f"event {broken}", problem)
-        return SoundLedger(look, look.account(), head_at)
+        return SoundLedger(look, look.publication_history(), head_at)
     except Exception as trouble:
         if name == LEDGER_ELSEWHERE and isinstance(trouble, _OUT_OF_REACH):
             raise
@@ -195,41 +195,41 @@ def check_manifest(folder: Path, ledger: SoundLedger | Difference) -> CheckedMan
         if manifest is None:
             return _distrusted(content, WHOLE, "is not a manifest")
         return CheckedManifest(content, manifest)
-    return _checked_by_ledger(folder, content, manifest, ledger.account)
+    return _checked_by_ledger(folder, content, manifest, ledger.history)
 
 
 def _checked_by_ledger(
-    folder: Path, content: bytes, manifest: Manifest | None, account: Account
+    folder: Path, content: bytes, manifest: Manifest | None, history: PublicationHistory
 ) -> CheckedManifest:
     digest = hashlib.sha256(content).hexdigest()
-    if account.latest is not None and account.latest.manifest == digest and manifest:
+    if history.latest is not None and history.latest.manifest == digest and manifest:
         return CheckedManifest(content, manifest)
-    known = [p.seq for p in account.publications if p.manifest == digest]
+    known = [p.seq for p in history.publications if p.manifest == digest]
     if known:
-        return _distrusted(content, WHOLE, _older(account, known[-1]))
-    if manifest is not None and _speaks_of_more(manifest, folder, account):
+        return _distrusted(content, WHOLE, _older(history, known[-1]))
+    if manifest is not None and _speaks_of_more(manifest, folder, history):
         behind = Difference(
             LEDGER_NAME,
-            f"after event {account.length}",
+            f"after event {history.length}",
             "is older than the published files, which speak of more events",
         )
         return CheckedManifest(content, manifest, behind)
     return _distrusted(content, WHOLE, "is not the manifest that the ledger names")
 
 
-def _older(account: Account, seq: int) -> str:
-    if seq == account.publications[-1].seq:
-        return f"was published before the ledger went on to event {account.length}"
+def _older(history: PublicationHistory, seq: int) -> str:
+    if seq == history.publications[-1].seq:
+        return f"was published before the ledger went on to event {history.length}"
     return f"is an older manifest, the one of event {seq}"
 
 
-def _speaks_of_more(manifest: Manifest, folder: Path, account: Account) -> bool:
+def _speaks_of_more(manifest: Manifest, folder: Path, history: PublicationHistory) -> bool:
     """Tell whether manifest and trail agree on a longer chain than the ledger has."""
     told = ChainEnd(manifest.chain.head, manifest.chain.length)
     try:
         with open_in_folder(folder / TRAIL_NAME) as file:
             lines = bounded_lines(file)
-            return check_trail(lines) == told and told.length > account.length
+            return check_trail(lines) == told and told.length > history.length
     except OSError:
         return False
 

@@ -98,12 +98,12 @@ def test_whoever_looks_apart_holds_nothing(tmp_path):
     settled_builder(tmp_path, 40).ledger.close()
     with closing(Ledger(ledger_url(tmp_path), StepClock(), read_only=True, apart=True)) as apart:
         with apart.look() as look:
-            before = look.account().length
+            before = look.publication_history().length
             with closing(Ledger(ledger_url(tmp_path), StepClock())) as ledger:
                 with ledger.reading() as connection:
                     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
                 ledger.begin_run("run-9", {}, "5e" * 32)
-            assert look.account().length == before
+            assert look.publication_history().length == before
             assert look.contradiction() is None
             assert look.is_sound()
         named = {LEDGER_NAME, f"{LEDGER_NAME}-journal", NOTE_NAME}

@@ -276,7 +276,7 @@ def test_a_publication_names_the_digest_of_every_file_and_table(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_bytes())
     ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
     with ledger.look() as look:
-        latest = look.account().latest
+        latest = look.publication_history().latest
     ledger.close()
 
     assert {entry["name"]: entry["sha256"] for entry in manifest["files"]} == latest.files

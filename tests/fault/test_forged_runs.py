@@ -235,7 +235,7 @@ def test_a_change_of_what_the_first_publication_named_is_told_by_it(folder):
     change(folder, CHANGES["another token"])
     first = Ledger(ledger_url(migrations().first), StepClock(), read_only=True)
     with closing(first), first.look() as look:
-        seq = look.account().publications[0].seq
+        seq = look.publication_history().publications[0].seq
 
     assert any(d.problem.endswith(f"published with event {seq}") for d in found_in(folder))
 

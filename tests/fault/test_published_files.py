@@ -63,7 +63,7 @@ def test_every_published_file_that_is_not_there_as_it_was_is_named(tmp_path):
     folder = published(tmp_path / "migration")
     ledger = Ledger(ledger_url(folder), StepClock(), read_only=True)
     with ledger.look() as look:
-        known = look.account()
+        known = look.publication_history()
     ledger.close()
     for name, change in product(SIGNED_NAMES, (deleted, one_byte_more, put_back)):
         kept = (folder / name).read_bytes()
@@ -168,7 +168,7 @@ def test_after_a_publication_that_was_cut_short_only_its_files_or_those_before_m
         if not (migrations().first / name).exists():
             continue
         with ledger.look() as look:
-            known = look.account()
+            known = look.publication_history()
         assert trouble_with_files(known, folder) == {}
         kept = (folder / name).read_bytes()
         put_back(folder / name)

@@ -227,7 +227,7 @@ def test_the_publication_is_in_the_chain_of_events():
     """The ledger's last event names the manifest, the signature and the key."""
     ledger = Ledger(ledger_url(migrations().second), StepClock(), read_only=True)
     with ledger.look() as look:
-        latest = look.account().latest
+        latest = look.publication_history().latest
     ledger.close()
     written = [
         hashlib.sha256((migrations().second / name).read_bytes()).hexdigest()

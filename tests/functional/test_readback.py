@@ -10,7 +10,7 @@ from pipeline.config.loading import load_settings
 from pipeline.errors import Interrupted, SettingsRefused
 from pipeline.metrics import Listeners
 from pipeline.migration.readback import ReadbackRequest, read_back
-from pipeline.migration.readback_progress import Progress
+from pipeline.migration.readback_progress import ReadbackProgress
 from tests.support.attach_runs import attaching, cards
 
 
@@ -107,7 +107,7 @@ def test_a_sample_says_what_it_proves_and_a_stopped_reading_goes_on(tmp_path):
 
 def stops_after(work, steps):
     """Read back a sample and stop after so many steps of eight."""
-    whole, left = Progress.step, [steps]
+    whole, left = ReadbackProgress.step, [steps]
 
     def step(self, *told):
         if left[0] == 0:
@@ -115,12 +115,12 @@ def stops_after(work, steps):
         left[0] -= 1
         whole(self, *told)
 
-    Progress.step = step
+    ReadbackProgress.step = step
     try:
         with pytest.raises(Interrupted):
             read(work, 20)
     finally:
-        Progress.step = whole
+        ReadbackProgress.step = whole
 
 
 def test_tokens_alone_are_read_one_by_one(tmp_path):

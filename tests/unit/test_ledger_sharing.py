@@ -15,7 +15,7 @@ from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.sharing.coordinator import Coordinator, state_of
+from pipeline.ledger.sharing.coordinator import Coordinator, carriers_state
 from pipeline.ledger.sharing.jobs import ATTEMPTS_A_LEASE, Job
 from pipeline.ledger.sharing.joined import JoinedLedger
 from pipeline.ledger.sharing.shares import fair_share
@@ -651,5 +651,5 @@ def test_a_ledger_in_sqlite_has_no_carriers(tmp_path):
     with pytest.raises(SettingsRefused, match="need a ledger in PostgreSQL"):
         Coordinator(builder.ledger)
 
-    assert state_of(builder.ledger) is None
+    assert carriers_state(builder.ledger) is None
     builder.ledger.close()

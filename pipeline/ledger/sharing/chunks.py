@@ -55,7 +55,7 @@ class Lease(NamedTuple):
         return self.number * ATTEMPTS_A_LEASE
 
 
-class Progress(NamedTuple):
+class ChunkProgress(NamedTuple):
     """How far the chunks are."""
 
     all: int
@@ -234,10 +234,10 @@ def own(connection: Connection, session: int, customers: Collection[int]) -> dic
     return {c: False for c, owner in held.items() if owner == session} | dict.fromkeys(new, True)
 
 
-def progress(connection: Connection) -> Progress:
+def progress(connection: Connection) -> ChunkProgress:
     """Give how many chunks there are, are done, and are somebody's."""
     done = func.coalesce(func.sum(chunks.c.is_done), 0)
     found = connection.execute(
         select(func.count(), done, func.count(chunks.c.session)).select_from(chunks)
     ).one()
-    return Progress(*map(int, found))
+    return ChunkProgress(*map(int, found))

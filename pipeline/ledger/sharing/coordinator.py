@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.sharing.chunks import Progress
+    from pipeline.ledger.sharing.chunks import ChunkProgress
     from pipeline.ledger.sharing.jobs import Job
     from pipeline.ledger.sharing.sessions import Session
 
 
-class State(NamedTuple):
+class CarriersState(NamedTuple):
     """How the carriers of a run stand."""
 
-    progress: Progress
+    progress: ChunkProgress
     sessions: list[Session]
 
     @property
@@ -53,12 +53,12 @@ class Coordinator:
             jobs.begin_job(connection, job)
             return chunks.cut(connection, export_ids, chunk_rows)
 
-    def look(self) -> State:
+    def look(self) -> CarriersState:
         """Reap who is silent, enter what carriers have said, and give how they stand."""
         with self._ledger.transaction() as connection:
             reap(connection)
             self._ledger.enter_notes(connection)
-            return State(chunks.progress(connection), sessions.all_sessions(connection))
+            return CarriersState(chunks.progress(connection), sessions.all_sessions(connection))
 
     def end(self) -> None:
         """Ask every carrier to drain and leave."""
@@ -66,11 +66,11 @@ class Coordinator:
             jobs.end_job(connection)
 
 
-def state_of(ledger: Ledger) -> State | None:
+def carriers_state(ledger: Ledger) -> CarriersState | None:
     """Give how the carriers of the last run that had any stand; None where none ever had."""
     if ledger.file is not None:
         return None
     with ledger.reading() as connection:
         if jobs.current_job(connection) is None:
             return None
-        return State(chunks.progress(connection), sessions.all_sessions(connection))
+        return CarriersState(chunks.progress(connection), sessions.all_sessions(connection))
