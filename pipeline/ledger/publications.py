@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -65,8 +65,9 @@ class Publication:
         manifest: SHA-256 of the manifest.
         signature: SHA-256 of the signature, if it was signed.
         signing_key: The signing key's fingerprint, if it was signed.
-        files: SHA-256 of each file, by its name.
-        tables: SHA-256 of what each table of the ledger held, by its name.
+        files: SHA-256 of each file, by its name; empty once a later publication stands.
+        tables: SHA-256 of what each table of the ledger held, by its name; of what lasts alone, once
+            a later publication stands.
     """
 
     seq: int
@@ -82,6 +83,11 @@ class Publication:
         """Give SHA-256 of everything that this publication put into the folder, by name."""
         signature = {} if self.signature is None else {SIGNATURE_NAME: self.signature}
         return {**self.files, MANIFEST_NAME: self.manifest, **signature}
+
+    def overtaken(self) -> Publication:
+        """Give what is still asked of it: a ledger may have been published many thousand times."""
+        lasts = {name: told for name, told in self.tables.items() if name == LASTING}
+        return replace(self, files={}, tables=lasts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,8 @@ def publication_history(connection: Connection) -> PublicationHistory:
         if event["event"] == PUBLICATION:
             publications.append(_publication(seq, detail))
         elif event["event"] == IN_PLACE:
+            for at in range(max(0, in_place - 1), len(publications) - 1):
+                publications[at] = publications[at].overtaken()
             in_place = len(publications)
         elif publications and detail.get("manifest") == publications[-1].manifest:
             confirmations.append(Confirmation(seq, str(detail.get(LASTING))))

@@ -13,6 +13,7 @@ from pipeline.ledger.as_published import trouble_with_files
 from pipeline.ledger.last_close import is_as_left, note_how_left
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
+from pipeline.ledger.publications import LASTING
 from pipeline.outputs.publisher import publish
 from tests.support.commands import cardferry
 from tests.support.folders import (
@@ -176,6 +177,23 @@ def test_after_a_publication_that_was_cut_short_only_its_files_or_those_before_m
         assert set(trouble_with_files(known, folder)) == expected
         (folder / name).write_bytes(kept)
     ledger.close()
+
+
+def test_of_publications_that_were_overtaken_only_what_lasts_is_kept_in_memory(tmp_path):
+    """Thousands of nights publish; of whose files none can stand any more, no names are asked for."""
+    folder = published(tmp_path / "migration")
+    with (
+        contextlib.closing(Ledger(ledger_url(folder), StepClock(), read_only=True)) as ledger,
+        ledger.look() as look,
+    ):
+        *overtaken, last = look.publication_history().publications
+
+    assert overtaken
+    assert [(one.files, list(one.tables)) for one in overtaken] == [({}, [LASTING])] * len(
+        overtaken
+    )
+    assert set(last.files) >= {"mapping.parquet", "trail.jsonl"}
+    assert len(last.tables) > 1
 
 
 def test_a_forged_note_of_how_the_ledger_was_left_makes_no_signing_run_believe_it(tmp_path):
