@@ -49,9 +49,9 @@ def struck_size(rows):
     rows = int(os.environ.get("CARDFERRY_FAULT_ROWS", rows))
     if rows < 10_000:
         return Size(rows, 8, 20, 0.1)
-    # The others go on while a carrier is waited for, for a term or two each time: a vault that is
-    # quick would leave no rows for the last times. A card takes three requests.
-    in_flight, lasts_s = 32, 3 * INSTANTS * SHORT_TERM_S
+    # The others go on while a carrier joins and is waited for, for a term or two each time: a vault
+    # that is quick would leave no rows for the last times. A card takes three requests.
+    in_flight, lasts_s = 32, 6 * INSTANTS * SHORT_TERM_S
     return Size(rows, in_flight, 100, max(0.05, lasts_s * in_flight / (3 * rows)))
 
 
