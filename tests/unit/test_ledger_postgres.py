@@ -202,7 +202,7 @@ def settled(tmp_path_factory):
         "ALTER TABLE rows ADD COLUMN more text",
         slow("CREATE TABLE more (id bigint)"),
         slow("DROP INDEX one_token_in_force"),
-        slow("ALTER TABLE attempts DROP CONSTRAINT attempts_row_id_fkey"),
+        slow("ALTER TABLE retired_tokens DROP CONSTRAINT retired_tokens_row_id_fkey"),
         "INSERT INTO row_steps VALUES ('tokenized', 'sent')",
         slow("CREATE RULE more AS ON UPDATE TO meta DO INSTEAD NOTHING"),
         slow("ALTER TABLE rows ENABLE ROW LEVEL SECURITY"),

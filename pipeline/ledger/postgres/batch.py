@@ -89,7 +89,7 @@ BEGIN
         SELECT *, moment
         FROM unnest(s_attempt, s_kind, s_evidence, s_vault_code, s_request, s_latency);
         -- The old row of a changed card makes way first, as each id has one token in force.
-        IF cardinality(t_row) > 0 THEN
+        IF EXISTS (SELECT FROM rows WHERE id = ANY (t_row) AND supersedes IS NOT NULL) THEN
             UPDATE rows SET superseded_by = newer.id FROM rows newer
             WHERE newer.id = ANY (t_row) AND rows.id = newer.supersedes;
         END IF;

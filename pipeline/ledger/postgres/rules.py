@@ -1,12 +1,16 @@
 """Writes the rules that PostgreSQL keeps on the ledger by itself, whatever program changes it.
 
 They are those of the ledger in SQLite (`sqlite.rules`): attempts, outcomes, events and retired
-tokens only grow; a row, export, customer or attachment takes only the steps that its table of
-steps allows; an id has one token in force. They name the schema, so that they hold for whoever
-looks for tables elsewhere first.
+tokens only grow; a row, export, customer or attachment keeps its number and takes only the steps
+that are listed for it; an id has one token in force. They name the schema, so that they hold for
+whoever looks for tables elsewhere first.
 
 Beyond those of SQLite, one tells who wrote (`changes`). That one fires in sessions that replay
-another server's changes, too, where ordinary rules do not.
+another server's changes, too, where ordinary rules do not. And some stand in place of foreign keys
+(`references`): those that every card would be looked up by, six times in its life.
+
+What each card goes through is judged by the condition of a rule, which costs next to nothing where
+it does not hold, and after the change: a rule before it has the server lock each row first.
 """
 
 # Only names of our own schema, and our own words, are put together here.
@@ -14,10 +18,16 @@ another server's changes, too, where ordinary rules do not.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.ledger.records import ROW_SPAN
-from pipeline.ledger.states import LIVES
+from pipeline.ledger.postgres.references import MADE, may_go, to_a_planned_row, to_an_attempt
+from pipeline.ledger.schema import metadata
+from pipeline.ledger.states import LIVES, steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.ledger.states import Life
 
 REFUSED: Final = "the ledger refuses this change"
 IN_FORCE: Final = "one_token_in_force"
@@ -36,6 +46,7 @@ _EMPTIED_BY_NOBODY: Final = (
 
 
 ANY_WRITE: Final = "INSERT OR UPDATE OR DELETE"
+_ABOUT_ALL: Final = (ANY_WRITE, "TRUNCATE")
 
 
 class Rule(NamedTuple):
@@ -43,6 +54,9 @@ class Rule(NamedTuple):
 
     Attributes:
         always: It fires in every session; else a superuser's may leave it out.
+        when: The condition on the old and the new row under which it fires, in the words in which
+            the server tells it; then it fires after the change.
+        sees_all: It fires once after a statement, and sees all that this has inserted.
     """
 
     name: str
@@ -50,16 +64,28 @@ class Rule(NamedTuple):
     change: str
     body: str
     always: bool = False
+    when: str = ""
+    sees_all: bool = False
 
     @property
     def fires(self) -> str:
         """Say for what the trigger fires: each row, or a statement as a whole."""
-        return "STATEMENT" if self.change in {"TRUNCATE", ANY_WRITE} else "ROW"
+        return "STATEMENT" if self.sees_all or self.change in _ABOUT_ALL else "ROW"
 
     @property
     def moment(self) -> str:
         """Say when the trigger fires."""
-        return "AFTER" if self.change == ANY_WRITE else "BEFORE"
+        is_after = self.when or self.sees_all or self.change == ANY_WRITE
+        return "AFTER" if is_after else "BEFORE"
+
+    def statement(self, schema: str) -> str:
+        """Give the statement that makes the trigger, once its function is there."""
+        sees = f"REFERENCING NEW TABLE AS {MADE} " if self.sees_all else ""
+        when = f"WHEN ({self.when}) " if self.when else ""
+        return (
+            f"CREATE TRIGGER {self.name} {self.moment} {self.change} ON {schema}.{self.table} "
+            f"{sees}FOR EACH {self.fires} {when}EXECUTE FUNCTION {schema}.{self.name}()"
+        )
 
 
 def rules(schema: str) -> list[Rule]:
@@ -68,19 +94,16 @@ def rules(schema: str) -> list[Rule]:
         *(Rule(f"refuse_change_of_{t}", t, "UPDATE OR DELETE", _always()) for t in _APPEND_ONLY),
         *(Rule(f"refuse_end_of_{t}", t, "TRUNCATE", _always()) for t in _EMPTIED_BY_NOBODY),
         *(
-            Rule(f"refuse_step_of_{life.table}", life.table, "UPDATE", _step(schema, life.name))
+            Rule(f"refuse_step_of_{life.table}", life.table, "UPDATE", _always(), when=_step(life))
             for life in LIVES
         ),
+        Rule("refuse_way_back_of_rows", "rows", "UPDATE", _way_back(schema), when=_GOES_BACK),
+        *_references(schema),
+        Rule("refuse_loss_of_rows", "rows", "DELETE", _if(f"NOT ({may_go(schema)})")),
         Rule(
-            "refuse_loss_of_rows",
-            "rows",
-            "DELETE",
-            _if(
-                f"coalesce((SELECT state FROM {schema}.exports WHERE id = OLD.id / {ROW_SPAN}), "
-                "'proving') <> 'proving'"
-            ),
+            *("refuse_loss_of_exports", "exports", "DELETE", _always()),
+            when="old.state <> 'proving'::text",
         ),
-        Rule("refuse_loss_of_exports", "exports", "DELETE", _if("OLD.state <> 'proving'")),
         Rule(
             "refuse_loss_of_tokens",
             "tokens",
@@ -105,6 +128,24 @@ def rules(schema: str) -> list[Rule]:
     ]
 
 
+def _references(schema: str) -> list[Rule]:
+    """Give the rules in place of foreign keys, and those that keep what they refer to."""
+    of_a_row = _if(to_a_planned_row(schema))
+    return [
+        *(
+            Rule(f"refuse_{t}_of_nothing", t, "INSERT", of_a_row, sees_all=True)
+            for t in ("attempts", "tokens")
+        ),
+        Rule(
+            *("refuse_outcomes_of_nothing", "outcomes", "INSERT", _if(to_an_attempt(schema))),
+            sees_all=True,
+        ),
+        Rule("refuse_unknown_state_of_rows", "rows", "INSERT", _always(), when=_unknown("row")),
+        Rule("refuse_change_of_row_states", "row_states", "UPDATE OR DELETE", _always()),
+        Rule("refuse_end_of_row_states", "row_states", "TRUNCATE", _always()),
+    ]
+
+
 def statements(schema: str) -> list[str]:
     """Give the statements that make the rules."""
     made = [(f"CREATE UNIQUE INDEX {IN_FORCE} ON {schema}.rows (legacy_id) WHERE {IN_FORCE_WHERE}")]
@@ -114,10 +155,7 @@ def statements(schema: str) -> list[str]:
                 f"CREATE FUNCTION {schema}.{rule.name}() RETURNS trigger LANGUAGE plpgsql "
                 f"AS $rule$ {rule.body} $rule$"
             ),
-            (
-                f"CREATE TRIGGER {rule.name} {rule.moment} {rule.change} ON {schema}.{rule.table} "
-                f"FOR EACH {rule.fires} EXECUTE FUNCTION {schema}.{rule.name}()"
-            ),
+            rule.statement(schema),
         ]
         if rule.always:
             made.append(f"ALTER TABLE {schema}.{rule.table} ENABLE ALWAYS TRIGGER {rule.name}")
@@ -152,31 +190,38 @@ def _if(condition: str) -> str:
     )
 
 
-def _step(schema: str, life: str) -> str:
-    step = "from_state = OLD.state AND to_state = NEW.state"
-    conditions = [f"NOT EXISTS (SELECT FROM {schema}.{life}_steps WHERE {step})"]
-    if life == "row":
-        conditions += _way_back(schema)
-    refused = " OR ".join(f"({condition})" for condition in conditions)
-    return (
-        "BEGIN IF OLD.state = NEW.state THEN RETURN NEW; END IF; "
-        f"IF {refused} THEN {_RAISE}; END IF; RETURN NEW; END"
-    )
+def _step(life: Life) -> str:
+    """Give the condition that something gets another number, or takes a step that is not listed."""
+    (key,) = metadata.tables[life.table].primary_key
+    listed = _listed(f"{old}>{new}" for old, new in steps_of(life))
+    is_other = f"(((old.state || '>'::text) || new.state) <> ALL ({listed}))"
+    return f"(old.{key.name} <> new.{key.name}) OR ((old.state <> new.state) AND {is_other})"
 
 
-def _way_back(schema: str) -> list[str]:
-    """Give what a row may not take back beyond its steps."""
+def _unknown(name: str) -> str:
+    """Give the condition that something new has a state that is not listed."""
+    (life,) = (life for life in LIVES if life.name == name)
+    return f"new.state <> ALL ({_listed(state.value for state in life.steps)})"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return f"'{{{','.join(words)}}}'::text[]"
+
+
+_GOES_BACK: Final = (
+    "(old.state <> new.state) AND (old.state = ANY ('{tokenized,rejected,skipped}'::text[]))"
+)
+
+
+def _way_back(schema: str) -> str:
+    """Refuse what a row may not take back beyond its steps."""
     unretired = f"EXISTS (SELECT FROM {schema}.tokens WHERE row_id = OLD.id)"
-    return [
+    return _if(
         # Frozen for another card's answer, or planned again without the token that was retired.
-        (
-            "OLD.state = 'tokenized' AND "
-            "((NEW.state = 'held' AND coalesce(NEW.code, '') <> 'answer_mismatch') OR "
-            f"(NEW.state = 'planned' AND {unretired}))"
-        ),
-        (
-            "OLD.state = 'rejected' AND NEW.state = 'planned' AND "
-            "coalesce(OLD.code, '') <> 'vault_rejected'"
-        ),
-        "OLD.state = 'skipped' AND coalesce(OLD.code, '') <> 'filtered'",
-    ]
+        "(OLD.state = 'tokenized' AND "
+        "((NEW.state = 'held' AND coalesce(NEW.code, '') <> 'answer_mismatch') OR "
+        f"(NEW.state = 'planned' AND {unretired}))) OR "
+        "(OLD.state = 'rejected' AND NEW.state = 'planned' AND "
+        "coalesce(OLD.code, '') <> 'vault_rejected') OR "
+        "(OLD.state = 'skipped' AND coalesce(OLD.code, '') <> 'filtered')"
+    )

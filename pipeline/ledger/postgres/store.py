@@ -14,6 +14,7 @@ from pipeline.ledger.postgres import connection as opened
 from pipeline.ledger.postgres import lock, tables, troubles
 from pipeline.ledger.postgres.batch import Batches
 from pipeline.ledger.postgres.changes import LastWrites, last_writes, name_carrier, only_by
+from pipeline.ledger.postgres.references import are_kept
 from pipeline.ledger.postgres.shared_schemas import shared_schemas
 from pipeline.ledger.postgres.standby import wait_for_lock
 from pipeline.ledger.reserve import Reserve
@@ -127,8 +128,8 @@ class PostgresStore:
 
     def is_sound(self, connection: Connection, *, thorough: bool) -> bool:
         """Leave its pages and indexes to the server, which mends what a crash left by itself."""
-        del connection, thorough
-        return True
+        del thorough
+        return are_kept(connection)
 
     def take_stock(self, connection: Connection) -> None:
         """Sample every table; the server's own turn may come minutes after many rows."""

@@ -22,13 +22,14 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     UniqueConstraint,
-    create_mock_engine,
     insert,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pipeline.ledger.postgres.connection import driver_of
-from pipeline.ledger.postgres.rules import ANY_WRITE, IN_FORCE, IN_FORCE_WHERE, rules, statements
+from pipeline.ledger.postgres.references import MADE, is_kept_by_rules
+from pipeline.ledger.postgres.rules import IN_FORCE, IN_FORCE_WHERE, rules, statements
 from pipeline.ledger.schema import STATE_TABLES, metadata, tell_conditions
 from pipeline.ledger.sharing.tables import sharing
 from pipeline.ledger.states import LIVES, steps_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Connection, Constraint, Index, Table
 
+    from pipeline.ledger.postgres.rules import Rule
     from pipeline.ledger.store import Parts
 
 _HERE: Final = "SCHEMA"
@@ -88,7 +90,9 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint r WHERE r.conindid = x.in
 UNION ALL
 SELECT 'trigger', own.relname, t.tgname,
        t.tgtype::text || ' ' || t.tgenabled::text || ' ' || f.proname::text
-       || CASE WHEN f.pronamespace = here.space AND t.tgqual IS NULL AND t.tgnargs = 0
+       || coalesce(' of ' || t.tgoldtable::text, '') || coalesce(' sees ' || t.tgnewtable::text, '')
+       || coalesce(substring(pg_get_triggerdef(t.oid) FROM ' WHEN .* EXECUTE '), '')
+       || CASE WHEN f.pronamespace = here.space AND t.tgnargs = 0 AND t.tgconstraint = 0
                     AND t.tgattr = ''::int2vector THEN '' ELSE ' with more' END
 FROM here, own JOIN pg_catalog.pg_trigger t ON t.tgrelid = own.oid
 JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid WHERE NOT t.tgisinternal
@@ -100,15 +104,9 @@ SELECT 'function', f.proname, l.lanname,
 FROM here, pg_catalog.pg_proc f JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 WHERE f.pronamespace = here.space
 """.replace("{here}", _HERE)
-_FIRES: Final = {
-    "UPDATE OR DELETE": 1 + 2 + 8 + 16,
-    "UPDATE": 1 + 2 + 16,
-    "DELETE": 1 + 2 + 8,
-    ANY_WRITE: 4 + 8 + 16,
-}
-"""Bits of `pg_trigger.tgtype`: each row, before, insert, delete, update."""
-_TRUNCATES: Final = 2 + 32
-
+_FIRES: Final = {"ROW": 1, "STATEMENT": 0, "BEFORE": 2, "AFTER": 0}
+_CHANGES: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+"""Bits of `pg_trigger.tgtype`."""
 
 _ALL: Final = (metadata, sharing)
 
@@ -152,12 +150,11 @@ def create_rules(connection: Connection, schema: str) -> None:
 
 def _definitions() -> list[str]:
     """Give the statements that make the tables; they name no schema, the session's is meant."""
-    made: list[str] = []
-    engine = create_mock_engine(
-        "postgresql+psycopg://", lambda statement, *_, **__: made.append(_words(statement))
-    )
-    for tables in _ALL:
-        tables.create_all(engine, checkfirst=False)
+    made = []
+    for table in (table for tables in _ALL for table in tables.sorted_tables):
+        keys = [key for key in table.foreign_key_constraints if not is_kept_by_rules(key)]
+        made.append(_words(CreateTable(table, include_foreign_key_constraints=keys)))
+        made += [_words(CreateIndex(index)) for index in table.indexes]
     return made
 
 
@@ -199,9 +196,7 @@ def own_parts() -> Parts:
         )
     made.add(("index", "rows", IN_FORCE, f"unique legacy_id WHERE {_as_told(IN_FORCE_WHERE)}"))
     for rule in rules(f'"{_HERE}"'):
-        fires = _FIRES.get(rule.change, _TRUNCATES)
-        enabled = "A" if rule.always else "O"
-        made.add(("trigger", rule.table, rule.name, f"{fires} {enabled} {rule.name}"))
+        made.add(("trigger", rule.table, rule.name, _fires(rule)))
         body = rule.body.replace(f'"{_HERE}"', _HERE)
         made.add(("function", rule.name, "plpgsql", f" {body} "))
     for life in LIVES:
@@ -209,6 +204,17 @@ def own_parts() -> Parts:
         made.update((states.name, state.value) for state in life.steps)
         made.update((steps.name, old, new) for old, new in steps_of(life))
     return frozenset(made)
+
+
+def _fires(rule: Rule) -> str:
+    changes = sum(_CHANGES[change] for change in rule.change.split(" OR "))
+    told = [
+        f"{_FIRES[rule.fires] + _FIRES[rule.moment] + changes} {'A' if rule.always else 'O'}",
+        rule.name,
+        f"sees {MADE}" if rule.sees_all else "",
+    ]
+    when = f" WHEN (({rule.when})) EXECUTE " if rule.when else ""
+    return " ".join(filter(None, told)) + when
 
 
 def _column(column: Column[Any]) -> str:
@@ -234,7 +240,7 @@ def _constraints(table: Table) -> Iterator[tuple[str, ...]]:
         if isinstance(rule, CheckConstraint):
             told = f"CHECK ({_as_told(str(rule.sqltext))})"
             yield "constraint", table.name, str(rule.name), told
-        else:
+        elif not (isinstance(rule, ForeignKeyConstraint) and is_kept_by_rules(rule)):
             yield "constraint", table.name, "", _key(rule)
 
 
