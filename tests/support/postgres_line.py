@@ -123,14 +123,24 @@ class Line:
                 return False
             if source is client and self._is_lost():
                 if self._what_was == "answer":
-                    target.sendall(message)
-                    target.recv(_BYTES)
+                    self._lose_answer(client, server, message)
                 if self._what_was == "cut":
                     self.cut()
                 return False
             target.sendall(message)
             self.handed_on += 1
         return True
+
+    @staticmethod
+    def _lose_answer(client, server, message):
+        """Give the server what a client says to its end: a long message comes in parts."""
+        while message:
+            server.sendall(message)
+            ready, _, _ = select.select([client, server], [], [])
+            if server in ready:
+                server.recv(_BYTES)
+                return
+            message = client.recv(_BYTES)
 
     def _is_lost(self):
         """Count a message of a client; say whether it is the one at which the line breaks."""
