@@ -68,14 +68,19 @@ class Settling:
         self._open = 0
         self._under_way: set[int] = set()
         self._resolved = 0
-        with ledger.reading() as connection:
-            self._next_attempt = 1 + (
-                connection.execute(select(func.max(attempts.c.id))).scalar() or 0
-            )
-            # Only rows of different exports can share a legacy id and both be sent.
-            self._several = (connection.execute(select(func.max(exports.c.id))).scalar() or 0) > 1
-        self._batches = ledger.batches()
+        last_attempt, last_export = ledger.again(self._last_ids)
+        self._next_attempt = last_attempt + 1
+        # Only rows of different exports can share a legacy id and both be sent.
+        self._several = last_export > 1
+        self._batches = ledger.again(ledger.batches)
         self._has_server = ledger.store.has_server
+
+    def _last_ids(self) -> tuple[int, int]:
+        """Give the numbers of the last attempt and of the last export; 0 where there is none."""
+        last = (select(func.coalesce(func.max(table.c.id), 0)) for table in (attempts, exports))
+        with self._ledger.reading() as connection:
+            attempt, export = (int(connection.execute(one).scalar_one()) for one in last)
+        return attempt, export
 
     def has_rivals(self, first_id: int, last_id: int) -> bool:
         """Tell whether a row of another export with a legacy id of this range is under way.

@@ -72,6 +72,25 @@ def test_a_transaction_happens_once_at_whatever_message_the_connection_is_lost(b
         assert sum(f'"resource":"{number}"' in body and "anything" in body for body in lines) == 1
 
 
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_what_a_run_asks_before_it_sends_is_asked_anew_once_the_server_is_back(builder, line, what):
+    """At whatever message the connection is lost; the first attempt has the number that it should."""
+    export = builder.plan("cards.csv", 2)
+    tries = 0
+    for after in range(30):
+        line.lose(what, after)
+        settling = Settling(builder.ledger, 8)
+        tries += 1
+        if line.is_armed:
+            break
+    line.lose("", 0)
+    claim = settling.claimable(export.first_id, export.last_id)[0]
+    settling.apply([settling.intent(claim.id, 1)])
+
+    assert 2 < tries < 30
+    assert states(builder) == {"sent": 1, "planned": 1}
+
+
 @pytest.mark.parametrize(
     ("what", "rows"), [("request", 4), ("answer", 4), slow("request", 12), slow("answer", 12)]
 )
