@@ -208,7 +208,8 @@ class Shared(Struck):
         unseen_max = doubled_max if unseen_max is None else unseen_max
         assert made.total() - self.rows <= status["unseen_tokens_max"] <= unseen_max
         cardferry("verify", self.out, timeout=120 + self.rows // 50)
-        cardferry("readback", self.out, *self.given, "--all", timeout=120 + self.rows // 50)
+        # The vault takes its time for this, too.
+        cardferry("readback", self.out, *self.given, "--all", timeout=120 + self.rows // 10)
 
 
 def ended(process, *codes, timeout=240):
