@@ -167,6 +167,34 @@ def test_what_refers_to_something_may_be_written(folder):
             assert not is_refused(database, statement)
 
 
+def test_what_a_rule_looks_up_is_found_by_keys_though_it_was_asked_while_tables_were_empty(
+    tmp_path, monkeypatch
+):
+    """A run that begins asks so; the server keeps its way to look, and every card looked at all."""
+    monkeypatch.setenv(URL_NAME, postgres.server().database("rules_first"))
+    builder = new_builder(tmp_path)
+    builder.begin("run-1")
+    builder.ledger.close()
+    told = "INSERT INTO outcomes SELECT id, 'ok', 'x', NULL, NULL, 1, 1 FROM attempts"
+    scans = "SELECT pg_stat_get_xact_numscans(%s::regclass)"
+    with psycopg.connect(postgres.server().url("rules_first")) as database:
+        database.execute(f'SET search_path = "{pointer_of(tmp_path).schema}"')
+        database.execute("ANALYZE")
+        database.execute(told)
+        database.execute("INSERT INTO attempts SELECT id, id, 'tokenize', 1, 1, 1 FROM rows")
+        database.execute(
+            "INSERT INTO exports (id, name, size, sha256, block_digests, kind, as_of, state, epoch) "
+            "VALUES (1, 'x', 1, 'x', '', 'plain', '2026-11-20', 'planned', 1)"
+        )
+        database.execute(f"INSERT INTO rows (id, state) VALUES ({PLANNED}, 'planned')")
+        before = [database.execute(scans, (name,)).fetchone() for name in ("rows", "attempts")]
+        database.execute(NEW_ATTEMPT.format(row=PLANNED))
+        database.execute(NEW_OUTCOME.format(attempt=9999))
+        after = [database.execute(scans, (name,)).fetchone() for name in ("rows", "attempts")]
+
+    assert before == after
+
+
 def test_operators_of_somebodys_own_lead_around_no_rule(folder):
     """A session may look for operators elsewhere first, where equal means anything."""
     with by_hand(folder) as database:
@@ -273,6 +301,7 @@ CHANGES = {
         "refuse_loss_of_exports AFTER DELETE ON exports DEFERRABLE FOR EACH ROW WHEN "
         "(old.state <> 'proving') EXECUTE FUNCTION refuse_loss_of_exports()"
     ),
+    "another way to look": "ALTER FUNCTION refuse_tokens_of_nothing() RESET ALL",
     "the rows under another name": (
         "DROP TRIGGER refuse_tokens_of_nothing ON tokens; CREATE TRIGGER refuse_tokens_of_nothing "
         "AFTER INSERT ON tokens REFERENCING NEW TABLE AS others FOR EACH STATEMENT "

@@ -74,7 +74,7 @@ def may_go(schema: str) -> str:
 
 
 def _some_without(schema: str, table: str, column: str) -> str:
-    # Each is looked up by its key, whatever the server believes of the tables' sizes.
+    # Put so that each is looked up: joined, one of the tables might be gone through.
     found = f"SELECT there.id FROM {schema}.{table} there WHERE there.id = {MADE}.{column}"
     return f"EXISTS (SELECT FROM {MADE} WHERE ({found}) IS NULL)"
 

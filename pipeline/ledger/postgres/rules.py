@@ -56,7 +56,9 @@ class Rule(NamedTuple):
         always: It fires in every session; else a superuser's may leave it out.
         when: The condition on the old and the new row under which it fires, in the words in which
             the server tells it; then it fires after the change.
-        sees_all: It fires once after a statement, and sees all that this has inserted.
+        sees_all: It fires once after a statement, and sees all that this has inserted. What it looks
+            up it finds by keys, though it may first be asked while a table is still empty: how the
+            server looks is settled then, and would mean every row for each later one.
     """
 
     name: str
@@ -77,6 +79,19 @@ class Rule(NamedTuple):
         """Say when the trigger fires."""
         is_after = self.when or self.sees_all or self.change == ANY_WRITE
         return "AFTER" if is_after else "BEFORE"
+
+    @property
+    def settings(self) -> str:
+        """Say what is set while its function runs, as the server tells it."""
+        return "enable_seqscan=off" if self.sees_all else ""
+
+    def function(self, schema: str) -> str:
+        """Give the statement that makes the function."""
+        sets = f"SET {self.settings} " if self.settings else ""
+        return (
+            f"CREATE FUNCTION {schema}.{self.name}() RETURNS trigger LANGUAGE plpgsql "
+            f"{sets}AS $rule$ {self.body} $rule$"
+        )
 
     def statement(self, schema: str) -> str:
         """Give the statement that makes the trigger, once its function is there."""
@@ -150,13 +165,7 @@ def statements(schema: str) -> list[str]:
     """Give the statements that make the rules."""
     made = [(f"CREATE UNIQUE INDEX {IN_FORCE} ON {schema}.rows (legacy_id) WHERE {IN_FORCE_WHERE}")]
     for rule in rules(schema):
-        made += [
-            (
-                f"CREATE FUNCTION {schema}.{rule.name}() RETURNS trigger LANGUAGE plpgsql "
-                f"AS $rule$ {rule.body} $rule$"
-            ),
-            rule.statement(schema),
-        ]
+        made += [rule.function(schema), rule.statement(schema)]
         if rule.always:
             made.append(f"ALTER TABLE {schema}.{rule.table} ENABLE ALWAYS TRIGGER {rule.name}")
     return made

@@ -99,8 +99,8 @@ JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT 'function', f.proname, l.lanname,
        replace(f.prosrc, '"' || %(schema)s::text || '"', '{here}')
-       || CASE WHEN f.prosecdef OR f.proconfig IS NOT NULL OR f.provolatile <> 'v'
-               THEN ' with more' ELSE '' END
+       || coalesce(array_to_string(f.proconfig, ', '), '')
+       || CASE WHEN f.prosecdef OR f.provolatile <> 'v' THEN ' with more' ELSE '' END
 FROM here, pg_catalog.pg_proc f JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 WHERE f.pronamespace = here.space
 """.replace("{here}", _HERE)
@@ -198,7 +198,7 @@ def own_parts() -> Parts:
     for rule in rules(f'"{_HERE}"'):
         made.add(("trigger", rule.table, rule.name, _fires(rule)))
         body = rule.body.replace(f'"{_HERE}"', _HERE)
-        made.add(("function", rule.name, "plpgsql", f" {body} "))
+        made.add(("function", rule.name, "plpgsql", f" {body} {rule.settings}"))
     for life in LIVES:
         states, steps = STATE_TABLES[life.name]
         made.update((states.name, state.value) for state in life.steps)
