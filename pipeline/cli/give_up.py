@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
     from pipeline.cli.terminal import Terminal
     from pipeline.migration.give_up import Abandoned, GivingUp
 
-_REASON_LENGTH_MAX = 200
+_REASON_LENGTH_MAX: Final = 200
+_PLACEHOLDERS: Final = frozenset({"WHY", "TEXT", "REASON"})
+"""Words that stand for a reason in help and in advice, and are none."""
 
 
-def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
+def _reason(context: click.Context, parameter: click.Parameter, text: str | None) -> str:
     """Take a reason that may stand in a trail and in a report."""
     from pipeline.cards.detect import contains_pan
 
-    reason = text.strip()
+    if text is None or (reason := text.strip()) in _PLACEHOLDERS:
+        raise click.UsageError(
+            'nothing was given up: say why in a line, such as --reason "the sender has no copy"',
+            context,
+        )
     if not reason or len(reason) > _REASON_LENGTH_MAX or not reason.isprintable():
         raise click.BadParameter(
             f"give a line of at most {_REASON_LENGTH_MAX} characters", context, parameter
@@ -48,9 +54,8 @@ def _reason(context: click.Context, parameter: click.Parameter, text: str) -> st
 @click.argument("names", nargs=-1, required=True, metavar="EXPORT...")
 @click.option(
     "--reason",
-    required=True,
     callback=_reason,
-    help="Why, in a line; it stands in the trail and in the report.",
+    help="Why, in a line; it stands in the trail and in the report.  [required]",
 )
 @settings_options
 @wait_lock_option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.advice import Given, Step, command, rows, shown_path
 from pipeline.counts import agreeing, counted
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.migration.run_account import WaitingExport
+
+_ADD_WHY: Final = "add --reason and, in quotes, why"
 
 
 def give_again(export: WaitingExport) -> str:
@@ -72,7 +74,7 @@ def give_up_step(export: WaitingExport, given: Given, beside: Path | None) -> St
         when = when if beside is None else f"{shown_path(beside)} says how it is mended; {when}"
     return Step(
         f"{export.name}: {when}, its rows can be given up (SHA-256 {export.sha256}): nothing "
-        "of them is sent, the reason stays in the report, and the file itself undoes it",
+        f"of them is sent, the reason stays in the report, and the file itself undoes it; {_ADD_WHY}",
         give_up(export.name, given),
     )
 
@@ -89,12 +91,16 @@ def refused_step(export: Mapping[str, Any], given: Given, beside: Path | None) -
     return Step(
         f"{export['name']} was refused ({export['why']}): have it sent again so that this is mended{says}. "
         "Once what comes instead of it was carried, or somebody has decided to do without it, take it off "
-        "this list",
+        f"this list; {_ADD_WHY}",
         give_up(export["name"], given),
     )
 
 
 def give_up(name: str, given: Given) -> str:
-    """Give the command that ends the wait for an export."""
-    options = (*given.settings, "--reason", "WHY", *given.patience)
+    """Give the command that ends the wait for an export, but for the reason.
+
+    A word in its place would be taken for the reason by whoever pastes the command; without it the
+    command asks for one and does nothing.
+    """
+    options = (*given.settings, *given.patience)
     return command("give-up", shown_path(given.folder), shown_path(Path(name)), *options)

@@ -96,7 +96,7 @@ def _too_old(version: int) -> VerificationFailed:
     if version < _OLDEST:
         return VerificationFailed(
             f"the ledger has tables of version {version}, which no released Cardferry wrote",
-            next_step="Begin a new folder with `cardferry run EXPORT... -c CONFIG -o NEW_FOLDER`; "
+            next_step="Begin a new folder with `cardferry run EXPORT... -c CONFIG -o` and its name; "
             "finish this one with the program that began it.",
         )
     return VerificationFailed(

@@ -1,6 +1,7 @@
 """Files that will not come again: what waits of them is given up by a decision, and comes back with the file."""
 
 import json
+import shlex
 import signal
 
 import pytest
@@ -16,6 +17,10 @@ WHY = "the sender has no copy"
 def _events(out, kind):
     lines = (out / "trail.jsonl").read_text().splitlines()
     return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def _commands(answer):
+    return [step["command"] for step in answer["next"] if step["command"]]
 
 
 def _report(out):
@@ -36,6 +41,11 @@ class Lost:
             lost.unlink()
             self.before = cardferry("status", self.out, "--json", "--check", code=4).json
             self.shown = cardferry("status", self.out)
+            [self.advised] = [c for c in _commands(self.before) if " give-up " in c]
+            # The words after the program, as whoever pastes the line gives them.
+            pasted = shlex.split(self.advised.partition(" give-up ")[2])
+            self.pasted = cardferry("give-up", *pasted, code=2)
+            self.still = cardferry("status", self.out, "--json").json
             command = ("give-up", self.out, "lost.csv.pgp", "-c", config, "--reason", WHY)
             self.given_up = cardferry(*command, "--json").json
             self.again = cardferry(*command, code=2).err
@@ -102,11 +112,17 @@ def test_the_file_itself_takes_its_rows_back(lost):
 def test_status_says_that_a_lost_file_can_be_given_up_and_how(lost):
     """The command names the folder, the export and the settings; and nothing is left to give up twice."""
     told = lost.shown.err.replace("\n", " ")
-    steps = [step["command"] for step in lost.before["next"] if step["command"]]
 
     assert "lost.csv.pgp: if that file is lost for good, its rows can be given up" in told
-    assert any(f"give-up {lost.out} lost.csv.pgp -c " in command for command in steps)
+    assert f"give-up {lost.out} lost.csv.pgp" in lost.advised
+    assert "add --reason and, in quotes, why" in told
     assert "nothing waits of an export that is named here" in lost.again
+
+
+def test_the_advice_as_pasted_asks_for_the_reason_and_gives_up_nothing(lost):
+    """No word of the printed command is taken for a reason: it names what is missing, and rows wait on."""
+    assert "say why in a line, such as --reason" in " ".join(lost.pasted.err.split())
+    assert lost.before["pending"] == lost.still["pending"]
 
 
 def test_a_row_that_may_have_a_token_is_held_and_never_given_up(tmp_path):
@@ -147,6 +163,7 @@ def test_a_row_that_may_have_a_token_is_held_and_never_given_up(tmp_path):
     [
         (["other.csv.pgp"], WHY, "nothing waits of an export that is named here"),
         (["a.csv.pgp"], "it was 4242424242424242", "it holds a card number"),
+        (["a.csv.pgp"], "WHY", "nothing was given up: say why in a line"),
         (["a.csv.pgp"], " ", "give a line of at most 200 characters"),
         (["a.csv.pgp"], "two\nlines", "give a line of at most 200 characters"),
         (["a.csv.pgp"], WHY, "several exports have one of these names"),

@@ -278,7 +278,7 @@ def test_an_export_whose_run_was_killed_and_whose_file_is_gone_is_told_of(tmp_pa
     assert f"(a{spare})" in told
     assert night.json["next"][0]["why"].startswith(fact)
     run = f"run {left} -o {place.out} -c {place.config} --wait-lock 15m"
-    given_up = f"give-up {place.out} a.csv.pgp -c {place.config} --reason WHY --wait-lock 15m"
+    given_up = f"give-up {place.out} a.csv.pgp -c {place.config} --wait-lock 15m"
     assert [run, given_up, f"verify {place.out}"] == [
         step["command"].partition("cardferry ")[2] or step["command"].partition("pipeline ")[2]
         for step in night.json["next"]
