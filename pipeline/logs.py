@@ -9,13 +9,13 @@ run that has counted one ends with exit code 9.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 import re
 import sys
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, Self, TextIO, TypeAlias
 
 from pipeline.log_file import open_log
+from pipeline.log_lines import WORD_SHAPE, Plain, json_line, text_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 OUR_LOGGERS: Final = "pipeline"
 _LEAK_CAUGHT: Final = "a log line held a card number and was withheld"
@@ -33,9 +34,7 @@ _NOISY: Final = (
     "aiohttp", "asyncio", "httpcore", "httpx", "sqlalchemy", "tenacity", "urllib3",
 )  # fmt: skip
 _EVENT_SHAPE: Final = re.compile(r"[a-z][a-z ,'-]{0,79}")
-_WORD_SHAPE: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,128}")
 _OWN_KEYS: Final = frozenset({"at", "level", "log", "event", "run_id", "text"})
-_HEAD_KEYS: Final = frozenset({"at", "level", "log", "event"})
 _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _COLOUR_OFF: Final = "\x1b[0m"
 
@@ -57,7 +56,7 @@ class Word(str):
 
     def __new__(cls, text: str) -> Self:
         """Check the text and give it as a word."""
-        if not _WORD_SHAPE.fullmatch(text) or _holds_number(text):
+        if not WORD_SHAPE.fullmatch(text) or _holds_number(text):
             raise ValueError("the text is not a loggable word")
         return super().__new__(cls, text)
 
@@ -101,10 +100,7 @@ class EventLog:
         self._logger.log(level, "%s", event, extra={"event": event, "fields": plain})
 
 
-_Plain: TypeAlias = int | float | str | None
-
-
-def _plain(value: Field) -> _Plain:
+def _plain(value: Field) -> Plain:
     """Give the field as JSON knows it; refuse what slipped past the type checker."""
     if isinstance(value, float):
         # Six digits say enough, and sixteen could pass for a card number.
@@ -127,12 +123,34 @@ class LogCounts:
 counts: Final = LogCounts()
 
 
-_run: dict[str, _Plain] = {}
+_run: dict[str, Plain] = {}
 
 
 def bind_run(run_id: str) -> None:
     """Write this run's id into every later line."""
     _run["run_id"] = Word(run_id)
+
+
+@contextmanager
+def lines_of_run(run_id: str | None) -> Iterator[None]:
+    """Write the id of a run of another process into the lines that speak of it.
+
+    Args:
+        run_id: The run; None where none was made.
+    """
+    before = dict(_run)
+    if run_id is not None:
+        bind_run(run_id)
+    try:
+        yield
+    finally:
+        _run.clear()
+        _run.update(before)
+
+
+def bound_run() -> str | None:
+    """Give the run whose id every line holds now; None where there is none."""
+    return None if (run_id := _run.get("run_id")) is None else str(run_id)
 
 
 def tell(level: int, event: str, text: str, **fields: Field) -> None:
@@ -217,7 +235,7 @@ class _GuardedHandler(logging.Handler):
         """Write one line; never raises and never prints the record when writing fails."""
         try:
             stream = self._stream or sys.stderr
-            as_line = _json_line if self._form == "json" else _text_line
+            as_line = json_line if self._form == "json" else text_line
             facts = _facts(record)
             line = as_line(facts)
             if _holds_number(line):
@@ -243,13 +261,13 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == OUR_LOGGERS
 
 
-def _head(record: logging.LogRecord) -> dict[str, _Plain]:
+def _head(record: logging.LogRecord) -> dict[str, Plain]:
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     level = record.levelname.lower()
     return {"at": at.replace("+00:00", "Z"), "level": level, "log": record.name}
 
 
-def _facts(record: logging.LogRecord) -> dict[str, _Plain]:
+def _facts(record: logging.LogRecord) -> dict[str, Plain]:
     event = getattr(record, "event", None)
     if _is_ours(record) and isinstance(event, str):
         return {**_head(record), "event": event, **_run, **getattr(record, "fields", {})}
@@ -260,21 +278,3 @@ def _facts(record: logging.LogRecord) -> dict[str, _Plain]:
         if last := traceback.extract_tb(record.exc_info[2], limit=-1):
             facts["raised"] = f"{Path(last[0].filename).name}:{last[0].lineno}"
     return facts
-
-
-def _json_line(facts: Mapping[str, _Plain]) -> str:
-    return json.dumps(facts, separators=(",", ":"))
-
-
-def _text_line(facts: Mapping[str, _Plain]) -> str:
-    fields = "".join(
-        f" {name}={_quoted(value)}" for name, value in facts.items() if name not in _HEAD_KEYS
-    )
-    return f"{facts['at']} {facts['level']:<7} {facts['event']}{fields}"
-
-
-def _quoted(value: _Plain) -> str:
-    """Give the value bare where it cannot be misread, else as JSON (no control characters)."""
-    if isinstance(value, str) and not _WORD_SHAPE.fullmatch(value):
-        return json.dumps(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)

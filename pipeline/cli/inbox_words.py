@@ -11,6 +11,7 @@ from pipeline.cli.inbox_refusals import arrival_steps, is_unsent, refusal_steps
 from pipeline.cli.inbox_stops import LOOK, LOOK_MEANS, goes_on_step, stop_steps
 from pipeline.cli.inbox_waiting import unfinished_steps
 from pipeline.failure_codes import FAILURE_CODES
+from pipeline.logs import lines_of_run
 from pipeline.migration.run_account import WaitingExport
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class _Line(NamedTuple):
     text: str
     command: str | None
     always: bool
+    run_id: str | None = None
 
 
 def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
@@ -37,18 +39,21 @@ def tell_look(terminal: Terminal, made: Pass, given: Given) -> None:
         made: What the look came to.
         given: The migration folder, the inbox and the settings.
     """
-    for line, command, always in _explained(_lines(made, given)):
-        terminal.say(line, always=always)
-        if command is not None:
-            terminal.say_command(command, always=always)
+    for text, command, always, run_id in _explained(_lines(made, given)):
+        with lines_of_run(run_id):
+            terminal.say(text, always=always)
+            if command is not None:
+                terminal.say_command(command, always=always)
 
 
 def _lines(made: Pass, given: Given) -> Iterator[_Line]:
     """Give what is said of a look, a line with the command that stands below it, if one does."""
     for entry in made.entries:
         always = entry.exit_code != 0
-        yield _Line(f"{entry.name}: {_ending(entry)}", None, always)
-        yield from _indented(_more(entry, given), always=always)
+        run_id = entry.answer.get("run_id")
+        yield _Line(f"{entry.name}: {_ending(entry)}", None, always, run_id)
+        for line in _indented(_more(entry, given), always=always):
+            yield line._replace(run_id=run_id)
     always = made.exit_code != 0
     yield from _indented(_steps_of(made, given), always=always)
     for name in made.untried:

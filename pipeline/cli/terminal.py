@@ -177,6 +177,8 @@ class Terminal:
             "next_step": self.pasteable(trouble.next_step),
             "kind": type(trouble).__name__,
         }
+        if (run_id := logs.bound_run()) is not None:
+            self.answer["run_id"] = run_id
         if isinstance(trouble, SettingsRefused):
             self.answer["problems"] = list(trouble.problems)
         if self.as_json:

@@ -21,7 +21,7 @@ from pipeline.disk import open_regular_file, sha256_of, write_atomically
 from pipeline.errors import SUCCESSES, ExportRefused, KeyUnusable, LocalStorageFailed
 from pipeline.exports.sealed_file import shown_name
 from pipeline.folder_files import read_in_folder
-from pipeline.logs import EventLog
+from pipeline.logs import EventLog, lines_of_run
 from pipeline.migration.inbox_files import (
     DONE_FOLDER,
     REFUSED_FOLDER,
@@ -179,8 +179,12 @@ class Inbox:
         return made
 
     def _one(self, file: InboxFile) -> Entry:
-        name = shown_name(file.path)
         ended = self._carry(file)
+        with lines_of_run(ended.answer.get("run_id")):
+            return self._settle(file, ended)
+
+    def _settle(self, file: InboxFile, ended: Carried) -> Entry:
+        name = shown_name(file.path)
         if ended.exit_code in SUCCESSES:
             path = self._put_done_away(file, ended.exit_code)
             return Entry(name, "carried", ended.exit_code, None, path, ended.answer)
@@ -197,7 +201,9 @@ class Inbox:
             Where it lies now; None where it was removed.
         """
         if identity_of(file.path) != file.identity:
-            log.warning("export changed while it was carried", exit_code=exit_code)
+            log.warning(
+                "export changed while it was carried", export=_named(file), exit_code=exit_code
+            )
         elif self._rules.when_done == "remove":
             remove(file)
             return None
@@ -230,7 +236,7 @@ class Inbox:
 
     def _remember(self, file: InboxFile, exit_code: int) -> None:
         self._settled[file.path.name] = file.identity
-        log.info("export stays in the inbox", exit_code=exit_code)
+        log.info("export stays in the inbox", export=_named(file), exit_code=exit_code)
         known = {
             name: asdict(identity)
             for name, identity in self._settled.items()
@@ -257,6 +263,11 @@ def left_alone(folder: Path, out: Path, rules: InboxRules, clock: Clock) -> Pass
     for file in found:
         names[file.finished].append(shown_name(file.path))
     return Pass((), tuple(names[False]), tuple(names[True]))
+
+
+def _named(file: InboxFile) -> Path:
+    """Give an export's path as a log line may hold it."""
+    return file.path.with_name(shown_name(file.path))
 
 
 def _unsettled(
