@@ -153,15 +153,18 @@ def bound_run() -> str | None:
     return None if (run_id := _run.get("run_id")) is None else str(run_id)
 
 
-def tell(level: int, event: str, text: str, **fields: Field) -> None:
+def tell(level: int, event: str, text: str, *, always: bool = False, **fields: Field) -> None:
     """Log what the command line says to people in words of its own.
 
     A form for programs shows it wherever lines go; in text it goes into the log file only, for
-    whoever reads the terminal has read it there.
+    whoever reads the terminal has read it there. With `always` no level hides it.
     """
     plain = {"text": text, **{name: _plain(value) for name, value in fields.items()}}
-    extra = {"event": event, "fields": plain, "told": True}
-    logging.getLogger(f"{OUR_LOGGERS}.cli").log(level, "%s", event, extra=extra)
+    extra = {"event": event, "fields": plain, "told": True, "always": always}
+    logger = logging.getLogger(f"{OUR_LOGGERS}.cli")
+    if always or logger.isEnabledFor(level):
+        where = (logger.name, level, __file__, 0)
+        logger.handle(logger.makeRecord(*where, "%s", (event,), None, extra=extra))
 
 
 def configure(
@@ -195,7 +198,7 @@ def configure(
         root.addHandler(handler)
     _run.clear()
     root.setLevel(logging.WARNING)
-    logging.getLogger(OUR_LOGGERS).setLevel(min(handler.level for handler in handlers))
+    logging.getLogger(OUR_LOGGERS).setLevel(min(handler.lowest for handler in handlers))
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -218,17 +221,21 @@ class _GuardedHandler(logging.Handler):
         *,
         is_file: bool = False,
     ) -> None:
-        super().__init__(level)
+        super().__init__()
+        # Not the level that logging itself knows: that would hide what is to be told always.
+        self.lowest = level
         self._stream = stream
         self._form = form
         self._is_file = is_file
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Pass ours, and others' from WARNING on, even where a library lowered its level."""
+        if record.levelno < self.lowest and not getattr(record, "always", False):
+            return False
         if _is_ours(record):
             return self._is_file or self._form == "json" or not getattr(record, "told", False)
         # A library's warning is for developers; an operator can do nothing about it.
-        asked = self._is_file or self.level != logging.WARNING
+        asked = self._is_file or self.lowest != logging.WARNING
         return record.levelno >= (logging.WARNING if asked else logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:

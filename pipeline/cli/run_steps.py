@@ -8,11 +8,18 @@ from pipeline.cli.advice import Given, Step, open_steps, report_steps, rows, row
 from pipeline.cli.waiting_words import waiting_step
 from pipeline.counts import agreeing
 from pipeline.errors import ExportRefused
+from pipeline.failure_codes import FAILURE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.migration.run_request import Ending
+
+
+def new_failures(ending: Ending) -> Iterator[str]:
+    """Say how many rows of a run failed for which reason, a reason a line."""
+    for code, count in ending.this_run.failures.items():
+        yield f"{count:,} {code}: {FAILURE_CODES[code].meaning}"
 
 
 def next_steps(ending: Ending, given: Given) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from pipeline.cli.advice import rows
 from pipeline.cli.durations import duration
 from pipeline.cli.flow_words import codes_named, troubles_named
 from pipeline.cli.folding import print_line
-from pipeline.cli.run_steps import next_steps
+from pipeline.cli.run_steps import new_failures, next_steps
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.log_file import OUTPUT_NAMES
@@ -145,6 +145,8 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
         terminal.show_held()
     if ending.planned_again == 0:
         terminal.say("there was nothing to retry", always=always)
+    for line in new_failures(ending):
+        terminal.note(line, always=always)
     terminal.say("", "next:", always=always)
     for why, command in next_steps(ending, given):
         terminal.say(f"  {why}{':' if command else ''}", always=always)

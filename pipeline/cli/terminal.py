@@ -133,13 +133,22 @@ class Terminal:
         """
         for line in lines:
             if line:
-                logs.tell(logging.INFO, "message", line.strip())
+                self.note(line.strip(), always=always)
             if not self.logs_json and (always or not self.quiet):
                 click.echo("\n".join(folded(line, self._columns())), err=True)
 
+    def note(self, line: str, *, always: bool = False) -> None:
+        """Tell the log only, as people read the same among the results.
+
+        Args:
+            line: What to tell.
+            always: Show it even with -q to whoever reads JSON lines on standard error.
+        """
+        logs.tell(logging.INFO, "message", line, always=always)
+
     def say_command(self, command: str, *, always: bool = False) -> None:
         """Tell a command line; folded, where it must be, so that it can be pasted all the same."""
-        logs.tell(logging.INFO, "message", command)
+        self.note(command, always=always)
         if not self.logs_json and (always or not self.quiet):
             columns = self._columns()
             # Where one word fills the line, not even the sign that goes on may wrap.
@@ -231,7 +240,7 @@ class Terminal:
             )
         if code:
             self.show_held()
-        logs.tell(logging.INFO, "ended", f"exit code {code}", exit_code=code)
+        logs.tell(logging.INFO, "ended", f"exit code {code}", always=code != 0, exit_code=code)
         return code
 
     def tell_ended(self, code: int) -> None:
