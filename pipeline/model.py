@@ -49,6 +49,9 @@ class Rejection:
     last_digits: str | None = None
     hint: str | None = None
     """What is known beyond the code ("card expired 11/2024"); a phrase of ours, never a value."""
+    brand: str | None = None
+    expiration: tuple[int, int] | None = None
+    """Month and year, as the brand, of a card that is sound but expired: it may be a known one."""
 
 
 NEVER_SENT: Final = "stopped before sending"

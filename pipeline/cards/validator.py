@@ -135,15 +135,23 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
             checked.reject(code, field, rows_that_break)
     last_digits = chunk.numbers.last_digits()
     rows = chunk.rows
+    brands = chunk.numbers.brands()
     rejections = tuple(
-        Rejection(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint)
+        Rejection(
+            *(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint),
+            *(
+                (str(brands[place]), (int(months[place]), int(years[place])))
+                if _is_expired(code)
+                else ()
+            ),
+        )
         for place, code, field, hint in checked.rejected()
     )
     kept = checked.accepted
     columns: dict[str, list[str] | npt.NDArray[Any]] = {
         "legacy_id": chunk.columns["legacy_id"],
         "name": chunk.columns["name"],
-        "brand": chunk.numbers.brands(),
+        "brand": brands,
         "last_digits": last_digits,
         "expiration_month": months.astype(np.int8),
         "expiration_year": years,
@@ -194,6 +202,10 @@ def _judge_numbers(chunk: Chunk, rules: Rules, checked: CheckedRows) -> None:
     checked.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
     if not any_brand:
         checked.reject(Code.BRAND_UNSUPPORTED, "number", ~numbers.of_brands(rules.brands))
+
+
+def _is_expired(code: str) -> bool:
+    return code == Code.CARD_EXPIRED
 
 
 def _judge_expirations(

@@ -25,6 +25,9 @@ _SORTED_MAX: Final = 20_000
 _SHARE_SORTED: Final = 20
 """An export with a smaller part of all rows is sorted, for the others' would be met in vain."""
 
+_IS_EXPIRED: Final = rows.c.code == Code.CARD_EXPIRED
+"""Tells the planned rows of an export that is still proved whose cards are not to be sent."""
+
 _DETAILS: Final = ("carry", "customer", "is_default")
 """What the ledger keeps of a row beside its card."""
 
@@ -51,7 +54,11 @@ def settle_duplicates(
         .having(func.count() > 1)
     )
     found = connection.execute(
-        select(rows.c.legacy_id, rows.c.id, rows.c.state)
+        select(
+            rows.c.legacy_id,
+            rows.c.id,
+            case((_IS_EXPIRED, RowState.REJECTED.value), else_=rows.c.state),
+        )
         .where(here, rows.c.legacy_id.in_(doubled))
         .order_by(rows.c.legacy_id, rows.c.id)
     )
@@ -94,7 +101,11 @@ def _settle(connection: Connection, ids: list[int], **values: str) -> None:
     if ids:
         connection.execute(
             update(rows)
-            .where(rows.c.id == bindparam("of_row"), rows.c.state == RowState.PLANNED)
+            .where(
+                rows.c.id == bindparam("of_row"),
+                rows.c.state == RowState.PLANNED,
+                _IS_EXPIRED.is_not(True),
+            )
             .values(**values),
             [{"of_row": one} for one in ids],
         )
@@ -176,19 +187,35 @@ def resolve_known(
         .values(
             state=RowState.ALREADY_TOKENIZED,
             hint=case((told_otherwise.exists(), OTHER_DETAILS)),
+            # A known card that has expired since is no failure.
+            code=case((_IS_EXPIRED, None), else_=rows.c.code),
+            field=case((_IS_EXPIRED, None), else_=rows.c.field),
         )
     ).rowcount
     connection.execute(
         update(rows)
-        .where(*here, select(other.c.id).where(*mapped).exists())
+        .where(*here, _IS_EXPIRED.is_not(True), select(other.c.id).where(*mapped).exists())
         .values(supersedes=select(other.c.id).where(*mapped).scalar_subquery())
     )
     held = connection.execute(
         update(rows)
         .where(
             *here,
+            _IS_EXPIRED.is_not(True),
             select(other.c.id).where(*elsewhere, other.c.state == RowState.HELD).exists(),
         )
         .values(state=RowState.HELD, code=Code.OUTCOME_UNKNOWN)
     ).rowcount
     return int(known + held)
+
+
+def reject_expired(connection: Connection, first_id: int, last_id: int) -> None:
+    """Reject the expired cards of an export that are not known; `resolve_known` went before.
+
+    Args:
+        connection: In a transaction.
+        first_id: The smallest row id of the export.
+        last_id: The largest.
+    """
+    here = (rows.c.id.between(first_id, last_id), rows.c.state == RowState.PLANNED, _IS_EXPIRED)
+    connection.execute(update(rows).where(*here).values(state=RowState.REJECTED))

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from pipeline.ledger.bearing import unit
 from pipeline.ledger.customers import enter_customers, forget_named, reject_conflicts
-from pipeline.ledger.duplicates import resolve_known, settle_duplicates
+from pipeline.ledger.duplicates import reject_expired, resolve_known, settle_duplicates
 from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED, points_digest
 from pipeline.ledger.export_numbers import next_export_id
 from pipeline.ledger.plan_records import (
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 
 log = EventLog("ledger")
 
-_REJECTED_COLUMNS: Final = ("id", "legacy_id", "state", "code", "field", "last_digits", "hint")
+_REJECTED_COLUMNS: Final = (
+    *("id", "legacy_id", "state", "code", "field", "last_digits", "hint"),
+    *("brand", "expiration_month", "expiration_year"),
+)
 
 
 _OF_THE_CARD: Final = 5
@@ -161,11 +164,14 @@ class Planning:
             (
                 first + item.row,
                 item.legacy_id,
-                STATES_UNSENT[item.code],
+                # What an expired card is, is said once it is known whether the card is (`finish`).
+                RowState.PLANNED if item.expiration else STATES_UNSENT[item.code],
                 item.code,
                 item.field,
                 item.last_digits,
                 item.hint,
+                item.brand,
+                *(item.expiration or (None, None)),
             )
             for item in rejections
         ]
@@ -213,6 +219,7 @@ class Planning:
                 reject_conflicts(connection, export.first_id, export.last_id, self._in_conflict)
             # Rows of exports that came before may be sent first, in this very run.
             resolve_known(connection, export.first_id, export.last_id, rivals_may_settle=True)
+            reject_expired(connection, export.first_id, export.last_id)
             connection.execute(
                 update(exports)
                 .where(exports.c.id == export.id)

@@ -1,5 +1,6 @@
 """Several exports in one migration folder: known cards, changed cards, duplicates, overlaps."""
 
+import json
 from dataclasses import replace
 from random import Random
 
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.cards import card_number
+from tests.support.commands import cardferry, rows_csv, sealed, settings
 from tests.support.migrations import Migration, new_rows
 from tests.support.sandbox import running
 
@@ -212,3 +214,25 @@ def test_a_ledger_that_is_gone_is_not_begun_anew_beside_its_outputs(migration):
     assert again.code == 8, again.said
     assert "its ledger is gone or empty" in again.said
     assert 3 == len(migration.journal)
+
+
+def test_a_known_card_that_has_expired_since_is_no_failure(tmp_path, vault):
+    """It has its token; a new card that is expired, or another card of a known id, is rejected."""
+    config, out = settings(tmp_path, vault.base_url), tmp_path / "out"
+    first = rows_csv(6)
+    cardferry("run", sealed(tmp_path, first), "-c", config, "-o", out)
+    _, *others = rows_csv(3, seed=2, first=6).splitlines()
+    later = sealed(tmp_path, first.replace(b"id-6,", b"id-60,") + b"\n".join(others), "later.pgp")
+    set_day = ("--set", "rules.as_of=2032-01-01")
+    done = cardferry("run", later, "-c", config, "-o", out, *set_day, "--json", code=3)
+    failures = pq.read_table(out / "failures.parquet").to_pylist()
+    mapped = pq.read_table(out / "mapping.parquet")["legacy_id"].to_pylist()
+
+    this_run = json.loads(done.out)["this_run"]["rows"]
+    assert (this_run["already_tokenized"], this_run["rejected"]) == (5, 4)
+    assert {(f["legacy_id"], f["code"], f["hint"][:12]) for f in failures} == {
+        (f"id-{n}", "card_expired", "card expired") for n in (6, 7, 8, 60)
+    }
+    assert sorted(mapped) == [f"id-{n}" for n in range(1, 7)]
+    assert len(vault.entries()) == 6
+    cardferry("verify", out, "--export", later, "-c", config, *set_day)

@@ -101,7 +101,7 @@ def test_a_top_up_is_compared_by_index_however_large_the_ledger(tmp_path):
         ]
     builder.ledger.close()
 
-    assert len(changes) == 4
+    assert len(changes) == 5
     assert [] == [step for step in plans if step.startswith("SCAN")]
 
 
