@@ -26,7 +26,7 @@ from pipeline.log_file import open_log
 from pipeline.log_lines import WORD_SHAPE, Plain, json_line, text_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 OUR_LOGGERS: Final = "pipeline"
 _LEAK_CAUGHT: Final = "a log line held a card number and was withheld"
@@ -185,10 +185,19 @@ def configure(
     Raises:
         LocalStorageFailed: The file cannot be a log.
     """
-    handlers = [_GuardedHandler(stream, form, level)]
+    # First without the file: that it cannot be opened has to be told, too.
+    _install([_GuardedHandler(stream, form, level)])
     if file is not None:
         file_level = min(level, logging.INFO)
-        handlers.append(_GuardedHandler(open_log(file), form, file_level, is_file=True))
+        to_file = _GuardedHandler(open_log(file), form, file_level, is_file=True)
+        _install([_GuardedHandler(stream, form, level), to_file])
+    _run.clear()
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _install(handlers: Sequence[_GuardedHandler]) -> None:
+    """Let these and no others write records."""
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -196,11 +205,8 @@ def configure(
             old.close()
     for handler in handlers:
         root.addHandler(handler)
-    _run.clear()
     root.setLevel(logging.WARNING)
     logging.getLogger(OUR_LOGGERS).setLevel(min(handler.lowest for handler in handlers))
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def wants_colour(stream: IO[str]) -> bool:

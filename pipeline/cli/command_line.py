@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import click
@@ -79,7 +80,9 @@ def _tell_wrong_command(
     words = " ".join(arguments)
     if "--log-format json" in words or "--log-format=json" in words:
         terminal.log_format = "json"
-        terminal.start_logs()
+        # Standard error is logged to then; the command line has to be mended before its log file.
+        with suppress(LocalStorageFailed):
+            terminal.start_logs()
         next_step = "Look at `cardferry --help`."
         terminal.tell_error(wrong.format_message(), next_step, wrong.exit_code, "UsageError")
     else:
