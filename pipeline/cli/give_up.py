@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.advice import rows
+from pipeline.cli.balance_tables import show_balance
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import (
     folder_argument,
@@ -16,7 +17,7 @@ from pipeline.cli.options import (
     settings_options,
     wait_lock_option,
 )
-from pipeline.cli.summary import paths_in, show_balance
+from pipeline.cli.summary import paths_in
 from pipeline.counts import agreeing, counted
 
 if TYPE_CHECKING:

@@ -176,13 +176,18 @@ def _steps_of(made: Pass, given: Given) -> Iterator[Step]:
     for state in (state for state in STATES_WITH_STEPS if state != "rejected"):
         having = [entry for entry in made.entries if _ended(entry, state)]
         exports = [entry.path for entry in having if entry.path is not None]
-        unseen = sum(e.answer["this_run"].get("unseen_tokens_max", 0) for e in having)
+        unseen = sum(_unseen(entry) for entry in having)
         total = {state: sum(_ended(entry, state) for entry in having)}
         named = {
             state: [row for e in having for row in e.answer["this_run"].get(f"{state}_rows", ())]
         }
         yield from open_steps(total, replace(given, exports=exports), unseen, named)
     yield from arrival_steps(made.entries, given)
+
+
+def _unseen(entry: Entry) -> int:
+    """Give how many tokens of an export may exist unseen, over all runs."""
+    return int(entry.answer.get("given_exports", {}).get("unseen_tokens_max", 0))
 
 
 def _ended(entry: Entry, state: str) -> int:

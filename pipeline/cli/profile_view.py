@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.advice import rows
+from pipeline.cli.balance_tables import show_failures
+from pipeline.cli.durations import duration
 from pipeline.cli.folding import print_line
-from pipeline.cli.summary import duration, show_failures
 from pipeline.counts import agreeing, counted
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.wording import FAR_AHEAD, TOKENS_PERISH

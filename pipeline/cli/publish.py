@@ -42,7 +42,7 @@ def publish(
     where it still fits.
     """
     from pipeline import process_guards
-    from pipeline.cli.summary import show_balance
+    from pipeline.cli.balance_tables import show_balance
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
     from pipeline.migration.publish import publish_again

@@ -36,7 +36,7 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     ended = dict(ending.this_run.rows)
     if is_refused and (count := ended.pop("rejected", 0)):
         yield _unsent_step(count, named["rejected"], given)
-    yield from open_steps(ended, given, figures.get("unseen_tokens_max", 0), named)
+    yield from open_steps(ended, given, ending.this_run.unseen_of_exports, named)
     if ending.figures is not None:
         yield from report_steps(given)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.advice import command, doubt_words, rows, shown_path
-from pipeline.cli.durations import DURATION
+from pipeline.cli.balance_tables import show_attached, show_failures
+from pipeline.cli.durations import DURATION, duration
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
-from pipeline.cli.summary import duration, show_attached, show_failures
 from pipeline.cli.waiting_words import give_again
 from pipeline.counts import agreeing, counted
 from pipeline.errors import SUCCESSES, VaultUnavailable

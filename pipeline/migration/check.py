@@ -21,9 +21,9 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import TEMPORARY
 from pipeline.ledger.planning import Planning
 from pipeline.migration import export_factory
+from pipeline.migration.attach_plan import AttachPlan
 from pipeline.migration.expectations import refuse_too_many_failures
 from pipeline.migration.plan import plan_digest, prove_and_plan
-from pipeline.migration.run_account import AttachPlan
 from pipeline.model import FAILURE_STATES, RowState
 from pipeline.outputs.files import write_failures_sheet
 from pipeline.outputs.profile_page import render_profile

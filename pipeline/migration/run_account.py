@@ -11,6 +11,7 @@ from pipeline.errors import VaultUnavailable, exit_status
 from pipeline.failure_codes import Code
 from pipeline.ledger.bearing import unit
 from pipeline.ledger.count_questions import pending
+from pipeline.migration.attach_plan import AttachPlan
 from pipeline.model import FAILURE_STATES, OPEN_STATES, RowState
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from pipeline.config.attach import AttachSettings
     from pipeline.errors import CardferryError
-    from pipeline.ledger.attach_needs import AttachNeeds
     from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.plan_records import KnownExport
     from pipeline.ledger.records import WaitingRows
@@ -70,37 +70,6 @@ class WaitingExport:
 
 
 @dataclass(frozen=True, slots=True)
-class AttachPlan:
-    """What attaching needs.
-
-    Attributes:
-        needs: Cards, customers and requests.
-        rate_per_s: The ceiling of requests a second to the API host.
-        has_webhook: Whether the account calls somebody for each of them.
-        deletes: Cards that are deleted, as newer ones replace them.
-    """
-
-    needs: AttachNeeds
-    rate_per_s: float
-    has_webhook: bool = False
-    deletes: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """How long the requests take at that rate."""
-        return self.needs.requests / self.rate_per_s
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give it as `--json` shows it."""
-        return {
-            **self.needs._asdict(),
-            "requests": self.needs.requests,
-            "rate_per_s": self.rate_per_s,
-            "seconds_at_rate": round(self.seconds, 1),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class ThisRun:
     """What a run changed.
 
@@ -112,8 +81,10 @@ class ThisRun:
         figures: sent, retries, throttled (429s), seconds, rows_per_s, and troubles: what
             requests met that neither made nor rejected anything (`status 503`), with how many;
             rejected_rows, held_rows: export and row number of the first of them;
-            unseen_tokens_max: of the given exports, over all runs;
+            unseen_tokens_max: tokens of the given exports that this run may have left unseen;
             other_details: rows of known cards whose carried columns or customer are not as then.
+        unseen_of_exports: Tokens of the given exports that may exist unseen, over all runs: what
+            sending held rows came to is not of one run.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -121,6 +92,7 @@ class ThisRun:
     waiting: int = 0
     unfinished: Sequence[str] = ()
     figures: dict[str, Any] = field(default_factory=dict)
+    unseen_of_exports: int = 0
 
     def exit_code(self, trouble: CardferryError | None) -> int:
         """Give the exit code: of what stopped the run, or of what it left and changed."""
@@ -162,6 +134,7 @@ class RunAccount:
         self._states: Counter[RowState] = Counter()
         self._codes: Counter[str] = Counter()
         self._other_details = 0
+        self._unseen_tokens_max = 0
 
     @unit
     def begin(self, exports: Sequence[KnownExport]) -> None:
@@ -177,6 +150,7 @@ class RunAccount:
                 self._codes = Counter(look.by_code(before))
                 self._cards = Counter(look.attach_balance(before))
                 self._other_details = look.with_other_details(before)
+                self._unseen_tokens_max = look.unseen_tokens_max(before)
 
     @unit
     def close(self, flow: Flow, seconds: float) -> ThisRun:
@@ -198,7 +172,7 @@ class RunAccount:
         states: dict[RowState, int] = {}
         codes: dict[str, int] = {}
         cards: dict[str, int] = {}
-        unattached = 0
+        unattached = unseen = 0
         figures["other_details"] = figures["unseen_tokens_max"] = 0
         figures["rejected_rows"] = figures["held_rows"] = []
         if self._given:
@@ -209,7 +183,8 @@ class RunAccount:
                 other_details = look.with_other_details(self._given)
                 for state in _NAMED:
                     figures[f"{state.value}_rows"] = self._first(look, state, states)
-                figures["unseen_tokens_max"] = look.unseen_tokens_max(self._given)
+                unseen = look.unseen_tokens_max(self._given)
+                figures["unseen_tokens_max"] = max(unseen - self._unseen_tokens_max, 0)
                 figures["other_details"] = max(other_details - self._other_details, 0)
         changed = {
             state.value: max(states.get(state, 0) - self._states[state], 0)
@@ -228,6 +203,7 @@ class RunAccount:
             waiting=sum(states.get(state, 0) for state in OPEN_STATES) + unattached,
             unfinished=self._ledger.ask(_unfinished),
             figures=figures,
+            unseen_of_exports=unseen,
         )
 
     def _first(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.metrics import Listeners
-from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
+from pipeline.migration.run_account import ThisRun, WaitingExport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.cohort import Chosen
     from pipeline.ledger.ledger import Ledger
     from pipeline.metrics import Flow, Listener
+    from pipeline.migration.attach_plan import AttachPlan
     from pipeline.migration.cohort_file import CohortFile
     from pipeline.signals import DeferredSignals
 

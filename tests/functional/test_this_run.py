@@ -1,10 +1,12 @@
 """Exit codes and counts speak of one command: its exports, and what it changed."""
 
 import json
+import signal
 
 import pytest
 
 from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.crash import wait_until, zygote
 from tests.support.sandbox import running
 
 BAD = b"id-%d,Holder,4242,12,2031,Bangkok,cus\n"
@@ -84,6 +86,45 @@ def test_the_plan_of_a_resumed_run_tells_what_was_done_before(tmp_path, folder):
 
     assert "10 rows: 6 done before, 4 to send" in done.err
     assert "4/4 rows" in done.err
+
+
+def test_what_killed_runs_left_unseen_is_not_of_the_run_that_finishes(tmp_path, folder):
+    """Two kills with cards in flight: all of time counts them, and no later run takes them for its own."""
+    with running(latency_s=0.05, journal=tmp_path / "journal") as vault:
+        config = settings(tmp_path, vault.base_url, "in_flight_max = 4")
+        export = sealed(tmp_path, rows_csv(60))
+        for most in (1, 12):
+            run = zygote().start("run", export, "-c", config, "-o", folder)
+            wait_until(lambda most=most: len(vault.entries()) >= most)
+            run.signal(signal.SIGKILL)
+            assert run.wait().killed
+        words = ("run", export, "-c", config, "-o", folder, "--json")
+        rest, nothing = (cardferry(*words).json for _ in range(2))
+
+    assert 2 <= nothing["all_time"]["unseen_tokens_max"] <= 8
+    assert nothing["all_time"] == rest["all_time"]
+    assert (0, 0, 0) == (
+        nothing["this_run"]["sent"],
+        nothing["this_run"]["unseen_tokens_max"],
+        rest["this_run"]["unseen_tokens_max"],
+    )
+
+
+def test_each_run_counts_the_tokens_that_it_left_unseen_itself(tmp_path, folder):
+    """A held row that is sent again leaves one more; what sending it came to is told of all runs."""
+    with running(faults="..DD") as vault:
+        config = settings(tmp_path, vault.base_url, 'on_ambiguous = "hold"\nin_flight_max = 1')
+        export = sealed(tmp_path, rows_csv(3))
+        first = cardferry("run", export, "-c", config, "-o", folder, "--json", code=3).json
+        words = ("retry", folder, export, "-c", config, "--held", "--json")
+        second = cardferry(*words, code=3).json
+
+    told = [
+        [run[part]["unseen_tokens_max"] for part in ("this_run", "all_time", "given_exports")]
+        for run in (first, second)
+    ]
+    assert [[1, 1, 1], [1, 2, 2]] == told
+    assert any("Up to 2 tokens may exist unseen" in step["why"] for step in second["next"])
 
 
 def test_retry_with_nothing_to_retry_says_so(tmp_path, folder):

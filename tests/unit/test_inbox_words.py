@@ -66,9 +66,11 @@ def test_a_retry_names_the_export_where_it_lies_after_the_night(path, named, cap
 
 def test_rows_held_of_several_exports_take_one_command(capsys):
     """It names the files that hold some, how many tokens may exist unseen, and how to ask the vault."""
-    run = {"unseen_tokens_max": 2}
+    unseen = {"unseen_tokens_max": 2}
     paths = [Path(f"inbox/{name}.csv.pgp") for name in "abc"]
-    held = [_entry("carried", 3, path, rows={"held": 1}, run=run) for path in paths[:2]]
+    held = [
+        _entry("carried", 3, path, rows={"held": 1}, given_exports=unseen) for path in paths[:2]
+    ]
 
     told = _told(capsys, *held, _entry("carried", 0, paths[2], rows={"tokenized": 3}))
 

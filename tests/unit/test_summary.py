@@ -9,12 +9,14 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.advice import Given
+from pipeline.cli.balance_tables import show_balance, show_failures
 from pipeline.cli.folding import folded, print_line
-from pipeline.cli.summary import say_next, show_balance, show_failures, show_plan
+from pipeline.cli.summary import say_next, show_plan
 from pipeline.cli.terminal import Terminal
 from pipeline.failure_codes import FAILURE_CODES
 from pipeline.ledger.attach_needs import AttachNeeds
-from pipeline.migration.run_account import AttachPlan, ThisRun, WaitingExport
+from pipeline.migration.attach_plan import AttachPlan
+from pipeline.migration.run_account import ThisRun, WaitingExport
 from pipeline.migration.run_request import Ending, Plan
 from pipeline.outputs.wording import TOKENS_PERISH
 from tests.support.programs import require
