@@ -21,7 +21,7 @@ from pipeline.outputs.columns import CUSTOMERS, MAPPING, SUPERSEDED, TEXT
 from pipeline.outputs.mapping_formats import write_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.clock import Clock
@@ -72,7 +72,7 @@ def export_mapping(
         if since is not None:
             changes = (pa.field("change", TEXT, nullable=False), pa.field(_FORMER, TEXT))
             schema = pa.schema([*schema, *changes])
-            frames = _changed_since(look, since, frames)
+            frames = _changed_since(look, _runs_after(look, since, folder), frames)
         return write_mapping(target, form, schema, frames)
 
 
@@ -106,10 +106,9 @@ def _old_customer_ids(look: Snapshot) -> dict[str | None, str]:
 
 
 def _changed_since(
-    look: Snapshot, since: str, frames: Iterator[pd.DataFrame]
+    look: Snapshot, later: set[str], frames: Iterator[pd.DataFrame]
 ) -> Iterator[pd.DataFrame]:
     """Keep the rows whose token a later run made, and say of each what it changed."""
-    later = _runs_after(look, since)
     old_tokens = _replaced_tokens(look, later)
     resolved = {
         legacy_id
@@ -125,14 +124,27 @@ def _changed_since(
         yield changed.assign(change=changes, replaced_token_id=ids.map(old_tokens))
 
 
-def _runs_after(look: Snapshot, since: str) -> set[str]:
+def _runs_after(look: Snapshot, since: str, folder: Path) -> set[str]:
+    """Give the runs that began after a run.
+
+    Raises:
+        SettingsRefused: There is no such run; the message names one that there is.
+    """
     runs = [run.run_id for run in look.runs()]
     if since not in runs:
         raise SettingsRefused(
             ["--since: this migration has no run of that name"],
-            next_step="`cardferry status DIR --json` and the report name its runs.",
+            next_step=_where_runs_are(runs, folder / "report.json"),
         )
     return set(runs[runs.index(since) + 1 :])
+
+
+def _where_runs_are(runs: Sequence[str], report: Path) -> str:
+    if not runs:
+        return "It has no run yet: leave --since out."
+    of_all = "Its only run" if len(runs) == 1 else f"The last of its {len(runs):,} runs"
+    last = f"{of_all} is {runs[-1]}"
+    return f"{last}; {report} lists them under `runs`." if report.is_file() else f"{last}."
 
 
 def _replaced_tokens(look: Snapshot, later: set[str]) -> dict[str, str]:

@@ -110,12 +110,25 @@ def test_since_a_run_gives_only_what_later_runs_changed():
 
 
 def test_a_run_that_was_never_is_refused():
-    """An unknown run is a refused setting, and says where runs are named."""
-    done = cardferry(
-        "export-mapping", migrations().second, "--format", "csv", "--since", "x", code=7
-    )
+    """An unknown run is a refused setting; the message names the last run and the file with all."""
+    folder = migrations().second
+    done = cardferry("export-mapping", folder, "--format", "csv", "--since", "x", code=7)
+    listed = [run["run_id"] for run in json.loads((folder / "report.json").read_text())["runs"]]
 
     assert "no run of that name" in done.err
+    assert f"The last of its {len(listed)} runs is {listed[-1]};" in done.err
+    assert f"{folder / 'report.json'} lists them under `runs`." in done.err
+    assert "" == exported(folder, "csv", "--since", listed[-1]).partition("\n")[2]
+
+
+def test_a_run_that_was_never_is_refused_before_anything_was_published(tmp_path):
+    """Where no report was published, none is spoken of: the last run is named alone."""
+    folder = published(tmp_path / "migration")
+    (folder / "report.json").unlink()
+    done = cardferry("export-mapping", folder, "--format", "csv", "--since", "x", code=7)
+
+    assert "The last of its 2 runs is run-2.\n" in done.err
+    assert "report.json" not in done.err
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "stripe", "sql"])
