@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.clock import timestamp
+from pipeline.counts import counted
 from pipeline.errors import SettingsRefused, VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import is_begun, ledger_url
@@ -142,7 +143,7 @@ def _runs_after(look: Snapshot, since: str, folder: Path) -> set[str]:
 def _where_runs_are(runs: Sequence[str], report: Path) -> str:
     if not runs:
         return "It has no run yet: leave --since out."
-    of_all = "Its only run" if len(runs) == 1 else f"The last of its {len(runs):,} runs"
+    of_all = "Its only run" if len(runs) == 1 else f"The last of its {counted(len(runs), 'run')}"
     last = f"{of_all} is {runs[-1]}"
     return f"{last}; {report} lists them under `runs`." if report.is_file() else f"{last}."
 
