@@ -88,7 +88,7 @@ def _verdict(tree: dict[str, Any], max_age_s: float | None, folder: Path) -> tup
 def _why_it_waits(tree: dict[str, Any], max_age_s: float | None) -> str | None:
     age_s = tree["last_success_age_s"]
     if tree["pending"]:
-        return "; ".join(map(_waits, tree["waiting_exports"]))
+        return "; ".join(_waits(one, running=tree["running"]) for one in tree["waiting_exports"])
     if age_s is None:
         is_fine = max_age_s is None and _is_settled(tree)
         return None if is_fine else "no run has succeeded yet"
@@ -123,10 +123,14 @@ def _show_steps(terminal: Terminal, steps: Sequence[Step]) -> None:
             terminal.say_command(line)
 
 
-def _waits(export: dict[str, Any]) -> str:
+def _waits(export: dict[str, Any], *, running: bool) -> str:
+    """Say that rows of an export wait; the run that is at work may have been given that file."""
     from pipeline.migration.run_account import WaitingExport
 
-    return give_again(WaitingExport(**export))
+    waiting = WaitingExport(**export)
+    if running and waiting.refused is None:
+        return f"{rows(waiting.rows)} of {waiting.name} {agreeing(waiting.rows, 'waits', 'wait')}"
+    return give_again(waiting)
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
@@ -141,7 +145,7 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     if tree["carriers"] is not None:
         _show_carriers(out, tree["carriers"])
     for export in tree["waiting_exports"]:
-        print_line(out, _waits(export))
+        print_line(out, _waits(export, running=tree["running"]))
     for export in tree["refused"]:
         print_line(out, _refused(export))
     show_failures(out, tree["failures"])

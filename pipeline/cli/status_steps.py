@@ -37,6 +37,9 @@ def steps_of(tree: Mapping[str, Any], folder: Path) -> Iterator[Step]:
     given = Given(folder, (), Path(settings) if settings else None, (), beside_others=True)
     for tree_of_export in tree["waiting_exports"]:
         export = WaitingExport(**tree_of_export)
+        if tree["running"] and export.refused is None:
+            # Whoever is at work may have been given it; what is left is told once that has ended.
+            continue
         yield _of_settings(waiting_step(export, replace(given, exports=_in(places, export.name))))
         if _found(export.name, places) is None or export.refused is not None:
             yield give_up_step(export, given, _found(f"{export.name}.reason.txt", places))

@@ -25,11 +25,16 @@ def test_status_beside_a_living_run_counts_and_does_not_disturb_it(tmp_path):
         try:
             wait_until(lambda: migration.status_of("tokenized"))
             looks = [migration.status() for _ in range(5)]
+            words = zygote().run("status", migration.out).said
         finally:
             vault.process.send_signal(signal.SIGCONT)
         took = time.monotonic() - began
         migration.status()
         assert looks[0]["running"]
+        # The run has that file, and needs no other command.
+        assert "rows of export-1.csv wait" in words
+        assert "give that file again" not in words
+        assert "next:" not in words
         assert [200] * 5 == [look["rows"] for look in looks]
         assert all(look["unseen_tokens_max"] <= 8 for look in looks)
         # What ran before the first answer, or in an earlier minute, does not slow the rate down.
@@ -50,7 +55,8 @@ def test_status_after_a_death_in_the_middle_of_a_commit_tells_of_it(tmp_path):
     need_strace()
     with running(journal=tmp_path / "journal") as vault:
         migration = Migration(tmp_path / "m", vault)
-        migration.add(new_rows(40))
+        # Enough that so many writes come, however few commits a busy machine makes of them.
+        migration.add(new_rows(160))
         # The journal is complete and the database half written when the run dies.
         ended, _ = migration.traced(
             inject=["pwrite64:signal=SIGKILL:when=80"], only=[migration.out / "ledger.sqlite"]
