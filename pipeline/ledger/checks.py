@@ -11,16 +11,32 @@ from sqlalchemy import select
 from pipeline.errors import WRITTEN_BY_NOBODY, SettingsRefused, VerificationFailed
 from pipeline.folder_files import read_in_folder, trouble_with_own_file
 from pipeline.ledger.digests import small_tables, table_digests
-from pipeline.ledger.key_values import put
+from pipeline.ledger.key_values import SETTINGS_KEY, put
 from pipeline.ledger.publications import MANIFEST_NAME
-from pipeline.ledger.records import NOT_ATTACHED_YET, ROW_SPAN, ExportState
-from pipeline.ledger.schema import SCHEMA_VERSION, attachments, events, exports, meta, rows, tokens
+from pipeline.ledger.records import (
+    NOT_ATTACHED_YET,
+    READING_DIGEST,
+    ROW_SPAN,
+    SETTINGS_DIGEST,
+    ExportState,
+)
+from pipeline.ledger.schema import (
+    SCHEMA_VERSION,
+    attachments,
+    attempts,
+    events,
+    exports,
+    meta,
+    rows,
+    runs,
+    tokens,
+)
 from pipeline.ledger.store import store_of
 from pipeline.ledger.upgrades import VERSION_KEY
 from pipeline.model import OPEN_STATES, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -157,35 +173,32 @@ def require_same_mode(connection: Connection, *, livemode: bool) -> None:
         )
 
 
-def require_same_meaning(connection: Connection, digest: str) -> None:
+def require_same_meaning(
+    connection: Connection, epoch: int, digest: str, facts: Mapping[str, object]
+) -> None:
     """Make sure that an unfinished ledger goes on with settings that mean the same.
+
+    An address that nothing was sent to may be corrected, though rows wait that were planned with it.
+
+    Args:
+        connection: In the transaction in which the run begins, once every earlier one is overtaken.
+        epoch: The run's.
+        digest: What results mean by its settings.
+        facts: What is kept of the run, among it what results mean but for the addresses.
 
     Raises:
         SettingsRefused: They do not.
     """
-    known = connection.execute(select(meta.c.value).where(meta.c.key == "settings_digest")).scalar()
+    known = connection.execute(select(meta.c.value).where(meta.c.key == SETTINGS_KEY)).scalar()
     if known == digest:
         return
-    # What a broken pass 1 left is thrown away anyway.
-    unfinished = (
-        connection.execute(
-            select(rows.c.id)
-            .where(
-                rows.c.state.in_(OPEN_STATES),
-                (rows.c.id // ROW_SPAN).in_(
-                    select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
-                ),
-            )
-            .limit(1)
-        ).first()
-        or connection.execute(
-            select(attachments.c.row_id)
-            .join(rows, rows.c.id == attachments.c.row_id)
-            .where(attachments.c.state.in_(NOT_ATTACHED_YET), rows.c.state == RowState.TOKENIZED)
-            .limit(1)
-        ).first()
-    )
-    if known is not None and unfinished:
+    if known is not None and (
+        _is_card_waiting(connection)
+        or (
+            _is_row_in(OPEN_STATES, connection)
+            and not _was_nothing_sent(connection, epoch, known, facts.get(READING_DIGEST))
+        )
+    ):
         raise SettingsRefused(
             [
                 "vault, export columns, rules or attach differ from those this unfinished migration began with"
@@ -193,4 +206,44 @@ def require_same_meaning(connection: Connection, digest: str) -> None:
             next_step="Finish it with the old settings (`cardferry status DIR` names what waits), or use "
             "another folder.",
         )
-    put(connection, "settings_digest", digest)
+    put(connection, SETTINGS_KEY, digest)
+
+
+def _is_row_in(states: Collection[RowState], connection: Connection) -> bool:
+    # What a broken pass 1 left is thrown away anyway.
+    planned = select(exports.c.id).where(exports.c.state == ExportState.PLANNED)
+    found = select(rows.c.id).where(rows.c.state.in_(states), (rows.c.id // ROW_SPAN).in_(planned))
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def _is_card_waiting(connection: Connection) -> bool:
+    found = (
+        select(attachments.c.row_id)
+        .join(rows, rows.c.id == attachments.c.row_id)
+        .where(attachments.c.state.in_(NOT_ATTACHED_YET), rows.c.state == RowState.TOKENIZED)
+    )
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def _was_nothing_sent(connection: Connection, epoch: int, known: str, reading: object) -> bool:
+    """Tell whether runs with the settings of the last one sent nothing, and read rows as this one.
+
+    Such runs found no vault where they looked for one. What they leave behind are rows that they
+    planned, which this run would plan alike; what was sent before them was settled before them, or
+    they would have been refused themselves.
+    """
+    earlier = select(runs.c.epoch, runs.c.facts).where(runs.c.epoch < epoch)
+    first = epoch
+    for number, facts in connection.execute(earlier.order_by(runs.c.epoch.desc())):
+        told = orjson.loads(facts)
+        # A run of which nobody knows the settings may have had these.
+        if told.get(SETTINGS_DIGEST) not in {known, None}:
+            break
+        if reading is None or told.get(READING_DIGEST) != reading:
+            return False
+        first = number
+    # Whether an attempt reached anybody is not asked: one that is noted may have.
+    attempted = select(attempts.c.id).where(attempts.c.epoch >= first).limit(1)
+    return connection.execute(attempted).first() is None and not _is_row_in(
+        (RowState.SENT, RowState.AMBIGUOUS), connection
+    )

@@ -186,8 +186,8 @@ class Ledger(OpenLedger):
             livemode: Whether the vault is used in live mode.
 
         Raises:
-            SettingsRefused: An unfinished ledger was begun with other settings, or this one
-                holds tokens of the other mode.
+            SettingsRefused: An unfinished ledger was begun with other settings (an address that
+                nothing was sent to may change), or this one holds tokens of the other mode.
         """
         self._waiting.start()
         self.verify()
@@ -202,16 +202,16 @@ class Ledger(OpenLedger):
         self._actor = str(facts.get("operator", ""))
         self._origin = f"{facts.get('host', '')}:{facts.get('pid', '')}"
         with self.transaction(fenced=False) as connection:
-            require_same_mode(connection, livemode=livemode)
-            require_same_meaning(connection, settings_digest)
             behind_ms = latest_ms(connection) - self.now_ms()
-            self.epoch = take_over(connection, run_id, self.now_ms(), facts)
+            epoch = take_over(connection, run_id, self.now_ms(), facts)
+            # Only now can no carrier of an earlier run begin to send any more.
+            require_same_mode(connection, livemode=livemode)
+            require_same_meaning(connection, epoch, settings_digest, facts)
+            self.epoch = epoch
             self.number_own_commits(connection)
             if self._upgraded is not None:
-                before, after = self._upgraded
-                self.record(
-                    connection, "ledger_upgraded", resource=run_id, before=before, after=after
-                )
+                old, new = self._upgraded
+                self.record(connection, "ledger_upgraded", resource=run_id, before=old, after=new)
             self.record(connection, RUN_STARTED, resource=run_id, settings=settings_digest)
             self.enter_notes(connection)
             if (why := self.unchecked) is not None:

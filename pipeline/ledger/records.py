@@ -18,6 +18,9 @@ GAVE_UP: Final = "gave_up"
 SETTINGS_FILE: Final = "settings_file"
 EXPORTS_IN: Final = "exports_in"
 """Where the settings and the exports of a run lay; whoever looks later can be told whole commands."""
+SETTINGS_DIGEST: Final = "settings_digest"
+READING_DIGEST: Final = "reading_digest"
+"""Stand in a run's facts for what results mean by its settings, with and without the addresses."""
 ROW_SPAN: Final = 10_000_000_000
 """Ids that one export may use; more rows than this no file has."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pipeline import __version__, process_guards
 from pipeline.cards.detect import contains_pan
 from pipeline.clock import timestamp
-from pipeline.config.loading import masked, meaning_digest
-from pipeline.ledger.records import EXPORTS_IN, SETTINGS_FILE
+from pipeline.config.loading import masked, meaning_digest, reading_digest
+from pipeline.ledger.records import EXPORTS_IN, READING_DIGEST, SETTINGS_DIGEST, SETTINGS_FILE
 from pipeline.logs import EventLog
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def facts_of_run(who: Mapping[str, object], settings: Settings) -> dict[str, obj
         **who,
         "version": __version__,
         "settings": masked(settings),
-        "settings_digest": meaning_digest(settings),
+        SETTINGS_DIGEST: meaning_digest(settings),
+        READING_DIGEST: reading_digest(settings),
         "in_flight_max": settings.flow.in_flight_max,
         "on_ambiguous": settings.flow.on_ambiguous,
     }

@@ -48,7 +48,15 @@ COUNTRIES_SHOWN: Final = 12
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _SPACE: Final = 1 << 256
 _NOT_ENVIRONMENT: Final = frozenset(
-    {"guards", "settings", "settings_digest", "in_flight_max", "on_ambiguous", "pid"}
+    {
+        "guards",
+        "settings",
+        "settings_digest",
+        "reading_digest",
+        "in_flight_max",
+        "on_ambiguous",
+        "pid",
+    }
 )
 
 

@@ -44,6 +44,72 @@ def test_settings_may_not_change_while_rows_are_planned(tmp_path):
     builder.ledger.close()
 
 
+def _at(builder, run_id, address, **facts):
+    """Begin a run whose settings differ from others only in the vault's address."""
+    told = {"settings_digest": address, "reading_digest": "read alike"} | facts
+    builder.ledger.begin_run(run_id, told, address)
+
+
+def test_an_address_that_nothing_was_sent_to_may_change_while_rows_are_planned(tmp_path):
+    """Once and again, after others were settled elsewhere; the last one is kept."""
+    builder = new_builder(tmp_path)
+    _at(builder, "run-1", "there")
+    builder.settle(builder.plan("cards.csv", 3))
+    _at(builder, "run-2", "nowhere")
+    builder.plan("more.csv", 3, first=4)
+    _at(builder, "run-3", "nowhere")
+    _at(builder, "run-4", "nowhere else")
+    _at(builder, "run-5", "there")
+    assert "there" == builder.ledger.recall("settings_digest")
+    builder.ledger.close()
+
+
+@pytest.mark.parametrize("facts", [{"reading_digest": "otherwise"}, {"reading_digest": None}])
+def test_other_rules_or_unknown_ones_are_no_change_of_address(tmp_path, facts):
+    """What a run says of its reading has to be what all runs before it said."""
+    builder = new_builder(tmp_path)
+    _at(builder, "run-1", "nowhere")
+    builder.plan("cards.csv", 3)
+    with pytest.raises(SettingsRefused):
+        _at(builder, "run-2", "there", **facts)
+    assert "nowhere" == builder.ledger.recall("settings_digest")
+    builder.ledger.close()
+
+
+def test_a_run_that_says_nothing_of_its_reading_keeps_its_address(tmp_path):
+    """An earlier build's; nobody knows by which rules its rows were planned."""
+    builder = new_builder(tmp_path)
+    builder.ledger.begin_run("run-1", {}, "nowhere")
+    builder.plan("cards.csv", 3)
+    with pytest.raises(SettingsRefused):
+        _at(builder, "run-2", "there")
+    builder.ledger.close()
+
+
+def test_an_address_stays_once_an_attempt_was_noted_whatever_came_of_it(tmp_path):
+    """Also in an earlier run at it, and of a row that only waits again."""
+    builder = new_builder(tmp_path)
+    _at(builder, "run-1", "there")
+    builder.refuse_once(builder.plan("cards.csv", 3))
+    _at(builder, "run-2", "there")
+    with pytest.raises(SettingsRefused):
+        _at(builder, "run-3", "elsewhere")
+    builder.ledger.close()
+
+
+def test_an_address_stays_while_rows_wait_though_all_of_one_export_are_settled(tmp_path):
+    """The other export's rows were never attempted; their migration's cards are at that address."""
+    builder = new_builder(tmp_path)
+    _at(builder, "run-1", "there")
+    first = builder.plan("cards.csv", 3)
+    builder.plan("more.csv", 3, first=4)
+    builder.settle(first)
+    _at(builder, "run-2", "there")
+    with pytest.raises(SettingsRefused):
+        _at(builder, "run-3", "elsewhere")
+    builder.ledger.close()
+
+
 def test_settings_may_change_when_everything_is_settled(tmp_path):
     """A top-up may bring other columns."""
     builder = new_builder(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.loading import load_settings, meaning_digest
+from pipeline.config.loading import load_settings, meaning_digest, reading_digest
 from pipeline.config.models import MAPPING_NAMES
 from pipeline.errors import SettingsRefused
 from pipeline.outputs.columns import MAPPING
@@ -209,6 +209,22 @@ def test_the_meaning_digest_ignores_pace_and_sees_rules():
     assert plain != digest('rules.expired="tokenize"')
     assert plain != digest('export.columns.number="pan"')
     assert plain != digest("rules.as_of=2026-01-01")
+
+
+def test_the_reading_digest_sees_all_but_addresses():
+    """Rows are planned alike wherever their cards go; but not by mode, rules, or off this machine."""
+
+    def digest(*overrides):
+        settings, _ = load_settings(None, {"KEY": "pkey_test_x"}, [*LOOPBACK, *overrides])
+        return reading_digest(settings)
+
+    plain = digest()
+    assert plain == digest('vault.url="http://127.0.0.1:10"')
+    assert plain != digest('rules.expired="tokenize"')
+    assert plain != digest("vault.mode=live", "vault.public_key=pkey_x")
+    away = ('vault.url="https://vault.invalid"', 'vault.public_key={env="KEY"}')
+    assert plain != digest(*away)
+    assert digest(*away) == digest('vault.url="https://vault.omise.co"', away[1])
 
 
 def test_a_date_is_read_as_a_date():
