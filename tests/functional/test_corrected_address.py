@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.attach_runs import HastyClock, attaching, cards
 from tests.support.migrations import Migration, new_rows
 from tests.support.sampled import slow
 from tests.support.sandbox import running
@@ -110,3 +111,17 @@ def test_a_run_that_was_killed_about_to_send_keeps_its_address(migration, place)
     assert refused.code == 7, refused.said
     assert migration.run().code == 0
     migration.check()
+
+
+def test_a_mistyped_address_of_the_api_host_is_corrected_too(tmp_path):
+    """The vault itself was there; no token was made that could not be put on a customer."""
+    with attaching(tmp_path) as work:
+        work.export(cards("anna", "ben"))
+        ended = work.run(f'attach.url="{WRONG}"', clock=HastyClock())
+        assert ended.exit_code == 4, ended.trouble
+        assert [] == work.sandbox.entries()
+        ended = work.run()
+
+        assert (ended.exit_code, ended.trouble) == (0, None)
+        assert 2 == len(work.mapped())
+        assert work.mapped() == work.at_the_vault()
