@@ -395,7 +395,7 @@ def test_monitors_are_told_of_the_pass_and_not_of_every_export(tmp_path, vault):
     base = "/ping/secret-id"
     assert "b.csv.pgp: carried, with new failures (2 tokenized, 1 rejected)\n" in mail
     assert "  1 number_length: the card number has a length that its brand does not have\n" in mail
-    assert f"  1 row rejected: look at {place.out}/failures.csv" in mail
+    assert f"  1 row rejected (row 3 of b.csv.pgp): look at {place.out}/failures.csv" in mail
     assert "a.csv.pgp" not in mail
     assert [f"GET {base}/start", f"GET {base}", f"POST {base}/mail"] == told
     assert [f"GET {base}/start", f"GET {base}"] == monitor.told
