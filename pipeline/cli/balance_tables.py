@@ -12,6 +12,8 @@ from pipeline.failure_codes import FAILURE_CODES
 from pipeline.outputs.wording import TOKENS_PERISH
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
     from rich.table import Table
 
@@ -25,6 +27,8 @@ _ALWAYS: Final = frozenset({"tokenized", "pending"})
 
 _MEANINGS_BESIDE: Final = 60
 """From so many columns on, meanings stand beside the codes; in fewer their words would be cut."""
+_MEANINGS_BESIDE_BOTH: Final = 76
+"""The same where failures of this run and of all stand before them."""
 
 
 def show_balance(out: Console, figures: dict[str, Any], this_run: ThisRun | None = None) -> None:
@@ -36,7 +40,8 @@ def show_balance(out: Console, figures: dict[str, Any], this_run: ThisRun | None
         this_run: What this run changed, for a column of its own; None where no run ended.
     """
     _print_table(out, _balance(figures["balance"], this_run, narrow=out.width < _MEANINGS_BESIDE))
-    show_failures(out, {item["code"]: item["rows"] for item in figures["failures"]})
+    failures = {item["code"]: item["rows"] for item in figures["failures"]}
+    show_failures(out, failures, "all runs", None if this_run is None else this_run.failures)
     if not figures["failures"]:
         out.print()
     print_line(out, figures["verdict"]["sentence"])
@@ -88,19 +93,33 @@ def show_attached(out: Console, attach: dict[str, int] | None, tokens: int) -> N
     print_line(out, f"cards that may be at the vault unseen: at most {unseen:,}")
 
 
-def show_failures(out: Console, failures: dict[str, int]) -> None:
-    """Show failures by code with what each means, between two blank lines."""
+def show_failures(
+    out: Console,
+    failures: Mapping[str, int],
+    of: str = "rows",
+    new: Mapping[str, int] | None = None,
+) -> None:
+    """Show failures by code with what each means, between two blank lines.
+
+    Args:
+        out: Where results go.
+        failures: How many rows, by code.
+        of: What is counted.
+        new: How many of them are of this run, for a column of its own; None where no run ended.
+    """
     if not failures:
         return
     out.print()
-    if out.width < _MEANINGS_BESIDE:
+    if out.width < (_MEANINGS_BESIDE if new is None else _MEANINGS_BESIDE_BOTH):
         for code, count in failures.items():
-            print_line(out, f"{count:,} {code}: {FAILURE_CODES[code].meaning}")
+            own = "" if new is None else f" ({new.get(code, 0):,} in this run)"
+            print_line(out, f"{count:,} {code}{own}: {FAILURE_CODES[code].meaning}")
     else:
-        table = _table("failure", "rows")
+        table = _table("failure", *([] if new is None else ["this run"]), of)
         table.add_column("meaning", overflow="fold")
         for code, count in failures.items():
-            table.add_row(code, f"{count:,}", FAILURE_CODES[code].meaning)
+            counts = [count] if new is None else [new.get(code, 0), count]
+            table.add_row(code, *(f"{n:,}" for n in counts), FAILURE_CODES[code].meaning)
         _print_table(out, table)
     out.print()
 

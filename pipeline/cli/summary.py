@@ -110,7 +110,11 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
         terminal.answer["next_step"] = terminal.pasteable(ending.trouble.next_step)
     if terminal.as_json:
         terminal.print_json(terminal.answer)
-    elif ending.figures is not None and terminal.shows_results_at(ending.exit_code):
+    elif (
+        ending.figures is not None
+        and _has_own_story(ending)
+        and terminal.shows_results_at(ending.exit_code)
+    ):
         out = terminal.out()
         terminal.say("")
         show_balance(out, ending.figures, ending.this_run)
@@ -120,6 +124,15 @@ def show_ending(terminal: Terminal, ending: Ending, given: Given) -> None:
     if ending.trouble is not None:
         # What stopped the run comes last, where it is read first.
         terminal.tell_stop(ending.trouble)
+
+
+def _has_own_story(ending: Ending) -> bool:
+    """Tell whether a summary would speak of this run, too.
+
+    That of a command which was stopped before it did anything would be the one of an earlier run,
+    and say "Finished" above the error. Rows that wait elsewhere are told all the same.
+    """
+    return ending.trouble is None or ending.this_run.did_something or bool(ending.waiting)
 
 
 def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:

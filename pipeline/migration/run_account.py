@@ -103,6 +103,12 @@ class ThisRun:
         failed = any(self.rows.get(state.value) for state in FAILURE_STATES)
         return FINISHED_WITH_FAILURES if failed or self.failures else 0
 
+    @property
+    def did_something(self) -> bool:
+        """Whether it sent or settled anything, or rows of the given exports wait after it."""
+        asked = (self.figures.get(name) for name in ("sent", "api_requests"))
+        return bool(self.waiting or self.failures or any(self.rows.values()) or any(asked))
+
     def as_dict(self) -> dict[str, Any]:
         """Give it as `--json` shows it."""
         return {

@@ -105,8 +105,10 @@ def test_quiet_tells_what_somebody_has_to_look_at(tmp_path, vault):
     assert "read cards" not in done.err
 
 
-def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(tmp_path, vault):
+def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(tmp_path, vault, monkeypatch):
     """In a pipe no meaning is folded at a terminal's width and no colour is written."""
+    # Workers that run tests side by side are given a terminal's width.
+    monkeypatch.delenv("COLUMNS", raising=False)
     plain = rows_csv(2) + b"id-9,Holder 9,4242,12,2031,Bangkok,cus-9\n"
     config = settings(tmp_path, vault.base_url)
     export = sealed(tmp_path, plain)

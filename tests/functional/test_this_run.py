@@ -127,6 +127,23 @@ def test_each_run_counts_the_tokens_that_it_left_unseen_itself(tmp_path, folder)
     assert any("Up to 2 tokens may exist unseen" in step["why"] for step in second["next"])
 
 
+def test_a_command_that_did_nothing_does_not_tell_the_summary_of_an_earlier_run(tmp_path, folder):
+    """A misspelt export ends with 6 and the error alone; the summary of all runs stays in `status`."""
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        given = ("-c", config, "-o", folder)
+        export = sealed(tmp_path, rows_csv(3) + BAD % 9)
+        first = cardferry("run", export, *given, code=3)
+        nothing = cardferry("run", tmp_path / "nosuch.age", *given, code=6)
+        # What waits of the given exports is this command's own story.
+        later = sealed(tmp_path, rows_csv(3, first=20), "later.csv.pgp")
+    unreached = cardferry("run", later, *given, "--set", "flow.outage_max_s=1", code=None)
+
+    assert "Finished: 3 of 4 rows have a token" in first.out
+    assert ("", True) == (nothing.out, "nosuch.age" in nothing.err)
+    assert "Not finished: 3 rows of 7 still wait" in unreached.out
+
+
 def test_retry_with_nothing_to_retry_says_so(tmp_path, folder):
     """It ends with 0 and changes nothing."""
     with running() as vault:

@@ -258,3 +258,35 @@ def test_a_summary_fits_into_forty_columns():
     assert ["rows", "this", "run", "all", "runs"] == lines[0].split()
     assert sentence in " ".join(line.strip() for line in lines)
     assert "superseded," in told.getvalue().split()
+
+
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (100, [["failure", "this", "run", "all", "runs"], ["card_expired", "0", "4"]]),
+        (
+            40,
+            [["4", "card_expired", "(0", "in", "this"], ["9", "number_length", "(2", "in", "this"]],
+        ),
+    ],
+)
+def test_failures_of_this_run_and_of_all_stand_apart(width, told):
+    """A code that only earlier runs had is not told as if this run had failed with it."""
+    balance = dict.fromkeys(("failed", "held", "skipped", "already_tokenized", "pending"), 0)
+    balance |= {"tokenized": 1, "rejected": 13, "rows": 14, "difference": 0}
+    figures = {
+        "balance": balance,
+        "failures": [{"code": "card_expired", "rows": 4}, {"code": "number_length", "rows": 9}],
+        "attach": None,
+        "unseen_tokens_max": 0,
+        "verdict": {"sentence": "Finished."},
+    }
+    shown = io.StringIO()
+    out = Console(file=shown, force_terminal=True, width=width, color_system=None)
+
+    show_balance(out, figures, ThisRun({"rejected": 2}, {"number_length": 2}))
+
+    begun = [line.split() for line in shown.getvalue().splitlines()]
+    for words in told:
+        assert words in [line[: len(words)] for line in begun]
+    assert width >= max(map(len, shown.getvalue().splitlines()))
