@@ -25,6 +25,22 @@ STATES_UNSENT: Final = dict.fromkeys(FAILURE_CODES, RowState.REJECTED.value) | d
 )
 """The state of a row that is not sent, by its code; with another code it is not written."""
 
+REJECTED_COLUMNS: Final = (
+    *("id", "legacy_id", "state", "code", "field", "last_digits", "hint"),
+    *("brand", "expiration_month", "expiration_year"),
+)
+
+
+def rejected_row(first_id: int, item: Rejection) -> tuple[Any, ...]:
+    """Give the values of a row that is not sent, in the order of `REJECTED_COLUMNS`.
+
+    What becomes of an expired card is said at the end of planning, once it is known whether it is
+    one that has its token.
+    """
+    state = RowState.PLANNED.value if item.expiration else STATES_UNSENT[item.code]
+    told = (item.code, item.field, item.last_digits, item.hint, item.brand)
+    return (first_id + item.row, item.legacy_id, state, *told, *(item.expiration or (None, None)))
+
 
 class PlannedCard(NamedTuple):
     """What the ledger keeps of a card that will be sent; a tuple, as there is one for each row."""

@@ -18,13 +18,14 @@ from pipeline.ledger.duplicates import reject_expired, resolve_known, settle_dup
 from pipeline.ledger.export_events import KNOWN, OPENED, PROVED, REFUSED, points_digest
 from pipeline.ledger.export_numbers import next_export_id
 from pipeline.ledger.plan_records import (
-    STATES_UNSENT,
+    REJECTED_COLUMNS,
     KnownExport,
     PlannedCard,
     PlannedCards,
     PlannedMix,
     ProvedFacts,
     SealedFacts,
+    rejected_row,
 )
 from pipeline.ledger.records import ExportState, row_id
 from pipeline.ledger.schema import exports, rows
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
     from pipeline.model import Rejection
 
 log = EventLog("ledger")
-
-_REJECTED_COLUMNS: Final = (
-    *("id", "legacy_id", "state", "code", "field", "last_digits", "hint"),
-    *("brand", "expiration_month", "expiration_year"),
-)
-
 
 _OF_THE_CARD: Final = 5
 _PLANNED_COLUMNS: Final = ("id", "legacy_id", "state", *PlannedCard._fields[2:7])
@@ -160,21 +155,7 @@ class Planning:
             planned = PlannedCards.of([card for card in planned if not card.customer])
         else:
             owned = []
-        rejected = [
-            (
-                first + item.row,
-                item.legacy_id,
-                # What an expired card is, is said once it is known whether the card is (`finish`).
-                RowState.PLANNED if item.expiration else STATES_UNSENT[item.code],
-                item.code,
-                item.field,
-                item.last_digits,
-                item.hint,
-                item.brand,
-                *(item.expiration or (None, None)),
-            )
-            for item in rejections
-        ]
+        rejected = [rejected_row(first, item) for item in rejections]
         row_numbers, legacy_ids, *rest = planned.columns
         ids = [first + row for row in row_numbers]
         states = [RowState.PLANNED.value] * len(ids)
@@ -183,7 +164,7 @@ class Planning:
             self._fill(connection, rows, _PLANNED_COLUMNS, columns)
             if owned:
                 self._add_owned(connection, first, owned)
-            self._fill(connection, rows, _REJECTED_COLUMNS, list(zip(*rejected, strict=True)))
+            self._fill(connection, rows, REJECTED_COLUMNS, list(zip(*rejected, strict=True)))
         self._adding.add(everything)
 
     def _add_owned(self, connection: Connection, first: int, cards: Sequence[PlannedCard]) -> None:
