@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.ledger.records import AttachState, Claim
@@ -58,7 +59,7 @@ class RowsWanted(NamedTuple):
 class _FirstClaimable:
     """Remembers the first row to be sent until it was passed: behind it nothing is looked for twice.
 
-    Rows that are planned anew meanwhile are carried in the next pass.
+    Rows that are planned anew meanwhile are carried in the next pass, which asks anew.
     """
 
     _asked: int = 0
@@ -90,24 +91,23 @@ class Claiming:
     is_stopping: Callable[[], bool]
     customers: KnownCustomers | None
     _first: set[int] = field(default_factory=set)
-    _claimable: _FirstClaimable = field(default_factory=_FirstClaimable)
 
     @property
     def wanted(self) -> RowsWanted:
-        """The rows that are to be sent, or to be put on a customer."""
-        return RowsWanted(self.first_from, self.claim, self.ids)
+        """The rows that are to be sent, or to be put on a customer; for one reading of an export."""
+        return RowsWanted(partial(self._first_from, _FirstClaimable()), self.claim, self.ids)
 
     @property
     def wanted_first(self) -> RowsWanted:
         """The rows whose cards may be on customers unseen."""
         return RowsWanted(self.first_in_doubt, self.claim_in_doubt, self.ids)
 
-    def first_from(self, first_id: int, last_id: int) -> int | None:
+    def _first_from(self, claimable: _FirstClaimable, first_id: int, last_id: int) -> int | None:
         """Give the first row of a range that is to be sent or attached, or None."""
 
         def ask() -> int | None:
             with self.ledger.look() as look:
-                found = self._claimable.of(look, first_id, last_id)
+                found = claimable.of(look, first_id, last_id)
                 if self.customers is None:
                     return found
                 # A row that has its token may wait before the first planned one, or behind the last.

@@ -162,7 +162,6 @@ def test_tokens_of_a_run_without_attaching_are_attached_when_asked_for(tmp_path)
         assert len(work.mapping()) == 4
 
 
-@pytest.mark.slow
 def test_tokens_that_have_perished_are_made_anew_in_the_same_run(tmp_path):
     """A token is given up only on proof; its row's number is read again from the export."""
     with attaching(tmp_path, assume=read_assumptions(("token_life_s=1",))) as work:

@@ -32,9 +32,10 @@ def test_nothing_waits_behind_the_last_planned_row(builder, thread):
     assert len(claims) == 6
     claiming = Claiming(builder.ledger, settling, thread, lambda: False, None)
     settling.apply([settling.intent(claim.id, 1) for claim in claims[:4]])
+    wanted = claiming.wanted
 
     def first(export, row):
-        found = claiming.first_from(export.first_id + row, export.last_id)
+        found = wanted.first_from(export.first_id + row, export.last_id)
         return None if found is None else found % ROW_SPAN
 
     assert [first(one, row) for row in (1, 4, 5, 6, 7)] == [5, 5, 5, 6, None]
@@ -48,7 +49,7 @@ def test_no_row_is_wanted_once_the_run_stops(builder, thread):
     settling = Settling(builder.ledger, 8)
     claiming = Claiming(builder.ledger, settling, thread, lambda: True, None)
 
-    assert claiming.first_from(export.first_id, export.last_id) is None
+    assert claiming.wanted.first_from(export.first_id, export.last_id) is None
     assert claiming.first_in_doubt(export.first_id, export.last_id) is None
 
 
