@@ -141,7 +141,7 @@ def validate(chunk: Chunk, rules: Rules) -> Validated:
             *(int(rows[place]), code, field, safe_ids[place], last_digits[place], hint),
             *(
                 (str(brands[place]), (int(months[place]), int(years[place])))
-                if _is_expired(code)
+                if code == Code.CARD_EXPIRED
                 else ()
             ),
         )
@@ -202,10 +202,6 @@ def _judge_numbers(chunk: Chunk, rules: Rules, checked: CheckedRows) -> None:
     checked.reject(Code.NUMBER_CHECKSUM, "number", ~numbers.luhn())
     if not any_brand:
         checked.reject(Code.BRAND_UNSUPPORTED, "number", ~numbers.of_brands(rules.brands))
-
-
-def _is_expired(code: str) -> bool:
-    return code == Code.CARD_EXPIRED
 
 
 def _judge_expirations(

@@ -11,7 +11,7 @@ from pipeline.cli.balance_tables import show_attached, show_failures
 from pipeline.cli.durations import DURATION, duration
 from pipeline.cli.folding import print_line
 from pipeline.cli.options import folder_argument, json_option, pass_terminal
-from pipeline.cli.waiting_words import give_again
+from pipeline.cli.waiting_words import give_again, that_wait
 from pipeline.counts import agreeing, counted
 from pipeline.errors import SUCCESSES, VaultUnavailable
 from pipeline.outputs.wording import ending
@@ -128,9 +128,7 @@ def _waits(export: dict[str, Any], *, running: bool) -> str:
     from pipeline.migration.run_account import WaitingExport
 
     waiting = WaitingExport(**export)
-    if running and waiting.refused is None:
-        return f"{rows(waiting.rows)} of {waiting.name} {agreeing(waiting.rows, 'waits', 'wait')}"
-    return give_again(waiting)
+    return that_wait(waiting) if running and waiting.refused is None else give_again(waiting)
 
 
 def _show(terminal: Terminal, tree: dict[str, Any]) -> None:

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 _ADD_WHY: Final = "add --reason and, in quotes, why"
 
 
+def that_wait(export: WaitingExport) -> str:
+    """Say that rows of an export wait."""
+    return f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
+
+
 def give_again(export: WaitingExport) -> str:
     """Say that rows of an export wait, which a command that was not given it cannot send."""
-    words = f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')}"
+    words = that_wait(export)
     if export.cut_off_run is not None:
         words += f" since the run of {export.cut_off_run} was killed"
     if export.refused is not None:
