@@ -18,12 +18,12 @@ from pipeline.migration.readback_findings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.readback_questions import HeldCard
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.migration.readback_progress import ReadbackProgress
-    from pipeline.vault.interface import Customer, CustomerAnswer, CustomerVault
+    from pipeline.vault.interface import Customer, CustomerAnswer, CustomerCard, CustomerVault
 
     Ask = Callable[[Callable[[], Awaitable[CustomerAnswer]]], Awaitable[CustomerAnswer]]
 
@@ -63,12 +63,10 @@ class CustomersReadBack:
         await self._listed()
         await self._others()
 
-    async def card(
-        self, card: HeldCard, default_card: str | None = None, *, knows_default: bool = False
-    ) -> Checked:
+    async def card(self, card: HeldCard) -> Checked:
         """Read one card back."""
-        answer = await self._ask(partial(self._vault.card, card.customer_id or "", card.card_id))
-        return compare_card(card, answer.card, default_card, knows_default=knows_default)
+        answer = await self._card(card)
+        return compare_card(card, answer.card, None, knows_default=False)
 
     async def _listed(self) -> None:
         """Go through the list of customers from the first that we made on, with their cards."""
@@ -90,12 +88,13 @@ class CustomersReadBack:
         idents = [customer.customer_id for customer in shown]
         known = self._look.customers_by_id(idents)
         held = self._look.cards_on(idents)
+        cut_off = await self._cut_off([c for c in shown if c.customer_id in known], held)
         rows: list[Checked] = []
         for customer in shown:
             ours = held.get(customer.customer_id, [])
             one = known.get(customer.customer_id)
             if one is not None:
-                rows += await self._customer(customer, ours, is_given=one.is_given)
+                rows += self._customer(customer, ours, cut_off, is_given=one.is_given)
             elif self._is_marked(customer):
                 cards = [card.card_id for card in customer.cards]
                 rows += [stranger(customer.customer_id, card) for card in cards or (None,)]
@@ -118,31 +117,58 @@ class CustomersReadBack:
         answers = await asyncio.gather(
             *(self._ask(partial(self._vault.customer, one.customer_id)) for one in waiting)
         )
+        there = [
+            None if answer.customer is None or answer.customer.is_deleted else answer.customer
+            for answer in answers
+        ]
+        cut_off = await self._cut_off([customer for customer in there if customer], held)
         rows: list[Checked] = []
-        for one, answer in zip(waiting, answers, strict=True):
+        for one, customer in zip(waiting, there, strict=True):
             ours = held.get(one.customer_id, [])
-            if answer.customer is None or answer.customer.is_deleted:
+            if customer is None:
                 rows += [checked(card, ReadbackFinding.MISSING) for card in ours]
             else:
-                rows += await self._customer(answer.customer, ours, is_given=one.is_given)
+                rows += self._customer(customer, ours, cut_off, is_given=one.is_given)
         if waiting:
             self._progress.step(self._progress.offset, [one.number for one in waiting], rows)
 
-    async def _customer(
-        self, customer: Customer, ours: Sequence[HeldCard], *, is_given: bool
+    async def _cut_off(
+        self, customers: Sequence[Customer], held: Mapping[str, Sequence[HeldCard]]
+    ) -> dict[str, CustomerCard | None]:
+        """Read the cards that the lists of their customers leave out, side by side; give them by id."""
+        cards = [
+            card
+            for customer in customers
+            if customer.cards_total > len(customer.cards)
+            for card in _not_shown(customer, held.get(customer.customer_id, ()))
+        ]
+        found: dict[str, CustomerCard | None] = {}
+        for start in range(0, len(cards), self._at_once):
+            some = cards[start : start + self._at_once]
+            answers = await asyncio.gather(*map(self._card, some))
+            found |= {card.card_id: answer.card for card, answer in zip(some, answers, strict=True)}
+        return found
+
+    async def _card(self, card: HeldCard) -> CustomerAnswer:
+        return await self._ask(partial(self._vault.card, card.customer_id or "", card.card_id))
+
+    def _customer(
+        self,
+        customer: Customer,
+        ours: Sequence[HeldCard],
+        cut_off: Mapping[str, CustomerCard | None],
+        *,
+        is_given: bool,
     ) -> list[Checked]:
         """Compare a customer's cards, and name those of a customer of ours that are not ours."""
         shown = {card.card_id: card for card in customer.cards}
-        is_cut, default = customer.cards_total > len(shown), customer.default_card
         rows = []
         for card in ours:
-            if is_cut and card.card_id not in shown:
-                rows.append(await self.card(card, default, knows_default=True))
-            else:
-                known = shown.get(card.card_id)
-                # A given customer's default is not ours, unless the card was made it.
-                knows = card.is_default or not card.is_given
-                rows.append(compare_card(card, known, default, knows_default=knows))
+            is_read = card.card_id in cut_off
+            known = cut_off[card.card_id] if is_read else shown.get(card.card_id)
+            # A given customer's default is not ours, unless the card was made it.
+            knows = is_read or card.is_default or not card.is_given
+            rows.append(compare_card(card, known, customer.default_card, knows_default=knows))
         if not is_given:
             others = sorted(shown.keys() - {card.card_id for card in ours})
             owners = self._look.owners_of_cards(others)
@@ -156,3 +182,8 @@ class CustomersReadBack:
     def _is_marked(self, customer: Customer) -> bool:
         mark = customer.metadata.get(MARK)
         return isinstance(mark, str) and mark.startswith(f"{self._origin}/")
+
+
+def _not_shown(customer: Customer, ours: Sequence[HeldCard]) -> list[HeldCard]:
+    shown = {card.card_id for card in customer.cards}
+    return [card for card in ours if card.card_id not in shown]

@@ -10,8 +10,12 @@ from pipeline.config.loading import load_settings
 from pipeline.errors import Interrupted, SettingsRefused
 from pipeline.metrics import Listeners
 from pipeline.migration.readback import ReadbackRequest, read_back
+from pipeline.migration.readback_customers import CustomersReadBack
 from pipeline.migration.readback_progress import ReadbackProgress
 from tests.support.attach_runs import attaching, cards
+
+AT_ONCE = 8
+"""Cards in flight, as these migrations are set."""
 
 
 def read(work, sample=None, *, everything=False, attach=True):
@@ -50,6 +54,28 @@ def test_what_is_as_it_should_be_is_found_so_with_a_request_a_hundred_customers(
         # A list, the given customer where that was older, and the three cards beyond twenty.
         assert found.requests <= 1 + 1 + 3
         assert not (work.out / ".readback.tmp").exists()
+
+
+def test_cards_that_lists_cut_off_are_asked_for_side_by_side(tmp_path, monkeypatch):
+    """A vault that takes its time for each would otherwise take as many times as long."""
+    asked, under_way, most = CustomersReadBack._card, [], []
+
+    async def seen(self, card):
+        under_way.append(card)
+        most.append(len(under_way))
+        answer = await asked(self, card)
+        under_way.remove(card)
+        return answer
+
+    monkeypatch.setattr(CustomersReadBack, "_card", seen)
+    with attaching(tmp_path) as work:
+        work.export(cards(*["big"] * 26, *["large"] * 26))
+        work.run()
+        found, rows = read(work)
+
+        assert found.is_good
+        assert (found.read, len(rows), len(most)) == (52, 52, 2 * (26 - 20))
+        assert max(most) == AT_ONCE
 
 
 def test_every_difference_is_named(tmp_path):
