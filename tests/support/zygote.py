@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import tempfile
@@ -48,14 +49,13 @@ def main():
     gc.collect()
     # A child that looks through all this for rubbish would copy every page of it.
     gc.freeze()
-    signal.signal(signal.SIGCHLD, _tell_ended)
+    awake = _wake_when_one_ends()
     # What a command leaves behind becomes ours, so that a test can see it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # Tests that were started by nohup must not make commands that ignore a closed terminal.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _tell({"ready": os.getpid()})
-    for line in sys.stdin:
-        job = json.loads(line)
+    for job in _jobs(awake):
         pid = os.fork()
         if pid == 0:
             if job["errors"]:
@@ -83,7 +83,37 @@ def _tell(answer):
     os.write(1, json.dumps(answer).encode() + b"\n")
 
 
-def _tell_ended(_number, _frame):
+def _wake_when_one_ends():
+    """Give what can be read from once a child has ended.
+
+    A handler of Python's does not do: one that is called for just before a read begins is called
+    when that read is over, and nobody would be told of the child before the next job comes.
+    """
+    awake, wake = os.pipe()
+    for end in (awake, wake):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    return awake
+
+
+def _jobs(awake):
+    """Give each job that is asked for, and tell meanwhile how the ones before ended."""
+    rest = b""
+    while True:
+        ready, _, _ = select.select([0, awake], [], [])
+        if awake in ready:
+            os.read(awake, 65536)
+            _tell_ended()
+        if 0 in ready:
+            read = os.read(0, 65536)
+            if not read:
+                return
+            *lines, rest = (rest + read).split(b"\n")
+            yield from map(json.loads, lines)
+
+
+def _tell_ended():
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -94,9 +124,16 @@ def _tell_ended(_number, _frame):
         _tell({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
+def _leave_to_the_command():
+    """Take away in a child what the process that it was forked from listens with."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # What it would write to is closed, and the number is another file's soon.
+    signal.set_wakeup_fd(-1)
+
+
 def _begin_as_always(job):
     """Turn a forked child into `python -m pipeline`, from its first line to Python's own ending."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _leave_to_the_command()
     os.chdir(job["folder"])
     for place, name in enumerate((os.devnull, job["said"], job["errors"])):
         opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
@@ -137,7 +174,7 @@ def _end_as_python_does(code):
 
 def _become(job, command_line):
     """Turn a forked child into the command; never returns."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _leave_to_the_command()
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
