@@ -123,8 +123,10 @@ class _Elements:
         whole = {"multiple_values": True} if not below else {}
         self._of_items = ijson.items_coro(self._items, below, map_type=_Object, **whole)
         self._of_map = ijson.kvitems_coro(self._members, path, map_type=_Object)
+        self._kind = _KindAt(path)
         if not of_members:
             self._of_map = None
+            self._kind.is_list = True
         cuts = of_members and len(parents) <= _STEPS_CUT_MAX
         self._cutter = MemberCutter(len(parents) + 1 if cuts else None)
         self._digits = b""
@@ -153,6 +155,9 @@ class _Elements:
                 self.count += len(found)
                 yield from found
             found = self._found(None, {})
+            for element in self._items:
+                # There was neither a list nor a map at the path to decide what these are.
+                self._refuse_names_in(element)
             self.count += len(found)
             yield from found
         except (ijson.JSONError, UnicodeError):
@@ -162,6 +167,7 @@ class _Elements:
     def _found(self, rest: bytes | None, taken: dict[str, Members]) -> list[Any]:
         """Read on in what is left of a document, None at its end, and give what was found."""
         self._refuse_long_numbers(rest or b"")
+        self._kind.look(rest)
         for coroutine in (self._of_map, self._of_items):
             # Nothing to read would be taken for the end.
             if coroutine is not None and rest:
@@ -204,18 +210,49 @@ class _Elements:
             )
 
     def _whole(self) -> list[Any]:
-        # A list or a map: once one of the two was right the other need not read any more. A map
-        # goes first, for one of its keys may be called as ijson calls the members of lists.
-        if self._members:
+        # A member of a map under the key `item` comes as one of a list too, and a block sooner.
+        if self._kind.is_list is None:
+            return []
+        found: list[Any]
+        if self._kind.is_list:
+            self._of_map = None
+            found = self._items[:]
+        else:
             self._of_items = None
             found = [value for _, value in self._members]
-            del self._members[:], self._items[:]
-            return found
-        if self._items:
-            self._of_map = None
-        found = self._items[:]
-        del self._items[:]
+        del self._members[:], self._items[:]
         return found
+
+
+class _KindAt:
+    """Finds out whether a list or a map stands at a path: the first that has a member.
+
+    Args:
+        path: The keys that lead there, with dots.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._events: list[tuple[str, str, Any]] = ijson.sendable_list()
+        self._parser = ijson.parse_coro(self._events)
+        self._has_begun = False
+        self.is_list: bool | None = None
+        """None until it is known, and always where there is neither."""
+
+    def look(self, rest: bytes | None) -> None:
+        """Read on in what is left of a document, None at its end, until it is known."""
+        if not rest or self.is_list is not None:
+            return
+        self._parser.send(rest)
+        for path, event, _ in self._events:
+            if path == self._path and event == "map_key":
+                self.is_list = False
+                break
+            if self._has_begun and not (path == self._path and event == "end_array"):
+                self.is_list = True
+                break
+            self._has_begun = path == self._path and event == "start_array"
+        del self._events[:]
 
 
 def _not_well_formed() -> ExportRefused:

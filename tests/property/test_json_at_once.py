@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from unittest.mock import patch
 
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ExportRefused
@@ -106,6 +106,7 @@ def read(raw, sizes, path):
 
 @settings(max_examples=examples(900), deadline=None)
 @given(documents, spoiled, steps, cuts)
+@example('{"item":0,"id":""}', [], ("*",), [10])
 def test_a_document_is_read_at_once_as_it_is_read_piece_by_piece(text, changes, path, sizes):
     """Whatever stands in its strings, wherever it is cut, and where it is spoiled."""
     raw = spoil(text, changes)
