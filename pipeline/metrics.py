@@ -98,6 +98,8 @@ class Flow:
     """The run's moving figures, written while it sends and read by its listeners."""
 
     total: int = 0
+    exports: frozenset[int] = frozenset()
+    """The exports, by their numbers in the ledger, that the rows to be sent are from."""
     sent: int = 0
     tokenized: int = 0
     rejected: int = 0

@@ -249,6 +249,7 @@ class Run:
         request, tools, counts = self._request, self._tools, self._account.plan()
         waiting = counts["to_send"] + counts["to_attach"]
         self._flow.total = waiting if request.limit is None else min(request.limit, waiting)
+        self._flow.exports = frozenset(export.known.id for export in work)
         failures_max = failures_allowed(counts["rows"], self._settings.rules.max_failure_rate)
         sending = LocalSending(
             settings=self._settings,

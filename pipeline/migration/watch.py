@@ -125,7 +125,7 @@ class Watch:
     @asynccontextmanager
     async def sending(self, flow: Flow, clock: Clock) -> AsyncIterator[None]:
         """Show the flow for as long as rows are sent, in the file every minute."""
-        self._metrics.follow(await asyncio.to_thread(self._standing), flow)
+        self._metrics.follow(await asyncio.to_thread(self._standing, flow), flow)
         async with beside(self._write_every(clock)):
             yield
 
@@ -161,7 +161,7 @@ class Watch:
             return self._named
         return self._folder / METRICS_NAME if self._folder.is_dir() else None
 
-    def _standing(self) -> Standing | None:
+    def _standing(self, under_way: Flow | None = None) -> Standing | None:
         """Look into the ledger; None where there is none that can be read."""
         try:
             if not is_begun(self._folder):
@@ -169,7 +169,7 @@ class Watch:
             ledger = Ledger(ledger_url(self._folder), self._clock, read_only=True)
             try:
                 with ledger.look() as look:
-                    return standing_of(look)
+                    return standing_of(look, under_way)
             finally:
                 ledger.close()
         except (CardferryError, OSError):

@@ -51,7 +51,8 @@ class Standing:
 
     Attributes:
         states: Rows by state, of all runs.
-        waiting: Rows that wait to be sent, by the export's name; only exports that have some.
+        waiting: Rows that wait for a run to send them, by the export's name; only exports that
+            have some.
         refused: Exports that were refused and not taken or given up since.
         tokens_unseen_max: How many tokens may exist that nobody saw.
         cards_unseen_max: How many cards on customers may exist that nobody saw.
@@ -68,23 +69,36 @@ class Standing:
     last_exit_code: int | None
 
 
-def standing_of(look: Snapshot) -> Standing:
-    """Give how a migration stands, as one look at its ledger finds it."""
-    waiting: dict[str, int] = {}
-    for export in look.waiting_by_export():
-        # Two exports may have one name; a series of metrics may not stand there twice.
-        waiting[export.name] = waiting.get(export.name, 0) + export.rows
+def standing_of(look: Snapshot, under_way: Flow | None = None) -> Standing:
+    """Give how a migration stands, as one look at its ledger finds it.
+
+    Args:
+        look: The look.
+        under_way: The flow of a run that begins to send: what it sends does not wait.
+    """
     ended = [run for run in look.runs() if run.ended_ms is not None]
     successes = [run.ended_ms or 0 for run in ended if run.is_success]
     return Standing(
         look.by_state(),
-        waiting,
+        _waiting(look, under_way or Flow()),
         len(look.refused_exports()),
         look.unseen_tokens_max(),
         look.unseen_cards_max(),
         successes[-1] / 1000 if successes else None,
         ended[-1].exit_code if ended else None,
     )
+
+
+def _waiting(look: Snapshot, under_way: Flow) -> dict[str, int]:
+    waiting: dict[str, int] = {}
+    to_send = under_way.total
+    for export in look.waiting_by_export():
+        sent = min(export.rows, to_send) if export.export_id in under_way.exports else 0
+        to_send -= sent
+        if export.rows > sent:
+            # Two exports may have one name; a series of metrics may not stand there twice.
+            waiting[export.name] = waiting.get(export.name, 0) + export.rows - sent
+    return waiting
 
 
 class MigrationMetrics(Collector):
@@ -178,7 +192,7 @@ class MigrationMetrics(Collector):
     def _waiting(self, standing: Standing) -> Metric:
         family = GaugeMetricFamily(
             "cardferry_rows_waiting",
-            "Rows that wait to be sent, by export, as of this run's start or end.",
+            "Rows that wait for a run to send them, by export; none that a run under way sends.",
             labels=("migration", "export"),
         )
         for name, rows in standing.waiting.items():

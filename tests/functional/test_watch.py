@@ -141,21 +141,55 @@ def test_what_cannot_be_told_fails_no_run(tmp_path):
     assert 2 == done.err.count("a monitor was not reached")
 
 
+def _seen(run, port):
+    """Give all metrics that a port serves until a run has ended."""
+    seen = []
+    while not run.has_ended():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                seen.append(metrics(answer.read().decode()))
+        except OSError:
+            pass
+        time.sleep(0.02)
+    return seen
+
+
+def _waiting(found):
+    return {key[1]: rows for key, rows in found.items() if key[0] == "cardferry_rows_waiting"}
+
+
+def test_rows_that_a_run_is_to_send_do_not_wait_while_it_is_under_way(tmp_path):
+    """However long it takes; those of other exports do, and those beyond its limit."""
+    port = free_port()
+    first = sealed(tmp_path, rows_csv(8), "first.csv.pgp")
+    second = sealed(tmp_path, rows_csv(30, first=9), "second.csv.pgp")
+    with running(latency_s=0.04) as vault:
+        config = settings(tmp_path, vault.base_url, "in_flight_max = 1")
+        words = ("-c", config, "-o", tmp_path / "out", "-q")
+        cardferry("run", first, *words, "--limit", "3", code=4)
+        served = ("--set", f"watch.metrics_port={port}")
+        run = zygote().start("run", second, *words, "--limit", "25", *served)
+        seen = _seen(run, port)
+        last = zygote().start("run", first, second, *words, *served)
+        seen_last = _seen(last, port)
+
+    assert (4, 0) == (run.wait().code, last.wait().code)
+    sending = [found for found in seen if ("cardferry_rows", "planned") in found]
+    assert {"first.csv.pgp": 5, "second.csv.pgp": 5} == _waiting(sending[0])
+    sending = [found for found in seen_last if ("cardferry_rows", "planned") in found]
+    assert 10 == sending[0]["cardferry_rows", "planned"] + sending[0]["cardferry_rows", "sent"]
+    assert {} == _waiting(sending[0])
+
+
 def test_metrics_are_served_while_rows_are_sent(tmp_path):
     """The port shows rows moving on from planned to tokenized, and is closed afterwards."""
-    port, seen = free_port(), []
+    port = free_port()
     lines = (f"in_flight_max = 1\n[watch]\nmetrics_port = {port}",)
     with running(latency_s=0.04) as vault:
         config = settings(tmp_path, vault.base_url, *lines)
         words = ["run", sealed(tmp_path, rows_csv(30)), "-c", config, "-o", tmp_path / "out", "-q"]
         run = zygote().start(*words)
-        while not run.has_ended():
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                    seen.append(metrics(answer.read().decode()))
-            except OSError:
-                pass
-            time.sleep(0.02)
+        seen = _seen(run, port)
 
     assert 0 == run.wait().code
     rows = [found for found in seen if ("cardferry_rows", "planned") in found]
