@@ -178,7 +178,7 @@ def test_a_standby_on_another_machine_takes_over(shared, tmp_path, carriers):
     wait = ("--wait-lock", f"{PATIENCE_S}s", "-q")
     shared.run = started(*shared.words, *more, "-q")
     while not (shared.out / "ledger.json").exists():
-        assert shared.run.poll() is None
+        shared.assert_goes_on()
         time.sleep(0.05)
     folders = [tmp_path / f"standby-{number}" for number in range(INSTANTS)]
     instants = shared.instants(INSTANTS)
@@ -187,7 +187,7 @@ def test_a_standby_on_another_machine_takes_over(shared, tmp_path, carriers):
         shutil.copy(shared.out / "ledger.json", folder)
         standby = started(*shared.words[:-1], folder, *more, *wait)
         next(instants)
-        assert standby.poll() is None
+        shared.assert_goes_on(standby)
         gone = [] if carriers is None else shared.carriers("live")
         for pid in (shared.run.pid, *gone):
             os.kill(pid, signal.SIGKILL)

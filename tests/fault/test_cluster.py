@@ -257,7 +257,7 @@ def _kill_worker(clustered, made, random):
 def _kill_worker_and_carrier(clustered, made, random):
     """Kill a carrier that nothing befell yet, together with the worker that started it."""
     while not (pairs := _carriers_of(made, clustered.pids())):
-        assert clustered.run.poll() is None
+        clustered.assert_goes_on()
         time.sleep(0.1)
     pid, worker = random.choice(pairs)
     os.kill(pid, signal.SIGKILL)

@@ -82,8 +82,17 @@ class Struck:
 
     def wait_for_tokens(self, count, process=None):
         while self.count_made() < count:
-            assert (process or self.run).poll() is None
+            self.assert_goes_on(process or self.run)
             time.sleep(0.02)
+
+    def assert_goes_on(self, process=None):
+        """Fail, with the end of what the run said, if it is over."""
+        code = (process or self.run).poll()
+        assert code is None, (code, self.last_said())
+
+    def last_said(self):
+        """Give the end of what runs have written into their log, if they write one."""
+        return []
 
     def instants(self, count, seed=0):
         """Wait so many times for a random number of tokens, from soon after the start to near the end.
@@ -113,7 +122,7 @@ class Shared(Struck):
         term_s=TERM_S,
     ):
         super().__init__(vault, rows)
-        self.out = folder / "out"
+        self.out, self._log = folder / "out", folder / "run.log"
         self.in_flight = in_flight
         self.customers = max(CUSTOMERS, rows // 25)
         self._struck = []
@@ -140,7 +149,10 @@ class Shared(Struck):
         self.words = ("run", export, *self.given, "-o", self.out)
 
     def started(self, carriers=2):
-        return started(*self.words, "--carriers", carriers, "-q")
+        return started(*self.words, "--carriers", carriers, "-q", "--log-file", self._log)
+
+    def last_said(self):
+        return self._log.read_text("utf-8").splitlines()[-12:] if self._log.exists() else []
 
     def start(self, carriers=2):
         """Start a run, and look after it."""
@@ -179,7 +191,7 @@ class Shared(Struck):
     def wait_for_carrier(self, random):
         """Give the process number of a carrier that nothing befell yet, as soon as there is one."""
         while not (live := [pid for pid in self.carriers("live") if pid not in self._struck]):
-            assert self.run.poll() is None
+            self.assert_goes_on()
             time.sleep(0.1)
         self._struck.append(random.choice(live))
         return self._struck[-1]
@@ -187,7 +199,7 @@ class Shared(Struck):
     def wait_until(self, pid, state):
         """Wait until a carrier is in a state."""
         while pid not in self.carriers(state):
-            assert self.run.poll() is None
+            self.assert_goes_on()
             time.sleep(0.1)
 
     def told(self, *kinds):
