@@ -40,6 +40,10 @@ _VERSIONS: Final = {
 """The first body byte that each packet may start with; tells a message from text by chance."""
 
 _ECDH, _X25519 = 18, 25
+_INTEGERS: Final = {1: 1, 2: 1, 16: 2, _ECDH: 1}
+"""How many long integers RSA, Elgamal and ECDH seal a session key in."""
+_X448_POINT_BYTES: Final = (56, 57)
+"""Written as opaque bytes, which may begin with zeros."""
 _CURVE25519_POINT_BITS: Final = 263
 _SHARE_BYTES: Final = 32
 _TOP_BIT: Final = 0x80
@@ -151,15 +155,32 @@ def _recipient(body: bytes) -> str:
 def _canonical(body: bytes) -> bool:
     """Tell whether a recipient's packet is written as programs write it.
 
-    Two things could change without notice: the version of the recipient's key in a version 6
-    packet, and the one bit of an X25519 share that the algorithm ignores (RFC 7748, section 5).
+    Three things could change without notice: the version of the recipient's key in a version 6
+    packet, the one bit of an X25519 share that the algorithm ignores (RFC 7748, section 5), and the
+    number of bits that an integer says it has, of which gpg reads no more than how many bytes follow.
     """
     at = 9
     if body[:1] == b"\x06":
         if tuple(body[1:3]) not in _KEY_VERSIONS and body[1:2] != b"\x00":
             return False
         at = 2 + body[1]
-    return not (len(share := _share(body[at:])) == _SHARE_BYTES and share[-1] & _TOP_BIT)
+    share = _share(body[at:])
+    ignored = len(share) == _SHARE_BYTES and share[-1] & _TOP_BIT
+    return not ignored and _integers_are_exact(body[at:])
+
+
+def _integers_are_exact(sealed_key: bytes) -> bool:
+    """Tell whether every integer begins with the bit that its length names (RFC 9580, 3.2)."""
+    at = 1
+    for _ in range(_INTEGERS.get(sealed_key[0], 0) if sealed_key else 0):
+        bits = int.from_bytes(sealed_key[at : at + 2], "big")
+        size = (bits + 7) // 8
+        opaque = sealed_key[0] == _ECDH and size in _X448_POINT_BYTES
+        integer = int.from_bytes(sealed_key[at + 2 : at + 2 + size], "big")
+        if integer.bit_length() != bits and not opaque:
+            return False
+        at += 2 + size
+    return True
 
 
 def _share(sealed_key: bytes) -> bytes:

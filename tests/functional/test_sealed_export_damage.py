@@ -142,15 +142,29 @@ def test_a_changed_recipient_is_refused(tmp_path, make):
     assert WORDS[Verdict.WRONG_KEY][1] == error.next_step
 
 
-def subkey_id(sealed):
+def subkey_id(sealed, name="cv25519"):
     """Give the hexadecimal id of the encryption subkey, as it stands in the message."""
     from pysequoia.packet import PacketPile  # noqa: PLC0415
 
-    certificate = keyring().public("cv25519").read_bytes()
+    certificate = keyring().public(name).read_bytes()
     prints = [packet.fingerprint for packet in PacketPile.from_bytes(certificate)]
     return next(
         print_[-16:] for print_ in prints if print_ and bytes.fromhex(print_[-16:]) in sealed[:120]
     )
+
+
+@pytest.mark.parametrize("name", ["rsa", "cv25519"])
+def test_a_changed_length_of_a_sealed_key_is_refused(tmp_path, name):
+    """A sealed key that says of itself that it is some bits shorter still opens the message in gpg."""
+    sealed = bytearray(exports.by_gpg(PLAIN, name))
+    at = sealed.index(bytes.fromhex(subkey_id(sealed, name))) + 9
+    bits = int.from_bytes(sealed[at : at + 2], "big")
+    shorter = (bits - 1) // 8 * 8 + 1 + bits % 2
+    sealed[at : at + 2] = shorter.to_bytes(2, "big")
+
+    error = damaged(tmp_path, bytes(sealed), keys_of(name))
+
+    assert WORDS[Verdict.DAMAGED][1] == error.next_step
 
 
 @pytest.mark.parametrize("sealer", ["gpg rsa uncompressed", "age"])

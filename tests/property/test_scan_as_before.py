@@ -71,6 +71,7 @@ def test_a_block_gives_what_it_gave(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @given(SEEDS)
 @settings(max_examples=30_000, deadline=None)
 def test_a_block_gives_what_it_gave_in_a_long_search(seed):
@@ -117,6 +118,7 @@ def test_a_stream_with_little_in_it_gives_what_it_gave(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @given(SEEDS)
 @settings(max_examples=1_000, deadline=None)
 def test_a_stream_with_little_in_it_gives_what_it_gave_in_a_long_search(seed):
@@ -231,6 +233,7 @@ def test_a_database_gives_what_it_gave(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @given(SEEDS)
 @settings(max_examples=10_000, deadline=None)
 def test_a_database_gives_what_it_gave_in_a_long_search(seed):

@@ -33,6 +33,7 @@ def test_any_number_is_found_in_any_writing_between_any_bytes(writing, seed, bef
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @given(st.sampled_from(sorted(WRITINGS)), st.integers(0, 2**32), SURROUNDINGS, SURROUNDINGS)
 @settings(max_examples=20_000, deadline=None)
 def test_any_number_is_found_in_a_long_search(writing, seed, before, after):

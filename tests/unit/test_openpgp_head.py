@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from pysequoia.packet import PacketPile
 
 from pipeline.exports.container import is_age_identity, sealed_by_passphrase
-from pipeline.exports.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
+from pipeline.exports.openpgp_head import (
+    OpenPGPHead,
+    dearmored,
+    looks_like_message,
+    packet_at,
+    read_head,
+)
 from tests.support import exports
 from tests.support.exports import keyring
 
@@ -48,6 +54,22 @@ def test_several_recipients_and_a_password_are_all_seen():
     assert len(head.recipients) == 2
     assert "" in head.recipients
     assert head.password
+
+
+@pytest.mark.parametrize("to", ["rsa", "cv25519"])
+def test_an_integer_that_begins_with_another_bit_than_it_says_is_not_canonical(to):
+    """Where gpg reads as many bytes and no bit of them, its length could change without notice."""
+    sealed = exports.by_gpg(PLAIN, to)
+    _, start, _ = packet_at(sealed, 0)
+    # Behind the packet's version, the key's id and the algorithm.
+    at = start + 1 + 8 + 1
+    bits = int.from_bytes(sealed[at : at + 2], "big")
+    assert read_head(sealed).canonical
+    same_bytes = [n for n in range(bits - 8, bits + 9) if (n + 7) // 8 == (bits + 7) // 8]
+    assert len(same_bytes) == 8
+    written = {n: sealed[:at] + n.to_bytes(2, "big") + sealed[at + 2 :] for n in same_bytes}
+
+    assert [bits] == [n for n, octets in written.items() if read_head(octets).canonical]
 
 
 def test_a_head_that_is_cut_knows_no_container():
