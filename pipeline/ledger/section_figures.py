@@ -27,7 +27,9 @@ from pipeline.ledger.sections import (
     SECTION_ROWS,
     SECTIONED,
     Counted,
+    asked_by_section,
     counted_as,
+    key_of,
     numbers,
     sections,
     values_of,
@@ -137,9 +139,21 @@ def _shortened(fingerprints: Iterable[str]) -> bytes:
 
 def count_answers(number: int, _: Found, found: Found) -> Counted:
     """Pack a section of outcomes: seconds, kinds and latencies, a column after the other."""
+    return _packed_answers(number, list(map(_ANSWER, found)))
+
+
+def packed_answers(connection: Connection) -> Iterator[Counted]:
+    """Give all sections of outcomes, packed; nothing else is read of them."""
+    key = key_of(outcomes)
+    asked = select(key, outcomes.c.at_ms, outcomes.c.kind, outcomes.c.latency_us).order_by(key)
+    for number, found in asked_by_section(connection, asked, key, None):
+        yield _packed_answers(number, [one[1:] for one in found])
+
+
+def _packed_answers(number: int, found: Sequence[tuple[Any, ...]]) -> Counted:
     import numpy as np  # noqa: PLC0415 - a look at a ledger does without.
 
-    moments, words, times = zip(*map(_ANSWER, found), strict=True)
+    moments, words, times = zip(*found, strict=True)
     packed = (
         (np.array(moments, np.int64) // 1000).astype("<u4").tobytes()
         + bytes(map(_PLACES.__getitem__, words))

@@ -7,12 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.records import ExportState
-from pipeline.ledger.schema import exports
-from pipeline.ledger.section_figures import FINGERPRINT_BYTES, MIXED, ON_CUSTOMER, counted_sections
+from pipeline.ledger.schema import exports, rows, tokens
+from pipeline.ledger.section_figures import (
+    FINGERPRINT_BYTES,
+    MIXED,
+    ON_CUSTOMER,
+    counted_sections,
+    packed_answers,
+)
 from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EXPORT
 from pipeline.model import RowState
 
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.ledger.sections import Counted
+    from pipeline.ledger.shared_cards import SharedCards
 
 _SPACE: Final = 1 << 256
 UNATTACHED: Final = "unattached"
@@ -32,7 +39,6 @@ class _Added(NamedTuple):
     sums: dict[str, int]
     mixes: dict[str, Counter[Any]]
     mapped: int
-    fingerprints: list[bytes]
     customer_sections: dict[int, list[int]]
 
 
@@ -56,9 +62,14 @@ class SectionSums(QueryBase):
         """Count the tokens of the mapping."""
         return self._added.mapped
 
-    def mapped_fingerprints(self) -> bytes:
-        """Give what tells the vault's card fingerprints of the mapping apart, 16 bytes each."""
-        return b"".join(self._added.fingerprints)
+    def shared_cards(self) -> SharedCards:
+        """Count the different cards of the mapping, by the vault's own fingerprint."""
+        if self._store.has_server:
+            return self._shared_cards_by_server()
+        # What only a report asks needs numpy; a look at a ledger does without.
+        from pipeline.ledger.shared_cards import count_shared  # noqa: PLC0415
+
+        return count_shared(self._prints)
 
     def customer_sections(self) -> dict[int, list[int]]:
         """Give of each section of rows the sections of the customers that its cards go to."""
@@ -67,7 +78,42 @@ class SectionSums(QueryBase):
     def answers(self) -> Iterator[Counted]:
         """Give every outcome, packed by sections (`section_figures.count_answers`)."""
         with self._store.trouble():
-            yield from counted_sections(self._connection, ANSWER_FIGURES, kept=self._kept)
+            if self._kept:
+                yield from counted_sections(self._connection, ANSWER_FIGURES, kept=True)
+            else:
+                yield from packed_answers(self._connection)
+
+    def _shared_cards_by_server(self) -> SharedCards:
+        """Let the server sort fingerprints, on its own disk."""
+        from pipeline.ledger.shared_cards import SharedCards  # noqa: PLC0415
+
+        times = func.count().label("times")
+        each = (
+            select(times)
+            .join_from(tokens, rows, rows.c.id == tokens.c.row_id)
+            .where(
+                rows.c.state == RowState.TOKENIZED,
+                rows.c.superseded_by.is_(None),
+                tokens.c.fingerprint.is_not(None),
+                *self._in_mapping(),
+            )
+            .group_by(tokens.c.fingerprint)
+            .subquery()
+        )
+        shared = func.sum(each.c.times).filter(each.c.times > 1)
+        counted = self._first(
+            select(func.sum(each.c.times), func.count(), shared, func.max(each.c.times))
+        )
+        return SharedCards(*(int(one or 0) for one in counted or ()))
+
+    def _prints(self) -> Iterator[bytes]:
+        """Give what tells the fingerprints of the mapping apart, some at a time, 16 bytes each."""
+        on_customer = (True,) if self.is_attaching() else (False, True)
+        with self._store.trouble():
+            for one in counted_sections(self._connection, ROW_FIGURES, kept=self._kept):
+                counts = orjson.loads(one.figures)["fingerprints"]
+                for is_on in on_customer:
+                    yield _prints(one.packed, counts, is_on=is_on)
 
     @cached_property
     def _added(self) -> _Added:
@@ -79,7 +125,7 @@ class SectionSums(QueryBase):
         )
         sums: defaultdict[str, int] = defaultdict(int)
         mixes = {name: Counter[Any]() for name in MIXED}
-        mapped, prints, owners = 0, [], {}
+        mapped, owners = 0, {}
         with self._store.trouble():
             for one in counted_sections(self._connection, ROW_FIGURES, kept=self._kept):
                 figures = orjson.loads(one.figures)
@@ -90,12 +136,11 @@ class SectionSums(QueryBase):
                         sums[_named(ending, attaching=attaching)] += int(total, 16)
                 for is_on in (True,) if attaching else (False, True):
                     mapped += figures["mapped"][is_on]
-                    prints.append(_prints(one.packed, figures["fingerprints"], is_on=is_on))
                     for name, pairs in figures["mixes"][is_on].items():
                         for value, count in pairs:
                             mixes[name][value] += count
         totals = {ending: total % _SPACE for ending, total in sums.items()}
-        return _Added(totals, mixes, mapped, prints, owners)
+        return _Added(totals, mixes, mapped, owners)
 
 
 def _named(ending: str, *, attaching: bool) -> str:

@@ -10,8 +10,6 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from pipeline.clock import timestamp
 from pipeline.errors import VerificationFailed
 from pipeline.hashing import shown
@@ -187,15 +185,13 @@ def cards(look: Snapshot) -> dict[str, int]:
 
     `on_shared_cards` counts the legacy ids whose card some other legacy id has as well.
     """
-    mapped = look.mapped_tokens()
-    fingerprints = np.frombuffer(look.mapped_fingerprints(), dtype="S16")
-    _, times = np.unique(fingerprints, return_counts=True)
+    counted = look.shared_cards()
     return {
-        "mapped": mapped,
-        "with_fingerprint": len(fingerprints),
-        "distinct": len(times),
-        "on_shared_cards": int(times[times > 1].sum()),
-        "most_ids_on_one": int(times.max(initial=0)),
+        "mapped": look.mapped_tokens(),
+        "with_fingerprint": counted.with_fingerprint,
+        "distinct": counted.distinct,
+        "on_shared_cards": counted.shared,
+        "most_ids_on_one": counted.most,
     }
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.bench.many_rows [--rows 200000] [--sqlite] [--folder DIR]
 
-Each step is a process of its own, so that its memory is its own; rows are settled in between, in big
-commits, which is not measured. Seconds and rows a second are by the clock, memory is what is resident
+Each step is a process of its own, so that its memory is its own; rows are settled in between, by SQL
+for whole ranges, which says nothing of how fast rows are sent. Seconds and rows a second are by the clock, memory is what is resident
 when three tenths of a step's time are over, at nine tenths, and at most. `opening` is the proof of
 all of the ledger with which every run begins, `again` a publication when nothing new is there.
 """
@@ -20,16 +20,48 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import text
+
 from pipeline import __version__
+from pipeline.clock import milliseconds
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.records import row_id
-from pipeline.ledger.settling import Settling
 from pipeline.outputs.publisher import publish
 from tests.support import postgres
-from tests.support.ledgers import BATCH_ROWS, URL_NAME, Builder, StepClock, batched, place_of
+from tests.support.ledgers import URL_NAME, Builder, StepClock, place_of
 
 EARLIER, LATER = datetime(2026, 11, 20, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 RANGE_ROWS = 100_000
+_HERE = "WHERE id BETWEEN :first AND :last"
+_NO_RULES = text("SET LOCAL session_replication_role = replica")
+_SENT = text(f"UPDATE rows SET state = 'sent' {_HERE}")
+# Only words of our own are put together here.
+# ruff: noqa: S608
+# What one attempt a row leaves behind; every twentieth card is one that the vault has seen before.
+_FILLS = tuple(
+    map(
+        text,
+        (
+            f"""INSERT INTO attempts (id, row_id, number, epoch, at_ms)
+            SELECT id - :base, id, 1, :epoch, :at_ms + (id - :base) % 10000 FROM rows {_HERE}""",
+            f"""INSERT INTO outcomes
+                (attempt_id, kind, evidence, request_id, latency_us, at_ms)
+            SELECT id - :base, 'ok', 'token', 'req-' || CAST(id - :base AS text),
+                18000 + (id - :base) * 7919 % 25000, :at_ms + (id - :base) % 10000
+            FROM rows {_HERE}""",
+            f"UPDATE rows SET state = 'tokenized', attempts = 1 {_HERE}",
+            f"""INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country,
+                livemode, created_s, epoch)
+            SELECT id, 'tokn_test_' || CAST(1000000000000000000 + id AS text),
+                'card_test_' || CAST(1000000000000000000 + id AS text), brand,
+                'a fingerprint of 44 characters ' || CAST(1000000000000 + id - :base
+                    - CASE WHEN id % 20 = 0 THEN 1 ELSE 0 END AS text),
+                CASE id % 4 WHEN 0 THEN 'jp' WHEN 1 THEN NULL ELSE 'th' END,
+                0, :at_ms / 1000, :epoch
+            FROM rows {_HERE}""",
+        ),
+    )
+)
 
 
 def builder_in(folder, moment=EARLIER):
@@ -47,19 +79,25 @@ def plan(folder, rows):
 
 
 def settle(folder, rows):
-    """Give every row a token, some ranges at a time, so that nobody has to hold all claims."""
+    """Give every row a token by statements for whole ranges, with the ledger's rules in force."""
     builder = builder_in(folder, LATER)
     builder.begin("settle")
-    settling = Settling(builder.ledger, BATCH_ROWS)
+    ledger = builder.ledger
+    # A server's rules are put aside for the fill; the opening that is measured proves it.
+    ahead = _NO_RULES if ledger.store.has_server else _SENT
     for start in range(1, rows + 1, RANGE_ROWS):
-        claims = settling.claimable(row_id(1, start), row_id(1, start + RANGE_ROWS - 1))
-        for block in batched(claims, BATCH_ROWS):
-            intents = [settling.intent(claim.id, 1) for claim in block]
-            settling.apply(intents)
-            pairs = zip(block, intents, strict=True)
-            settling.apply([builder._settlement(*pair, 0, 0, 0) for pair in pairs])
+        about = {
+            "first": row_id(1, start),
+            "last": row_id(1, min(rows, start + RANGE_ROWS - 1)),
+            "base": row_id(1, 0),
+            "epoch": ledger.epoch,
+            "at_ms": milliseconds(builder.clock) + start // 10,
+        }
+        with ledger.transaction() as connection:
+            for statement in (ahead, *_FILLS):
+                connection.execute(statement, about)
     builder.end(0)
-    builder.ledger.close()
+    ledger.close()
 
 
 def opening(folder, _rows):
@@ -105,7 +143,7 @@ def measured(name, folder, rows, answer):
         took_s = time.monotonic() - begun
         over.set()
         watching.join()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     seen = seen or [most]
     answer.send((took_s, seen[len(seen) * 3 // 10], seen[len(seen) * 9 // 10], most))
 
