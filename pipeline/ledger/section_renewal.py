@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import delete, select
@@ -14,7 +14,7 @@ from pipeline.ledger.held_sections import held_sections
 from pipeline.ledger.section_figures import BY_ITSELF, COUNTED, READ_ONCE, TABLES, kept_of, to_count
 from pipeline.ledger.sections import digest_of_figures, digest_section, numbers, sections, stretches
 from pipeline.ledger.store import store_of
-from pipeline.ledger.versions import VERSIONED, Packing, renew_versions
+from pipeline.ledger.versions import KEPT_AT_ONCE, VERSIONED, Packing, renew_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.section_figures import ReadOnce
     from pipeline.ledger.sections import Counted, Digested, Found
-
-_KEPT_AT_ONCE: Final = 64
-"""Sections that are worked out before they are written: what is known of many rows is large, too."""
 
 
 def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> None:
@@ -44,7 +41,7 @@ def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> 
         _Renewal(connection, epoch, together, kept=kept).renew()
     for kind, (_, count) in BY_ITSELF.items():
         found = count(connection, _to_renew(connection, kind, kept=kept))
-        while some := list(islice(found, _KEPT_AT_ONCE)):
+        while some := list(islice(found, KEPT_AT_ONCE)):
             _keep(connection, kind, some)
 
 
@@ -104,7 +101,7 @@ class _Renewal:
             for kind, (missing, count) in self._counting.items():
                 if number in missing:
                     self._found[kind].append(count(number, *found))
-            if done % _KEPT_AT_ONCE == 0:
+            if done % KEPT_AT_ONCE == 0:
                 self._keep()
         self._keep()
 

@@ -39,6 +39,8 @@ VERSIONED: Final = (rows, attachments, customers)
 """The tables whose rows later runs may change; what the others hold only grows."""
 
 _ENTRY: Final = struct.Struct(">HB16s")
+KEPT_AT_ONCE: Final = 64
+"""Sections that are worked out before they are written: what is known of many rows is large, too."""
 _DIGEST_BYTES: Final = 16
 """Enough that nobody finds another row with the same digest."""
 
@@ -177,6 +179,9 @@ def renew_versions(connection: Connection, epoch: int) -> None:
     for table in VERSIONED:
         packing, key = Packing(connection, table), key_of(table)
         everything = select(table).order_by(key)
-        for number, found in asked_by_section(connection, everything, key, None):
-            packing.show(number, found)
+        found = asked_by_section(connection, everything, key, None)
+        for done, section in enumerate(found, 1):
+            packing.show(*section)
+            if done % KEPT_AT_ONCE == 0:
+                packing.keep(epoch)
         packing.keep(epoch)

@@ -4,6 +4,7 @@ from contextlib import closing
 from datetime import date
 
 import pytest
+from sqlalchemy import delete, select
 
 from pipeline.ledger.cohort import cohort
 from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
@@ -12,8 +13,9 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.retiring import retire_tokens
+from pipeline.ledger.sections import versions
 from pipeline.ledger.settling import Settling
-from pipeline.ledger.versions import renew_versions
+from pipeline.ledger.versions import Packing, renew_versions
 from pipeline.ledger.versions_proof import unexplained_change
 from tests.support.ledgers import BATCH_ROWS, new_builder
 
@@ -158,3 +160,26 @@ def test_what_later_runs_do_to_what_was_published_has_its_reasons(builder, act):
 def test_what_lasts_is_the_same_in_both_stores(builder):
     """The digest is over bytes that no database has a say in."""
     assert EXPECTED == lasting_digest(of_run_1(builder))
+
+
+def test_what_became_of_rows_is_written_some_sections_at_a_time(builder, monkeypatch):
+    """Versions are the same whether all sections are held until they are written, or one of them."""
+    shown = []
+    show = Packing.show
+    monkeypatch.setattr(
+        Packing,
+        "show",
+        lambda packing, *told: show(packing, *told) or shown.append(len(packing._now)),
+    )
+    kept = []
+    for at_once in (64, 1):
+        monkeypatch.setattr("pipeline.ledger.versions.KEPT_AT_ONCE", at_once)
+        with builder.ledger.transaction() as connection:
+            connection.execute(delete(versions))
+            renew_versions(connection, 2)
+            order = (versions.c.of, versions.c.number)
+            kept.append(connection.execute(select(versions).order_by(*order)).all())
+        assert max(shown) == (3 if at_once == 64 else 1)
+        shown.clear()
+    assert kept[0] == kept[1]
+    assert len(kept[0]) > 3
