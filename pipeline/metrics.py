@@ -78,18 +78,14 @@ class Latencies:
 
 
 def _bucket(seconds: float) -> int:
-    microseconds = max(1, int(seconds * 1_000_000))
+    microseconds = int(seconds * 1_000_000) or 1
     exponent = microseconds.bit_length() - 1
     within = (microseconds << 3 >> exponent) - _BUCKETS_A_DOUBLING
     return exponent * _BUCKETS_A_DOUBLING + within
 
 
-def _is_same_brand(theirs: str, ours: str) -> bool:
-    """Compare names of brands as far as vaults write them alike: letters, whatever their case."""
-    return theirs == ours or _letters(theirs) == _letters(ours)
-
-
 def _letters(name: str) -> str:
+    """Give a brand's name as far as vaults write it alike: letters, whatever their case."""
     return "".join(filter(str.isalpha, name)).casefold()
 
 
@@ -167,7 +163,8 @@ class Flow:
         if state is RowState.TOKENIZED:
             self.tokenized += 1
             token = outcome.token
-            self.other_brands += token is not None and not _is_same_brand(token.brand, brand)
+            if token is not None and token.brand != brand:
+                self.other_brands += _letters(token.brand) != _letters(brand)
         elif state is RowState.REJECTED:
             self.rejected += 1
         elif state is RowState.FAILED:

@@ -32,7 +32,7 @@ from pipeline.cards.number_rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 class Strictness(Enum):
@@ -72,7 +72,6 @@ _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _TO_ZEROS: Final = re.sub(rb"[^0\n]", b".", re.sub(rb"[1-9]", b"0", bytes(range(256))))
 _WORTH_A_LOOK: Final = b"0" * DIGITS_MIN
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
-_ALL_BUT_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _TRACK_DIGITS: Final = b"0" * 12
 
 
@@ -142,7 +141,7 @@ def lack_digits(joined: str) -> bool:
     return _TRACK_DIGITS not in joined.encode("ascii", "replace").translate(_TO_ZEROS, _NO_DIGITS)
 
 
-def repeats_number(texts: Iterable[str | None], number: bytes | memoryview) -> bool:
+def repeats_number(texts: Sequence[str], number: bytes | memoryview) -> bool:
     """Say whether one of the texts holds the digits of a known number.
 
     Looking for *any* card number needs rules of brands, lengths and check digits, and misses what
@@ -150,24 +149,24 @@ def repeats_number(texts: Iterable[str | None], number: bytes | memoryview) -> b
     any signs between them, forwards or backwards, alone or inside a longer run.
 
     Args:
-        texts: Texts of the number's own row or answer; `None` is a field that is not there.
+        texts: Texts of the number's own row or answer.
         number: The digits in ASCII.
     """
-    length = len(number)
-    for text in texts:
-        if text is None or len(text) < length:
-            continue
-        written = text if text.isascii() else _digits_in_ascii(text)
-        digits = written.encode("ascii").translate(None, _ALL_BUT_DIGITS)
-        if len(digits) >= length:
-            forwards = bytes(number)
-            if forwards in digits or forwards[::-1] in digits:
-                return True
-    return False
+    joined = "\n".join(texts)
+    if joined.isascii() and joined.count("\n") == len(texts) - 1:
+        digits = joined.encode("ascii").translate(None, _NO_DIGITS)
+    else:
+        # Here digits go on behind a line feed, too.
+        digits = b"\n".join([_digits_of(text) for text in texts])
+    if len(digits) < len(number):
+        return False
+    forwards = bytes(number)
+    # `in` first takes bytes for a number, and clears away the error that this is.
+    return digits.find(forwards) >= 0 or digits.find(forwards[::-1]) >= 0
 
 
-def _digits_in_ascii(text: str) -> str:
-    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())
+def _digits_of(text: str) -> bytes:
+    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit()).encode("ascii")
 
 
 def _as_ascii(sign: re.Match[str]) -> str:

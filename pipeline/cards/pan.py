@@ -67,6 +67,7 @@ _SEPARATORS: Final = b" -\t"
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789\n"))
 _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _MANY_ZEROS: Final = b"0" * CARD_DIGITS_MIN
+_TO_ASCII: Final = bytes.maketrans(bytes(range(10)), b"0123456789")
 _TENS: Final = np.array([10**place for place in reversed(range(DIGITS_MAX))], dtype=np.uint64)
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio (Knuth, multiplicative hashing). It is odd, so that multiplying by it
@@ -206,7 +207,7 @@ class PanColumn:
         length = int(self.lengths[index])
         if not CARD_DIGITS_MIN <= length <= DIGITS_MAX:
             raise ValueError("there is no card number in this row")
-        return (self._digits[index, DIGITS_MAX - length :] + np.uint8(ord("0"))).tobytes()
+        return self._digits[index, DIGITS_MAX - length :].tobytes().translate(_TO_ASCII)
 
     def wipe(self) -> None:
         """Overwrite the buffer with zeros; the column knows no number afterwards."""

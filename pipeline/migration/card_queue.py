@@ -101,7 +101,7 @@ class CardQueue:
 
     def _pop(self) -> WaitingCard | None:
         while True:
-            card = self._pop_aside()
+            card = self._pop_aside() if self._aside else None
             if card is None and self._ready:
                 card = self._ready.popleft()
             if card is None:
@@ -124,8 +124,6 @@ class CardQueue:
                 self._promote(key)
 
     def _pop_aside(self) -> WaitingCard | None:
-        if not self._aside:
-            return None
         due, after, _, card = self._aside[0]
         if due > self._clock.monotonic():
             return None
@@ -138,8 +136,9 @@ class CardQueue:
     def _release(self, card: WaitingCard) -> None:
         keys = card.keys
         self._under_way.difference_update(keys)
-        for key in keys:
-            self._promote(key)
+        if self._alike:
+            for key in keys:
+                self._promote(key)
 
     def _promote(self, key: object) -> None:
         """Make the first card ready that waits for a key which is free, and for no other."""

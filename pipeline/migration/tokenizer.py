@@ -271,17 +271,17 @@ class Tokenizer:
         transition = next_transition(outcome, card, self._policy, refusal)
         card.unknowns += transition.unknowns
         settlement = Settlement(
-            attempt_id=intent.attempt_id,
-            row_id=intent.row_id,
-            kind=outcome.kind,
-            evidence=outcome.evidence,
-            state=transition.state,
-            code=transition.code,
-            unknowns=transition.unknowns,
-            vault_code=outcome.vault_code,
-            request_id=outcome.request_id,
-            latency_us=int(took_s * 1_000_000),
-            token=outcome.token if transition.state is RowState.TOKENIZED else None,
+            intent.attempt_id,
+            intent.row_id,
+            outcome.kind,
+            outcome.evidence,
+            transition.state,
+            transition.code,
+            transition.unknowns,
+            outcome.vault_code,
+            outcome.request_id,
+            int(took_s * 1_000_000),
+            outcome.token if transition.state is RowState.TOKENIZED else None,
         )
         if settlement.token is not None and card.attaching is not None and self._attach_step:
             card.made = settlement

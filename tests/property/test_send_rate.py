@@ -36,7 +36,7 @@ def test_no_second_holds_more_than_the_rate_and_two(rate, asks):
     for wait, late in asks:
         turn = pace.reserve(now)
         sent_at = max(now, turn) + late
-        while not pace.still_valid(turn, sent_at):
+        while not pace.depart(turn, sent_at):
             turn = pace.reserve(sent_at)
             sent_at = max(sent_at, turn)
         sends.append(sent_at)
@@ -88,9 +88,9 @@ def test_a_turn_behind_a_gate_must_be_taken_again():
     turn = pace.reserve(0.0)
     pace.hold_off(0.0, 5.0)
 
-    assert not pace.still_valid(turn, 0.01)
+    assert not pace.depart(turn, 0.01)
     assert 5.0 == pace.reserve(0.01)
-    assert pace.still_valid(5.0, 5.0)
+    assert pace.depart(5.0, 5.0)
 
 
 def test_a_shorter_gate_does_not_open_a_longer_one():
@@ -108,8 +108,8 @@ def test_a_turn_is_valid_for_one_interval(rate):
     pace = AdaptiveRate(rate)
     turn = pace.reserve(0.0)
 
-    assert pace.still_valid(turn, turn + 0.99 / rate)
-    assert not pace.still_valid(turn, turn + 1.01 / rate)
+    assert pace.depart(turn, turn + 0.99 / rate)
+    assert not pace.depart(turn, turn + 1.01 / rate)
 
 
 @pytest.mark.parametrize(("rate", "gap"), [(2, 1.0), (40, 0.8)])
@@ -118,8 +118,7 @@ def test_a_late_send_below_a_refused_ceiling_moves_the_next_one(rate, gap):
     pace = AdaptiveRate(500, start_per_s=rate)
     turn = pace.reserve(10.0)
     late = turn + 0.2 / rate
-    assert pace.still_valid(turn, late)
-    pace.departed(late)
+    assert pace.depart(turn, late)
 
     assert gap / rate == pytest.approx(pace.reserve(late) - late, rel=0.02)
 
@@ -128,7 +127,7 @@ def test_a_late_send_at_a_ceiling_that_holds_costs_no_quota():
     """A known quota is spent to the last request, so the next turn stays where it was."""
     pace = AdaptiveRate(2)
     turn = pace.reserve(10.0)
-    pace.departed(turn + 0.2)
+    assert pace.depart(turn, turn + 0.2)
 
     assert turn + 0.5 == pace.reserve(turn + 0.2)
 

@@ -122,10 +122,9 @@ class Simulation:
         self.later(turn + self.random.uniform(0, self.jitter_s), self.send, turn)
 
     def send(self, now: float, turn: float) -> None:
-        if not self.pace.still_valid(turn, now):
+        if not self.pace.depart(turn, now):
             self.reserve(now)
             return
-        self.pace.departed(now)
         self.traffic.sends.append(now)
         self.later(now + self.latency_s / 2, self.arrive, now)
 

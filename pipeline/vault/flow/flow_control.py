@@ -223,9 +223,10 @@ class FlowControl:
             row, or may, changes neither rate nor breaker, and takes back what its first one cut.
         """
         kind = outcome.kind
-        if kind is OutcomeKind.OK or kind is OutcomeKind.REJECTED:
+        is_token = kind is OutcomeKind.OK
+        if is_token or kind is OutcomeKind.REJECTED:
             self._successes += 1
-            self._tokens += kind is OutcomeKind.OK
+            self._tokens += is_token
             if not self._undisturbed:
                 self._succeeded(row, sent_at)
             return self._refusals.rejected_for_form(self._tokens) if outcome.is_of_form else None

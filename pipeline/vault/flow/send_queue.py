@@ -45,10 +45,10 @@ class SendQueue:
 
     async def reserve(self) -> float | None:
         """Wait until a turn is near and take it; `None` when the run is to stop."""
-        rate, clock, stopping = self._rate, self._clock, self._stopping
         turn = self.reserve_at_once()
         if turn is not None:
             return turn
+        rate, clock, stopping = self._rate, self._clock, self._stopping
         async with self._line:
             while not stopping.is_set():
                 now = clock.monotonic()

@@ -12,6 +12,7 @@ shorter returns find a risen limit sooner and are refused more often.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 FLOOR_PER_S: Final = 0.2
@@ -97,39 +98,33 @@ class AdaptiveRate:
 
     def reserve(self, now: float) -> float:
         """Give the instant at which one send may leave; it is taken from then on."""
-        if self._plateau is not None:
-            self._win_back(now, self._plateau)
-        turn = max(now, self._next_at, self._closed_until)
-        self._next_at = turn + self._interval
+        turn = self.reserve_within(now, math.inf)
+        assert turn is not None  # noqa: S101 - none is further away.
         return turn
 
     def reserve_within(self, now: float, lead_s: float) -> float | None:
         """Give a turn as `reserve` does if it is no further away than that; else take none."""
-        return self.reserve(now) if self.earliest(now) <= now + lead_s else None
+        turn = max(now, self._next_at, self._closed_until)
+        if turn > now + lead_s:
+            return None
+        if self._plateau is not None:
+            self._win_back(now, self._plateau)
+        self._next_at = turn + self._interval
+        return turn
 
     def depart(self, turn: float, now: float) -> bool:
-        """Say whether a send may leave now in its turn, and take in that it does."""
-        if not self.still_valid(turn, now):
-            return False
-        self.departed(now)
-        return True
-
-    def still_valid(self, turn: float, now: float) -> bool:
-        """Say whether a send may leave now in a turn that was reserved before.
+        """Say whether a send may leave now in a turn that was reserved before, and take in that it does.
 
         One interval late is one send too close to the next, which is the burst of two that a
         vault must bear; later than that, or after a Retry-After that came meanwhile, reserve again.
+        At a low hidden quota the next send keeps its distance from this one. Elsewhere a late send
+        shifts nothing, or every delay of this process would cost quota.
         """
-        slack = max(_SLACK_S, self._interval)
-        return now - turn <= slack and now >= self._closed_until
-
-    def departed(self, now: float) -> None:
-        """Take in that a send left; at a low hidden quota the next keeps its distance from it.
-
-        Elsewhere a late send shifts nothing, or every delay of this process would cost quota.
-        """
+        if now - turn > self._slack_s or now < self._closed_until:
+            return False
         if self._plateau is not None and self._interval >= _STRICT_S:
             self._next_at = max(self._next_at, now + self._interval)
+        return True
 
     def succeeded(self, *, sent_at: float) -> None:
         """Take in an answer that was no refusal, to a request that left at `sent_at`."""
@@ -229,6 +224,7 @@ class AdaptiveRate:
     def _set_rate(self, rate: float) -> None:
         self._rate = min(max(rate, self._floor), self._ceiling)
         self._interval = 1.0 / self._rate
+        self._slack_s = max(_SLACK_S, self._interval)
 
 
 def _patience(plateau: float, cost_s: float) -> float:

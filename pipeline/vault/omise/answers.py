@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +56,7 @@ _WRONG_KEY: Final = "authentication_failure"
 UNRECOGNISED: Final = "unrecognised"
 """Stands for a code that is no code by its form; the text itself is not kept."""
 
+_SUCCESS: Final = int(HTTPStatus.OK)
 _CARD_STATUSES: Final = frozenset({400, 402, 422})
 _DENYING_STATUSES: Final = frozenset({403, 404})
 _STATUSES: Final = frozenset(HTTPStatus)
@@ -101,7 +103,7 @@ def classify(
         now: Our wall clock, asked for a Retry-After without a `Date` beside it.
     """
     status, fields, body = answer
-    if status != HTTPStatus.OK:
+    if status != _SUCCESS:
         outcome = classify_error(answer, now)
     elif not is_json(fields.get(b"content-type", b"")):
         outcome = _NOT_JSON
@@ -276,9 +278,15 @@ def _token(answer: dict[str, Any], card: dict[str, Any], *, livemode: bool) -> T
 
 def read_moment(text: object) -> datetime | None:
     """Read `YYYY-MM-DDThh:mm:ssZ`, the only form that the vault writes."""
-    if type(text) is not str or _MOMENT(text) is None:
-        return None
     try:
-        return datetime.fromisoformat(text)
+        return _moment(text) if type(text) is str else None
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=8)
+def _moment(text: str) -> datetime:
+    """Read a moment, once for all tokens of one second; a text that is none is not kept."""
+    if _MOMENT(text) is None:
+        raise ValueError("no moment as the vault writes them")
+    return datetime.fromisoformat(text)

@@ -173,10 +173,10 @@ class VaultClient:
         except httpx.TransportError as failure:
             return outcome_of_failure(failure, "vault.url")
         outcome = classify(answer, sent, livemode=self._livemode, now=self._now)
-        kept: tuple[str | None, ...] = (outcome.request_id,)
+        kept = [outcome.request_id or ""]
         if outcome.token is not None:
-            token_id, card_id = outcome.token.token_id, outcome.token.card_id
-            kept = (outcome.request_id, token_id, card_id, outcome.token.fingerprint)
+            token = outcome.token
+            kept += token.token_id, token.card_id, token.fingerprint or ""
         return _ECHOED if repeats_number(kept, message.number) else outcome
 
     async def show_token(self, token_id: str) -> CustomerAnswer:

@@ -30,6 +30,7 @@ SILENCE_S: Final = 0.05
 """A refusal is believed when nothing follows it on its line for so long; and no line that refused
 carries another request, because a refusal told twice would be taken for the next card's."""
 
+_SUCCESS: Final = int(HTTPStatus.OK)
 _IDENTITY: Final = frozenset({b"", b"identity"})
 _OWN_FIELDS: Final = frozenset({b"transfer-encoding", b"content-length", b"connection"})
 
@@ -108,7 +109,7 @@ class VaultTransport(httpx.AsyncBaseTransport):
             if not connection.abandon():
                 mark_unsent(cancelled)
             raise
-        if answer.status != HTTPStatus.OK:
+        if answer.status != _SUCCESS:
             await _require_silence(connection)
         elif connection.finish(loop.time()):
             self._pool.release(connection)
