@@ -3,11 +3,14 @@
 A driver lets go of the interpreter lock for every step of a statement and has to win it back from
 the event loop, which under load takes longer than the step. So a whole batch is one `INSERT` into
 a view; each of its rows is an entry, told apart by its first column, and the trigger for its kind
-checks and writes it inside SQLite. As a transaction of its own the statement begins, commits and
-syncs in a single call. A row that is not where the ledger has it undoes the whole statement. So
-does the fence before the first row, where a later run has taken over: the statement holds the
-ledger from its beginning, and one look is enough. View and triggers belong to one connection and
-are no part of the file: whichever program opens a ledger brings its own.
+checks and writes it inside SQLite. SQLite makes a trigger's program ready before it asks whether
+the entry is of its kind, which takes as long as a short statement: so a token and the next intent
+are one entry, which is what a batch is full of, and any other goes on to a view with more triggers.
+As a transaction of its own the statement begins, commits and syncs in a single call. A row that is
+not where the ledger has it undoes the whole statement. So does the fence before the first row, where
+a later run has taken over: the statement holds the ledger from its beginning, and one look is
+enough. View and triggers belong to one connection and are no part of the file: whichever program
+opens a ledger brings its own.
 """
 
 # Only names of our own schema, and our own words, are put together here; values come as marks.
@@ -35,9 +38,9 @@ ROWS_STEP: Final = 16
 """Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest
 is empty."""
 
-_VIEW: Final = "batch"
-_INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN, _FENCE = 1, 2, 3, 4
-"""The kinds of entry; 0 is none."""
+_VIEW, _SINGLY = "batch", "batch_singly"
+_INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN, _FENCE, _TOKEN_AND_INTENT = 1, 2, 3, 4, 11
+"""The kinds of entry; 0 is none, and `card_batch` has those between."""
 
 _ATTEMPT_COLUMNS: Final = ("entry", "attempt_id", "row_id", "at_ms", "epoch", "number")
 _SETTLEMENT_COLUMNS: Final = (
@@ -48,12 +51,15 @@ _TOKEN_COLUMNS: Final = (
     *("token_id", "card_id", "brand", "fingerprint", "country", "livemode", "created_s"),
 )
 COLUMNS: Final = (*_ATTEMPT_COLUMNS, *_SETTLEMENT_COLUMNS, *_TOKEN_COLUMNS)
+_NEXT_COLUMNS: Final = ("next_attempt_id", "next_row_id", "next_number")
 # For None the driver looks for an adapter first, four times the cost of a number; so 0 stands for
 # what is absent.
 NO_SETTLEMENT: Final = (0,) * len(_SETTLEMENT_COLUMNS + _TOKEN_COLUMNS)
 NO_TOKEN: Final = (0,) * len(_TOKEN_COLUMNS)
+_NO_NEXT: Final = (0,) * len(_NEXT_COLUMNS)
 
 _DOUBLED: Final = "a token id was given twice"
+_NOT_PAIRED: Final = "a token is written singly"
 
 _REFUSE_OVERTAKEN: Final = f"""
     SELECT RAISE(ABORT, '{OVERTAKEN}')
@@ -64,9 +70,8 @@ _OUTCOME: Final = """
     VALUES (new.attempt_id, new.kind, new.evidence, nullif(new.vault_code, 0),
             nullif(new.request_id, 0), new.latency_us, new.at_ms);"""
 _SUPERSEDES: Final = "(SELECT supersedes FROM rows WHERE id = new.row_id)"
+_TOKENIZE: Final = "UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent'"
 _TOKEN: Final = f"""
-    UPDATE rows SET state = new.state WHERE id = new.row_id AND state = 'sent';
-    {_REFUSE_MOVED}
     INSERT INTO tokens (row_id, token_id, card_id, brand, fingerprint, country, livemode,
                         created_s, epoch)
     VALUES (new.row_id, new.token_id, new.card_id, new.brand, nullif(new.fingerprint, 0),
@@ -74,26 +79,33 @@ _TOKEN: Final = f"""
     ON CONFLICT (token_id) DO NOTHING;
     SELECT RAISE(ABORT, '{_DOUBLED}') WHERE changes() <> 1
         OR EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = new.token_id);"""
+_CLAIMABLE: Final = ", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)
+
+
+def _intend(prefix: str = "") -> str:
+    """Give the words that write an intent whose columns have such a prefix."""
+    return f"""
+    UPDATE rows SET state = 'sent', attempts = attempts + 1
+    WHERE id = new.{prefix}row_id AND state IN ({_CLAIMABLE});
+    {_REFUSE_MOVED}
+    INSERT INTO attempts (id, row_id, number, epoch, at_ms)
+    VALUES (new.{prefix}attempt_id, new.{prefix}row_id, new.{prefix}number, new.epoch, new.at_ms);"""
+
 
 TRIGGERS: Final = {
     "fence": (f"new.entry = {_FENCE}", _REFUSE_OVERTAKEN),
-    "intend": (
-        f"new.entry = {_INTENT}",
-        f"""
-    UPDATE rows SET state = 'sent', attempts = attempts + 1
-    WHERE id = new.row_id AND state IN ({", ".join(f"'{state.value}'" for state in CLAIMABLE_STATES)});
-    {_REFUSE_MOVED}
-    INSERT INTO attempts (id, row_id, number, epoch, at_ms)
-    VALUES (new.attempt_id, new.row_id, new.number, new.epoch, new.at_ms);""",
+    "intend": (f"new.entry = {_INTENT}", _intend()),
+    "tokenize": (
+        f"new.entry = {_OUTCOME_AND_TOKEN} AND {_SUPERSEDES} IS NULL",
+        f"{_OUTCOME} {_TOKENIZE}; {_REFUSE_MOVED} {_TOKEN}",
     ),
-    "tokenize": (f"new.entry = {_OUTCOME_AND_TOKEN} AND {_SUPERSEDES} IS NULL", _OUTCOME + _TOKEN),
     # The old row of a changed card makes way first, as each legacy id has one token in force. A
     # statement that finds no such row opens every index of `rows` all the same, for each token.
     "replace": (
         f"new.entry = {_OUTCOME_AND_TOKEN} AND {_SUPERSEDES} IS NOT NULL",
         f"""{_OUTCOME}
     UPDATE rows SET superseded_by = new.row_id WHERE id = {_SUPERSEDES};
-    {_TOKEN}""",
+    {_TOKENIZE}; {_REFUSE_MOVED} {_TOKEN}""",
     ),
     "settle": (
         f"new.entry = {_OUTCOME_ONLY}",
@@ -105,6 +117,23 @@ TRIGGERS: Final = {
     {_REFUSE_MOVED}""",
     ),
 }
+"""The condition and the words of the trigger for each kind of entry, by name."""
+_PAIRED: Final = {
+    "go_on": (
+        f"new.entry = {_TOKEN_AND_INTENT}",
+        f"""{_OUTCOME} {_TOKENIZE} AND supersedes IS NULL;
+    SELECT RAISE(ABORT, '{_NOT_PAIRED}') WHERE changes() <> 1;
+    {_TOKEN} {_intend("next_")}""",
+    ),
+    "hand_on": (
+        f"new.entry NOT IN (0, {_TOKEN_AND_INTENT})",
+        f"INSERT INTO {_SINGLY} VALUES ({', '.join(f'new.{name}' for name in COLUMNS)});",
+    ),
+}
+
+
+class _NotPaired(Exception):
+    """A token of the batch replaces another, or its row has moved; nothing of the batch happened."""
 
 
 class Batches:
@@ -118,8 +147,10 @@ class Batches:
     def __init__(self, writing: Writing, epoch: int) -> None:
         self._writing = writing
         self._epoch = epoch
+        self._in_pairs = True
         with writing() as driver:
-            create_view(driver, _VIEW, COLUMNS, TRIGGERS)
+            create_view(driver, _SINGLY, COLUMNS, TRIGGERS)
+            create_view(driver, _VIEW, COLUMNS + _NEXT_COLUMNS, _PAIRED)
 
     def may_hold(self, of_cards: Sequence[AttachEntry]) -> bool:
         """Allow nothing: where cards belong to nobody, nothing is said of customers."""
@@ -142,13 +173,42 @@ class Batches:
         return ()
 
     def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
-        epoch, at_ms = self._epoch, batch.at_ms
+        # Only of one statement nothing happened when it is refused.
+        if self._in_pairs and len(batch.settled) + len(batch.intents) <= ROWS_AT_ONCE:
+            try:
+                self._insert_in_pairs(driver, batch)
+            except _NotPaired:
+                # Where one card has changed others have, too.
+                self._in_pairs = False
+            else:
+                return
         values: list[object] = []
         for settlement in batch.settled:
-            values += settlement_row(settlement, epoch, at_ms)
+            values += settlement_row(settlement, self._epoch, batch.at_ms)
         for intent in batch.intents:
+            values += intent_row(intent, self._epoch, batch.at_ms)
+        insert_rows(driver, _SINGLY, fence_row(self._epoch), values)
+
+    def _insert_in_pairs(self, driver: sqlite3.Connection, batch: Batch) -> None:
+        """Insert tokens with an intent each; whatever an intent's row had before is no token."""
+        epoch, at_ms = self._epoch, batch.at_ms
+        values: list[object] = []
+        tokens = [item for item in batch.settled if item.token is not None]
+        if len(tokens) < len(batch.settled):
+            for item in batch.settled:
+                if item.token is None:
+                    values += settlement_row(item, epoch, at_ms)
+                    values += _NO_NEXT
+        for item, intent in zip(tokens, batch.intents, strict=False):
+            values += settlement_row(item, epoch, at_ms, _TOKEN_AND_INTENT)
+            values += intent
+        for item in tokens[len(batch.intents) :]:
+            values += settlement_row(item, epoch, at_ms)
+            values += _NO_NEXT
+        for intent in batch.intents[len(tokens) :]:
             values += intent_row(intent, epoch, at_ms)
-        insert_rows(driver, _VIEW, fence_row(epoch), values)
+            values += _NO_NEXT
+        insert_rows(driver, _VIEW, fence_row(epoch) + _NO_NEXT, values)
 
 
 def create_view(
@@ -206,10 +266,12 @@ def intent_row(intent: Intent, epoch: int, at_ms: int) -> tuple[object, ...]:
     return (_INTENT, attempt_id, row_id, at_ms, epoch, number, *NO_SETTLEMENT)
 
 
-def settlement_row(item: Settlement, epoch: int, at_ms: int) -> tuple[object, ...]:
-    """Give the values of a settlement in the order of `COLUMNS`."""
+def settlement_row(
+    item: Settlement, epoch: int, at_ms: int, with_token: int = _OUTCOME_AND_TOKEN
+) -> tuple[object, ...]:
+    """Give the values of a settlement in the order of `COLUMNS`; `with_token`: the kind of entry."""
     return (
-        _OUTCOME_ONLY if item.token is None else _OUTCOME_AND_TOKEN,
+        _OUTCOME_ONLY if item.token is None else with_token,
         item.attempt_id,
         item.row_id,
         at_ms,
@@ -245,6 +307,8 @@ def _translated(refusal: sqlite3.IntegrityError) -> Exception:
     words = str(refusal)
     if words == _DOUBLED:
         return TokenDoubled()
+    if words == _NOT_PAIRED:
+        return _NotPaired()
     if words == OVERTAKEN:
         return overtaken()
     if words in {MOVED, CARD_MOVED}:

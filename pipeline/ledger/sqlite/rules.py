@@ -15,7 +15,11 @@ from pipeline.ledger.sections import MARKED, SECTION_ROWS, SECTIONED, key_of
 from pipeline.ledger.states import LIVES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Table
+
+    from pipeline.ledger.states import Life
 
 _APPEND_ONLY: Final = ("attempts", "outcomes", "events", "retired_tokens")
 _KEPT: Final = (
@@ -32,6 +36,12 @@ _RIVAL: Final = (
 )
 HAS_RIVAL: Final = f"{_IN_FORCE} AND {_RIVAL}"
 """Whether a row, `new`, would be the second in force of its legacy id."""
+_WAS_IN_FORCE: Final = (
+    "old.state = 'tokenized' AND old.superseded_by IS NULL AND old.legacy_id IS new.legacy_id"
+)
+
+USUAL: Final = (("planned", "sent"), ("sent", "tokenized"))
+"""The steps of a row that no look at its table of steps is taken for, as every card takes them."""
 
 SECOND_IN_FORCE: Final = "refuse_second_row_in_force"
 
@@ -39,35 +49,11 @@ SECOND_IN_FORCE: Final = "refuse_second_row_in_force"
 def triggers() -> list[str]:
     """Give the statements that make the rules."""
     proving = f"SELECT state = 'proving' FROM exports WHERE id = old.id / {ROW_SPAN}"  # noqa: S608
-    unretired = "EXISTS (SELECT 1 FROM tokens WHERE row_id = old.id)"
     retired = "EXISTS (SELECT 1 FROM retired_tokens WHERE token_id = old.token_id)"
     return [
         *(_refuse(f"{verb} ON {table}") for table in _APPEND_ONLY for verb in ("UPDATE", "DELETE")),
-        *(_steps(life.name, life.table) for life in LIVES),
-        # Frozen for another card's answer, or planned again without the token that was retired.
-        _refuse(
-            "UPDATE OF state ON rows",
-            "old.state = 'tokenized' AND "
-            "((new.state = 'held' AND coalesce(new.code, '') <> 'answer_mismatch') OR "
-            f"(new.state = 'planned' AND {unretired}))",
-            name="refuse_unproved_way_back",
-        ),
-        _refuse(
-            "UPDATE OF state ON rows",
-            "old.state = 'rejected' AND new.state = 'planned' AND "
-            "coalesce(old.code, '') <> 'vault_rejected'",
-            name="refuse_new_look_at_unsent",
-        ),
-        _refuse(
-            "UPDATE OF state ON rows",
-            "old.state = 'skipped' AND coalesce(old.code, '') <> 'filtered'",
-            name="refuse_what_is_no_card",
-        ),
-        _refuse(
-            "UPDATE OF state, superseded_by, legacy_id ON rows",
-            HAS_RIVAL,
-            name="refuse_second_token_in_force",
-        ),
+        *(_steps(life) for life in LIVES if life.table != rows.name),
+        _steps_of_rows(),
         *rules_for_new_rows().values(),
         _refuse("DELETE ON rows", f"NOT coalesce(({proving}), 1)"),
         _refuse("DELETE ON exports", "old.state <> 'proving'"),
@@ -108,8 +94,10 @@ def _forget(verb: str, table: Table) -> str:
     written = {"INSERT": ("new",), "DELETE": ("old",), "UPDATE": ("new", "old")}[verb]
     kinds = ", ".join(f"'{kind}'" for kind in MARKED[table.name])
     here = [f"{one}.{key} / {SECTION_ROWS}" for one in written]
-    look = "EXISTS (SELECT 1 FROM sections WHERE number = {})"
-    kept = " OR ".join(map(look.format, here))
+    kept = f"EXISTS (SELECT 1 FROM sections WHERE number = {here[0]})"  # noqa: S608 - as above.
+    if verb == "UPDATE":
+        # A number hardly ever changes, so one look is enough.
+        kept = f"old.{key} <> new.{key} OR {kept}"
     forget = f"DELETE FROM sections WHERE number IN ({', '.join(here)}) AND of IN ({kinds})"  # noqa: S608 - as above.
     name = _name_of_forget(verb, table)
     return f"CREATE TRIGGER {name} AFTER {verb} ON {table.name} WHEN {kept} BEGIN {forget}; END"
@@ -119,12 +107,51 @@ def _name_of_forget(verb: str, table: Table) -> str:
     return f"forget_section_at_{verb.lower()}_on_{table.name}"
 
 
-def _steps(life: str, table: str) -> str:
-    step = "from_state = old.state AND to_state = new.state"
-    allowed = f"SELECT 1 FROM {life}_steps WHERE {step}"  # noqa: S608 - our own names.
+def _steps(life: Life) -> str:
     return _refuse(
-        f"UPDATE OF state ON {table}", f"old.state <> new.state AND NOT EXISTS ({allowed})"
+        f"UPDATE OF state ON {life.table}", f"old.state <> new.state AND {_unlisted(life)}"
     )
+
+
+def _steps_of_rows() -> str:
+    """Give the rule on what becomes of a row: one, as each is made ready anew for each row.
+
+    AFTER, as for a rule before it SQLite reads the row a second time.
+    """
+    (life,) = (life for life in LIVES if life.table == rows.name)
+    usual = [f"old.state = '{one}' AND new.state = '{other}'" for one, other in USUAL]
+    unretired = "EXISTS (SELECT 1 FROM tokens WHERE row_id = old.id)"
+    refused = (
+        _unlisted(life),
+        # Frozen for another card's answer, or planned again without the token that was retired.
+        (
+            "old.state = 'tokenized' AND "
+            "(new.state = 'held' AND coalesce(new.code, '') <> 'answer_mismatch' OR "
+            f"new.state = 'planned' AND {unretired})"
+        ),
+        # A new look at what never was sent, or at what is no card.
+        (
+            "old.state = 'rejected' AND new.state = 'planned' AND "
+            "coalesce(old.code, '') <> 'vault_rejected'"
+        ),
+        "old.state = 'skipped' AND coalesce(old.code, '') <> 'filtered'",
+    )
+    return _refuse(
+        "UPDATE OF state, superseded_by, legacy_id ON rows",
+        f"old.state <> new.state AND NOT ({_any(usual)}) AND ({_any(refused)}) OR "
+        f"{_IN_FORCE} AND NOT ({_WAS_IN_FORCE}) AND {_RIVAL}",
+        name="refuse_step_of_rows",
+        moment="AFTER",
+    )
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return " OR ".join(f"({one})" for one in conditions)
+
+
+def _unlisted(life: Life) -> str:
+    step = "from_state = old.state AND to_state = new.state"
+    return f"NOT EXISTS (SELECT 1 FROM {life.name}_steps WHERE {step})"  # noqa: S608 - as above.
 
 
 def _refuse(change: str, condition: str = "1", name: str = "", moment: str = "BEFORE") -> str:
