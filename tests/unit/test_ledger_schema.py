@@ -154,6 +154,23 @@ def test_a_legacy_id_has_one_token_that_counts(database):
     assert database.execute(insert, (new, legacy_id)).rowcount == 1
 
 
+def test_no_change_brings_a_second_row_of_a_legacy_id_in_force(database):
+    """Neither a row that was replaced comes back, nor one of another id under this one."""
+    current = "SELECT id, legacy_id FROM rows WHERE state = 'tokenized' AND superseded_by IS NULL"
+    (row, legacy_id), (other, _), *_ = database.execute(current).fetchall()
+    replaced = (
+        "INSERT INTO rows (id, legacy_id, state, superseded_by) VALUES (?, ?, 'tokenized', 1)"
+    )
+    new = 9 * ROW_SPAN
+    database.execute(replaced, (new, legacy_id))
+    refused(database, "UPDATE rows SET superseded_by = NULL WHERE id = ?", new)
+    refused(database, "UPDATE rows SET legacy_id = ? WHERE id = ?", legacy_id, other)
+    database.execute("UPDATE rows SET superseded_by = ? WHERE id = ?", (new, row))
+
+    back = "UPDATE rows SET superseded_by = NULL WHERE id = ?"
+    assert database.execute(back, (new,)).rowcount == 1
+
+
 def test_an_attempt_needs_its_row_and_an_outcome_its_attempt(database):
     """Foreign keys are on."""
     refused(database, "INSERT INTO attempts VALUES (99999, 1, 'tokenize', 1, 1, 1)")

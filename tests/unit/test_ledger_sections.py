@@ -97,6 +97,17 @@ def test_what_is_kept_of_a_section_goes_when_one_of_its_rows_is_written(folder, 
     assert all(before[name] - after.get(name, 0) == 1 for name in gone)
 
 
+def test_what_is_kept_of_both_sections_goes_when_a_row_gets_another_number(folder):
+    """Whoever does that: of neither section it is what its rows give."""
+    kept = "SELECT number FROM sections WHERE of = 'rows' ORDER BY number"
+    with closing(sqlite3.connect(folder / LEDGER_NAME, isolation_level=None)) as other:
+        before = [number for (number,) in other.execute(kept)]
+        other.execute("UPDATE rows SET rowid = 10000002999 WHERE id = 10000000007")
+        after = [number for (number,) in other.execute(kept)]
+
+    assert set(before) - set(after) == {10_000_000, 10_000_002}
+
+
 def test_a_ledger_that_nobody_wrote_to_is_not_read_again(folder):
     """Neither its own closing, nor a second look, nor a reader makes it anybody else's."""
     assert went_by_sections(folder)

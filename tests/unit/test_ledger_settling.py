@@ -153,6 +153,32 @@ def test_a_changed_card_supersedes_the_old_row_in_the_same_commit(builder, expor
     assert len(mapped) == 10
 
 
+def test_changed_cards_are_written_beside_new_ones_and_the_next_intents(builder, export):
+    """Tokens are written with an intent each, and those that replace another as well."""
+    builder.settle(export)
+    later = builder.plan("later.csv", 30, changed_every=5)
+    settling = Settling(builder.ledger, 40)
+    claims = settling.claimable(later.first_id, later.last_id)
+    intents = [settling.intent(claim.id, 1) for claim in claims]
+    tokens = [answered(builder, i, c) for i, c in zip(intents, claims, strict=True)]
+    throttled = builder._settled(intents[3], OutcomeKind.THROTTLED, RowState.PLANNED, "status 429")
+    settling.apply(intents[:6])
+    settling.apply([*tokens[:3], throttled, *tokens[4:6], settling.intent(claims[3].id, 2)])
+    assert {"already_tokenized": 8, "planned": 16, "sent": 1, "tokenized": 15} == states(builder)
+    settling.apply(intents[6:14])
+    settling.apply([*tokens[6:14], *intents[14:]])
+    settling.apply(tokens[14:])
+
+    with builder.ledger.reading() as connection:
+        replaced = connection.exec_driver_sql(
+            "SELECT id, superseded_by FROM rows WHERE superseded_by IS NOT NULL ORDER BY id"
+        ).all()
+        numbers = connection.exec_driver_sql("SELECT count(*) FROM tokens").scalar_one()
+    assert [(export.first_id + n, later.first_id + n) for n in (5, 10)] == replaced
+    assert {"already_tokenized": 8, "sent": 1, "tokenized": 31} == states(builder)
+    assert numbers == 31
+
+
 def test_a_row_waits_while_the_same_id_of_another_export_is_under_way(builder, export):
     """Until the earlier row has settled nobody knows whether the later one is to be sent."""
     later = builder.plan("later.csv", 10, changed_every=1)
