@@ -9,8 +9,7 @@ are one entry, which is what a batch is full of, and any other goes on to a view
 As a transaction of its own the statement begins, commits and syncs in a single call. A row that is
 not where the ledger has it undoes the whole statement. So does the fence before the first row, where
 a later run has taken over: the statement holds the ledger from its beginning, and one look is
-enough. View and triggers belong to one connection and are no part of the file: whichever program
-opens a ledger brings its own.
+enough.
 """
 
 # Only names of our own schema, and our own words, are put together here; values come as marks.
@@ -19,24 +18,20 @@ opens a ledger brings its own.
 from __future__ import annotations
 
 import sqlite3
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.batches import CARD_MOVED, MOVED, ROWS_AT_ONCE, TokenDoubled
 from pipeline.ledger.epoch import OVERTAKEN, overtaken
+from pipeline.ledger.sqlite.views import create_view, insert_rows
 from pipeline.model import CLAIMABLE_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pipeline.ledger.batches import Batch, Writing
     from pipeline.ledger.records import AttachEntry, Intent, Settlement
     from pipeline.model import Token
-
-ROWS_STEP: Final = 16
-"""Statements are for a fence and 16, 32, 48 ... rows, so that few texts are ever compiled; the rest
-is empty."""
 
 _VIEW, _SINGLY = "batch", "batch_singly"
 _INTENT, _OUTCOME_ONLY, _OUTCOME_AND_TOKEN, _FENCE, _TOKEN_AND_INTENT = 1, 2, 3, 4, 11
@@ -187,7 +182,7 @@ class Batches:
             values += settlement_row(settlement, self._epoch, batch.at_ms)
         for intent in batch.intents:
             values += intent_row(intent, self._epoch, batch.at_ms)
-        insert_rows(driver, _SINGLY, fence_row(self._epoch), values)
+        insert_batch(driver, _SINGLY, fence_row(self._epoch), values)
 
     def _insert_in_pairs(self, driver: sqlite3.Connection, batch: Batch) -> None:
         """Insert tokens with an intent each; whatever an intent's row had before is no token."""
@@ -208,49 +203,21 @@ class Batches:
         for intent in batch.intents[len(tokens) :]:
             values += intent_row(intent, epoch, at_ms)
             values += _NO_NEXT
-        insert_rows(driver, _VIEW, fence_row(epoch) + _NO_NEXT, values)
+        insert_batch(driver, _VIEW, fence_row(epoch) + _NO_NEXT, values)
 
 
-def create_view(
-    driver: sqlite3.Connection,
-    view: str,
-    columns: Sequence[str],
-    triggers: Mapping[str, tuple[str, str]],
-) -> None:
-    """Make a view and its triggers known to a connection, if it does not know them yet."""
-    empty = ", ".join(f"NULL AS {column}" for column in columns)
-    driver.execute(f"CREATE TEMP VIEW IF NOT EXISTS {view} AS SELECT {empty}")
-    for name, (condition, body) in triggers.items():
-        driver.execute(
-            f"CREATE TEMP TRIGGER IF NOT EXISTS {view}_{name} INSTEAD OF INSERT ON {view} "
-            f"WHEN {condition} BEGIN {body} END"
-        )
-
-
-def insert_rows(
+def insert_batch(
     driver: sqlite3.Connection, view: str, fence: Sequence[object], values: list[object]
 ) -> None:
-    """Insert rows into a view, a fence before them.
-
-    Args:
-        driver: The connection.
-        view: One that `create_view` made.
-        fence: The fence's row, as wide as the view.
-        values: The values of all rows, one after the other; they are filled up to whole steps.
+    """Insert entries into one of the views (see `insert_rows`).
 
     Raises:
         sqlite3.Error: The disk or the database failed, or a rule of the schema was broken.
         TokenDoubled: A token id was known.
         VerificationFailed: A row is not where this run left it, or a later run took over.
     """
-    columns = len(fence)
-    values += (0,) * (columns * (-(len(values) // columns) % ROWS_STEP))
-    at_once = columns * ROWS_AT_ONCE
     try:
-        for start in range(0, len(values), at_once):
-            part = (*fence, *values[start : start + at_once])
-            # `execute` would let go of the interpreter lock once more, for the last row's id.
-            driver.executemany(_insert_of(view, columns, len(part) // columns), (part,))
+        insert_rows(driver, view, fence, values)
     except sqlite3.IntegrityError as refusal:
         raise _translated(refusal) from None
 
@@ -316,10 +283,3 @@ def _translated(refusal: sqlite3.IntegrityError) -> Exception:
             words, next_step="Look for a second program that writes to this folder."
         )
     return refusal
-
-
-@lru_cache(2 * ROWS_AT_ONCE // ROWS_STEP)
-def _insert_of(view: str, columns: int, rows: int) -> str:
-    """Give the statement for so many rows of a view with so many columns."""
-    marks = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {view} VALUES {', '.join([marks] * rows)}"

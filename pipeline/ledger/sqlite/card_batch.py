@@ -40,12 +40,12 @@ from pipeline.ledger.sqlite.batch import (
     NO_TOKEN,
     TRIGGERS,
     Batches,
-    create_view,
     fence_row,
-    insert_rows,
+    insert_batch,
     intent_row,
     settlement_row,
 )
+from pipeline.ledger.sqlite.views import create_view
 
 if TYPE_CHECKING:
     import sqlite3
@@ -102,7 +102,7 @@ class CardBatches(Batches):
             values += row
         for intent in batch.intents:
             values += intent_row(intent, epoch, at_ms) + _NOT_OF_CARDS
-        insert_rows(driver, _VIEW, fence_row(epoch) + _NOT_OF_CARDS, values)
+        insert_batch(driver, _VIEW, fence_row(epoch) + _NOT_OF_CARDS, values)
 
 
 def _in_trigger(statement: Insert | Update, **places: str) -> str:
