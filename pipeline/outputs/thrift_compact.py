@@ -58,7 +58,7 @@ def read_struct(content: bytes) -> Struct:
 
 
 def write_struct(struct: Struct) -> bytes:
-    """Give a structure's bytes."""
+    """Give a structure's bytes; a structure in it may be there as its own, which take less memory."""
     written = bytearray()
     _write_struct(written, struct)
     return bytes(written)
@@ -150,10 +150,10 @@ def _write_value(written: bytearray, kind: int, value: Any) -> None:
         written.extend(value)
     elif kind == LIST:
         _write_elements(written, value)
+    elif kind == _DOUBLE or isinstance(value, bytes):
+        written.extend(value)
     elif kind == STRUCT:
         _write_struct(written, value)
-    elif kind == _DOUBLE:
-        written.extend(value)
     else:
         written.append(value)
 

@@ -45,6 +45,14 @@ def test_what_is_written_is_read_again(struct):
     assert struct == read_struct(write_struct(struct))
 
 
+@given(st.lists(structs(NESTED), max_size=17))
+def test_structures_may_be_there_as_bytes(many):
+    """A list of structures that were written one by one is written as one that holds them."""
+    whole = {1: Field(9, Elements(12, many))}
+    in_bytes = {1: Field(9, Elements(12, [write_struct(struct) for struct in many]))}
+    assert write_struct(in_bytes) == write_struct(whole)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 40_000])
 def test_a_footer_is_written_again_byte_for_byte(rows):
     """As Arrow wrote it: statistics, dictionaries, metadata and several row groups."""
