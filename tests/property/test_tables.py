@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from tests.support.tables import carried, random_table
+from pipeline.config.policies import Quoting
+from tests.support.tables import HEADER, Form, Table, carried, random_table
 
 
 def require_truth(table, seed):
@@ -17,8 +18,9 @@ def require_truth(table, seed):
     assert len(ids) == len(set(ids)), seed
     assert found.rows == len(found.cards) + found.unreadable + len(found.rejected), seed
     # A rejected row that was read has its lines, too; an unreadable line is a row of its own.
+    # An id over two lines is none: a cut line's quote was closed by the next line's stray one.
     lines = sum(table.lines_of[key] for key in ids) + found.unreadable
-    lines += sum(table.lines_of.get(key, 1) for key in found.rejected)
+    lines += sum(table.lines_of.get(key, own) for key, own in found.rejected)
     assert lines == table.lines, (seed, table.form)
     if not table.is_spoilt:
         assert len(ids) == len(table.last_digits), (seed, table.form)
@@ -31,6 +33,18 @@ def test_every_line_ends_in_one_row_and_no_id_gets_another_card(seed, spoilt):
     """Whatever the dialect, the cuts and the stray quotes."""
     random = Random(f"{seed} {spoilt}")
     require_truth(random_table(random, random.randint(1, 120), spoilt=spoilt), seed)
+
+
+def test_a_cut_id_that_the_next_line_closes_is_one_rejected_row_of_both_lines():
+    """Such a record is well formed, so it may be the sender's; nothing can be known of its lines."""
+    form = Form(",", Quoting.RFC4180, "\r\n", blanks=False, chunk_rows=500, block_bytes=4096)
+    plain = (
+        ",".join(HEADER) + '\r\n"row-27\r\nrow-28""","O\'Brien",,4601382532880116,3,2031,Oslo\r\n'
+    )
+    table = Table(form, plain.encode(), lines=2, is_spoilt=True)
+    require_truth(table, "by hand")
+
+    assert [("", 2)] == carried(table).rejected
 
 
 @pytest.mark.slow

@@ -147,7 +147,8 @@ class Found:
 
     cards: list[tuple[str, str]] = field(default_factory=list)
     unreadable: int = 0
-    rejected: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, int]] = field(default_factory=list)
+    """Each row's id, "" for one that is none, and over how many lines the table tells that id."""
     rows: int = 0
 
 
@@ -169,6 +170,10 @@ def carried(table: Table) -> Found:
         ids = map(own_id, frame["legacy_id"].tolist())
         found.cards += zip(ids, frame["last_digits"].tolist(), strict=True)
         found.unreadable += len(chunk.rejections)
-        found.rejected += [own_id(each.legacy_id or "") for each in verdict.rejections]
+        told = frame_of(chunk)["legacy_id"]
+        found.rejected += [
+            (own_id(each.legacy_id or ""), told[each.row].count("\n") + 1)
+            for each in verdict.rejections
+        ]
         found.rows = chunk.last_row
     return found
