@@ -223,10 +223,10 @@ def test_a_bug_is_confessed_without_what_the_request_held(tmp_path):
 
 @pytest.mark.slow
 def test_speed_and_memory_stay_as_promised():
-    """2,500 tokens a second at least, and no more memory for ten times the tokens."""
+    """2,500 tokens a second of its processor time at least, and no more memory for ten times the tokens."""
     bounded = ["--tokens-max", "20000"]
-    _, _, small = measure(20_000, 32, bounded)
-    ok, rate, large = measure(200_000, 32, bounded)
+    *_, small = measure(20_000, 32, bounded)
+    ok, _, rate, large = measure(200_000, 32, bounded)
 
     assert ok == 200_000
     assert rate > 2_500
