@@ -32,13 +32,15 @@ from pipeline.ledger.versions import VERSIONED
 from pipeline.ledger.versions_proof import unexplained_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from pipeline.ledger.publications import PublicationHistory
+    from pipeline.ledger.sections import Counted
 
-_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
+LASTING_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
+"""What is counted of sections because it lasts."""
 _OF_EXPORT: Final = (
     *("id", "name", "size", "sha256", "kind", "engine", "key_fingerprint", "signer", "as_of"),
     *("rows", "legacy_id_sum", "epoch", "reading_points"),
@@ -55,17 +57,27 @@ class Lasting(NamedTuple):
     sha256: str
 
 
-def what_lasts(connection: Connection, *, kept: bool) -> list[Lasting]:
+def what_lasts(
+    connection: Connection,
+    *,
+    kept: bool,
+    worked_out: Mapping[str, Iterable[Counted]] | None = None,
+) -> list[Lasting]:
     """Give what came with each run and lasts, in the order of runs.
 
     Args:
         connection: A reading connection.
         kept: Go by what is kept of sections, and read only those of which nothing is.
+        worked_out: What lasts of all sections, by kind, where the rows were read before.
     """
     cut = [
         Lasting(epoch, number, one.number, things, sha256)
-        for number, kind in enumerate(_KINDS)
-        for one in counted_sections(connection, kind, kept=kept)
+        for number, kind in enumerate(LASTING_KINDS)
+        for one in (
+            counted_sections(connection, kind, kept=kept)
+            if worked_out is None
+            else worked_out[kind]
+        )
         for epoch, things, sha256 in orjson.loads(one.figures)
     ]
     return sorted([*cut, *_exports_and_runs(connection), *_versions(connection, kept=kept)])
@@ -76,7 +88,7 @@ def _exports_and_runs(connection: Connection) -> Iterator[Lasting]:
     planned = select(*(exports.c[name] for name in _OF_EXPORT)).where(
         exports.c.state == ExportState.PLANNED
     )
-    for kind, asked in enumerate((planned, select(runs)), len(_KINDS)):
+    for kind, asked in enumerate((planned, select(runs)), len(LASTING_KINDS)):
         for row in connection.execute(asked):
             told = hashlib.sha256(orjson.dumps(tuple(row))).hexdigest()
             yield Lasting(row.epoch, kind, row[0], 1, told)
@@ -87,7 +99,7 @@ def _versions(connection: Connection, *, kept: bool) -> Iterator[Lasting]:
     columns = [versions.c[name] for name in ("epoch", "number", "things", "sha256")]
     if not kept:
         columns.append(versions.c.packed)
-    for kind, table in enumerate(VERSIONED, len(_KINDS) + 2):
+    for kind, table in enumerate(VERSIONED, len(LASTING_KINDS) + 2):
         asked = select(*columns).where(versions.c.of == table.name)
         found = chain.from_iterable(store_of(connection).selected(connection, asked))
         for epoch, number, things, sha256, *entries in found:

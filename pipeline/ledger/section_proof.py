@@ -27,19 +27,20 @@ _KEPT: Final = (
 
 
 def differing_section(
-    connection: Connection, digested: Mapping[str, Iterable[Digested]]
+    connection: Connection, worked_out: Mapping[str, Iterable[Digested | Counted]]
 ) -> str | None:
     """Give the first section of which something else is kept than its rows give, in words.
 
     Args:
         connection: A reading connection.
-        digested: Every section of each table, by the table's name, worked out of the rows.
+        worked_out: Every section of each table, by the table's name, and of kinds that were counted
+            already, worked out of the rows.
     """
     kept = defaultdict[str, set[int]](set)
     for kind, number in connection.execute(select(sections.c.of, sections.c.number)):
         kept[kind].add(number)
-    for kind, worked_out in _worked_out(connection, digested, kept):
-        for one in worked_out:
+    for kind, found in _of_all(connection, worked_out, kept):
+        for one in found:
             if one.number not in kept[kind]:
                 continue
             kept[kind].remove(one.number)
@@ -50,15 +51,18 @@ def differing_section(
     return "something is kept of ids that are not there" if any(kept.values()) else None
 
 
-def _worked_out(
+def _of_all(
     connection: Connection,
-    digested: Mapping[str, Iterable[Digested]],
+    worked_out: Mapping[str, Iterable[Digested | Counted]],
     kept: Mapping[str, set[int]],
 ) -> Iterator[tuple[str, Iterable[Digested | Counted]]]:
-    yield from digested.items()
-    for kind, (table, count) in COUNTED.items():
+    for kind in COUNTED:
         # Of some it is known that what is kept is no longer right: it is counted again when asked for.
         kept[kind].difference_update(to_count(connection, kind, kept[kind]))
+    yield from worked_out.items()
+    for kind, (table, count) in COUNTED.items():
+        if kind in worked_out:
+            continue
         there = kept[kind].intersection(numbers(connection, table))
         yield kind, count(connection, sorted(there))
 

@@ -19,9 +19,10 @@ from pipeline.ledger.schema import meta
 from pipeline.ledger.section_proof import differing_section
 from pipeline.ledger.section_sums import SectionSums
 from pipeline.ledger.waiting_exports import WaitingExports
+from pipeline.ledger.whole_reading import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.publications import PublicationHistory
     from pipeline.ledger.sections import Digested
+    from pipeline.ledger.whole_reading import WholeReading
 
 
 class Snapshot(
@@ -139,7 +141,9 @@ class Snapshot(
     def differing_section(self) -> str | None:
         """Give the first section of which something else is kept than its rows give, or None."""
         with self._store.trouble():
-            return differing_section(self._connection, self._parts)
+            return differing_section(
+                self._connection, {**self._whole.digested, **self._whole.lasting}
+            )
 
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""
@@ -153,8 +157,15 @@ class Snapshot(
 
     @cached_property
     def _lasting(self) -> list[Lasting]:
-        return what_lasts(self._connection, kept=self._kept)
+        worked_out = None if self._kept else self._whole.lasting
+        return what_lasts(self._connection, kept=self._kept, worked_out=worked_out)
 
     @cached_property
-    def _parts(self) -> dict[str, list[Digested]]:
-        return digests.digested_tables(self._connection, kept=self._kept)
+    def _parts(self) -> Mapping[str, Sequence[Digested]]:
+        if not self._kept:
+            return self._whole.digested
+        return digests.digested_tables(self._connection, kept=True)
+
+    @cached_property
+    def _whole(self) -> WholeReading:
+        return read_whole(self._connection)

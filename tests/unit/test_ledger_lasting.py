@@ -7,16 +7,19 @@ import pytest
 from sqlalchemy import delete, select
 
 from pipeline.ledger.cohort import cohort
-from pipeline.ledger.lasting_proof import lasting_digest, what_lasts
+from pipeline.ledger.digests import digested_tables
+from pipeline.ledger.lasting_proof import LASTING_KINDS, lasting_digest, what_lasts
 from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.retiring import retire_tokens
+from pipeline.ledger.section_figures import counted_sections
 from pipeline.ledger.sections import versions
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.versions import Packing, renew_versions
 from pipeline.ledger.versions_proof import unexplained_change
+from pipeline.ledger.whole_reading import read_whole
 from tests.support.ledgers import BATCH_ROWS, new_builder
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -71,6 +74,23 @@ def of_run_1(builder):
     """Give what came with the first run and lasts, as it is now."""
     with builder.ledger.reading() as connection:
         return [one for one in what_lasts(connection, kept=False) if one.epoch == 1]
+
+
+def test_one_reading_gives_what_each_question_gives_by_itself(builder):
+    """Digests of all tables' sections, and what lasts of them, though rows are read once for both."""
+    with builder.ledger.reading() as connection:
+        whole = read_whole(connection)
+        apart = {
+            kind: list(counted_sections(connection, kind, kept=False)) for kind in LASTING_KINDS
+        }
+
+        assert digested_tables(connection, kept=False) == whole.digested
+        assert apart == whole.lasting
+        assert {"attachments"} == {name for name, parts in whole.digested.items() if not parts}
+        assert all(whole.lasting.values())
+        assert what_lasts(connection, kept=False) == what_lasts(
+            connection, kept=False, worked_out=whole.lasting
+        )
 
 
 def top_up(builder):
