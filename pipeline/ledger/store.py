@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 
 FETCHED_AT_ONCE: Final = 5_000
 """Rows of one block of an answer."""
+_PACKED_AT_ONCE: Final = 64
+"""The same where a row holds what is packed of a thousand others."""
 
 Parts = frozenset[tuple[str, ...]]
 """What a schema is made of: its statements, and the states and steps that its tables list."""
 
 Blocks = Iterator[Sequence[tuple[Any, ...]]]
 """Rows of an answer as the driver gives them, a block at a time."""
+
+
+def fetched_at_once(statement: Select[Any]) -> int:
+    """Give how many rows of a statement's answer are fetched together: fewer where each is large."""
+    from sqlalchemy import LargeBinary  # noqa: PLC0415 - whoever has a statement has loaded it.
+
+    is_large = any(isinstance(column.type, LargeBinary) for column in statement.selected_columns)
+    return _PACKED_AT_ONCE if is_large else FETCHED_AT_ONCE
 
 
 class Note(NamedTuple):

@@ -11,6 +11,7 @@ from pipeline.ledger.digests import DIGESTED, table_digests
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.schema import attempts, exports, meta, outcomes, rows, tokens
+from pipeline.ledger.sections import versions
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.sqlite.store import STORE as SQLITE
 from pipeline.ledger.store import FETCHED_AT_ONCE, Store, store_at, store_of
@@ -291,6 +292,21 @@ def test_a_long_answer_comes_in_order_and_a_block_at_a_time(store, engine):
     assert [key for block in blocks for (key,) in block] == keys
     assert len(first) <= FETCHED_AT_ONCE
     assert len(again) == count
+
+
+def test_what_is_packed_of_many_rows_comes_few_at_a_time(store, engine):
+    """A thousand rows' worth of bytes stands in each row, so that a block of five thousand is much."""
+    count = 200
+    names = [column.name for column in versions.columns]
+    columns = [["rows"] * count, range(count), [1] * count, [2] * count, ["a"] * count]
+    filled(store, engine, [*columns, [b"packed"] * count], versions, names)
+    with engine.connect() as connection, store.trouble():
+        store.steady(connection)
+        whole = list(store.selected(connection, select(versions)))
+        short = list(store.selected(connection, select(versions.c.number)))
+    assert max(map(len, whole)) <= 64
+    assert sum(map(len, whole)) == sum(map(len, short)) == count
+    assert len(short) == 1
 
 
 def test_a_statement_that_cannot_be_run_is_told_in_our_words(store, engine):

@@ -21,7 +21,7 @@ from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.schema import metadata, runs
 from pipeline.ledger.sharing.jobs import take_notes
 from pipeline.ledger.sqlite import tables as sqlite_tables
-from pipeline.ledger.store import FETCHED_AT_ONCE, translated
+from pipeline.ledger.store import fetched_at_once, translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,11 +165,11 @@ class PostgresStore:
         compiled = statement.compile(
             dialect=connection.dialect, compile_kwargs={"literal_binds": True}
         )
-        name = f"cardferry_{next(_cursors)}"
+        name, at_once = f"cardferry_{next(_cursors)}", fetched_at_once(statement)
         with opened.driver_of(connection).cursor(name) as cursor:
             # Without parameters the driver would not read the doubled per cent signs as one.
             cursor.execute(str(compiled), {}, binary=True)
-            while block := cursor.fetchmany(FETCHED_AT_ONCE):
+            while block := cursor.fetchmany(at_once):
                 yield block
 
     def read_sparingly(self, connection: Connection) -> None:

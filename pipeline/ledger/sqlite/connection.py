@@ -18,7 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
-from pipeline.ledger.store import FETCHED_AT_ONCE
+from pipeline.ledger.store import fetched_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -134,8 +134,8 @@ def read_sparingly(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA cache_size = -{_SPARING_CACHE_KIB}")
 
 
-def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Run a query without parameters and give its rows.
+def blocks(connection: Connection, query: str, at_once: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Run a query without parameters and give its rows, so many together.
 
     Raises:
         VerificationFailed: The database holds text that is no text.
@@ -144,7 +144,7 @@ def blocks(connection: Connection, query: str) -> Iterator[Sequence[tuple[Any, .
     cursor = connection.connection.cursor()
     try:
         cursor.execute(query)
-        while block := cursor.fetchmany(FETCHED_AT_ONCE):
+        while block := cursor.fetchmany(at_once):
             yield block
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", None) is not None:
@@ -166,7 +166,7 @@ def selected(connection: Connection, statement: Select[Any]) -> Iterator[Sequenc
         VerificationFailed, sqlite3.Error: As for `blocks`.
     """
     compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-    return blocks(connection, str(compiled))
+    return blocks(connection, str(compiled), fetched_at_once(statement))
 
 
 def _uri_path(path: Path) -> str:
