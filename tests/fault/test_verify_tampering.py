@@ -80,6 +80,7 @@ def test_one_flipped_bit_is_found_and_its_file_named(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNED_NAMES)
+@pytest.mark.timeout(3600)
 def test_one_flipped_bit_at_a_thousand_places_is_found(tmp_path, name):
     """The same at a thousand places, with the public key."""
     folder = published(tmp_path / "migration")
