@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 from pipeline.errors import LocalStorageFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
-def start_child(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+def start_child(
+    command: Sequence[str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own.
 
     What a terminal sends to the group would otherwise reach it twice: at once, and through us.
@@ -21,14 +28,21 @@ def start_child(command: Sequence[str], *, stdin: int, stdout: int) -> subproces
     Args:
         command: Its command line.
         stdin: One of subprocess's constants, or a descriptor.
-        stdout: The same; its error output is ours.
+        stdout: The same.
+        stderr: The same; None for ours.
+        environment: Its environment; None for ours.
 
     Raises:
         LocalStorageFailed: This machine cannot start a process now.
     """
     try:
         return subprocess.Popen(  # noqa: S603 - our own program, no shell.
-            command, stdin=stdin, stdout=stdout, process_group=0
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            process_group=0,
         )
     except OSError as trouble:
         raise no_process(trouble.errno) from None

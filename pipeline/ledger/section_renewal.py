@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import delete, select
 
 from pipeline.errors import VerificationFailed
-from pipeline.ledger.held_sections import held_sections
 from pipeline.ledger.section_figures import BY_ITSELF, COUNTED, READ_ONCE, TABLES, kept_of, to_count
-from pipeline.ledger.sections import digest_of_figures, digest_section, numbers, sections, stretches
+from pipeline.ledger.section_work import SectionQueue, Task, work_out
+from pipeline.ledger.sections import digest_of_figures, numbers, sections, stretches
 from pipeline.ledger.store import store_of
 from pipeline.ledger.versions import KEPT_AT_ONCE, VERSIONED, Packing, renew_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
-    from pipeline.ledger.section_figures import ReadOnce
-    from pipeline.ledger.sections import Counted, Digested, Found
+    from pipeline.ledger.section_helper import SectionHelper
+    from pipeline.ledger.section_work import Worked
+    from pipeline.ledger.sections import Counted, Digested
 
 
-def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> None:
+def renew_sections(
+    connection: Connection, epoch: int, *, kept: bool | None, helper: SectionHelper
+) -> None:
     """Work out what is to be kept of each section, in the caller's transaction.
 
     Args:
@@ -33,16 +34,21 @@ def renew_sections(connection: Connection, epoch: int, *, kept: bool | None) -> 
         epoch: The run's, with which versions come (`versions`).
         kept: What is kept is right; else all is worked out, and what differs is written anew. None
             where nothing but versions is kept.
+        helper: Works sections out in a process beside this one, where there are many.
     """
     if kept is None:
         renew_versions(connection, epoch)
         return
-    for together in READ_ONCE:
-        _Renewal(connection, epoch, together, kept=kept).renew()
-    for kind, (_, count) in BY_ITSELF.items():
-        found = count(connection, _to_renew(connection, kind, kept=kept))
-        while some := list(islice(found, KEPT_AT_ONCE)):
-            _keep(connection, kind, some)
+    queue = SectionQueue(list(_tasks(connection, kept=kept)))
+    keeping = _Keeping(connection, epoch)
+    with helper.helping(queue) as help_of:
+        while queue or help_of.is_awaited:
+            for worked in help_of.answers():
+                keeping.take(worked)
+            block = queue.from_front(help_of.size)
+            if block is not None:
+                keeping.take(work_out(connection, block))
+    keeping.write()
 
 
 def require_own_figures(connection: Connection) -> None:
@@ -64,59 +70,48 @@ def require_own_figures(connection: Connection) -> None:
             )
 
 
-class _Renewal:
-    """Works out all that is missing of sections of tables that are read together.
+class _Keeping:
+    """Keeps what was worked out of sections, some at a time.
 
     Args:
         connection: In a transaction.
         epoch: The run's.
-        together: The tables, and what is counted of them.
-        kept: As for `renew_sections`.
     """
 
-    def __init__(
-        self, connection: Connection, epoch: int, together: ReadOnce, *, kept: bool
-    ) -> None:
+    def __init__(self, connection: Connection, epoch: int) -> None:
         self._connection = connection
         self._epoch = epoch
-        self._tables = together.tables
-        kinds = (*(table.name for table in self._tables), *together.counting)
-        missing = {kind: _to_renew(connection, kind, kept=kept) for kind in kinds}
-        self._wanted = sorted(set().union(*missing.values()))
-        self._counting = {
-            kind: (frozenset(missing[kind]), begin(connection, missing[kind]))
-            for kind, begin in together.counting.items()
-        }
-        self._digested = {table: frozenset(missing[table.name]) for table in self._tables}
-        self._packing = {t: Packing(connection, t) for t in self._tables if t in VERSIONED}
+        self._packing = {table.name: Packing(connection, table) for table in VERSIONED}
         self._found: defaultdict[str, list[Digested | Counted]] = defaultdict(list)
+        self._waiting = 0
 
-    def renew(self) -> None:
-        """Work everything out, and keep it."""
-        held = held_sections(self._connection, self._tables, self._wanted)
-        for done, (number, found) in enumerate(held, 1):
-            for table, rows in zip(self._tables, found, strict=True):
-                if number in self._digested[table]:
-                    self._digest(table, number, rows)
-            for kind, (missing, count) in self._counting.items():
-                if number in missing:
-                    self._found[kind].append(count(number, *found))
-            if done % KEPT_AT_ONCE == 0:
-                self._keep()
-        self._keep()
+    def take(self, worked: Worked) -> None:
+        """Take in what was worked out of a block, and write where enough has come together."""
+        for kind, found in worked.found.items():
+            self._found[kind] += found
+        for name, entries in worked.versions.items():
+            self._packing[name].take(entries)
+        self._waiting += max(map(len, worked.found.values()), default=0)
+        if self._waiting >= KEPT_AT_ONCE:
+            self.write()
 
-    def _digest(self, table: Table, number: int, rows: Found) -> None:
-        told = list(map(orjson.dumps, rows))
-        self._found[table.name].append(digest_section(number, told))
-        if table in self._packing:
-            self._packing[table].show(number, rows, told)
-
-    def _keep(self) -> None:
+    def write(self) -> None:
+        """Write what was taken in so far."""
         for kind, found in self._found.items():
-            _keep(self._connection, kind, found)
+            _keep(self._connection, kind, sorted(found))
         self._found.clear()
         for packing in self._packing.values():
             packing.keep(self._epoch)
+        self._waiting = 0
+
+
+def _tasks(connection: Connection, *, kept: bool) -> Iterator[Task]:
+    """Give all that is to be worked out; what takes longest comes last, where a helper begins."""
+    for kind in BY_ITSELF:
+        yield Task(None, {kind: frozenset(_to_renew(connection, kind, kept=kept))})
+    for place, together in reversed(list(enumerate(READ_ONCE))):
+        kinds = (*(table.name for table in together.tables), *together.counting)
+        yield Task(place, {k: frozenset(_to_renew(connection, k, kept=kept)) for k in kinds})
 
 
 def _to_renew(connection: Connection, kind: str, *, kept: bool) -> Sequence[int]:

@@ -127,14 +127,19 @@ class Packing:
         self._table = table
         self._now: dict[int, bytes] = {}
         proving = select(exports.c.id).where(exports.c.state == ExportState.PROVING)
-        self._proving = set(connection.execute(proving).scalars()) if table is rows else ()
+        self._proving = set(connection.execute(proving).scalars()) if table is rows else set[int]()
 
     def show(
         self, number: int, found: Sequence[tuple[Any, ...]], told: Sequence[bytes] | None = None
     ) -> None:
         """Take in a section, unless its rows may be thrown away yet; `told` as for `packed`."""
-        if not self._proving or number // SECTIONS_AN_EXPORT not in self._proving:
-            self._now[number] = packed(self._table, found, told)
+        self.take({number: packed(self._table, found, told)})
+
+    def take(self, entries: Mapping[int, bytes]) -> None:
+        """Take in sections that were packed, but for those whose rows may be thrown away yet."""
+        for number, packed_rows in entries.items():
+            if number // SECTIONS_AN_EXPORT not in self._proving:
+                self._now[number] = packed_rows
 
     def keep(self, epoch: int) -> None:
         """Write what is not as it was kept of the sections taken in so far, as that of a run."""

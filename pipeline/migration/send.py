@@ -100,7 +100,7 @@ class LocalSending(Sending):
         await self._send_all(
             parts.tokenizer,
             attaching and attaching.step,
-            lambda: self._cards(work, parts.vault, claiming),
+            lambda: self._cards_to_the_end(work, parts.vault, claiming),
             reader_thread,
         )
         if attaching is not None and self.attach is not None:
@@ -152,6 +152,13 @@ class LocalSending(Sending):
             drain_s=settings.drain_s,
             failures_max=self.failures_max,
         )
+
+    def _cards_to_the_end(
+        self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming
+    ) -> Generator[list[WaitingCard]]:
+        """Give the waiting cards; with the last ones under way the outputs are not far."""
+        yield from self._cards(work, vault, claiming)
+        self.ledger.helper.expect(self.flow.total)
 
     def _cards(
         self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming

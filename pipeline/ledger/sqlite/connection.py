@@ -37,7 +37,9 @@ _DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode")
 """What SQLite and its driver say of bytes that nobody wrote."""
 
 
-def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = False) -> Engine:
+def open_engine(
+    path: Path | None, *, read_only: bool = False, apart: bool = False, is_held: bool = False
+) -> Engine:
     """Open the ledger's database.
 
     Args:
@@ -45,13 +47,15 @@ def open_engine(path: Path | None, *, read_only: bool = False, apart: bool = Fal
         read_only: Change nothing, as a second process may.
         apart: Look at a copy, made in one go, so that a run that writes does not wait for whoever
             looks; the copy is a nameless temporary file.
+        is_held: Ask for no lock and take nothing back: another process holds the file and writes
+            to none of the tables that will be read.
     """
     if path is None:
         address = "file:?mode=rwc&uri=true"
     else:
         # Whoever looks after a crash has to roll the unfinished commit back, which writes; a
         # file that may not be written to is opened for reading all the same.
-        mode = "rw" if read_only else "rwc"
+        mode = "ro&immutable=1" if is_held else "rw" if read_only else "rwc"
         address = f"file:{_uri_path(path)}?mode={mode}&uri=true"
     options: dict[str, Any] = {"creator": lambda: _copy_of(address)} if apart else {}
     # Parameters hold legacy ids; errors must not print them.
