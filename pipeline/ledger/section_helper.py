@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 FEW: Final = 30
 """So much work of sections pays for a process that stands ready; about half as many sections."""
-MANY: Final = 120
-"""So much pays for starting one, too: that takes as long as a hundred of them."""
-_ROWS_OF_FEW: Final = 15_000
+MANY: Final = 400
+"""So much pays for starting one, too: that takes as long as a quarter of it."""
+_ROWS_EXPECTED: Final = 50_000
+"""So many new rows pay for starting one while the last of them are still being sent."""
 
 _AHEAD: Final = 2
 """Blocks that the other process has been given: while one is handed over it works on the next."""
@@ -69,7 +70,7 @@ class SectionHelper:
 
     def expect(self, rows: int) -> None:
         """Start the process where so many rows were written: their sections are wanted shortly."""
-        if rows >= _ROWS_OF_FEW:
+        if rows >= _ROWS_EXPECTED:
             self._start()
 
     @contextmanager

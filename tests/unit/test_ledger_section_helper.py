@@ -185,7 +185,7 @@ def test_on_one_processor_none_is_started(expected, made, started, tmp_path, mon
 
 
 def test_few_sections_start_no_process(expected, made, tmp_path, monkeypatch):
-    """To start one takes longer than a hundred sections do."""
+    """To start one takes longer than they do."""
     monkeypatch.setattr(section_helper.SectionHelper, "_start", lambda _: pytest.fail("started"))
     assert renewed(made, tmp_path / "alone-again") == expected
 
