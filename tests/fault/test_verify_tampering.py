@@ -241,6 +241,7 @@ def test_a_flipped_bit_in_the_ledger_is_found_or_says_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_flipped_bit_at_a_thousand_places_of_the_ledger(tmp_path):
     """The same at a thousand places."""
     assert flip_ledger(published(tmp_path / "migration"), ALL_OFFSETS) == []
