@@ -14,6 +14,7 @@ import orjson
 
 from pipeline.errors import ExportRefused
 from pipeline.exports.json_columns import PlainObjects, each_value, plain_objects, whole_values
+from pipeline.exports.json_kind import KindAt
 from pipeline.exports.json_members import MemberCutter, Members
 from pipeline.exports.json_paths import EACH, RecordPath, no_records
 from pipeline.exports.records import KEY_TWICE, Unread
@@ -123,7 +124,7 @@ class _Elements:
         whole = {"multiple_values": True} if not below else {}
         self._of_items = ijson.items_coro(self._items, below, map_type=_Object, **whole)
         self._of_map = ijson.kvitems_coro(self._members, path, map_type=_Object)
-        self._kind = _KindAt(path)
+        self._kind = KindAt(path)
         if not of_members:
             self._of_map = None
             self._kind.is_list = True
@@ -222,37 +223,6 @@ class _Elements:
             found = [value for _, value in self._members]
         del self._members[:], self._items[:]
         return found
-
-
-class _KindAt:
-    """Finds out whether a list or a map stands at a path: the first that has a member.
-
-    Args:
-        path: The keys that lead there, with dots.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._events: list[tuple[str, str, Any]] = ijson.sendable_list()
-        self._parser = ijson.parse_coro(self._events)
-        self._has_begun = False
-        self.is_list: bool | None = None
-        """None until it is known, and always where there is neither."""
-
-    def look(self, rest: bytes | None) -> None:
-        """Read on in what is left of a document, None at its end, until it is known."""
-        if not rest or self.is_list is not None:
-            return
-        self._parser.send(rest)
-        for path, event, _ in self._events:
-            if path == self._path and event == "map_key":
-                self.is_list = False
-                break
-            if self._has_begun and not (path == self._path and event == "end_array"):
-                self.is_list = True
-                break
-            self._has_begun = path == self._path and event == "start_array"
-        del self._events[:]
 
 
 def _not_well_formed() -> ExportRefused:
