@@ -11,7 +11,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from pipeline.errors import CardferryError
-from pipeline.ledger.outages import Outages, ServerLost
+from pipeline.ledger.outages import Outages, ServerAway, ServerLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,15 +75,22 @@ ALONE: Final = Waits(outage_s=60.0)
 
 
 def begun_anew(
-    looks: Callable[[], Result], reach: Callable[[], None], clock: Clock, waits: Waits = ALONE
+    looks: Callable[[], Result],
+    reach: Callable[[], None],
+    clock: Clock,
+    waits: Waits = ALONE,
+    *,
+    was_there: bool = False,
 ) -> Result:
     """Do looks that open the ledger by themselves; all of them anew where a connection was lost.
 
     Args:
-        looks: Looks alone; they raise `ServerLost`.
+        looks: Looks alone, or what only opens the ledger; they raise `ServerLost` and `ServerAway`.
         reach: Tries whether the server is there (`store.require_reachable`).
         clock: For the time that passes.
         waits: How long the server may be away at once.
+        was_there: Whether this command has reached the server before, so that one that cannot be
+            connected to now has gone away.
 
     Raises:
         CardferryError: What the looks raise, and whatever ends the wait (`Outages.overcome`).
@@ -93,7 +100,11 @@ def begun_anew(
         try:
             return looks()
         except ServerLost:
-            outages.overcome()
+            was_there = True
+        except ServerAway:
+            if not was_there:
+                raise
+        outages.overcome()
 
 
 def _no_reading() -> AbstractContextManager[Connection]:

@@ -50,6 +50,10 @@ class ServerLost(LocalStorageFailed):
         )
 
 
+class ServerAway(LocalStorageFailed):
+    """No connection to the ledger's server comes about now; perhaps its address is wrong."""
+
+
 class Outages:
     """What a writer does about the loss of its connection.
 

@@ -81,7 +81,7 @@ def verify_migration(
     found = begun_anew(lambda: verify(folder, clock, __version__, trusted), reach, clock)
     if exports and settings and not _ledger_differs(found):
         compare = partial(_compare_exports, folder, exports, *settings, clock)
-        found.differences += begun_anew(compare, reach, clock)
+        found.differences += begun_anew(compare, reach, clock, was_there=True)
     return Verified(found, _note(folder, clock, len(exports), found, who))
 
 
@@ -109,7 +109,7 @@ def _note(
     try:
         with (
             migration_lock(folder),
-            closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+            closing(_opened_again(folder, clock)) as ledger,
         ):
             # A difference in a file is what the event tells of, and no reason to write none.
             ledger.attend(*who, files=False)
@@ -126,6 +126,17 @@ def _note(
     except CardferryError as trouble:
         return trouble.message
     return None
+
+
+def _opened_again(folder: Path, clock: Clock) -> Ledger:
+    """Open the ledger to write to it; its server was there when the ledger was looked at."""
+    place = ledger_url(folder)
+    return begun_anew(
+        lambda: Ledger(place, clock, waits=ALONE),
+        lambda: require_reachable(place),
+        clock,
+        was_there=True,
+    )
 
 
 def _compare_exports(

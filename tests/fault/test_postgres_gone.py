@@ -171,6 +171,24 @@ def test_a_command_alone_goes_on_once_its_server_was_stopped_and_started(
     assert events.count("run_ended") == 1
 
 
+@pytest.mark.parametrize(("first", "refused"), [(30, (3,)), (30, (2, 3, 5))])
+def test_a_server_that_was_there_is_waited_for_whichever_later_connection_does_not_come_about(
+    moved, first, refused
+):
+    """A verification connects anew for each of its looks, and to note that it was made."""
+    out, commands = moved
+    (out / NOTE_NAME).unlink(missing_ok=True)
+    with contextlib.closing(Line(postgres.server().folder)) as line:
+        line.lose("request", first)
+        line.refuse(*refused)
+        verified = cardferry(
+            *commands["verify"], "--json", environment={URL_NAME: line.url("moved")}
+        )
+
+    assert verified.json["noted"]
+    assert "the server of the ledger is gone and is waited for" in verified.err
+
+
 @pytest.mark.parametrize("command", ["publish", slow("verify"), slow("readback")])
 def test_a_server_that_is_not_there_at_first_is_not_waited_for(moved, command):
     """Perhaps its address is wrong: exit code 5 at once."""

@@ -33,6 +33,8 @@ class Line:
         self.pairs = []
         self._frozen = []
         self._is_cut = False
+        self._refused: set[int] = set()
+        self._came = 0
         self._left, self._what, self._what_was = 0, "", ""
         self._every = 0
         self.lost = self.handed_on = 0
@@ -70,6 +72,10 @@ class Line:
         self._is_cut = True
         self.drop()
 
+    def refuse(self, *which):
+        """Let some connections not come about: the so-many-th ones, counted from the first that came."""
+        self._refused.update(which)
+
     def freeze(self):
         """Hand nothing on any more of what is connected now, and break nothing."""
         self._frozen += self.pairs
@@ -93,7 +99,8 @@ class Line:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._is_cut:
+            self._came += 1
+            if self._is_cut or self._came in self._refused:
                 client.close()
                 continue
             thread = threading.Thread(target=self._carry, args=(client,), daemon=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.errors import LocalStorageFailed, SettingsRefused
+from pipeline.errors import SettingsRefused
+from pipeline.ledger.outages import ServerAway
 
 if TYPE_CHECKING:
     from pipeline.errors import CardferryError
@@ -124,8 +125,8 @@ def why_not_connected(text: str) -> CardferryError:
     return _passing("does not answer", f"See whether it is up at that address, {_RUN_AGAIN}")
 
 
-def _passing(meaning: str, next_step: str) -> LocalStorageFailed:
-    return LocalStorageFailed(f"the ledger's PostgreSQL server {meaning}", next_step=next_step)
+def _passing(meaning: str, next_step: str) -> ServerAway:
+    return ServerAway(f"the ledger's PostgreSQL server {meaning}", next_step=next_step)
 
 
 def _refused(meaning: str, next_step: str) -> SettingsRefused:
