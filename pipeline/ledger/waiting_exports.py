@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 from sqlalchemy import select
 
 from pipeline.ledger.count_questions import CountQuestions
@@ -11,12 +14,19 @@ from pipeline.ledger.row_counts import TO_ATTACH, UNSEEN_WAITING
 from pipeline.ledger.schema import exports, runs
 from pipeline.model import OPEN_STATES
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 class WaitingExports(CountQuestions, Listings):
     """The question which exports wait, for a run that is given them."""
 
-    def waiting_by_export(self) -> list[WaitingRows]:
-        """Give each planned export whose rows wait, with how many do."""
+    def waiting_by_export(self, export_ids: Collection[int] | None = None) -> list[WaitingRows]:
+        """Give each planned export whose rows wait, with how many do.
+
+        Args:
+            export_ids: Look at the rows of these exports only; default: of all.
+        """
         waiting = []
         begun = select(exports.c.id, runs.c.started_ms).join(runs, runs.c.epoch == exports.c.epoch)
         cut_off = {
@@ -24,9 +34,9 @@ class WaitingExports(CountQuestions, Listings):
         }
         open_states = [state.value for state in OPEN_STATES]
         asked = [*open_states, UNSEEN_WAITING, *([TO_ATTACH] if self.is_attaching() else [])]
-        counted = self.counts_by_export(asked)
+        counted = self.counts_by_export(asked, export_ids)
         for export in self.exports():
-            found = counted[export.id]
+            found = counted.get(export.id, Counter())
             count = sum(found[state] for state in open_states)
             count += found[TO_ATTACH] if TO_ATTACH in asked else 0
             if count:

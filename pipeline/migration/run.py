@@ -177,14 +177,13 @@ class Run:
 
     def _waits(self, look: Snapshot, known: KnownExport) -> bool:
         """Tell whether an export has rows to send, or cards to attach."""
-        if pending(look.states_of([known.id])):
+        if pending(self._account.states()[known.id]):
             return True
         return self._attach is not None and bool(look.unattached([known.id]))
 
     def _refuse_if_too_many_fail(self, ledger: Ledger, given: Sequence[PlannedExport]) -> None:
-        ids = [export.known.id for export in given]
-        counted = ledger.ask(lambda look: [look.states_of([number]) for number in ids])
-        for export, states in zip(given, counted, strict=True):
+        for export in given:
+            states = self._account.states()[export.known.id]
             with refusals_noted(Planning(ledger), export.sealed.path):
                 rate_max = self._settings.rules.max_failure_rate
                 refuse_too_many_failures(export.file.name, states, rate_max)

@@ -137,6 +137,7 @@ class RunAccount:
         self._cards: Counter[str] = Counter()
         self._held_at_start = held_at_start
         self._given: list[int] = []
+        self._before_sending: dict[int, dict[RowState, int]] | None = None
         self._states: Counter[RowState] = Counter()
         self._codes: Counter[str] = Counter()
         self._other_details = 0
@@ -149,6 +150,7 @@ class RunAccount:
         Whatever was planned in this run counts as its own, so only those planned before matter.
         """
         self._given = [export.id for export in exports]
+        self._before_sending = None
         before = [export.id for export in exports if export.is_planned]
         if before:
             with self._ledger.look() as look:
@@ -223,10 +225,23 @@ class RunAccount:
         return [{"export": name, "row": row} for name, row in found]
 
     @unit
+    def states(self) -> dict[int, dict[RowState, int]]:
+        """Count the rows of each given export by state, as they are before anything is sent.
+
+        They are counted once, as nothing changes them from the plan to the first send.
+        """
+        if self._before_sending is None:
+            with self._ledger.look() as look:
+                self._before_sending = {one: look.states_of([one]) for one in self._given}
+        return self._before_sending
+
+    @unit
     def plan(self) -> dict[str, int]:
         """Give how the given exports stand: rows, to_send, done, rejected, already_tokenized."""
+        states: Counter[RowState] = Counter()
+        for found in self.states().values():
+            states.update(found)
         with self._ledger.look() as look:
-            states = look.states_of(self._given)
             unattached = self._unattached(look)
             other_details = look.with_other_details(self._given)
         return {
@@ -267,11 +282,12 @@ class RunAccount:
         """Name the exports whose rows this run could not send: it was not given them, or they were refused."""
         with self._ledger.look() as look:
             refused = look.why_refused()
-            return [
-                WaitingExport.of(export, refused)
-                for export in look.waiting_by_export()
-                if export.export_id not in self._given or export.sha256 in refused
+            others = [
+                export.id
+                for export in look.exports()
+                if export.id not in self._given or export.sha256 in refused
             ]
+            return [WaitingExport.of(export, refused) for export in look.waiting_by_export(others)]
 
 
 def _unfinished(look: Snapshot) -> list[str]:
