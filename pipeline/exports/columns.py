@@ -29,8 +29,9 @@ METHOD: Final = "method"
 _FREE: Final = frozenset((OTHER_METHOD, METHOD))
 _COLUMNS_MAX: Final = 500
 BLANKS: Final = (
-    "".join(chr(code) for code in range(0x10000) if chr(code).isspace())
-    + "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+    "\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+    "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
 )
 """What does not count around a name or a value: blanks and invisible signs."""
 

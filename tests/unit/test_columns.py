@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import ExportRefused
-from pipeline.exports.columns import ReaderOptions
+from pipeline.exports.columns import BLANKS, ReaderOptions
 from pipeline.exports.reader import read
 from tests.support.frames import frame_of
 
@@ -36,6 +36,11 @@ def refusal(raw: bytes, columns=NAMES, **options) -> str:
     with pytest.raises(ExportRefused) as refused:
         ids(raw, columns, **options)
     return f"{refused.value} {refused.value.next_step}"
+
+
+def test_every_blank_that_there_is_does_not_count_around_a_value():
+    """They are written out, as to ask each of 65,536 signs takes longer than to load the module."""
+    assert {chr(code) for code in range(0x110000) if chr(code).isspace()} <= set(BLANKS)
 
 
 def test_without_a_header_the_first_line_is_a_row():
