@@ -21,7 +21,7 @@ from pipeline.exports.sealed_file import BlockDigest, ExportFile, OpenExport, wo
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from pipeline.exports.engine import Way
@@ -203,9 +203,9 @@ class SealedExport:
             raise worded(self._export.name, refused) from None
         return self._export.describe(digest)
 
-    def prove(self) -> PlainBlocks:
-        """Start the first pass: plain bytes, and the proof once they are exhausted."""
-        return self._pass(BlockDigest())
+    def prove(self, meanwhile: Callable[[], None] | None = None) -> PlainBlocks:
+        """Start the first pass: plain bytes, and the proof; `meanwhile` is called as a child starts."""
+        return self._pass(BlockDigest(), meanwhile)
 
     def reread(self, proof: ExportFile) -> PlainBlocks:
         """Start the second pass: the same plain bytes, from proved blocks only.
@@ -214,13 +214,13 @@ class SealedExport:
             proof: `file` of the first pass, or `digest` where the ledger holds the same sha256
                 from an earlier run's first pass.
         """
-        return self._pass(BlockDigest(proof))
+        return self._pass(BlockDigest(proof), None)
 
-    def _pass(self, digest: BlockDigest) -> PlainBlocks:
+    def _pass(self, digest: BlockDigest, meanwhile: Callable[[], None] | None) -> PlainBlocks:
         growth = Growth(self._limits)
         opening = self._plain if self.kind == "plain" else self._decrypted
-        unpacking = Unpacking(opening(digest, growth), growth.check)
-        blocks = PlainBlocks(self._export, digest, unpacking)
+        self._meanwhile = meanwhile
+        blocks = PlainBlocks(self._export, digest, Unpacking(opening(digest, growth), growth.check))
         self._passes = [*(each for each in self._passes if not each.complete), blocks]
         return blocks
 
@@ -264,6 +264,8 @@ class SealedExport:
             decryptor = stack.enter_context(
                 Decryptor(request, self._export.message(digest), stall_s=self._limits.stall_s)
             )
+            if self._meanwhile is not None:
+                self._meanwhile()
             plain_bytes = 0
             while block := decryptor.read():
                 plain_bytes += len(block)

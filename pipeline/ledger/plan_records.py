@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from pipeline.failure_codes import FAILURE_CODES, SKIP_CODES
@@ -75,6 +76,12 @@ class PlannedCards(Sequence[PlannedCard]):
         if isinstance(cards, cls):
             return cards
         return cls(list(zip(*cards, strict=True)) or [()] * len(PlannedCard._fields))
+
+    @classmethod
+    def joined(cls, parts: Sequence[PlannedCards]) -> PlannedCards:
+        """Take the cards of several parts, of one at least, one part after the other."""
+        each = zip(*(part.columns for part in parts), strict=True)
+        return cls([list(chain.from_iterable(columns)) for columns in each])
 
     def __len__(self) -> int:
         return len(self.columns[0])

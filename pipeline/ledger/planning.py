@@ -146,7 +146,7 @@ class Planning:
         cards: Sequence[PlannedCard],
         rejections: Sequence[Rejection],
     ) -> None:
-        """Write one chunk's verdicts in one commit."""
+        """Write the verdicts on some rows in one commit."""
         first = export.first_id
         everything = planned = PlannedCards.of(cards)
         *_, customers, _, _ = planned.columns

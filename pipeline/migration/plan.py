@@ -34,17 +34,20 @@ from pipeline.migration.rows_alike import RowsAlike
 log = EventLog("plan")
 
 _MANY: Final = 0.05
+_CHUNKS_A_COMMIT: Final = 4
+"""A commit costs what inserting a thousand rows does, and what is written of an export that is not
+proved to its end is thrown away anyway."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
     from pipeline.config.models import Settings
     from pipeline.exports.keys import EnvelopeKeys
     from pipeline.exports.reading_points import ReadingPoints
-    from pipeline.exports.sealed_export import ExportFile, Limits
-    from pipeline.ledger.plan_records import KnownExport
+    from pipeline.exports.sealed_export import ExportFile, Limits, PlainBlocks
+    from pipeline.ledger.plan_records import JudgedChunk, KnownExport
     from pipeline.ledger.planning import Planning
     from pipeline.metrics import Counter
     from pipeline.migration.judged_chunks import Reading
@@ -92,7 +95,13 @@ def refusals_noted(planning: Planning, path: Path) -> Iterator[None]:
 
 
 def prove_and_plan(
-    sealed: SealedExport, planning: Planning, reading: Reading, as_of: date, counter: Counter
+    sealed: SealedExport,
+    planning: Planning,
+    reading: Reading,
+    as_of: date,
+    counter: Counter,
+    *,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[ExportFile, KnownExport]:
     """Pass 1: read a whole export, prove it, and plan every row of it in the ledger.
 
@@ -104,6 +113,7 @@ def prove_and_plan(
         reading: How the export is read and judged.
         as_of: The day (UTC) on which expirations are judged.
         counter: Told the rows that were read.
+        meanwhile: Called while the process that decrypts the export starts, if one has to.
 
     Returns:
         The sealed bytes' digests, and the export as the ledger knows it, planned.
@@ -122,7 +132,8 @@ def prove_and_plan(
     facts = SealedFacts(file.name, file.size, file.sha256, b"".join(file.block_digests), file.kind)
     export = planning.begin(facts, as_of)
     try:
-        proved, alike = _plan_rows(sealed, planning, export, reading, counter)
+        with sealed.prove(meanwhile) as blocks:
+            proved, alike = _plan_rows(blocks, planning, export, reading, counter)
     except (Interrupted, LocalStorageFailed):
         # Nothing is wrong with the export; the next run throws the broken plan away.
         raise
@@ -165,7 +176,7 @@ def _log_remedies(remedies: Mapping[tuple[str, str], int]) -> None:
 
 
 def _plan_rows(
-    sealed: SealedExport,
+    blocks: PlainBlocks,
     planning: Planning,
     export: KnownExport,
     reading: Reading,
@@ -176,27 +187,28 @@ def _plan_rows(
     remedies: Counts[tuple[str, str]] = Counts()
     alike = RowsAlike()
     points: list[ReadingPoints] = []
-    with sealed.prove() as blocks:
-        for chunk in judged_chunks(blocks, reading, export.as_of, alike, points.append):
-            planning.add(export, chunk.cards, chunk.rejections)
-            total = hash_total(total, PlannedCards.of(chunk.cards).columns[1])
-            total = hash_total(
-                total, (item.legacy_id for item in chunk.rejections if item.legacy_id)
-            )
-            left_out.update(chunk.left_out)
-            remedies.update(chunk.remedies)
-            counter.add(chunk.last_row - last_row)
-            last_row = chunk.last_row
-            reading.expects.check_count(last_row, is_all=False)
-            # The next chunk is read when no memory is taken by this one.
-            del chunk
-        reading.expects.check_count(last_row, is_all=True)
-        if blocks.file.sha256 != export.sha256:
-            raise VerificationFailed(
-                "the export changed while it was read",
-                next_step="Run again once nothing writes to the export any more.",
-            )
-        origin = blocks.origin
+    unwritten: list[JudgedChunk] = []
+    for chunk in judged_chunks(blocks, reading, export.as_of, alike, points.append):
+        unwritten.append(chunk)
+        total = hash_total(total, PlannedCards.of(chunk.cards).columns[1])
+        total = hash_total(total, (item.legacy_id for item in chunk.rejections if item.legacy_id))
+        left_out.update(chunk.left_out)
+        remedies.update(chunk.remedies)
+        counter.add(chunk.last_row - last_row)
+        last_row = chunk.last_row
+        reading.expects.check_count(last_row, is_all=False)
+        # The next chunk is read when no memory is taken by this one, but for what is kept of it.
+        del chunk
+        if len(unwritten) == _CHUNKS_A_COMMIT:
+            _write(planning, export, unwritten)
+    _write(planning, export, unwritten)
+    reading.expects.check_count(last_row, is_all=True)
+    if blocks.file.sha256 != export.sha256:
+        raise VerificationFailed(
+            "the export changed while it was read",
+            next_step="Run again once nothing writes to the export any more.",
+        )
+    origin = blocks.origin
     proved = ProvedFacts(
         origin.engine,
         origin.key_fingerprint,
@@ -209,6 +221,16 @@ def _plan_rows(
         {remedy: rows for remedy, rows in remedies.items() if rows >= last_row * _MANY},
     )
     return proved, alike
+
+
+def _write(planning: Planning, export: KnownExport, chunks: list[JudgedChunk]) -> None:
+    """Write chunks into the ledger, if there are any, and forget them."""
+    if not chunks:
+        return
+    cards = PlannedCards.joined([PlannedCards.of(chunk.cards) for chunk in chunks])
+    rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
+    chunks.clear()
+    planning.add(export, cards, rejections)
 
 
 def plan_digest(

@@ -25,6 +25,7 @@ from pipeline.metrics import Flow
 from pipeline.migration import export_factory
 from pipeline.migration.cohort_file import choose
 from pipeline.migration.expectations import failures_allowed, refuse_too_many_failures
+from pipeline.migration.loading_ahead import load_what_sends
 from pipeline.migration.plan import (
     PlannedExport,
     opened,
@@ -34,13 +35,11 @@ from pipeline.migration.plan import (
     refuse_another_plan,
 )
 from pipeline.migration.run_account import RunAccount
-from pipeline.migration.run_environment import facts_of_run, run_name
+from pipeline.migration.run_environment import facts_of_run, run_name, signer_of
 from pipeline.migration.run_ledger import carried_columns, held_ledger
 from pipeline.migration.run_request import Ending, Plan, RunRequest, Tools
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.migration.troubles import once_cards_were_taken
-from pipeline.outputs.publisher import publish
-from pipeline.outputs.signature import Signer
 from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Run:
         self._settings = settings
         self._credentials = credentials
         self._tools = tools
-        self._signer = Signer.of(credentials)
+        self._signer = signer_of(credentials)
         self._signal_noted = False
         self._account: RunAccount
         self._plan_digest: str | None = None
@@ -201,24 +200,23 @@ class Run:
         for path in self._request.exports:
             sealed = stack.enter_context(opened(path, keys, limits, planning))
             with self._tools.listener.reading(sealed.name) as counter:
-                file, known = prove_and_plan(sealed, planning, reading, today, counter)
+                file, known = prove_and_plan(
+                    sealed, planning, reading, today, counter, meanwhile=load_what_sends
+                )
             given.setdefault(file.sha256, PlannedExport(sealed, file, known))
         return list(given.values())
 
     def _may_send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> bool:
         """Find the vault, show the plan, and ask whether to send."""
-        from pipeline.migration.vault_reachability import (  # noqa: PLC0415 - most nights send nothing.
-            reach_vault,
-            require_same_account,
-        )
+        from pipeline.migration import vault_reachability  # noqa: PLC0415 - most nights send nothing.
 
-        self._api_account = reach_vault(
+        self._api_account = vault_reachability.reach_vault(
             self._settings,
             self._credentials,
             self._tools.clock,
             is_attaching=self._attach is not None,
         )
-        require_same_account(ledger, self._api_account)
+        vault_reachability.require_same_account(ledger, self._api_account)
         plan = self._plan_to_show()
         log.info(
             "plan made", **{name: plan.counts[name] for name in ("rows", "to_send", "failures")}
@@ -243,7 +241,7 @@ class Run:
 
     def _send(self, ledger: Ledger, work: Sequence[PlannedExport]) -> None:
         """Send every planned row: here, or by carriers that chunks are handed out to."""
-        from pipeline.migration.send import LocalSending  # noqa: PLC0415 - as for `reach_vault`.
+        from pipeline.migration.send import LocalSending  # noqa: PLC0415 - as for the vault.
 
         request, tools, counts = self._request, self._tools, self._account.plan()
         waiting = counts["to_send"] + counts["to_attach"]
@@ -291,6 +289,8 @@ class Run:
         """Write every output; there is none before an export was planned."""
         if not ledger.ask(lambda look: look.exports()):
             return None
+        from pipeline.outputs.publisher import publish  # noqa: PLC0415 - loaded ahead.
+
         figures = publish(ledger, self._request.folder, __version__, self._signer)
         log.info("outputs published", folder=self._request.folder)
         return figures

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from pipeline.clock import Clock
+    from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.outputs.signature import Signer
 
 log = EventLog("run")
 
@@ -27,6 +29,19 @@ def run_name(clock: Clock, random: Random) -> str:
     """Give a run's name: its start and a word that tells two of one second apart."""
     moment = timestamp(clock.now()).replace("-", "").replace(":", "")
     return f"{moment}-{random.getrandbits(32):08x}"
+
+
+def signer_of(credentials: Credentials) -> Signer | None:
+    """Give who signs by the key that the settings name; None where they name none.
+
+    Raises:
+        SettingsRefused: The key cannot be used (`Signer.from_pem`).
+    """
+    if credentials.signing_key is None:
+        return None
+    from pipeline.outputs.signature import Signer  # noqa: PLC0415 - many runs sign nothing.
+
+    return Signer.of(credentials)
 
 
 def facts_of_run(who: Mapping[str, object], settings: Settings) -> dict[str, object]:

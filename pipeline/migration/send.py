@@ -136,7 +136,7 @@ class LocalSending(Sending):
         for _ in range(_PASSES_MAX):
             cards = give()
             try:
-                await tokenizer.tokenize(in_thread(cards, thread), step)
+                await tokenizer.tokenize(in_thread(cards, thread, _load_what_publishes), step)
             finally:
                 thread.submit(cards.close).result()
             if step is None or not step.retired:
@@ -211,14 +211,29 @@ async def connected(
 
 
 async def in_thread(
-    cards: Iterator[list[WaitingCard]], thread: ThreadPoolExecutor
+    cards: Iterator[list[WaitingCard]],
+    thread: ThreadPoolExecutor,
+    meanwhile: Callable[[], None] | None = None,
 ) -> AsyncIterator[list[WaitingCard]]:
-    """Read one batch ahead in a thread: decryption and parsing must not stop the sends."""
+    """Read one batch ahead in a thread: decryption and parsing must not stop the sends.
+
+    Args:
+        cards: Batches of cards.
+        thread: Where they are read.
+        meanwhile: Called here while the first of them is read.
+    """
     loop = asyncio.get_running_loop()
     ahead = loop.run_in_executor(thread, next, cards, None)
+    if meanwhile is not None:
+        meanwhile()
     while (batch := await ahead) is not None:
         ahead = loop.run_in_executor(thread, next, cards, None)
         yield batch
+
+
+def _load_what_publishes() -> None:
+    """Load what is needed later anyway, as there is nothing to do before the first cards come."""
+    import pipeline.outputs.publisher  # noqa: F401, PLC0415
 
 
 @contextmanager

@@ -111,6 +111,22 @@ def test_leaving_a_pass_early_ends_the_child(quick_engine):
     assert all(now <= then for now, then in zip(held(), holding, strict=True))
 
 
+def test_what_is_to_be_done_meanwhile_is_done_while_the_child_starts(quick_engine):
+    """Once, with the child there already and no plain byte read; in the second pass it is not."""
+    path, keys = quick_engine
+    before, seen = exports.children(), []
+
+    with SealedExport(path, keys) as export:
+        first = export.prove(lambda: seen.append(len(exports.children() - before)))
+        assert seen == []
+        plain = next(first)
+        rest = b"".join(first)
+        again = b"".join(export.reread(first.file))
+
+    assert seen == [1]
+    assert plain + rest == again
+
+
 def test_leaving_the_export_ends_every_pass(quick_engine):
     """The end of the export's own block ends what is under way."""
     path, keys = quick_engine

@@ -53,7 +53,7 @@ def test_a_ledger_in_a_file_loads_no_driver_of_another_database():
 
 
 def test_a_run_that_nobody_watches_loads_nothing_that_it_does_not_use():
-    """No lexers of its HTTP client's own command line, no live line, no search at a disk's speed."""
+    """No lexers of its HTTP client's own command line, no live line, nothing that only the end needs."""
     program = (
         "import sys; from pipeline.startup import prepare; prepare(); "
         "import pipeline.cli.running, pipeline.migration.send; "
@@ -62,8 +62,23 @@ def test_a_run_that_nobody_watches_loads_nothing_that_it_does_not_use():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = set(done.stdout.decode().split())
 
-    assert {"httpx", "pyarrow", "pydantic"} <= loaded
-    assert loaded.isdisjoint({"httpx._main", "pygments", "rich.live", "pyarrow.compute", "pandas"})
+    assert {"httpx", "pydantic", "sqlalchemy"} <= loaded
+    assert loaded.isdisjoint({"httpx._main", "pygments", "rich.live", "pandas"})
+    assert loaded.isdisjoint({"pyarrow", "jinja2", "cryptography"})
+
+
+def test_what_a_run_sends_with_is_loaded_only_where_an_export_is_new():
+    """While the process starts that decrypts it; a night with nothing new has no HTTP client."""
+    program = (
+        "import sys; from pipeline.startup import prepare; prepare(); "
+        "import pipeline.cli.running; from pipeline.migration.loading_ahead import load_what_sends; "
+        "names = 'httpx', 'pipeline.migration.send', 'pipeline.migration.vault_reachability'; "
+        "before = [name in sys.modules for name in names]; load_what_sends(); "
+        "print(any(before), all(name in sys.modules for name in names))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout == b"False True\n"
 
 
 ONLY_FOR_OTHERS = {

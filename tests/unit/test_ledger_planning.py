@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from pipeline.ledger import duplicates
-from pipeline.ledger.plan_records import PlannedCard, ProvedFacts, SealedFacts
+from pipeline.ledger.plan_records import PlannedCard, PlannedCards, ProvedFacts, SealedFacts
 from pipeline.ledger.planning import Planning
 from pipeline.model import Rejection
 from tests.support.ledgers import new_builder
@@ -155,3 +155,11 @@ def test_the_same_id_in_two_exports_is_no_duplicate(ledger):
     plan(ledger, "b", [card(1, "a"), card(2, "b")])
 
     assert {"planned": 3} == states(ledger)
+
+
+def test_cards_of_several_chunks_are_one_after_the_other():
+    """Whichever way they came: by column, or one by one."""
+    some, more = [card(1, "a"), card(2, "b")], [card(4, "c")]
+    joined = PlannedCards.joined([PlannedCards.of(each) for each in (some, [], more)])
+
+    assert list(joined) == [*some, *more]

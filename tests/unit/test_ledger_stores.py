@@ -151,6 +151,16 @@ def test_whoever_only_looks_changes_nothing(store, place, engine):
     assert kept(engine) == [("a", "1")]
 
 
+@pytest.mark.parametrize("value", ["one for all", None])
+def test_each_of_many_rows_comes_back_with_its_own_values(store, engine, value):
+    """More than one statement takes, a few over, and a text that all have or that each has."""
+    keys = [f"key {n:04d}" for n in range(603)]
+    values = [value or f"value {n}" for n in range(603)]
+    filled(store, engine, [keys, values])
+
+    assert kept(engine) == list(zip(keys, values, strict=True))
+
+
 # Transactions.
 
 

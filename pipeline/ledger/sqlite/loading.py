@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-_ROWS_A_STATEMENT: Final = 50
+_ROWS_A_STATEMENT: Final = 250
 _MANY_ROWS: Final = 500
 """For fewer it is not worth to lift rules and put them back."""
 
@@ -135,14 +135,11 @@ def _asked_together(
 def _insertion(table: Table, names: tuple[str, ...], shared: int, count: int) -> str:
     """Give the statement that inserts so many rows; the names are our own schema's.
 
-    The first `shared` marks stand for what all rows have, the others for each row's own.
+    The first `shared` marks stand for what all rows have, the others for each row's own. Those have
+    no numbers: the database looks a number up among all that came before it.
     """
     columns = ", ".join(f'"{name}"' for name in names)
     own = len(names) - shared
-    given = [f"?{place}" for place in range(1, shared + 1)]
-    rows_of_marks = [
-        [*given, *(f"?{place}" for place in range(first, first + own))]
-        for first in range(shared + 1, shared + 1 + own * count, own)
-    ]
-    marks = ", ".join(f"({', '.join(row)})" for row in rows_of_marks)
+    marks_of_a_row = [*(f"?{place}" for place in range(1, shared + 1)), *["?"] * own]
+    marks = ", ".join([f"({', '.join(marks_of_a_row)})"] * count)
     return f'INSERT INTO "{table.name}" ({columns}) VALUES {marks}'
