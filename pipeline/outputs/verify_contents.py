@@ -20,6 +20,7 @@ from pipeline.errors import WRITTEN_BY_NOBODY, CardferryError
 from pipeline.folder_files import open_in_folder, read_in_folder
 from pipeline.hashing import hash_total, shown
 from pipeline.ledger.ledger_url import LEDGER_NAME
+from pipeline.ledger.outages import ServerLost
 from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.model import FAILURE_STATES
 from pipeline.outputs.files import (
@@ -58,6 +59,9 @@ def content_differences(
         read.update({n: ParquetTotals() for n in outputs.tables_of_rows if n not in changed})
         places = [_first_row_that_differs(folder / n, n, outputs, t) for n, t in read.items()]
         places.extend(_changed_tables(ledger, manifest))
+    except ServerLost:
+        # It says nothing of what is held there, and is waited for.
+        raise
     except (CardferryError, OSError, pa.ArrowException, *WRITTEN_BY_NOBODY) as trouble:
         problem = f"holds what Cardferry never writes ({type(trouble).__name__})"
         yield Difference(LEDGER_NAME, WHOLE, problem)

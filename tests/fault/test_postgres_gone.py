@@ -171,7 +171,7 @@ def test_a_command_alone_goes_on_once_its_server_was_stopped_and_started(
     assert events.count("run_ended") == 1
 
 
-@pytest.mark.parametrize(("first", "refused"), [(30, (3,)), (30, (2, 3, 5))])
+@pytest.mark.parametrize(("first", "refused"), [(30, (3,)), (30, (2, 3, 5)), (300, (2, 3))])
 def test_a_server_that_was_there_is_waited_for_whichever_later_connection_does_not_come_about(
     moved, first, refused
 ):
