@@ -32,7 +32,7 @@ class Line:
         self._listener.listen(16)
         self.pairs = []
         self._frozen = []
-        self._is_cut = False
+        self._is_cut = self._is_frozen = False
         self._refused: set[int] = set()
         self._came = 0
         self._left, self._what, self._what_was = 0, "", ""
@@ -61,7 +61,7 @@ class Line:
 
     def drop(self):
         """Break every connection, as a machine does that is gone without a word; others may come."""
-        for pair in self.pairs:
+        for pair in self.pairs[:]:
             for end in pair:
                 # Not closed: somebody may wait there.
                 with contextlib.suppress(OSError):
@@ -77,12 +77,13 @@ class Line:
         self._refused.update(which)
 
     def freeze(self):
-        """Hand nothing on any more of what is connected now, and break nothing."""
+        """Hand nothing on any more, and break nothing; what connects meanwhile goes on when mended."""
+        self._is_frozen = True
         self._frozen += self.pairs
 
     def mend(self):
         """Let connections come about again."""
-        self._is_cut = False
+        self._is_cut = self._is_frozen = False
 
     def close(self):
         self.cut()
@@ -114,12 +115,14 @@ class Line:
             self.pairs.append((client, server))
             while self._step(client, server):
                 pass
-        self.pairs = [pair for pair in self.pairs if pair != (client, server)]
+        with contextlib.suppress(ValueError):
+            # In one act: others come and go meanwhile.
+            self.pairs.remove((client, server))
 
     def _step(self, client, server):
         """Hand one message on; say whether to go on."""
         ready, _, _ = select.select([client, server], [], [], 0.05)
-        if (client, server) in self._frozen:
+        if self._is_frozen or (client, server) in self._frozen:
             threading.Event().wait(0.05)
             return not self._is_cut
         for source, target in ((server, client), (client, server)):

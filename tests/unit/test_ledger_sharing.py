@@ -313,6 +313,8 @@ def test_a_carrier_breaks_off_a_connection_whose_server_says_nothing(shared, mon
     waiting.start()
     waiting.join(0.2)
     assert not renewed
+    # What stood still stays so; only what connects from now on goes on.
+    line.mend()
     carrier.break_off()
     waiting.join()
     carrier.leave({})
