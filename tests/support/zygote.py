@@ -145,11 +145,14 @@ def _begin_as_always(job):
     _change(job)
     from pipeline.__main__ import main as begin  # noqa: PLC0415 - as a command does.
 
+    code = 0
     try:
+        # It returns where nothing but the version or the list of commands was asked for.
         begin()
     except SystemExit as ending:
-        _end_as_python_does(ending.code or 0)
-        raise
+        code = ending.code or 0
+    _end_as_python_does(code)
+    sys.exit(code)
 
 
 def _change(job):
