@@ -34,18 +34,20 @@ from pipeline.ledger.records import (
     Retirement,
     RowRefusal,
 )
-from pipeline.ledger.sqlite.batch import COLUMNS as OF_TOKENS
 from pipeline.ledger.sqlite.batch import (
-    NO_SETTLEMENT,
-    NO_TOKEN,
-    TRIGGERS,
     Batches,
     fence_row,
     insert_batch,
     intent_row,
     settlement_row,
 )
-from pipeline.ledger.sqlite.views import create_view
+from pipeline.ledger.sqlite.batch_triggers import COLUMNS as OF_TOKENS
+from pipeline.ledger.sqlite.batch_triggers import (
+    NO_SETTLEMENT,
+    NO_TOKEN,
+    TRIGGERS,
+    create_view,
+)
 
 if TYPE_CHECKING:
     import sqlite3
