@@ -215,7 +215,7 @@ def test_two_cards_that_an_answer_cannot_tell_apart_are_never_under_way_in_two_c
     settling.apply(answers)
     again = other.apply([other.intent(like.id, 1)])
 
-    assert (tried.waiting, again.waiting) == ([like.id], ())
+    assert (tried.waiting, again.waiting) == ((like.id,), ())
     assert before == {"planned": ROWS - 2, "sent": 2}
     assert shared.states() == {"planned": ROWS - 3, "sent": 2, "tokenized": 1}
     # In one carrier its own queue keeps them apart; an answer and its like's intent share a batch.
@@ -246,7 +246,7 @@ def test_cards_alike_that_two_carriers_send_at_the_same_moment_are_kept_apart(sh
         begun_second = settlings[1].apply([intents[1]])
 
     assert begun_first == ()
-    assert begun_second.waiting == [intents[1].row_id]
+    assert begun_second.waiting == (intents[1].row_id,)
     assert shared.states()["sent"] == 1
 
 
