@@ -267,7 +267,9 @@ def test_what_the_vault_left_out_stays_apart_from_what_it_left_empty(builder, ex
     with builder.ledger.reading() as connection:
         kept = [
             *connection.exec_driver_sql("SELECT fingerprint, country FROM tokens"),
-            *connection.exec_driver_sql("SELECT vault_code, request_id FROM outcomes"),
+            *connection.exec_driver_sql(
+                "SELECT vault_code, request_id FROM outcomes ORDER BY attempt_id"
+            ),
             *connection.exec_driver_sql(
                 f"SELECT code, vault_code, request_id FROM rows WHERE id = {claims[1].id}"  # noqa: S608
             ),
