@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 import urllib.request
+from http.client import HTTPException
 
 import pytest
 
@@ -148,7 +149,8 @@ def _seen(run, port):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                 seen.append(metrics(answer.read().decode()))
-        except OSError:
+        except (OSError, HTTPException):
+            # Not there yet, or gone in the middle of an answer.
             pass
         time.sleep(0.02)
     return seen
