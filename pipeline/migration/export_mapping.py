@@ -87,7 +87,8 @@ def _frames(look: Snapshot, table: PublishedTable) -> Iterator[pd.DataFrame]:
     old_ids = _old_customer_ids(look)
     for block in look.mapped_rows():
         # Python's own values: numbers stay whole beside what is missing.
-        frame = pd.DataFrame(list(table.tuples(block)), columns=names, dtype=object)
+        columns = zip(names, table.columns_of(block), strict=True)
+        frame = pd.DataFrame(dict(columns), columns=names, dtype=object)
         frame["old_customer_id"] = frame["customer_id"].map(old_ids)
         for name in moments:
             frame[name] = frame[name].map(_moment)

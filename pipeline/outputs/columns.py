@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -15,6 +15,9 @@ from pipeline.ledger.listings import FAILED, MAPPED
 
 Values = Sequence[Any]
 """One column of a block."""
+
+Columns = Sequence[Values]
+"""A block of rows, column by column."""
 
 
 class Column(NamedTuple):
@@ -46,15 +49,13 @@ class PublishedTable(NamedTuple):
         """The columns as Arrow sees them."""
         return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
 
-    def tuples(self, block: Iterable[Values]) -> Iterator[tuple[Any, ...]]:
-        """Give a block of the ledger's rows as the file's rows."""
-        # Column by column, as row by row it takes twice as long.
+    def columns_of(self, block: Iterable[Values]) -> Columns:
+        """Give the file's columns for a block of the ledger's rows, of which there is one at least."""
         given = dict(zip(self.asked, zip(*block, strict=True), strict=True))
-        columns = (
+        return [
             given[column.asked] if column.made is None else column.made(given[column.asked])
             for column in self.columns
-        )
-        return zip(*columns, strict=True)
+        ]
 
     def carrying(self, names: Sequence[str]) -> PublishedTable:
         """Give the same table with the columns that an export's owner asked for."""

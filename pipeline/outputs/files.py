@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.outputs.columns import PublishedTable
+    from pipeline.outputs.columns import Columns, PublishedTable
     from pipeline.outputs.parquet_parts import EarlierParts, EarlierSheet
     from pipeline.outputs.sinks import Sink
 
@@ -123,10 +123,10 @@ class Outputs:
         """Take what did not change of the CSV file beside a file from the one published last."""
         self._earlier_sheets[of] = earlier
 
-    def rows_of(self, name: str) -> Iterator[Iterator[tuple[Any, ...]]]:
-        """Give the rows of a Parquet file as tuples, in blocks."""
+    def rows_of(self, name: str) -> Iterator[Columns]:
+        """Give the rows of a Parquet file in blocks, each as its columns."""
         table, asked = self.tables_of_rows[name]
-        return map(table.tuples, asked())
+        return map(table.columns_of, asked())
 
     def row_groups_of(self, name: str) -> Iterator[pa.Table]:
         """Give the rows of a Parquet file as its row groups."""
@@ -160,7 +160,7 @@ class Outputs:
         parts, rows_of = self._cut[name]
         table, _ = self.tables_of_rows[name]
         for part in parts():
-            blocks = partial(_tuples, table, rows_of, (part.first_id, part.last_id))
+            blocks = partial(_columns, table, rows_of, (part.first_id, part.last_id))
             yield Part(part.sha256, blocks)
 
     def _write_parquet(self, name: str, target: Sink) -> None:
@@ -210,28 +210,23 @@ OPTIONAL_NAMES: Final = (CUSTOMERS_NAME, SUPERSEDED_NAME, CUSTOMERS_CSV_NAME)
 
 def write_failures_sheet(look: Snapshot, target: Sink) -> None:
     """Write the rows that are open as `failures.csv` has them."""
-    write_sheet(FAILURES, map(FAILURES.tuples, look.failed_rows()), target)
+    write_sheet(FAILURES, map(FAILURES.columns_of, look.failed_rows()), target)
 
 
-def write_sheet(
-    table: PublishedTable, blocks: Iterable[Iterable[Sequence[Any]]], target: Sink
-) -> None:
+def write_sheet(table: PublishedTable, blocks: Iterable[Columns], target: Sink) -> None:
     """Write rows, in blocks, as a CSV file whose cells no spreadsheet runs."""
     target.write(csv_lines([table.schema.names]))
     write_lines(table, blocks, target)
 
 
-def write_lines(
-    table: PublishedTable, blocks: Iterable[Iterable[Sequence[Any]]], target: Sink
-) -> None:
+def write_lines(table: PublishedTable, blocks: Iterable[Columns], target: Sink) -> None:
     """Write rows, in blocks, as lines of such a file."""
     moments = [pa.types.is_timestamp(column.type) for column in table.columns]
-    for block in blocks:
-        columns = zip(zip(*block, strict=True), moments, strict=True)
+    for columns in blocks:
         target.write(
             csv_block(
                 list(map(_moment_or_none, values)) if is_moment else values
-                for values, is_moment in columns
+                for values, is_moment in zip(columns, moments, strict=True)
             )
         )
 
@@ -241,10 +236,8 @@ def report_bytes(figures: Mapping[str, Any]) -> bytes:
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _tuples(
-    table: PublishedTable, rows_of: RowsOf, ids: tuple[int, int]
-) -> Iterator[Iterator[tuple[Any, ...]]]:
-    return map(table.tuples, rows_of(ids))
+def _columns(table: PublishedTable, rows_of: RowsOf, ids: tuple[int, int]) -> Iterator[Columns]:
+    return map(table.columns_of, rows_of(ids))
 
 
 def _moment_or_none(value: Any) -> Any:

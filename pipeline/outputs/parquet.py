@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sys
 from importlib.abc import MetaPathFinder
-from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from io import BufferedIOBase
+
+    from pipeline.outputs.columns import Columns
 
 # Arrow's own allocator keeps sixty megabytes that nobody needs any more; malloc gives them back.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -48,22 +49,20 @@ def _keep_arrow_from_loading_pandas() -> None:
 _keep_arrow_from_loading_pandas()
 
 ROW_GROUP_ROWS: Final = 25_000
-_CONVERTED_AT_ONCE: Final = 5_000
-"""Tuples that wait as Python values; Arrow's own columns take a tenth of their room."""
 
 
 def write_parquet(
     target: IO[bytes] | BufferedIOBase,
     schema: pa.Schema,
-    blocks: Iterable[Iterable[Sequence[Any]]],
+    blocks: Iterable[Columns],
     metadata: Mapping[str, str],
 ) -> int:
     """Write rows as Parquet.
 
     Args:
         target: An open binary file.
-        schema: Column names and types, in the order of the tuples.
-        blocks: Rows as tuples, in blocks of any size.
+        schema: Column names and types.
+        blocks: The rows in blocks of any size, each as columns in that order.
         metadata: Key-value metadata of the file, as text.
 
     Returns:
@@ -88,34 +87,36 @@ def parquet_writer(target: Any, schema: pa.Schema, **options: Any) -> pq.Parquet
     )
 
 
-def row_groups(schema: pa.Schema, blocks: Iterable[Iterable[Sequence[Any]]]) -> Iterator[pa.Table]:
+def row_groups(schema: pa.Schema, blocks: Iterable[Columns]) -> Iterator[pa.Table]:
     """Give the tables that `write_parquet` makes row groups of.
 
     Raises:
         TypeError: A value does not fit its column; the message does not repeat it.
     """
-    rows = chain.from_iterable(blocks)
-    while group := _group(rows, schema):
-        yield group
+    # As Arrow's own columns, as they take a tenth of the room of Python's values.
+    waiting: list[pa.Table] = []
+    size = 0
+    for columns in blocks:
+        waiting.append(_table(columns, schema))
+        size += waiting[-1].num_rows
+        while size >= ROW_GROUP_ROWS:
+            together = pa.concat_tables(waiting)
+            yield _of_one_chunk(together.slice(0, ROW_GROUP_ROWS))
+            waiting = [together.slice(ROW_GROUP_ROWS)]
+            size -= ROW_GROUP_ROWS
+    if size:
+        yield _of_one_chunk(pa.concat_tables(waiting))
 
 
-def _group(rows: Iterator[Sequence[Any]], schema: pa.Schema) -> pa.Table | None:
-    parts = []
-    for _ in range(ROW_GROUP_ROWS // _CONVERTED_AT_ONCE):
-        part = list(islice(rows, _CONVERTED_AT_ONCE))
-        if part:
-            parts.append(_table(part, schema))
-        if len(part) < _CONVERTED_AT_ONCE:
-            break
-    # One chunk a column: how the conversion was cut must not show in the bytes.
-    return pa.concat_tables(parts).combine_chunks() if parts else None
+def _of_one_chunk(table: pa.Table) -> pa.Table:
+    """Give a table whose columns are in one piece: how the blocks were cut must not show in the bytes."""
+    return table.combine_chunks()
 
 
-def _table(part: list[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+def _table(columns: Columns, schema: pa.Schema) -> pa.Table:
     try:
         arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(zip(*part, strict=True), schema, strict=True)
+            pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
         ]
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         # Arrow prints the value that it cannot convert.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from pipeline.outputs.columns import Columns
     from pipeline.outputs.sinks import Sink
 
 _PARTS: Final = "cardferry.parts"
@@ -62,11 +63,11 @@ class Part(NamedTuple):
 
     Attributes:
         made_of: A digest of everything that its rows are made of.
-        blocks: Asks for its rows, in blocks; they are one row group.
+        blocks: Asks for its rows, in blocks of columns; they are one row group.
     """
 
     made_of: str
-    blocks: Callable[[], Iterable[Iterable[Sequence[Any]]]]
+    blocks: Callable[[], Iterable[Columns]]
 
 
 class _Group(NamedTuple):
@@ -155,7 +156,7 @@ def write_parts(
 
     Args:
         target: An open binary file.
-        schema: Column names and types, in the order of the rows' values.
+        schema: Column names and types.
         parts: In the order of the file.
         metadata: Key-value metadata of the file, as text.
         earlier: A file with the same columns whose parts may be taken over, if this very writer

@@ -31,7 +31,7 @@ READBACK: Final = pa.schema(
 
 
 def write_readback(
-    folder: Path, blocks: Iterable[Iterable[Sequence[Any]]], facts: Mapping[str, str]
+    folder: Path, blocks: Iterable[Sequence[Sequence[Any]]], facts: Mapping[str, str]
 ) -> str:
     """Write what was found; give the file's SHA-256.
 
@@ -45,5 +45,6 @@ def write_readback(
     """
     with write_atomically(folder / READBACK_NAME) as target:
         file = MeasuredFile(target)
-        write_parquet(file, READBACK, blocks, facts)
+        columns = (list(zip(*rows, strict=True)) for rows in blocks if rows)
+        write_parquet(file, READBACK, columns, facts)
     return file.sha256

@@ -371,7 +371,8 @@ def test_row_groups_do_not_show_where_blocks_were_cut():
     written = []
     for size in (1, 777, 60_000):
         target = io.BytesIO()
-        write_parquet(target, schema, (rows[at : at + size] for at in range(0, 60_000, size)), {})
+        cut = (rows[at : at + size] for at in range(0, 60_000, size))
+        write_parquet(target, schema, (list(zip(*block, strict=True)) for block in cut), {})
         written.append(target.getvalue())
 
     assert written[0] == written[1] == written[2]
