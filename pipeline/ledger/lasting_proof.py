@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.publications import PublicationHistory
     from pipeline.ledger.sections import Counted
+    from pipeline.ledger.versions_proof import Compared
 
 LASTING_KINDS: Final = (LASTING_ROWS, LASTING_CUSTOMERS, LASTING_ATTEMPTS)
 """What is counted of sections because it lasts."""
@@ -162,10 +163,23 @@ def require_what_lasts(connection: Connection, known: PublicationHistory, *, kep
 
 
 def change_since_published(
-    connection: Connection, known: PublicationHistory, lasting: Sequence[Lasting], *, kept: bool
+    connection: Connection,
+    known: PublicationHistory,
+    lasting: Sequence[Lasting],
+    *,
+    kept: bool,
+    compared: Compared | None = None,
 ) -> str | None:
-    """Say what is not as it was published, or became another thing for no reason; None: nothing."""
+    """Say what is not as it was published, or became another thing for no reason; None: nothing.
+
+    Args:
+        connection: A reading connection.
+        known: What was published, and confirmed.
+        lasting: What lasts in the ledger of now, in the order of runs.
+        kept: Leave out what only the rows themselves tell.
+        compared: What is known of them, where all were read before.
+    """
     changed = _changed_since_published(lasting, known)
     if changed is not None:
         return _words_of_change(changed)
-    return None if kept else unexplained_change(connection)
+    return None if kept else unexplained_change(connection, compared)

@@ -23,7 +23,7 @@ from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, SECTIONS_AN_EX
 from pipeline.model import RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pipeline.ledger.sections import Counted
     from pipeline.ledger.shared_cards import SharedCards
@@ -115,6 +115,10 @@ class SectionSums(QueryBase):
                 for is_on in on_customer:
                     yield _prints(one.packed, counts, is_on=is_on)
 
+    def _row_figures(self) -> Iterable[Counted]:
+        """Give what sections of rows add up to; of each row nothing."""
+        return counted_sections(self._connection, ROW_FIGURES, kept=self._kept)
+
     @cached_property
     def _added(self) -> _Added:
         attaching = self.is_attaching()
@@ -127,7 +131,7 @@ class SectionSums(QueryBase):
         mixes = {name: Counter[Any]() for name in MIXED}
         mapped, owners = 0, {}
         with self._store.trouble():
-            for one in counted_sections(self._connection, ROW_FIGURES, kept=self._kept):
+            for one in self._row_figures():
                 figures = orjson.loads(one.figures)
                 if figures["owners"]:
                     owners[one.number] = figures["owners"]

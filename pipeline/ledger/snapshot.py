@@ -18,11 +18,12 @@ from pipeline.ledger.reading_questions import ReadingQuestions
 from pipeline.ledger.schema import meta
 from pipeline.ledger.section_proof import differing_section
 from pipeline.ledger.section_sums import SectionSums
+from pipeline.ledger.sections import ROW_FIGURES
 from pipeline.ledger.waiting_exports import WaitingExports
 from pipeline.ledger.whole_reading import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.lasting_proof import Lasting
     from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.publications import PublicationHistory
-    from pipeline.ledger.sections import Digested
+    from pipeline.ledger.sections import Counted, Digested
     from pipeline.ledger.whole_reading import WholeReading
 
 
@@ -136,13 +137,20 @@ class Snapshot(
         """Say what is not as it was published, or became another thing for no reason; None: nothing."""
         with self._store.trouble():
             known = publications.publication_history(self._connection)
-            return change_since_published(self._connection, known, self._lasting, kept=self._kept)
+            return change_since_published(
+                self._connection,
+                known,
+                self._lasting,
+                kept=self._kept,
+                compared=None if self._kept else self._whole.compared(),
+            )
 
     def differing_section(self) -> str | None:
         """Give the first section of which something else is kept than its rows give, or None."""
         with self._store.trouble():
+            whole = self._whole
             return differing_section(
-                self._connection, {**self._whole.digested, **self._whole.lasting}
+                self._connection, {**whole.digested, **whole.lasting, **whole.counted}
             )
 
     def contradiction(self) -> str | None:
@@ -169,3 +177,8 @@ class Snapshot(
     @cached_property
     def _whole(self) -> WholeReading:
         return read_whole(self._connection)
+
+    def _row_figures(self) -> Iterable[Counted]:
+        if "_whole" in self.__dict__ and ROW_FIGURES in self._whole.counted:
+            return self._whole.counted[ROW_FIGURES]
+        return super()._row_figures()

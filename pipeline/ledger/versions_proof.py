@@ -32,7 +32,7 @@ from pipeline.ledger.sections import SECTION_ROWS, asked_by_section, key_of, ver
 from pipeline.ledger.versions import Kept, VersionEntry, kept_of, packed, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select, Table
 
@@ -66,8 +66,25 @@ class _Words(NamedTuple):
     frozen: dict[int, set[int]]
 
 
-def unexplained_change(connection: Connection) -> str | None:
-    """Say what kind of settled thing changed since it was published, for no reason; None: none."""
+class Compared(NamedTuple):
+    """What is known of the sections of each table, by its name, once all rows were read.
+
+    Attributes:
+        there: The sections that there are.
+        other: Those of which something else than one version, as they are now, is kept, in order.
+    """
+
+    there: Mapping[str, Iterable[int]]
+    other: Mapping[str, Sequence[int]]
+
+
+def unexplained_change(connection: Connection, compared: Compared | None = None) -> str | None:
+    """Say what kind of settled thing changed since it was published, for no reason; None: none.
+
+    Args:
+        connection: A reading connection.
+        compared: What is known where all rows were read before; default: they are read.
+    """
     known = select(versions.c.epoch).distinct().order_by(versions.c.epoch)
     epochs = list(connection.execute(known).scalars())
     if not epochs:
@@ -75,7 +92,7 @@ def unexplained_change(connection: Connection) -> str | None:
     words = _words(connection)
     for table, called in _CALLED.items():
         windows: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-        for change in _changes(connection, table, epochs):
+        for change in _changes(connection, table, epochs, compared):
             if change is None:
                 return f"{called} that was published is not there"
             if not _is_told(change, table, words):
@@ -87,13 +104,16 @@ def unexplained_change(connection: Connection) -> str | None:
 
 
 def _changes(
-    connection: Connection, table: Table, epochs: Sequence[int]
+    connection: Connection, table: Table, epochs: Sequence[int], compared: Compared | None
 ) -> Iterator[_Change | None]:
     """Give every change of a settled thing, of any time; None for one that is not there any more."""
     key = key_of(table)
     asked = select(versions.c.number).where(versions.c.of == table.name).distinct()
-    unseen = set(connection.execute(asked).scalars())
-    for number, found in asked_by_section(connection, select(table).order_by(key), key, None):
+    unseen, wanted = set(connection.execute(asked).scalars()), None
+    if compared is not None:
+        wanted = [number for number in compared.other[table.name] if number in unseen]
+        unseen.difference_update(set(compared.there[table.name]).difference(wanted))
+    for number, found in asked_by_section(connection, select(table).order_by(key), key, wanted):
         if number in unseen:
             unseen.remove(number)
             kept = kept_of(connection, table, number)

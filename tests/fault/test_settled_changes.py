@@ -27,10 +27,10 @@ from pipeline.ledger.schema import attachments, attempts, events, tokens
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.versions import renew_versions
-from pipeline.ledger.versions_proof import unexplained_change
 from pipeline.migration.publish import publish_again
 from pipeline.model import OutcomeKind
 from pipeline.outputs.publisher import publish
+from tests.support.changes_said import said_of_changes
 from tests.support.folders import VERSION, found_in, public_pem, signer
 from tests.support.ledgers import StepClock, drop_rules, new_builder, reopened, settled_builder
 
@@ -200,7 +200,7 @@ def test_a_run_that_changed_nothing_has_nothing_to_explain(ledger):
     """A forged run alone is no change; and the ledger tells one story."""
     with ledger.reading() as connection:
         assert contradiction(connection) is None
-        assert unexplained_change(connection) is None
+        assert said_of_changes(connection) is None
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -210,7 +210,7 @@ def test_what_was_settled_is_another_thing_only_for_a_reason(ledger, what):
         before = published(connection)
     with changed(ledger, what) as connection:
         assert before == published(connection)
-        assert unexplained_change(connection).endswith("for no reason")
+        assert said_of_changes(connection).endswith("for no reason")
 
 
 @pytest.mark.parametrize("what", LASTING)
@@ -226,7 +226,7 @@ def test_a_settled_thing_that_is_taken_away_is_missed(ledger):
     """A card of which nothing else is told than where it stands."""
     with changed(ledger) as connection:
         connection.execute(delete(attachments).where(attachments.c.row_id == REUSED))
-        assert "a card that was published is not there" == unexplained_change(connection)
+        assert "a card that was published is not there" == said_of_changes(connection)
 
 
 @pytest.mark.parametrize("when", [2, 4])
@@ -235,7 +235,7 @@ def test_only_a_request_since_the_publication_is_a_reason(ledger, when):
     sent = {"id": 9999, "row_id": FAILED, "step": "attach", "number": 9, "epoch": when, "at_ms": 1}
     with changed(ledger, "why a card failed") as connection:
         connection.execute(insert(attempts), [sent])
-        assert (unexplained_change(connection) is None) == (when == 4)
+        assert (said_of_changes(connection) is None) == (when == 4)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_an_operator_s_word_explains_what_waits_again_and_nothing_else(ledger, w
     told = {"seq": 999, "body": json.dumps(word, separators=(",", ":")), "hash": ""}
     with changed(ledger, what) as connection:
         connection.execute(insert(events), [told])
-        assert (unexplained_change(connection) is None) == is_explained
+        assert (said_of_changes(connection) is None) == is_explained
 
 
 def test_runs_that_died_and_were_published_by_hand_have_nothing_to_explain(tmp_path):

@@ -14,12 +14,12 @@ from pipeline.ledger.planning import Planning
 from pipeline.ledger.records import CustomerFound, CustomerState
 from pipeline.ledger.recovery import plan_again, settle_open_intents
 from pipeline.ledger.retiring import retire_tokens
-from pipeline.ledger.section_figures import counted_sections
-from pipeline.ledger.sections import versions
+from pipeline.ledger.section_figures import READ_ONCE, counted_sections
+from pipeline.ledger.sections import ANSWER_FIGURES, ROW_FIGURES, versions
 from pipeline.ledger.settling import Settling
 from pipeline.ledger.versions import Packing, renew_versions
-from pipeline.ledger.versions_proof import unexplained_change
 from pipeline.ledger.whole_reading import read_whole
+from tests.support.changes_said import said_of_changes
 from tests.support.ledgers import BATCH_ROWS, new_builder
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -91,6 +91,47 @@ def test_one_reading_gives_what_each_question_gives_by_itself(builder):
         assert what_lasts(connection, kept=False) == what_lasts(
             connection, kept=False, worked_out=whole.lasting
         )
+        counted = {
+            kind: [
+                one._replace(packed=b"") for one in counted_sections(connection, kind, kept=False)
+            ]
+            for kind in (ROW_FIGURES, ANSWER_FIGURES)
+        }
+        assert counted == whole.counted
+        assert all(counted.values())
+
+
+def test_what_cannot_be_counted_is_left_to_whoever_asks_for_it(builder, monkeypatch):
+    """All the rest is read, and the one who asks gets to know what is wrong, as if nobody had read."""
+
+    def refuse(*_):
+        raise OverflowError
+
+    monkeypatch.setitem(READ_ONCE[1].counting, ANSWER_FIGURES, lambda *_: refuse)
+    with builder.ledger.reading() as connection:
+        whole = read_whole(connection)
+
+        assert [ROW_FIGURES] == list(whole.counted)
+        assert digested_tables(connection, kept=False) == whole.digested
+        with pytest.raises(OverflowError):
+            list(counted_sections(connection, ANSWER_FIGURES, kept=False))
+
+
+def test_versions_that_cannot_be_read_are_left_to_whoever_asks_for_them(builder, monkeypatch):
+    """The reading goes on, and holds the section for one of which something else is kept."""
+    with builder.ledger.transaction() as connection:
+        renew_versions(connection, 1)
+
+    def refuse(*_):
+        raise TypeError
+
+    with builder.ledger.reading() as connection:
+        there = [one.number for one in read_whole(connection).digested["rows"]]
+        # Of rows that are not planned yet nothing is kept.
+        assert there[-1:] == read_whole(connection).other["rows"] != there
+        monkeypatch.setattr("pipeline.ledger.whole_reading.kept_of", refuse)
+
+        assert there == read_whole(connection).other["rows"]
 
 
 def top_up(builder):
@@ -172,7 +213,7 @@ def test_what_later_runs_do_to_what_was_published_has_its_reasons(builder, act):
     act(builder)
     for _ in range(2):
         with builder.ledger.reading() as connection:
-            assert unexplained_change(connection) is None
+            assert said_of_changes(connection) is None
         with builder.ledger.transaction() as connection:
             renew_versions(connection, 2)
 
