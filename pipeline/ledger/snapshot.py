@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from pipeline.ledger import digests, export_events, publications, tables_proof
+from pipeline.ledger.asked_beside import asked_beside
 from pipeline.ledger.attach_needs import AttachQuestions
 from pipeline.ledger.card_questions import CardQuestions
 from pipeline.ledger.lasting_proof import change_since_published, what_lasts
@@ -23,7 +25,7 @@ from pipeline.ledger.waiting_exports import WaitingExports
 from pipeline.ledger.whole_reading import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -60,6 +62,7 @@ class Snapshot(
         self, connection: Connection, *, sparingly: bool = False, kept: bool = False
     ) -> None:
         super().__init__(connection, kept=kept)
+        self._contradiction: Callable[[], str | None] | None = None
         if sparingly:
             self._store.read_sparingly(connection)
 
@@ -156,7 +159,15 @@ class Snapshot(
     def contradiction(self) -> str | None:
         """Give the first thing that two tables tell differently, in words; None if none."""
         with self._store.trouble():
+            if self._contradiction is not None:
+                return self._contradiction()
             return tables_proof.contradiction(self._connection)
+
+    @contextmanager
+    def proving_meanwhile(self) -> Iterator[None]:
+        """Look for a contradiction while other questions are answered, if the store can do both."""
+        with asked_beside(self._connection, tables_proof.contradiction) as self._contradiction:
+            yield
 
     def is_sound(self) -> bool:
         """Tell whether the database's own structure holds, every page and index of it."""

@@ -200,6 +200,12 @@ class Store(Protocol):
     def read_sparingly(self, connection: Connection) -> None:
         """Keep few pages in memory: whoever reads every row once gains nothing from a cache."""
 
+    def beside(self, connection: Connection) -> AbstractContextManager[Connection | None]:
+        """Give another connection that sees the same state, for another thread; None if none can."""
+
+    def break_off(self, connection: Connection) -> None:
+        """Break off the statement that another thread runs by such a connection, if it runs one."""
+
     def fill(
         self,
         connection: Connection,

@@ -118,7 +118,12 @@ def examined_ledger(
         return
     try:
         with ledger.look(sparingly=True) as look:
-            yield _examined(look, expect_head, name)
+            examined = _examined(look, expect_head, name)
+            if isinstance(examined, Difference):
+                yield examined
+                return
+            with look.proving_meanwhile():
+                yield examined
     finally:
         ledger.close()
 

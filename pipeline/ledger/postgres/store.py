@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, inspect, select
@@ -174,6 +175,15 @@ class PostgresStore:
 
     def read_sparingly(self, connection: Connection) -> None:
         """Do nothing: a cursor keeps one block."""
+
+    def beside(self, connection: Connection) -> AbstractContextManager[Connection | None]:
+        """Give none: of a standby server no second connection sees the same state."""
+        del connection
+        return nullcontext()
+
+    def break_off(self, connection: Connection) -> None:
+        """Do nothing: no second connection is given."""
+        del connection
 
     def fill(
         self,

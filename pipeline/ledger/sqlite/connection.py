@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
@@ -18,10 +20,11 @@ from sqlalchemy.pool import StaticPool
 
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
+from pipeline.ledger.sqlite.copies import copy_of
 from pipeline.ledger.store import fetched_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Select
@@ -32,7 +35,7 @@ LOOKING_WAITS_MS: Final = 30_000
 WRITING_WAITS_MS: Final = 2_000_000_000
 """Three weeks: who holds the ledger is no trouble of the disk, and answers wait in memory."""
 DATABASE_ERRORS: Final = (sqlite3.Error, SQLAlchemyError)
-_SPARING_CACHE_KIB: Final = 4_000
+_SPARING_CACHE_KIB: Final = 2_000
 _DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode")
 """What SQLite and its driver say of bytes that nobody wrote."""
 
@@ -57,13 +60,32 @@ def open_engine(
         # file that may not be written to is opened for reading all the same.
         mode = "ro&immutable=1" if is_held else "rw" if read_only else "rwc"
         address = f"file:{_uri_path(path)}?mode={mode}&uri=true"
-    options: dict[str, Any] = {"creator": lambda: _copy_of(address)} if apart else {}
+    creator: Callable[[], sqlite3.Connection] | None = None
+    if apart:
+        original = address.removesuffix("&uri=true")
+        creator = partial(copy_of, original, LOOKING_WAITS_MS)
+    return _engine(
+        address, creator, read_only=read_only, cache_kib=2_000 if path is None else 8_000
+    )
+
+
+def _engine(
+    address: str,
+    creator: Callable[[], sqlite3.Connection] | None,
+    *,
+    read_only: bool,
+    cache_kib: int,
+) -> Engine:
+    options: dict[str, Any] = {
+        "connect_args": {"check_same_thread": False, "isolation_level": None}
+    }
+    if creator is not None:
+        options = {"creator": creator}
     # Parameters hold legacy ids; errors must not print them.
     engine = create_engine(
         f"sqlite:///{address}",
         hide_parameters=True,
         poolclass=StaticPool,
-        connect_args={} if apart else {"check_same_thread": False, "isolation_level": None},
         **options,
     )
 
@@ -76,7 +98,7 @@ def open_engine(
         cursor.execute("PRAGMA temp_store = MEMORY")
         cursor.execute("PRAGMA mmap_size = 0")
         # A ledger that leaves nothing behind is read once and is not asked for single rows.
-        cursor.execute(f"PRAGMA cache_size = -{2_000 if path is None else 8_000}")
+        cursor.execute(f"PRAGMA cache_size = -{cache_kib}")
         cursor.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
@@ -94,16 +116,20 @@ def open_engine(
     return engine
 
 
-def _copy_of(address: str) -> sqlite3.Connection:
-    """Copy a database into a nameless temporary file; the original is held for that long only."""
-    source = sqlite3.connect(address.removesuffix("&uri=true"), uri=True)
-    try:
-        source.execute(f"PRAGMA busy_timeout = {LOOKING_WAITS_MS}")
-        copy = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        source.backup(copy)
-    finally:
-        source.close()
-    return copy
+@contextmanager
+def beside(connection: Connection) -> Iterator[Connection | None]:
+    """Give a second connection to the copy that is looked at, for another thread; None if none is.
+
+    Nothing may run in it any more when the caller leaves.
+    """
+    other = getattr(driver_of(connection), "beside", None)
+    if other is None:
+        yield None
+        return
+    engine = _engine("", lambda: other, read_only=True, cache_kib=_SPARING_CACHE_KIB)
+    # The driver's connection is closed with the copy's own.
+    with engine.connect() as second:
+        yield second
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

@@ -159,6 +159,14 @@ class SqliteStore:
         """Keep few pages in memory."""
         opened.read_sparingly(connection)
 
+    def beside(self, connection: Connection) -> AbstractContextManager[Connection | None]:
+        """Give a second connection to a large copy."""
+        return opened.beside(connection)
+
+    def break_off(self, connection: Connection) -> None:
+        """Interrupt what runs."""
+        opened.driver_of(connection).interrupt()
+
     def fill(
         self,
         connection: Connection,
