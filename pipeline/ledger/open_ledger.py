@@ -22,7 +22,7 @@ from pipeline.ledger.last_close import (
     stands_as_noted,
 )
 from pipeline.ledger.reserve import DiskFull
-from pipeline.ledger.section_helper import SectionHelper
+from pipeline.ledger.second_process import SecondProcess
 from pipeline.ledger.sections import asked_once
 from pipeline.ledger.snapshot import Snapshot
 from pipeline.ledger.store import store_at
@@ -85,8 +85,8 @@ class OpenLedger(Bearing):
         self._upgraded: tuple[int, int] | None = None
         self.file = self.store.watched_file(url)
         """The file that the ledger is, if it is one of its own."""
-        self.helper = SectionHelper(None if read_only else self.file)
-        """What works sections out beside this process, where many were written."""
+        self.second = SecondProcess(None if read_only else self.file)
+        """What works things out beside this process, where many rows were written."""
         self._waiting = WriteWaits(self.file)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
@@ -127,7 +127,7 @@ class OpenLedger(Bearing):
 
         How it was left is noted if all in it was proved, or written since by a run that ended.
         """
-        self.helper.close()
+        self.second.close()
         is_proved = self.proved_at is not None and self._note_if_proved()
         self._waiting.close()
         self.engine.dispose()

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.section_figures import BY_ITSELF, COUNTED, READ_ONCE, TABLES, kept_of, to_count
+from pipeline.ledger.section_helper import helping
 from pipeline.ledger.section_work import SectionQueue, Task, work_out
 from pipeline.ledger.sections import digest_of_figures, numbers, sections, stretches
 from pipeline.ledger.store import store_of
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.section_helper import SectionHelper
+    from pipeline.ledger.second_process import SecondProcess
     from pipeline.ledger.section_work import Worked
     from pipeline.ledger.sections import Counted, Digested
 
 
 def renew_sections(
-    connection: Connection, epoch: int, *, kept: bool | None, helper: SectionHelper
+    connection: Connection, epoch: int, *, kept: bool | None, process: SecondProcess
 ) -> None:
     """Work out what is to be kept of each section, in the caller's transaction.
 
@@ -34,20 +35,20 @@ def renew_sections(
         epoch: The run's, with which versions come (`versions`).
         kept: What is kept is right; else all is worked out, and what differs is written anew. None
             where nothing but versions is kept.
-        helper: Works sections out in a process beside this one, where there are many.
+        process: Works sections out beside this one, where there are many.
     """
     if kept is None:
         renew_versions(connection, epoch)
         return
     queue = SectionQueue(list(_tasks(connection, kept=kept)))
     keeping = _Keeping(connection, epoch)
-    with helper.helping(queue) as help_of:
-        while queue or help_of.is_awaited:
-            for worked in help_of.answers():
-                keeping.take(worked)
-            block = queue.from_front(help_of.size)
-            if block is not None:
-                keeping.take(work_out(connection, block))
+    help_of = helping(process, queue)
+    while queue or help_of.is_awaited:
+        for worked in help_of.answers():
+            keeping.take(worked)
+        block = queue.from_front(help_of.size)
+        if block is not None:
+            keeping.take(work_out(connection, block))
     keeping.write()
 
 

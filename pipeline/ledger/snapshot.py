@@ -26,6 +26,7 @@ from pipeline.ledger.whole_reading import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from sqlalchemy import Connection
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.lasting_proof import Lasting
     from pipeline.ledger.parts_of_rows import PartOfRows
     from pipeline.ledger.publications import PublicationHistory
+    from pipeline.ledger.second_process import SecondProcess
     from pipeline.ledger.sections import Counted, Digested
     from pipeline.ledger.whole_reading import WholeReading
 
@@ -65,6 +67,18 @@ class Snapshot(
         self._contradiction: Callable[[], str | None] | None = None
         if sparingly:
             self._store.read_sparingly(connection)
+
+    def by_turns(
+        self, second: SecondProcess, work: Callable[..., Any], asked: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Give what a function returns of this state, every other time called in another process.
+
+        Args:
+            second: The process; see `SecondProcess.by_turns` for the rest.
+            work: A function of a module.
+            asked: What it is called with each time, after a look at this state.
+        """
+        return second.by_turns(self._connection, _with_look, [(work, *these) for these in asked])
 
     def recall(self, key: str) -> str | None:
         """Give what `Ledger.remember` kept under the key, or None."""
@@ -193,3 +207,8 @@ class Snapshot(
         if "_whole" in self.__dict__ and ROW_FIGURES in self._whole.counted:
             return self._whole.counted[ROW_FIGURES]
         return super()._row_figures()
+
+
+def _with_look(connection: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function with a look at the ledger, in whichever process."""
+    return work(Snapshot(connection, sparingly=True), *arguments)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pipeline.signals import DeferredSignals
     from pipeline.vault.interface import Vault
 
+_WANTED_NEXT: Final = "pipeline.outputs.mapping_part"
+"""What a second process will be asked for; this one loads it when it is time."""
 _PASSES_MAX: Final = 20
 """So often cards are carried once more in one run, as tokens perished before they were used."""
 
@@ -158,7 +160,7 @@ class LocalSending(Sending):
     ) -> Generator[list[WaitingCard]]:
         """Give the waiting cards; with the last ones under way the outputs are not far."""
         yield from self._cards(work, vault, claiming)
-        self.ledger.helper.expect(self.flow.total)
+        self.ledger.second.expect(self.flow.total, _WANTED_NEXT)
 
     def _cards(
         self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming

@@ -19,6 +19,7 @@ from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
 from pipeline.outputs.csv_text import csv_block, csv_lines
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import manifest_bytes
+from pipeline.outputs.mapping_part import mapping_part
 from pipeline.outputs.parquet import row_groups, write_parquet
 from pipeline.outputs.parquet_parts import Part, write_parts
 from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.parts_of_rows import PartOfRows
+    from pipeline.ledger.second_process import SecondProcess
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.outputs.columns import Columns, PublishedTable
     from pipeline.outputs.parquet_parts import EarlierParts, EarlierSheet
@@ -55,17 +57,25 @@ class Outputs:
         look: A look at the ledger; one look, one state.
         version: Cardferry's version, for the files' metadata.
         signed_by: Fingerprint of the key that signs the manifest, or None.
+        second: A process that may make parts of the mapping beside this one.
     """
 
-    def __init__(self, look: Snapshot, version: str, signed_by: str | None = None) -> None:
+    def __init__(
+        self,
+        look: Snapshot,
+        version: str,
+        signed_by: str | None = None,
+        second: SecondProcess | None = None,
+    ) -> None:
         self._look = look
         self._version = version
         self.history = look.publication_history()
         self._signed_by = signed_by
+        self._second = second
         self._published: Mapping[str, Any] | None = None
         self._earlier: dict[str, EarlierParts] = {}
         self._earlier_sheets: dict[str, EarlierSheet] = {}
-        carried = orjson.loads(look.recall("carry") or "[]")
+        self._carried = carried = orjson.loads(look.recall("carry") or "[]")
         self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
             MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
             FAILURES_NAME: (FAILURES, look.failed_rows),
@@ -160,16 +170,23 @@ class Outputs:
         parts, rows_of = self._cut[name]
         table, _ = self.tables_of_rows[name]
         for part in parts():
-            blocks = partial(_columns, table, rows_of, (part.first_id, part.last_id))
-            yield Part(part.sha256, blocks)
+            ids = part.first_id, part.last_id
+            yield Part(part.sha256, ids, partial(_columns, table, rows_of, ids))
 
     def _write_parquet(self, name: str, target: Sink) -> None:
         table, _ = self.tables_of_rows[name]
         if self.is_cut(name):
-            earlier = self._earlier.get(name)
-            write_parts(target, table.schema, self._parts(name), self._metadata(), earlier)
+            parts, earlier = list(self._parts(name)), self._earlier.get(name)
+            made = self._made_by_turns if self._second and name == MAPPING_NAME else None
+            write_parts(target, table.schema, parts, self._metadata(), earlier, made)
         else:
             write_parquet(target, table.schema, self.rows_of(name), self._metadata())
+
+    def _made_by_turns(self, parts: Sequence[Part]) -> Iterator[bytes]:
+        """Make parts of the mapping here and in the second process, if there is one."""
+        assert self._second is not None  # noqa: S101 - only then it is asked for.
+        asked = [(self._carried, *part.ids) for part in parts]
+        return self._look.by_turns(self._second, mapping_part, asked)
 
     def _write_csv(self, of: str, target: Sink) -> None:
         table, earlier = self.tables_of_rows[of][0], self._earlier_sheets.get(of)

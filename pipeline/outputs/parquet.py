@@ -5,6 +5,7 @@ Row groups are cut by a fixed count and not by block, since the cut shows in the
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.abc import MetaPathFinder
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -85,6 +86,25 @@ def parquet_writer(target: Any, schema: pa.Schema, **options: Any) -> pq.Parquet
     return pq.ParquetWriter(
         target, schema, compression="zstd", version="2.6", data_page_version="2.0", **options
     )
+
+
+def file_of_one_group(schema: pa.Schema, blocks: Iterable[Columns]) -> bytes:
+    """Give a Parquet file with rows as its one group; empty where there are none.
+
+    Args:
+        schema: Column names and types.
+        blocks: At most `ROW_GROUP_ROWS` rows, in blocks.
+
+    Raises:
+        TypeError: A value does not fit its column; the message does not repeat it.
+    """
+    rows = next(row_groups(schema, blocks), None)
+    if rows is None:
+        return b""
+    file = io.BytesIO()
+    with parquet_writer(file, schema) as writer:
+        writer.write_table(rows, row_group_size=rows.num_rows)
+    return file.getvalue()
 
 
 def row_groups(schema: pa.Schema, blocks: Iterable[Columns]) -> Iterator[pa.Table]:

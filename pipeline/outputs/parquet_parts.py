@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import orjson
 
-from pipeline.outputs.parquet import parquet_writer, row_groups
+from pipeline.outputs.parquet import file_of_one_group, parquet_writer
 from pipeline.outputs.thrift_compact import (
     I64,
     LIST,
@@ -63,10 +63,12 @@ class Part(NamedTuple):
 
     Attributes:
         made_of: A digest of everything that its rows are made of.
+        ids: The first and the last id of a row that may be in it.
         blocks: Asks for its rows, in blocks of columns; they are one row group.
     """
 
     made_of: str
+    ids: tuple[int, int]
     blocks: Callable[[], Iterable[Columns]]
 
 
@@ -105,6 +107,9 @@ class EarlierParts:
             (made_of, 0 if told is None else int(told[_GROUP_ROWS].value))
             for made_of, (_, _, told) in self._parts.items()
         ]
+
+    def __contains__(self, made_of: str) -> bool:
+        return made_of in self._parts
 
     def group(self, made_of: str) -> _Group | None:
         """Give a part as it stands in the file; None if it is not there."""
@@ -148,9 +153,10 @@ class EarlierSheet:
 def write_parts(
     target: Sink,
     schema: pa.Schema,
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     metadata: Mapping[str, str],
     earlier: EarlierParts | None = None,
+    made: Callable[[Sequence[Part]], Iterable[bytes]] | None = None,
 ) -> None:
     """Write parts as one Parquet file.
 
@@ -161,12 +167,18 @@ def write_parts(
         metadata: Key-value metadata of the file, as text.
         earlier: A file with the same columns whose parts may be taken over, if this very writer
             made them.
+        made: Makes those that are not taken over, in order, as files of one group; default: here,
+            of their rows.
 
     Raises:
         TypeError: A value does not fit its column; the message does not repeat it.
     """
     if earlier is not None and earlier.written_by != _empty(schema, {})[_WRITTEN_BY].value:
         earlier = None
+    missing = [part for part in parts if earlier is None or part.made_of not in earlier]
+    files = iter(
+        made(missing) if made else (file_of_one_group(schema, p.blocks()) for p in missing)
+    )
     # As bytes: what is told of each column of a group fills forty kilobytes as it is read.
     groups: list[bytes] = []
     rows = 0
@@ -176,7 +188,7 @@ def write_parts(
     for part in parts:
         group = earlier.group(part.made_of) if earlier is not None else None
         if group is None:
-            group = _made(schema, part)
+            group = _group_of(next(files))
         if group.told is not None:
             groups.append(write_struct(_moved(group.told, at - group.at, len(groups))))
             rows += group.told[_GROUP_ROWS].value
@@ -222,17 +234,14 @@ def have_same_rows(one: IO[bytes], other: IO[bytes]) -> bool:
     return True
 
 
-def _made(schema: pa.Schema, part: Part) -> _Group:
-    """Make a part of its rows."""
-    rows = next(row_groups(schema, part.blocks()), None)
+def _group_of(made: bytes) -> _Group:
+    """Give the one row group of a file that was made."""
     start = len(_MAGIC)
-    if rows is None:
+    if not made:
         return _Group(b"", None, start)
-    file = io.BytesIO()
-    with parquet_writer(file, schema) as writer:
-        writer.write_table(rows, row_group_size=rows.num_rows)
+    file = io.BytesIO(made)
     (told,) = _footer_of(file)[_GROUPS].value.values
-    return _Group(file.getvalue()[start : _footer_at(file)], told, start)
+    return _Group(made[start : _footer_at(file)], told, start)
 
 
 def _moved(told: Struct, by: int, ordinal: int) -> Struct:

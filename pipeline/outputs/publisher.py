@@ -67,7 +67,10 @@ def publish(
     """
     asked = _Asked(ledger, folder, version, signer, anew)
     # Each commit of it is made once; whatever is lost in between is but looks and unnamed files.
-    return ledger.again(lambda: _published(asked))
+    try:
+        return ledger.again(lambda: _published(asked))
+    finally:
+        ledger.second.hang_up()
 
 
 def _published(asked: _Asked) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def _made(asked: _Asked, unchanged: Unchanged | None, staged: StagedFiles) -> _M
     with asked.ledger.look(sparingly=True) as look:
         known = look.publication_history()
         key = asked.signer.fingerprint if asked.signer else _kept_key(folder, known.latest, version)
-        outputs = Outputs(look, version, key)
+        outputs = Outputs(look, version, key, asked.ledger.second)
         kept: dict[str, tuple[int, str]] = {}
         if unchanged is not None:
             outputs.go_on_from(unchanged.figures)

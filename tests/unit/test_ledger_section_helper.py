@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import LocalStorageFailed
-from pipeline.ledger import section_helper, section_renewal
+from pipeline.ledger import second_process, section_helper, section_renewal
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from tests.support.attach_runs import attaching, cards
@@ -40,13 +40,13 @@ def made(request, tmp_path_factory):
 def started(monkeypatch):
     """Let a process help however little there is to do; gives every one that was started."""
     children = []
-    start = section_helper.start_child
+    start = second_process.start_child
 
     def noted(command, **given):
         children.append(start(command, **given))
         return children[-1]
 
-    monkeypatch.setattr(section_helper, "start_child", noted)
+    monkeypatch.setattr(second_process, "start_child", noted)
     monkeypatch.setattr(section_helper, "FEW", 1)
     monkeypatch.setattr(section_helper, "MANY", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
@@ -124,7 +124,7 @@ def test_what_a_killed_process_did_not_do_is_done_here(
 ):
     """Whenever it dies, all is kept that would have been kept."""
     if when == "at once":
-        start = section_helper.start_child
+        start = second_process.start_child
 
         def killed(command, **given):
             child = start(command, **given)
@@ -132,7 +132,7 @@ def test_what_a_killed_process_did_not_do_is_done_here(
             child.wait()
             return child
 
-        monkeypatch.setattr(section_helper, "start_child", killed)
+        monkeypatch.setattr(second_process, "start_child", killed)
     else:
         answers = section_helper.Help.answers
 
@@ -150,16 +150,16 @@ def test_what_a_killed_process_did_not_do_is_done_here(
 @pytest.mark.usefixtures("started")
 def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeypatch):
     """A process that was stopped holds nothing up for longer than our patience."""
-    monkeypatch.setattr(section_helper, "_PATIENCE_S", 1)
-    monkeypatch.setattr(section_helper, "_END_S", 0.1)
-    start = section_helper.start_child
+    monkeypatch.setattr(second_process, "_PATIENCE_S", 1)
+    monkeypatch.setattr(second_process, "_END_S", 0.1)
+    start = second_process.start_child
 
     def stopped(command, **given):
         child = start(command, **given)
         child.send_signal(signal.SIGSTOP)
         return child
 
-    monkeypatch.setattr(section_helper, "start_child", stopped)
+    monkeypatch.setattr(second_process, "start_child", stopped)
     assert renewed(made, tmp_path / "helped") == expected
 
 
@@ -172,7 +172,7 @@ def test_where_no_process_can_be_started_none_is_needed(
     def refused(*_, **__):
         raise LocalStorageFailed("no process can be started", next_step="Free some.")
 
-    monkeypatch.setattr(section_helper, "start_child", refused)
+    monkeypatch.setattr(second_process, "start_child", refused)
     assert renewed(made, tmp_path / "alone-again") == expected
     assert not answered
 
@@ -186,7 +186,7 @@ def test_on_one_processor_none_is_started(expected, made, started, tmp_path, mon
 
 def test_few_sections_start_no_process(expected, made, tmp_path, monkeypatch):
     """To start one takes longer than they do."""
-    monkeypatch.setattr(section_helper.SectionHelper, "_start", lambda _: pytest.fail("started"))
+    monkeypatch.setattr(second_process.SecondProcess, "start", lambda _: pytest.fail("started"))
     assert renewed(made, tmp_path / "alone-again") == expected
 
 
@@ -194,15 +194,15 @@ def test_the_process_holds_no_secret_and_stands_apart(made, started, monkeypatch
     """It gets nothing of the environment that it does not need, and a group of its own."""
     monkeypatch.setenv("VAULT_SECRET_KEY", "skey_only_for_this_test")
     given = {}
-    start = section_helper.start_child
+    start = second_process.start_child
 
     def noted(command, **told):
         given.update(told, command=command)
         return start(command, **told)
 
-    monkeypatch.setattr(section_helper, "start_child", noted)
+    monkeypatch.setattr(second_process, "start_child", noted)
     with closing(Ledger(ledger_url(made), StepClock())) as ledger:
-        ledger.helper.expect(1_000_000)
+        ledger.second.expect(1_000_000)
         assert os.getpgid(started[0].pid) == started[0].pid
     assert not any(
         "skey_only" in text for text in (*given["environment"].values(), *given["command"])
@@ -214,11 +214,11 @@ def test_the_process_holds_no_secret_and_stands_apart(made, started, monkeypatch
 PARENT = """
 import sys, time
 from pathlib import Path
-from pipeline.ledger import section_helper
-section_helper._processors = lambda: 2
-helper = section_helper.SectionHelper(Path(sys.argv[1]))
-helper.expect(1_000_000)
-print(helper._child.pid, flush=True)
+from pipeline.ledger import second_process
+second_process._processors = lambda: 2
+second = second_process.SecondProcess(Path(sys.argv[1]))
+second.expect(1_000_000)
+print(second._child.pid, flush=True)
 time.sleep(600)
 """
 

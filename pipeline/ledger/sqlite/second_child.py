@@ -1,4 +1,4 @@
-"""Runs in the process that works sections out beside the one that holds the ledger.
+"""Runs in the process that works things out beside the one that holds the ledger (`second_process`).
 
 It reads the file without asking for a lock: whoever wants its answers holds the ledger in a
 transaction that writes to no table that is read here, and would otherwise wait for this process, or
@@ -10,29 +10,32 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np  # noqa: F401 - some counts want it; by then somebody waits.
 
 from pipeline import __version__
-from pipeline.ledger.section_work import work_out
+from pipeline.ledger import section_work  # noqa: F401 - likewise.
+from pipeline.ledger.second_process import ANEW
 from pipeline.ledger.sections import asked_once
 from pipeline.ledger.sqlite.connection import open_engine
 from pipeline.process_guards import harden
 from pipeline.signals import stopping_signals
 
 if TYPE_CHECKING:
-    from pipeline.ledger.section_work import Block
+    from collections.abc import Callable
 
 
-def main(file: str, version: str) -> None:
+def main(file: str, version: str, *modules: str) -> None:
     """Answer what comes through stdin, a socket, until its other end is closed.
 
     Args:
         file: The ledger's.
         version: Of the program that asks; another one could count otherwise.
+        modules: What will be asked for needs these, too.
     """
     for number in stopping_signals():
         # They are for the other process to judge; this one ends with it.
@@ -42,26 +45,32 @@ def main(file: str, version: str) -> None:
         return
     # What is wrong with the ledger the other process finds, too, and says.
     with suppress(Exception), Connection(os.dup(0)) as line:
-        serve(line, Path(file))
+        for module in modules:
+            import_module(module)
+        while True:
+            answer(line, Path(file))
 
 
-def serve(line: Connection, file: Path) -> None:
-    """Work out the blocks that come, one after the other.
+def answer(line: Connection, file: Path) -> None:
+    """Work out what is asked, one thing after the other, as long as it is of one state of the ledger.
 
     Args:
-        line: Brings blocks, and takes what was worked out of each.
-        file: The ledger's; opened when the first block comes, by when it is held.
+        line: Brings functions and what they are called with, and takes what each returns.
+        file: The ledger's; opened when the first thing is asked, by when it is held.
 
     Raises:
         EOFError: Nobody asks any more.
     """
-    block: Block = line.recv()
+    asked: tuple[Callable[..., Any], Any] | None = line.recv()
+    if asked is ANEW:
+        return
     engine = open_engine(file, read_only=True, is_held=True)
     try:
         with engine.connect() as connection:
             asked_once(connection)
-            while True:
-                line.send(work_out(connection, block))
-                block = line.recv()
+            while asked is not ANEW:
+                work, *arguments = asked
+                line.send(work(connection, *arguments))
+                asked = line.recv()
     finally:
         engine.dispose()

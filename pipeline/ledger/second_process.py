@@ -1,0 +1,166 @@
+"""Lets a second process work things out beside this one, where there is a processor for it.
+
+It is given functions and what they are to be called with, reads the ledger's file while this process
+holds it, and hands back what they return. Nothing depends on it: what it did not do is done here, and
+where it fails nobody is told.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import __version__
+from pipeline.child_process import start_child
+from pipeline.errors import LocalStorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection as Line
+
+    from sqlalchemy import Connection
+
+_ROWS_EXPECTED: Final = 50_000
+"""So many new rows pay for starting one while the last of them are still being sent."""
+_AHEAD: Final = 3
+"""How far ahead of this process the other one may be, where each makes every other thing."""
+_PATIENCE_S: Final = 30
+"""Each thing takes a tenth of a second; who is silent for so long will not answer any more."""
+_END_S: Final = 5
+
+_PACKAGE_PARENT: Final = str(Path(__file__).resolve().parents[2])
+_START: Final = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from pipeline.startup import prepare; prepare(); "
+    "from pipeline.ledger.sqlite.second_child import main; main(*sys.argv[2:])"
+)
+_KEPT_ENVIRONMENT: Final = (
+    *("LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR"),
+    *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),  # Our suite measures the child too.
+)
+"""What the child needs of our environment; the vault's keys are not among it."""
+
+ANEW: Final = None
+"""Tells the process that what it is asked from now on is of another state of the ledger."""
+
+
+class SecondProcess:
+    """A process that works things out, from when it may be needed until it was.
+
+    Args:
+        file: The ledger's own file; None where it has none, and nobody can help.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._child: subprocess.Popen[bytes] | None = None
+        self.line: Line | None = None
+        """To the process; None if there is none."""
+
+    def expect(self, rows: int, *modules: str) -> None:
+        """Start the process where so many rows were written: what follows them is wanted shortly.
+
+        Args:
+            rows: How many were written.
+            modules: What it will be asked for needs these, and it loads them meanwhile.
+        """
+        if rows >= _ROWS_EXPECTED:
+            self.start(*modules)
+
+    def start(self, *modules: str) -> None:
+        """Start the process, if there is none and it can be."""
+        if self._file is None or self._child is not None or _processors() < 2:  # noqa: PLR2004
+            return
+        with suppress(OSError, LocalStorageFailed):
+            self.line, self._child = _started(self._file, modules)
+
+    def read_anew(self) -> None:
+        """Have it see the ledger as it is now."""
+        if self.line is not None:
+            try:
+                self.line.send(ANEW)
+            except OSError:
+                self.hang_up()
+
+    def by_turns(
+        self,
+        connection: Connection,
+        work: Callable[..., Any],
+        asked: Sequence[tuple[Any, ...]],
+    ) -> Iterator[Any]:
+        """Give in order what a function returns, every other time called in the process.
+
+        Args:
+            connection: A reading connection, which stays as it is until the end; `work` is called
+                with it, and in the process with one to the same state.
+            work: A function of a module.
+            asked: What else it is called with, each time.
+        """
+        given: set[int] = set()
+        self.read_anew()
+        for place, arguments in enumerate(asked):
+            for ahead in range(place + 1, min(place + 1 + _AHEAD, len(asked))):
+                if ahead % 2 and ahead not in given and self._is_asked(work, asked[ahead]):
+                    given.add(ahead)
+            if place in given and self.line is not None:
+                with suppress(EOFError, OSError):
+                    yield self.line.recv()
+                    continue
+                self.hang_up()
+            yield work(connection, *arguments)
+
+    def _is_asked(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+        if self.line is None:
+            return False
+        try:
+            self.line.send((work, *arguments))
+        except OSError:
+            self.hang_up()
+        return self.line is not None
+
+    def hang_up(self) -> None:
+        """Ask nothing any more; the process ends by itself."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        self.hang_up()
+        if self._child is None:
+            return
+        try:
+            self._child.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _started(file: Path, modules: Sequence[str]) -> tuple[Line, subprocess.Popen[bytes]]:
+    """Start the process; it holds no secret, writes nothing, and ends when our end is closed."""
+    from multiprocessing.connection import Connection  # noqa: PLC0415 - most commands do without.
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _PATIENCE_S, 0))
+        arguments = [_PACKAGE_PARENT, str(file.absolute()), __version__, *modules]
+        child = start_child(
+            [sys.executable, "-IB", "-c", _START, *arguments],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            environment={n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ},
+        )
+        return Connection(ours.detach()), child
