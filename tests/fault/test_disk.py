@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -304,7 +305,11 @@ def test_a_disk_that_fills_up_while_cards_are_under_way_costs_no_token(tmp_path,
     started = migration.start()
     while len(migration.journal) < 40:
         time.sleep(0.01)
+    # What we give up must not go to whoever is just filling the disk.
+    started.signal(signal.SIGSTOP)
+    assert started.stops()
     fill(disk / "somebody-elses")
+    started.signal(signal.SIGCONT)
     ended = started.wait()
     assert ended.code == 5, ended.said
     made = len(migration.journal)
@@ -321,7 +326,7 @@ def test_a_disk_that_fills_up_while_cards_are_under_way_costs_no_token(tmp_path,
 
 
 def fill(path):
-    """Take every block that is left, and again whatever is given back."""
+    """Take every block that is left."""
     with path.open("ab", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):
             pass
