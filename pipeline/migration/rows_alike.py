@@ -6,26 +6,25 @@ for as long as pass 1 reads: eight bytes a row, from which no number can be read
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from array import array
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
     from pipeline.cards.rows import Cards
-
-    Marks: TypeAlias = npt.NDArray[np.uint64]
 
 
 class RowsAlike:
     """One mark a row of an export, the same for rows that are the same."""
 
     def __init__(self) -> None:
-        self._marks: list[Marks] = []
+        # One piece of memory, which goes back to the system as a whole when pass 1 is over.
+        self._marks = array("Q")
         self._first_rows: list[int] = []
+        self._starts: list[int] = []
 
     def add(self, first_row: int, last_row: int, cards: Cards) -> None:
         """Mark a chunk's valid rows, in order, before their numbers are wiped.
@@ -45,13 +44,14 @@ class RowsAlike:
             np.array(texts, dtype=np.int64).view(np.uint64)
         )
         self._first_rows.append(first_row)
-        self._marks.append(marks)
+        self._starts.append(len(self._marks))
+        self._marks.frombytes(marks.tobytes())
 
     def are_alike(self, rows: Sequence[int]) -> bool:
         """Say whether rows, none of which was rejected, are all the same."""
         places = np.searchsorted(self._first_rows, rows, side="right") - 1
         marks = {
-            int(self._marks[place][row - self._first_rows[place]])
+            self._marks[self._starts[place] + row - self._first_rows[place]]
             for place, row in zip(places.tolist(), rows, strict=True)
         }
         return len(marks) == 1
