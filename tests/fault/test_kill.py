@@ -126,7 +126,7 @@ def test_killed_at_every_durable_step_a_run_loses_and_doubles_nothing(
     assert made == 0 or died[0] is not None
 
 
-@pytest.mark.parametrize("when", [slow(2), 25, slow(60)])
+@pytest.mark.parametrize("when", [slow(2), 25, slow(40)])
 def test_killed_with_a_decrypting_child_a_run_of_a_sealed_export_goes_on(tmp_path, vault, when):
     """The child that holds the key dies with the run; nothing of it stands in the way."""
     migration = Migration(tmp_path / "m", vault)
