@@ -109,10 +109,13 @@ class SecondProcess:
                 if ahead % 2 and ahead not in given and self._is_asked(work, asked[ahead]):
                     given.add(ahead)
             if place in given and self.line is not None:
-                with suppress(EOFError, OSError):
-                    yield self.line.recv()
+                try:
+                    answer = self.line.recv()
+                except (EOFError, OSError):
+                    self.hang_up()
+                else:
+                    yield answer
                     continue
-                self.hang_up()
             yield work(connection, *arguments)
 
     def _is_asked(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:

@@ -39,7 +39,7 @@ def helping(process: SecondProcess, queue: SectionQueue) -> Help:
     if len(queue) >= MANY:
         process.start()
     process.read_anew()
-    return Help(queue, process.line if len(queue) >= FEW else None)
+    return Help(queue, process, is_asked=len(queue) >= FEW)
 
 
 class Help:
@@ -47,12 +47,14 @@ class Help:
 
     Args:
         queue: What is to be worked out.
-        line: To the process; None if there is none.
+        process: The process.
+        is_asked: Whether it is to do anything.
     """
 
-    def __init__(self, queue: SectionQueue, line: Connection | None) -> None:
+    def __init__(self, queue: SectionQueue, process: SecondProcess, *, is_asked: bool) -> None:
         self._queue = queue
-        self._line = line
+        self._process = process
+        self._line = process.line if is_asked else None
         self._given: deque[Block] = deque()
 
     @property
@@ -85,6 +87,8 @@ class Help:
             self._queue.put_back(self._given)
             self._given.clear()
             self._line = None
+            # What it says late would be taken for the answer to something else.
+            self._process.hang_up()
         return got
 
     def _give(self, line: Connection) -> None:

@@ -121,16 +121,12 @@ def row_groups(schema: pa.Schema, blocks: Iterable[Columns]) -> Iterator[pa.Tabl
         size += waiting[-1].num_rows
         while size >= ROW_GROUP_ROWS:
             together = pa.concat_tables(waiting)
-            yield _of_one_chunk(together.slice(0, ROW_GROUP_ROWS))
+            # One chunk a column: how the blocks were cut must not show in the bytes.
+            yield together.slice(0, ROW_GROUP_ROWS).combine_chunks()
             waiting = [together.slice(ROW_GROUP_ROWS)]
             size -= ROW_GROUP_ROWS
     if size:
-        yield _of_one_chunk(pa.concat_tables(waiting))
-
-
-def _of_one_chunk(table: pa.Table) -> pa.Table:
-    """Give a table whose columns are in one piece: how the blocks were cut must not show in the bytes."""
-    return table.combine_chunks()
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _table(columns: Columns, schema: pa.Schema) -> pa.Table:

@@ -164,6 +164,29 @@ def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeyp
 
 
 @pytest.mark.usefixtures("started")
+def test_who_was_given_up_on_is_asked_for_nothing_more(made, tmp_path, monkeypatch):
+    """What it says late would be taken for the answer to what comes next, such as the mapping."""
+    monkeypatch.setattr(second_process, "_PATIENCE_S", 1)
+    start = second_process.start_child
+
+    def stopped(command, **given):
+        child = start(command, **given)
+        child.send_signal(signal.SIGSTOP)
+        return child
+
+    monkeypatch.setattr(second_process, "start_child", stopped)
+    folder = tmp_path / "helped"
+    shutil.copytree(made, folder)
+    with closing(sqlite3.connect(folder / LEDGER_NAME)) as ledger, ledger:
+        ledger.execute("DELETE FROM sections")
+    with closing(Ledger(ledger_url(folder), StepClock())) as ledger:
+        ledger._join_last()
+        ledger.renew_sections()
+        assert ledger.second.line is None
+        ledger.second._child.kill()
+
+
+@pytest.mark.usefixtures("started")
 def test_where_no_process_can_be_started_none_is_needed(
     expected, made, answered, tmp_path, monkeypatch
 ):

@@ -97,6 +97,28 @@ class Batches:
 
 def _settlements(items: Sequence[Settlement]) -> tuple[bytes, ...]:
     return (
+        *_answers(items),
+        words([item.code for item in items]),
+        integers([item.unknowns for item in items]),
+    )
+
+
+def _tokens(items: Sequence[tuple[Settlement, Token]]) -> tuple[bytes, ...]:
+    return (
+        *_answers([item for item, _ in items]),
+        texts([token.token_id for _, token in items]),
+        texts([token.card_id for _, token in items]),
+        words([token.brand for _, token in items]),
+        texts([token.fingerprint for _, token in items]),
+        words([token.country for _, token in items]),
+        integers([int(token.livemode) for _, token in items]),
+        bigints([int(token.created_at.timestamp()) for _, token in items]),
+    )
+
+
+def _answers(items: Sequence[Settlement]) -> tuple[bytes, ...]:
+    """Pack what settlements have with a token and without, as `batch_function` lists it."""
+    return (
         bigints([item.attempt_id for item in items]),
         bigints([item.row_id for item in items]),
         words([item.kind._value_ for item in items]),
@@ -105,28 +127,6 @@ def _settlements(items: Sequence[Settlement]) -> tuple[bytes, ...]:
         texts([item.request_id for item in items]),
         bigints([item.latency_us for item in items]),
         words([item.state._value_ for item in items]),
-        words([item.code for item in items]),
-        integers([item.unknowns for item in items]),
-    )
-
-
-def _tokens(items: Sequence[tuple[Settlement, Token]]) -> tuple[bytes, ...]:
-    return (
-        bigints([item.attempt_id for item, _ in items]),
-        bigints([item.row_id for item, _ in items]),
-        words([item.kind._value_ for item, _ in items]),
-        words([item.evidence for item, _ in items]),
-        words([item.vault_code for item, _ in items]),
-        texts([item.request_id for item, _ in items]),
-        bigints([item.latency_us for item, _ in items]),
-        words([item.state._value_ for item, _ in items]),
-        texts([token.token_id for _, token in items]),
-        texts([token.card_id for _, token in items]),
-        words([token.brand for _, token in items]),
-        texts([token.fingerprint for _, token in items]),
-        words([token.country for _, token in items]),
-        integers([int(token.livemode) for _, token in items]),
-        bigints([int(token.created_at.timestamp()) for _, token in items]),
     )
 
 

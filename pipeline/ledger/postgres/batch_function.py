@@ -19,31 +19,27 @@ OVERTAKEN, MOVED, DOUBLED, SESSION_OVER = "CF001", "CF002", "CF003", "CF004"
 """The SQLSTATEs of what the function refuses."""
 
 NAME: Final = "pg_temp.cardferry_batch"
+_OF_AN_ANSWER: Final = {
+    "attempt": "bigint[]",
+    "row": "bigint[]",
+    "kind": "text[]",
+    "evidence": "text[]",
+    "vault_code": "text[]",
+    "request": "text[]",
+    "latency": "bigint[]",
+    "state": "text[]",
+}
 _ARGUMENTS: Final = {
     "run": "bigint",
     "own_session": "bigint",
     "moment": "bigint",
     "commit_number": "bigint",
     # Of every settlement without a token.
-    "s_attempt": "bigint[]",
-    "s_row": "bigint[]",
-    "s_kind": "text[]",
-    "s_evidence": "text[]",
-    "s_vault_code": "text[]",
-    "s_request": "text[]",
-    "s_latency": "bigint[]",
-    "s_state": "text[]",
+    **{f"s_{name}": kind for name, kind in _OF_AN_ANSWER.items()},
     "s_code": "text[]",
     "s_unknowns": "integer[]",
     # Of every one with a token.
-    "t_attempt": "bigint[]",
-    "t_row": "bigint[]",
-    "t_kind": "text[]",
-    "t_evidence": "text[]",
-    "t_vault_code": "text[]",
-    "t_request": "text[]",
-    "t_latency": "bigint[]",
-    "t_state": "text[]",
+    **{f"t_{name}": kind for name, kind in _OF_AN_ANSWER.items()},
     "t_token": "text[]",
     "t_card": "text[]",
     "t_brand": "text[]",
