@@ -1,6 +1,7 @@
 """Whatever is changed in a published migration is found, and the right file is named."""
 
 import random
+import re
 import shutil
 import sqlite3
 from itertools import product
@@ -206,12 +207,26 @@ def test_a_row_taken_or_put_into_the_ledger_is_found(tmp_path, statement):
     assert found_in(folder)
 
 
+def said_by(statement):
+    """Give a statement of a dump, with a tab for a carriage return between the words of a table or a rule.
+
+    SQLite keeps the text of what made a table, and takes either for the same blank between two words;
+    no other bit turns a blank of such a text into another blank. Within quotes, and in every value, a
+    blank counts.
+    """
+    if not statement.startswith("CREATE "):
+        return statement
+    parts = re.split("""('[^']*'|"[^"]*")""", statement)
+    parts[::2] = [words.replace("\r", "\t") for words in parts[::2]]
+    return "".join(parts)
+
+
 def dump(path):
     """Give all that a ledger says, or None if it cannot be read."""
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            return "\n".join(connection.iterdump())
+            return "\n".join(map(said_by, connection.iterdump()))
         finally:
             connection.close()
     except (sqlite3.Error, UnicodeDecodeError):
@@ -238,6 +253,23 @@ def flip_ledger(folder, count):
 def test_a_flipped_bit_in_the_ledger_is_found_or_says_nothing(tmp_path):
     """A bit flipped in the ledger's file is found, unless no word of the ledger changes by it."""
     assert flip_ledger(published(tmp_path / "migration"), SAMPLED_OFFSETS) == []
+
+
+def test_a_tab_that_became_a_carriage_return_in_the_text_of_a_table_says_nothing(tmp_path):
+    """Of all bits of that text it is the only kind that leaves a blank a blank; it is no difference."""
+    path = published(tmp_path / "migration") / "ledger.sqlite"
+    content, said = path.read_bytes(), dump(path)
+    words = b"brand TEXT NOT NULL, \n\tfingerprint TEXT, \n\tcountry TEXT"
+    places = [
+        found.start() + words.index(b"\t") for found in re.finditer(re.escape(words), content)
+    ]
+    for offset in places:
+        flipped(path, offset, 2)
+
+    assert places
+    assert path.read_bytes().count(words.replace(b"\t", b"\r", 1)) == len(places)
+    assert found_in(path.parent) == []
+    assert dump(path) == said
 
 
 @pytest.mark.slow

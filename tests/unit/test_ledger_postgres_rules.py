@@ -307,12 +307,31 @@ CHANGES = {
         "AFTER INSERT ON tokens REFERENCING NEW TABLE AS others FOR EACH STATEMENT "
         "EXECUTE FUNCTION refuse_tokens_of_nothing()"
     ),
+    "tables of another schema": (
+        "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('refuse_loss_of_tokens'::regproc), "
+        "chr(34) || current_schema() || chr(34), 'SCHEMA'); END $$"
+    ),
+    "a reference that lets go of rows": (
+        "ALTER TABLE attachments DROP CONSTRAINT attachments_customer_fkey, "
+        "ADD FOREIGN KEY (customer) REFERENCES customers ON DELETE CASCADE"
+    ),
+    "a reference that is asked about late": (
+        "ALTER TABLE attachments ALTER CONSTRAINT attachments_customer_fkey DEFERRABLE"
+    ),
+    "an index in another order": (
+        "DROP INDEX one_token_in_force; CREATE UNIQUE INDEX one_token_in_force ON rows "
+        "(legacy_id COLLATE \"POSIX\") WHERE state = 'tokenized' AND superseded_by IS NULL"
+    ),
+    "an index of other comparisons": (
+        "DROP INDEX one_token_in_force; CREATE UNIQUE INDEX one_token_in_force ON rows "
+        "(legacy_id text_pattern_ops) WHERE state = 'tokenized' AND superseded_by IS NULL"
+    ),
 }
 
 
 @pytest.mark.parametrize("how", CHANGES)
 def test_a_rule_with_the_same_name_that_is_another_is_refused(folder, how, monkeypatch):
-    """Its condition, its moment and what it sees belong to it."""
+    """Its condition, its moment, what it sees and what it compares or lets go belong to it."""
     monkeypatch.setenv(URL_NAME, postgres.server().database("rules_other", template="rules"))
     with psycopg.connect(postgres.server().url("rules_other"), autocommit=True) as connection:
         connection.execute(f'SET search_path = "{pointer_of(folder).schema}"')

@@ -165,3 +165,58 @@ def test_a_schema_that_is_not_ours_to_the_last_statement_is_refused(folder, chan
         opened(folder, read_only=read_only)
     assert "another build made it, or somebody changed it by hand" in refused.value.message
     assert "go on with that one, or begin a new folder" in refused.value.next_step
+
+
+def reworded(folder, name, words, others):
+    """Put other words into the statement that a part was made by, as it is kept in the file."""
+    with raw(folder) as database:
+        query = "SELECT sql FROM sqlite_schema WHERE name = ?"
+        (statement,) = database.execute(query, (name,)).fetchone()
+        assert words in statement
+        database.execute("PRAGMA writable_schema = ON")
+        changed = (statement.replace(words, others), name)
+        database.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "others"),
+    [
+        # A word in quotes that names nothing is a text: never NULL, and more than every number.
+        ("refuse_second_row_in_force", "superseded_by IS NULL", 'superseded_by IS "NULL"'),
+        ("rows", "<= 4", '<= "4"'),
+        # What stands in a text belongs to it.
+        ("forget_section_at_update_on_rows", "'row sums'", "'row  sums'"),
+        ("forget_section_at_update_on_rows", "'row sums'", "'row\tsums'"),
+        ("forget_section_at_update_on_rows", "'row sums'", "'row\u00a0sums'"),
+        ("forget_section_at_update_on_rows", "'rows'", "'\"rows\"'"),
+        ("rows_with_other_details", "'other details'", "'other\ndetails'"),
+        # Not every sign that Unicode takes for a blank parts two words.
+        ("refuse_delete_on_tokens", "1 FROM", "1\u00a0FROM"),
+        # Quotes within a name part it in two.
+        ("refuse_delete_on_tokens", "retired_tokens WHERE", 'retired_"tokens" WHERE'),
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_statement_that_says_something_else_is_not_ours(folder, name, words, others, read_only):
+    """A quote or a blank that changes what a table or a rule means is as good as another word."""
+    reworded(folder, name, words, others)
+
+    with pytest.raises(VerificationFailed):
+        opened(folder, read_only=read_only)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "others"),
+    [
+        ("tokens", "\n\tfingerprint TEXT", "\n\rfingerprint TEXT"),
+        ("tokens", ", \n\tfingerprint TEXT", ", fingerprint TEXT"),
+        ("refuse_update_on_events", "BEGIN SELECT", "BEGIN \f\n SELECT"),
+        ("outcomes", "TABLE outcomes", 'TABLE "outcomes"'),
+        ("outcomes", "REFERENCES attempts (id)", 'REFERENCES "attempts" ("id")'),
+    ],
+)
+def test_a_statement_that_says_the_same_is_ours(folder, name, words, others):
+    """SQLite writes them so when it alters a table, and takes one blank between two words for another."""
+    reworded(folder, name, words, others)
+
+    opened(folder).close()

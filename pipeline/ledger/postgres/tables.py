@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from pipeline.ledger.postgres.rules import Rule
     from pipeline.ledger.store import Parts
 
-_HERE: Final = "SCHEMA"
-"""What stands for the schema's own name in the words of a function."""
+_HERE: Final = '""'
+"""What stands for the schema's own name in the words of a function, and names none by itself."""
 _TEXT: Final = 'text COLLATE "C"'
 _QUOTED: Final = re.compile("'[^']*'")
 _JOINED: Final = re.compile(" (AND|OR) ")
@@ -74,7 +74,12 @@ SELECT 'constraint', own.relname,
                 SELECT string_agg(a.attname, ',' ORDER BY x.n)
                 FROM unnest(r.conkey) WITH ORDINALITY x(k, n)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = r.conrelid AND a.attnum = x.k)
-            || coalesce(' ' || (SELECT f.relname FROM own f WHERE f.oid = r.confrelid), '') END
+            || coalesce(' ' || (SELECT f.relname FROM own f WHERE f.oid = r.confrelid), '')
+            || CASE WHEN r.condeferrable OR r.contype = 'f' AND NOT (
+                        r.confupdtype = 'a' AND r.confdeltype = 'a' AND r.confmatchtype = 's'
+                        AND r.confkey = (SELECT conkey FROM pg_catalog.pg_constraint
+                                         WHERE conrelid = r.confrelid AND contype = 'p'))
+                    THEN ' with more' ELSE '' END END
 FROM own JOIN pg_catalog.pg_constraint r ON r.conrelid = own.oid
 WHERE r.contype NOT IN ('n')
 UNION ALL
@@ -84,6 +89,13 @@ SELECT 'index', own.relname, i.relname,
        || (SELECT string_agg(pg_get_indexdef(x.indexrelid, n, false), ',' ORDER BY n)
            FROM generate_series(1, x.indnkeyatts) n)
        || coalesce(' WHERE ' || pg_get_expr(x.indpred, x.indrelid), '')
+       || CASE WHEN EXISTS (
+                   SELECT FROM unnest(x.indkey::int2[], x.indcollation::oid[], x.indclass::oid[])
+                       AS p(k, found, class)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.k
+                   JOIN pg_catalog.pg_opclass o ON o.oid = p.class
+                   WHERE p.found <> a.attcollation OR NOT o.opcdefault)
+               THEN ' with more' ELSE '' END
 FROM own JOIN pg_catalog.pg_index x ON x.indrelid = own.oid
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint r WHERE r.conindid = x.indexrelid)
@@ -195,10 +207,9 @@ def own_parts() -> Parts:
             ("index", table.name, str(index.name), _index(index)) for index in table.indexes
         )
     made.add(("index", "rows", IN_FORCE, f"unique legacy_id WHERE {_as_told(IN_FORCE_WHERE)}"))
-    for rule in rules(f'"{_HERE}"'):
+    for rule in rules(_HERE):
         made.add(("trigger", rule.table, rule.name, _fires(rule)))
-        body = rule.body.replace(f'"{_HERE}"', _HERE)
-        made.add(("function", rule.name, "plpgsql", f" {body} {rule.settings}"))
+        made.add(("function", rule.name, "plpgsql", f" {rule.body} {rule.settings}"))
     for life in LIVES:
         states, steps = STATE_TABLES[life.name]
         made.update((states.name, state.value) for state in life.steps)

@@ -1,4 +1,9 @@
-"""Makes the ledger's tables in SQLite, and compares those of a file with them, word by word."""
+"""Makes the ledger's tables in SQLite, and compares those of a file with them, word by word.
+
+Which blanks stand between two words says nothing to SQLite, nor do quotes around the name of a table
+or column of ours, and it adds such quotes itself. All else in a statement counts: quotes around any
+other word make a text of it, and a blank in a text belongs to that text.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +29,15 @@ if TYPE_CHECKING:
     from pipeline.ledger.store import Parts
 
 _SCHEMA: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
-_BLANKS: Final = re.compile(r"\s+")
-_QUOTED: Final = re.compile(r'"(\w+)"')
+_NAMES: Final = frozenset(
+    name for table in metadata.tables.values() for name in (table.name, *table.columns.keys())
+)
+_UNSAID: Final = re.compile(
+    r"""'[^']*'|(?<![\w"])"(?P<name>\w+)"(?![\w"])|"[^"]*"|(?P<blanks>[ \t\n\f\r]+)"""
+)
+"""Texts, names in quotes, whatever else is in quotes, and what SQLite takes for blanks, no more."""
+_KEPT: Final = 256
+"""How many statements are kept as they are compared: more than a ledger has."""
 
 
 def create_tables(connection: Connection) -> None:
@@ -106,6 +118,13 @@ def _parts(driver: sqlite3.Connection) -> Parts:
     return frozenset(found | listed)
 
 
+@lru_cache(_KEPT)
 def _plain(sql: str | None) -> str:
-    """Give a statement without what SQLite changes in it when a table is renamed or altered."""
-    return _BLANKS.sub(" ", _QUOTED.sub(r"\1", sql or "")).strip()
+    """Give a statement without what says nothing in it: kinds of blanks, quotes around our names."""
+    return _UNSAID.sub(_said, sql or "").strip(" ")
+
+
+def _said(found: re.Match[str]) -> str:
+    if found["blanks"]:
+        return " "
+    return found["name"] if found["name"] in _NAMES else found[0]
