@@ -34,6 +34,7 @@ from pipeline.signals import DeferredSignals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -184,6 +185,10 @@ class OpenLedger(Bearing):
         if folder and words:
             note_standing(folder, words, self._seal)
         return True
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Let many small transactions follow each other faster; other programs may look meanwhile."""
+        return self.store.kept_open(self._driver)
 
     @contextmanager
     def writing(self) -> Iterator[Any]:

@@ -225,6 +225,9 @@ class Store(Protocol):
     def shared_schemas(self, url: LedgerUrl) -> list[str]:
         """Give the schemas of the ledgers whose runs hand rows out to carriers now."""
 
+    def kept_open(self, driver: Any) -> AbstractContextManager[None]:
+        """Keep open what each of many small transactions would open anew."""
+
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run; its epoch stands beside all that is written.
 

@@ -56,6 +56,7 @@ class LocalSending(Sending):
         reserve.ask_for_room(requests, self.settings.flow.in_flight_max)
         try:
             with (
+                self.ledger.kept_open(),
                 self.signals.held(),
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):

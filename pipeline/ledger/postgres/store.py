@@ -207,6 +207,11 @@ class PostgresStore:
         """Give the schemas whose lock is held and whose job is not over."""
         return shared_schemas(url)
 
+    def kept_open(self, driver: Any) -> AbstractContextManager[None]:
+        """Do nothing: a connection stays open."""
+        del driver
+        return nullcontext()
+
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, or of one of its carriers."""
         return Batches(writing, epoch, session)

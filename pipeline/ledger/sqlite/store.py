@@ -182,6 +182,10 @@ class SqliteStore:
         del url
         return []
 
+    def kept_open(self, driver: sqlite3.Connection) -> AbstractContextManager[None]:
+        """Keep the file and its journal open, as every reader may."""
+        return opened.kept_open(driver)
+
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, which shares its ledger with nobody."""
         del session
