@@ -67,7 +67,7 @@ def parts_of_rows(
         for table in (rows, tokens, attachments, customers)
     }
     there = [one for one in digested[rows.name] if one.number // SECTIONS_AN_EXPORT in names]
-    for part in _cut(there):
+    for part in cut(there):
         numbers = [one.number for one in part]
         made_of = [
             kind,
@@ -85,8 +85,8 @@ def parts_of_rows(
         )
 
 
-def _cut(there: Sequence[Digested]) -> Iterator[list[Digested]]:
-    """Give sections together, as many as have no more rows than a part may have."""
+def cut(there: Sequence[Digested]) -> Iterator[list[Digested]]:
+    """Give sections of rows together, in order, as many as have no more than a part may have."""
     part: list[Digested] = []
     size = 0
     for one in there:

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,15 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import __version__
 from pipeline.child_process import start_child
 from pipeline.errors import LocalStorageFailed
+from pipeline.ledger.early_marks import MadeEarly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection as Line
 
     from sqlalchemy import Connection
 
-_ROWS_EXPECTED: Final = 50_000
-"""So many new rows pay for starting one while the last of them are still being sent."""
+    from pipeline.ledger.early_marks import Standing, WorkedEarly
+    from pipeline.ledger.section_work import Worked
+
 _AHEAD: Final = 3
 """How far ahead of this process the other one may be, where each makes every other thing."""
 _PATIENCE_S: Final = 30
@@ -62,16 +65,7 @@ class SecondProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self.line: Line | None = None
         """To the process; None if there is none."""
-
-    def expect(self, rows: int, *modules: str) -> None:
-        """Start the process where so many rows were written: what follows them is wanted shortly.
-
-        Args:
-            rows: How many were written.
-            modules: What it will be asked for needs these, and it loads them meanwhile.
-        """
-        if rows >= _ROWS_EXPECTED:
-            self.start(*modules)
+        self._early: frozenset[tuple[Any, ...]] = frozenset()
 
     def start(self, *modules: str) -> None:
         """Start the process, if there is none and it can be."""
@@ -82,50 +76,68 @@ class SecondProcess:
 
     def read_anew(self) -> None:
         """Have it see the ledger as it is now."""
+        self.tell(ANEW)
+
+    def tell(self, message: object) -> None:
+        """Let it know something that it does not answer now."""
         if self.line is not None:
             try:
-                self.line.send(ANEW)
+                self.line.send(message)
             except OSError:
                 self.hang_up()
 
-    def by_turns(
-        self,
-        connection: Connection,
-        work: Callable[..., Any],
-        asked: Sequence[tuple[Any, ...]],
-    ) -> Iterator[Any]:
-        """Give in order what a function returns, every other time called in the process.
+    def take_early(self, standing: Standing) -> Sequence[Worked]:
+        """Give what it worked out early and is right; which parts it made so is known from now on."""
+        self.tell(standing)
+        early: WorkedEarly | None = self._answer()
+        if early is None:
+            return ()
+        self._early = frozenset(early.parts)
+        return early.worked
+
+    def by_turns(self, connection: Connection, asked: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Give in order what calls return: half of them are made in the process, which ends then.
+
+        Those that were made early are given by it, too.
 
         Args:
-            connection: A reading connection, which stays as it is until the end; `work` is called
-                with it, and in the process with one to the same state.
-            work: A function of a module.
-            asked: What else it is called with, each time.
+            connection: A reading connection, which stays as it is until the end; functions are
+                called with it, and in the process with one to the same state.
+            asked: The calls: a function of a module, and what it is called with behind a connection.
         """
-        given: set[int] = set()
+        theirs, given = self._shared_out(asked), deque[int]()
         self.read_anew()
-        for place, arguments in enumerate(asked):
-            for ahead in range(place + 1, min(place + 1 + _AHEAD, len(asked))):
-                if ahead % 2 and ahead not in given and self._is_asked(work, asked[ahead]):
-                    given.add(ahead)
-            if place in given and self.line is not None:
-                try:
-                    answer = self.line.recv()
-                except (EOFError, OSError):
-                    self.hang_up()
-                else:
-                    yield answer
-                    continue
-            yield work(connection, *arguments)
+        for place, (work, *arguments) in enumerate(asked):
+            while theirs and theirs[0] <= place + _AHEAD:
+                ahead = theirs.popleft()
+                call = asked[ahead]
+                self.tell(MadeEarly(call) if call in self._early else call)
+                given.append(ahead)
+            answer = None
+            if given and given[0] == place:
+                given.popleft()
+                answer = self._answer()
+            yield work(connection, *arguments) if answer is None else answer
+        # Nothing else follows, and it takes a while to end.
+        self.hang_up()
 
-    def _is_asked(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+    def _shared_out(self, asked: Sequence[tuple[Any, ...]]) -> deque[int]:
+        """Give the places of those calls that the process makes, or has made."""
         if self.line is None:
-            return False
+            return deque()
+        new = [place for place, call in enumerate(asked) if call not in self._early]
+        here = set(new[::2])
+        return deque(place for place in range(len(asked)) if place not in here)
+
+    def _answer(self) -> Any:
+        """Wait for what it answers; None where nobody does."""
+        if self.line is None:
+            return None
         try:
-            self.line.send((work, *arguments))
-        except OSError:
+            return self.line.recv()
+        except (EOFError, OSError):
             self.hang_up()
-        return self.line is not None
+            return None
 
     def hang_up(self) -> None:
         """Ask nothing any more; the process ends by itself."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from pipeline.errors import VerificationFailed
+from pipeline.ledger.early_marks import forget_marks, standing_marks
 from pipeline.ledger.section_figures import BY_ITSELF, COUNTED, READ_ONCE, TABLES, kept_of, to_count
 from pipeline.ledger.section_helper import helping
 from pipeline.ledger.section_work import SectionQueue, Task, work_out
@@ -16,7 +17,7 @@ from pipeline.ledger.store import store_of
 from pipeline.ledger.versions import KEPT_AT_ONCE, VERSIONED, Packing, renew_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -40,8 +41,9 @@ def renew_sections(
     if kept is None:
         renew_versions(connection, epoch)
         return
-    queue = SectionQueue(list(_tasks(connection, kept=kept)))
     keeping = _Keeping(connection, epoch)
+    done = _take_early(connection, process, keeping)
+    queue = SectionQueue(list(_tasks(connection, done, kept=kept)))
     help_of = helping(process, queue)
     while queue or help_of.is_awaited:
         for worked in help_of.answers():
@@ -50,6 +52,21 @@ def renew_sections(
         if block is not None:
             keeping.take(work_out(connection, block))
     keeping.write()
+
+
+def _take_early(
+    connection: Connection, process: SecondProcess, keeping: _Keeping
+) -> Mapping[str, Collection[int]]:
+    """Take in what was worked out while rows were sent, and is right; give its sections, by kind."""
+    standing = standing_marks(connection)
+    done: defaultdict[str, set[int]] = defaultdict(set)
+    if any(standing.marks.values()):
+        for worked in process.take_early(standing):
+            for kind, found in worked.found.items():
+                done[kind].update(section.number for section in found)
+            keeping.take(worked)
+        forget_marks(connection)
+    return done
 
 
 def require_own_figures(connection: Connection) -> None:
@@ -106,13 +123,19 @@ class _Keeping:
         self._waiting = 0
 
 
-def _tasks(connection: Connection, *, kept: bool) -> Iterator[Task]:
+def _tasks(
+    connection: Connection, done: Mapping[str, Collection[int]], *, kept: bool
+) -> Iterator[Task]:
     """Give all that is to be worked out; what takes longest comes last, where a helper begins."""
+
+    def left(kind: str) -> frozenset[int]:
+        return frozenset(_to_renew(connection, kind, kept=kept)).difference(done.get(kind, ()))
+
     for kind in BY_ITSELF:
-        yield Task(None, {kind: frozenset(_to_renew(connection, kind, kept=kept))})
+        yield Task(None, {kind: left(kind)})
     for place, together in reversed(list(enumerate(READ_ONCE))):
         kinds = (*(table.name for table in together.tables), *together.counting)
-        yield Task(place, {k: frozenset(_to_renew(connection, k, kept=kept)) for k in kinds})
+        yield Task(place, {kind: left(kind) for kind in kinds})
 
 
 def _to_renew(connection: Connection, kind: str, *, kept: bool) -> Sequence[int]:

@@ -94,13 +94,21 @@ LASTING_CUSTOMERS: Final = "lasting customers"
 """The same of a section of customers."""
 LASTING_ATTEMPTS: Final = "lasting attempts"
 """The same of a section of attempts, with their outcomes."""
+EARLY_CARDS: Final = "early cards"
+"""That nothing was written of the rows of a section, or of their tokens and attachments, since it
+was to be worked out before its time (`early_sections`)."""
+EARLY_REQUESTS: Final = "early requests"
+"""The same of a section of attempts, with their outcomes."""
 
 MARKED: Final = {
-    rows.name: (rows.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS, LASTING_ROWS),
-    tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS),
-    attachments.name: (attachments.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS),
-    attempts.name: (attempts.name, LASTING_ATTEMPTS),
-    outcomes.name: (outcomes.name, ANSWER_FIGURES, LASTING_ATTEMPTS),
+    rows.name: (rows.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS, LASTING_ROWS, EARLY_CARDS),
+    tokens.name: (tokens.name, ROW_FIGURES, LASTING_ROWS, EARLY_CARDS),
+    attachments.name: (
+        *(attachments.name, ROW_FIGURES, ROW_COUNTS, FAILURE_COUNTS),
+        EARLY_CARDS,
+    ),
+    attempts.name: (attempts.name, LASTING_ATTEMPTS, EARLY_REQUESTS),
+    outcomes.name: (outcomes.name, ANSWER_FIGURES, LASTING_ATTEMPTS, EARLY_REQUESTS),
     customers.name: (customers.name, LASTING_CUSTOMERS),
 }
 """What is thrown away of a section when a row of a table is written."""

@@ -76,9 +76,9 @@ class Snapshot(
         Args:
             second: The process; see `SecondProcess.by_turns` for the rest.
             work: A function of a module.
-            asked: What it is called with each time, after a look at this state.
+            asked: What it is called with each time, behind a look at this state.
         """
-        return second.by_turns(self._connection, _with_look, [(work, *these) for these in asked])
+        return second.by_turns(self._connection, [(*looking(work), *these) for these in asked])
 
     def recall(self, key: str) -> str | None:
         """Give what `Ledger.remember` kept under the key, or None."""
@@ -207,6 +207,11 @@ class Snapshot(
         if "_whole" in self.__dict__ and ROW_FIGURES in self._whole.counted:
             return self._whole.counted[ROW_FIGURES]
         return super()._row_figures()
+
+
+def looking(work: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """Give how `SecondProcess` is to call a function with a look; what else it takes comes behind."""
+    return _with_look, work
 
 
 def _with_look(connection: Connection, work: Callable[..., Any], *arguments: Any) -> Any:

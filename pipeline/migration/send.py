@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from pipeline.errors import Interrupted
+from pipeline.errors import CardferryError, Interrupted
+from pipeline.ledger.early_sections import EarlySections
 from pipeline.ledger.ledger_thread import thread_of
 from pipeline.migration import export_factory
 from pipeline.migration.claiming import Claiming
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
     from pipeline.signals import DeferredSignals
     from pipeline.vault.interface import Vault
 
-_WANTED_NEXT: Final = "pipeline.outputs.mapping_part"
-"""What a second process will be asked for; this one loads it when it is time."""
+_MANY_ROWS: Final = 50_000
+"""So many pay for a second process that works out what is published of them while they are sent."""
+_WORKED_OUT_AT: Final = (0.6, 0.93)
+"""The shares of rows that are settled when it pays to work out what is known of them: each time the
+ledger is copied, and the last time is to be over when the last row is."""
+_LOOKS_EVERY_S: Final = 0.1
 _PASSES_MAX: Final = 20
 """So often cards are carried once more in one run, as tokens perished before they were used."""
 
@@ -79,11 +84,29 @@ class LocalSending(Sending):
 
             with stopped_by_signals(stop, self.signals):
                 async with connected(parts, self.listener, self.flow, self.clock):
+                    early = asyncio.create_task(self._work_early(ledger_thread))
                     try:
                         await self._carry(parts, work, ledger_thread, reader_thread)
                     finally:
+                        early.cancel()
+                        with suppress(asyncio.CancelledError):
+                            await early
                         # In the ledger's thread: a signal that comes now writes there, too.
                         ledger_thread.submit(self._note_rates, parts).result()
+
+    async def _work_early(self, thread: ThreadPoolExecutor) -> None:
+        """Have what was sent worked out for the outputs while the rest is sent, where it is much."""
+        early, total = EarlySections(self.ledger), self.flow.total
+        if total < _MANY_ROWS:
+            return
+        for share in _WORKED_OUT_AT:
+            while self.flow.settled < share * total:  # noqa: ASYNC110 - it is a count of many.
+                await asyncio.sleep(_LOOKS_EVERY_S)
+            from pipeline.outputs.mapping_part import mapping_part  # noqa: PLC0415 - loaded by then.
+
+            with suppress(CardferryError):
+                # Whatever troubles the ledger, the next batch meets.
+                await asyncio.wrap_future(thread.submit(early.begin, mapping_part))
 
     async def _carry(
         self,
@@ -103,7 +126,7 @@ class LocalSending(Sending):
         await self._send_all(
             parts.tokenizer,
             attaching and attaching.step,
-            lambda: self._cards_to_the_end(work, parts.vault, claiming),
+            lambda: self._cards(work, parts.vault, claiming),
             reader_thread,
         )
         if attaching is not None and self.attach is not None:
@@ -155,13 +178,6 @@ class LocalSending(Sending):
             drain_s=settings.drain_s,
             failures_max=self.failures_max,
         )
-
-    def _cards_to_the_end(
-        self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming
-    ) -> Generator[list[WaitingCard]]:
-        """Give the waiting cards; with the last ones under way the outputs are not far."""
-        yield from self._cards(work, vault, claiming)
-        self.ledger.second.expect(self.flow.total, _WANTED_NEXT)
 
     def _cards(
         self, work: Sequence[PlannedExport], vault: Vault, claiming: Claiming

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from pipeline.clock import timestamp
 from pipeline.ledger.publications import MANIFEST_NAME, SIGNATURE_NAME
-from pipeline.outputs.columns import CUSTOMERS, FAILURES, MAPPING, SUPERSEDED
+from pipeline.outputs.columns import CUSTOMERS, FAILURES, SUPERSEDED
 from pipeline.outputs.csv_text import csv_block, csv_lines
 from pipeline.outputs.figures import gather
 from pipeline.outputs.manifest import manifest_bytes
-from pipeline.outputs.mapping_part import mapping_part
+from pipeline.outputs.mapping_part import mapping_part, mapping_table
 from pipeline.outputs.parquet import row_groups, write_parquet
 from pipeline.outputs.parquet_parts import Part, write_parts
 from pipeline.outputs.report import REPORT_PAGE_NAME, render_report
@@ -75,9 +75,8 @@ class Outputs:
         self._published: Mapping[str, Any] | None = None
         self._earlier: dict[str, EarlierParts] = {}
         self._earlier_sheets: dict[str, EarlierSheet] = {}
-        self._carried = carried = orjson.loads(look.recall("carry") or "[]")
         self.tables_of_rows: dict[str, tuple[PublishedTable, Callable[[], Blocks]]] = {
-            MAPPING_NAME: (MAPPING.carrying(carried), look.mapped_rows),
+            MAPPING_NAME: (mapping_table(look), look.mapped_rows),
             FAILURES_NAME: (FAILURES, look.failed_rows),
         }
         """What each Parquet file holds, and the question whose answer it is."""
@@ -185,8 +184,7 @@ class Outputs:
     def _made_by_turns(self, parts: Sequence[Part]) -> Iterator[bytes]:
         """Make parts of the mapping here and in the second process, if there is one."""
         assert self._second is not None  # noqa: S101 - only then it is asked for.
-        asked = [(self._carried, *part.ids) for part in parts]
-        return self._look.by_turns(self._second, mapping_part, asked)
+        return self._look.by_turns(self._second, mapping_part, [part.ids for part in parts])
 
     def _write_csv(self, of: str, target: Sink) -> None:
         table, earlier = self.tables_of_rows[of][0], self._earlier_sheets.get(of)

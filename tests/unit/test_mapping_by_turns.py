@@ -12,7 +12,6 @@ from pipeline.ledger import parts_of_rows, second_process, section_helper
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.ledger.listings import Listings
-from pipeline.migration import send
 from pipeline.outputs import mapping_part
 from pipeline.outputs.files import MAPPING_NAME
 from pipeline.outputs.publisher import publish
@@ -78,7 +77,7 @@ def test_two_processes_make_the_bytes_that_one_makes(expected, made, made_here, 
     """Each makes every other part."""
 
     def begin(second):
-        second.expect(1_000_000, mapping_part.__name__)
+        second.start(mapping_part.__name__)
 
     assert mapping(made, tmp_path / "together", begin) == expected
     assert len(made_here) == PARTS - PARTS // 2
@@ -91,19 +90,15 @@ def test_parts_that_a_killed_process_did_not_make_are_made_here(
 ):
     """Whenever it dies, the mapping is whole."""
     given = count()
-    is_asked = second_process.SecondProcess._is_asked
+    tell = second_process.SecondProcess.tell
 
-    def killing(self, work, arguments):
-        if next(given) == after:
+    def killing(self, message):
+        is_part = isinstance(message, tuple) and mapping_part.mapping_part in message
+        if is_part and next(given) == after:
             self._child.kill()
             self._child.wait()
-        return is_asked(self, work, arguments)
+        tell(self, message)
 
-    monkeypatch.setattr(second_process.SecondProcess, "_is_asked", killing)
+    monkeypatch.setattr(second_process.SecondProcess, "tell", killing)
     assert mapping(made, tmp_path / "together", lambda second: second.start()) == expected
     assert len(made_here) > PARTS - PARTS // 2
-
-
-def test_a_run_has_the_process_load_what_it_is_asked_for_afterwards():
-    """A name that is none would end it without a word."""
-    assert send._WANTED_NEXT == mapping_part.__name__
