@@ -1,10 +1,12 @@
-"""A million rows: publishing and verifying stay within their time and memory."""
+"""A million rows: publishing and verifying stay within their memory, and give the same bytes.
+
+How long they take is measured by `tests.bench.whole_ledger`.
+"""
 
 import os
 import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,8 +14,6 @@ from tests.support.folders import SIGNED_NAMES
 
 ROWS = 1_000_000
 MEMORY_MB = 300
-PUBLISH_S = 60
-VERIFY_S = 20
 BUILD = """
 import pathlib, sys
 from tests.support.ledgers import settled_builder
@@ -22,8 +22,7 @@ settled_builder(pathlib.Path(sys.argv[1]), int(sys.argv[2])).ledger.close()
 
 
 def measured(*arguments, **environment):
-    """Run a command; give its exit code, seconds and peak memory in MB."""
-    started = time.monotonic()
+    """Run a command; give its exit code and peak memory in MB."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, arguments)],
         env={**os.environ, **environment},
@@ -31,7 +30,7 @@ def measured(*arguments, **environment):
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, time.monotonic() - started, usage.ru_maxrss / 1024
+    return process.returncode, usage.ru_maxrss / 1024
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def million(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_million_rows_are_published_and_verified_in_time(million):
-    """Publishing under 60 s, verifying under 20 s, both under 300 MB; twice the same bytes."""
+def test_a_million_rows_are_published_and_verified_in_little_memory(million):
+    """Publishing and verifying take less than 300 MB; what is published twice has the same bytes."""
     published = measured("publish", million)
     before = {name: _bytes(million / name) for name in SIGNED_NAMES}
     again = measured("publish", million, LC_ALL="C", TZ="Asia/Kathmandu", PYTHONHASHSEED="3")
@@ -56,9 +55,7 @@ def test_a_million_rows_are_published_and_verified_in_time(million):
 
     assert [0, 0, 0] == [figures[0] for figures in told.values()]
     assert before == {name: _bytes(million / name) for name in SIGNED_NAMES}
-    assert max(published[2], again[2], verified[2]) < MEMORY_MB, told
-    assert max(published[1], again[1]) < PUBLISH_S, told
-    assert verified[1] < VERIFY_S, told
+    assert max(published[1], again[1], verified[1]) < MEMORY_MB, told
 
 
 def _bytes(path):
