@@ -67,17 +67,11 @@ class WorkedEarly(NamedTuple):
 
     Attributes:
         worked: What is to be kept of sections.
-        parts: The calls that are answered already; each makes something of a part of rows.
+        parts: What calls return that make something of a part of rows.
     """
 
-    worked: Sequence[Worked] = ()
-    parts: Sequence[tuple[Any, ...]] = ()
-
-
-class MadeEarly(NamedTuple):
-    """Asks for what a call returned that was made early; it is given once."""
-
-    call: tuple[Any, ...]
+    worked: Sequence[Worked]
+    parts: Mapping[tuple[Any, ...], Any]
 
 
 def mark_sections(connection: Connection, number: int, parts: tuple[Any, ...]) -> Marked:

@@ -1,7 +1,7 @@
 """Has sections worked out while other rows of the run are still sent, so that less is left for the end.
 
-Sections whose rows were all sent are marked (`early_marks`). Then the second process works out of a
-copy of the ledger what is marked (`early_work`). What it found of a section is right for as long as
+Sections whose rows were all sent are marked (`early_marks`). Then a process works out of a copy of the
+ledger what is marked (`early_work`). What it found of a section is right for as long as
 that very mark stands, and that is looked up when outputs are published, in the transaction that keeps
 what was found (`section_renewal`).
 """
@@ -28,29 +28,34 @@ class EarlySections:
 
     Args:
         ledger: The open ledger of the run.
+        part: Makes something of a part of rows; called with a look, and its first and last id.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, part: Callable[..., Any]) -> None:
         self._ledger = ledger
+        self._part = part
         self._number = 0
 
-    def begin(self, part: Callable[..., Any]) -> None:
-        """Have the second process work out what no row under way will change, if it can.
-
-        Args:
-            part: Makes something of a part of rows; called with a look, and its first and last id.
+    def begin(self) -> None:
+        """Have worked out what no row under way will change, if a process can.
 
         Raises:
             LocalStorageFailed: The disk refused the marks, so that nothing more is written.
         """
-        ledger = self._ledger
-        ledger.second.start(part.__module__)
-        if ledger.second.line is None or not _is_soon_copied(ledger.file):
+        ledger, process = self._ledger, self._ledger.early
+        if not _is_soon_copied(ledger.file):
+            return
+        process.start(self._part.__module__)
+        if process.line is None:
             return
         self._number += 1
         with ledger.transaction() as connection:
-            marked = mark_sections(connection, self._number, looking(part))
-        ledger.second.tell(marked)
+            marked = mark_sections(connection, self._number, looking(self._part))
+        process.tell(marked)
+
+    def expect_end(self) -> None:
+        """Have the second process stand ready for what is left."""
+        self._ledger.second.start(self._part.__module__)
 
 
 def _is_soon_copied(file: Path | None) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pipeline.ledger.early_marks import MadeEarly, Marked, Standing
+    from pipeline.ledger.early_marks import Marked, Standing
     from pipeline.ledger.section_work import Worked
 
 _PLACES: Final = {EARLY_CARDS: 0, EARLY_REQUESTS: 1}
@@ -72,21 +72,20 @@ class EarlyWork:
             self._parts[call] = numbers_of, work(connection, *arguments)
 
     def of(self, standing: Standing) -> WorkedEarly:
-        """Give what was worked out of sections that are as they were; all else is forgotten."""
+        """Give what was worked out of sections that are as they were."""
 
         def stand(mark: str, these: Collection[int]) -> bool:
             marks = standing.marks[mark]
             return all(marks.get(one) == self._marked[mark, one] for one in these)
 
-        worked = [one.worked for one in self._found if stand(one.mark, one.numbers)]
-        self._found.clear()
-        self._parts = {c: part for c, part in self._parts.items() if stand(EARLY_CARDS, part[0])}
-        return WorkedEarly(worked, list(self._parts))
-
-    def take(self, asked: MadeEarly) -> Any:
-        """Give what a call returned that is among the parts that are right."""
-        _, made = self._parts.pop(asked.call)
-        return made
+        return WorkedEarly(
+            [one.worked for one in self._found if stand(one.mark, one.numbers)],
+            {
+                call: made
+                for call, (these, made) in self._parts.items()
+                if stand(EARLY_CARDS, these)
+            },
+        )
 
     def _forget(self, marked: Marked) -> None:
         """Forget what is known of sections that were written to since, as they are marked anew."""

@@ -166,7 +166,7 @@ class Ledger(OpenLedger):
         with self.transaction() as connection:
             self.store.take_stock(connection)
             kept = None if self.file is None else self.goes_by_sections
-            renew_sections(connection, self.epoch, kept=kept, process=self.second)
+            renew_sections(connection, self.epoch, kept=kept, process=self.second, early=self.early)
         self.goes_by_sections = self.file is not None
 
     def begin_run(

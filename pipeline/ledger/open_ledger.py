@@ -9,7 +9,7 @@ it made durable, where outages are borne.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.clock import milliseconds
 from pipeline.errors import CardferryError, LocalStorageFailed
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from pipeline.ledger.published_signature import Vouching
 
     Result = TypeVar("Result")
+
+_EARLY_CHILD: Final = "pipeline.ledger.sqlite.early_child"
+_EARLY_S: Final = 1
+"""It runs only where nothing else does: on a busy machine nobody waits for it."""
 
 
 class OpenLedger(Bearing):
@@ -88,6 +92,8 @@ class OpenLedger(Bearing):
         """The file that the ledger is, if it is one of its own."""
         self.second = SecondProcess(None if read_only else self.file)
         """What works things out beside this process, where many rows were written."""
+        self.early = SecondProcess(None if read_only else self.file, _EARLY_CHILD, _EARLY_S)
+        """What works out some of that while rows are still sent."""
         self._waiting = WriteWaits(self.file)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
@@ -128,6 +134,7 @@ class OpenLedger(Bearing):
 
         How it was left is noted if all in it was proved, or written since by a run that ended.
         """
+        self.early.close()
         self.second.close()
         is_proved = self.proved_at is not None and self._note_if_proved()
         self._waiting.close()

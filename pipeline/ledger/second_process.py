@@ -20,16 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import __version__
 from pipeline.child_process import start_child
 from pipeline.errors import LocalStorageFailed
-from pipeline.ledger.early_marks import MadeEarly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection as Line
 
     from sqlalchemy import Connection
-
-    from pipeline.ledger.early_marks import Standing, WorkedEarly
-    from pipeline.ledger.section_work import Worked
 
 _AHEAD: Final = 3
 """How far ahead of this process the other one may be, where each makes every other thing."""
@@ -41,8 +37,9 @@ _PACKAGE_PARENT: Final = str(Path(__file__).resolve().parents[2])
 _START: Final = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from pipeline.startup import prepare; prepare(); "
-    "from pipeline.ledger.sqlite.second_child import main; main(*sys.argv[2:])"
+    "from importlib import import_module; import_module(sys.argv[2]).main(*sys.argv[3:])"
 )
+_CHILD: Final = "pipeline.ledger.sqlite.second_child"
 _KEPT_ENVIRONMENT: Final = (
     *("LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR"),
     *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),  # Our suite measures the child too.
@@ -58,86 +55,99 @@ class SecondProcess:
 
     Args:
         file: The ledger's own file; None where it has none, and nobody can help.
+        child: The module that runs in it.
+        patience_s: How long it may be silent, or take to end; default: long.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(
+        self, file: Path | None, child: str = _CHILD, patience_s: int | None = None
+    ) -> None:
         self._file = file
+        self._module = child
+        self._patience_s = _PATIENCE_S if patience_s is None else patience_s
         self._child: subprocess.Popen[bytes] | None = None
         self.line: Line | None = None
         """To the process; None if there is none."""
-        self._early: frozenset[tuple[Any, ...]] = frozenset()
+        self.made_early: dict[tuple[Any, ...], Any] = {}
+        """What calls return that were made before their time (`early_sections`)."""
 
     def start(self, *modules: str) -> None:
-        """Start the process, if there is none and it can be."""
+        """Start the process, if there is none and it can be.
+
+        Args:
+            modules: What it will be asked for needs these, and it loads them meanwhile.
+        """
         if self._file is None or self._child is not None or _processors() < 2:  # noqa: PLR2004
             return
         with suppress(OSError, LocalStorageFailed):
-            self.line, self._child = _started(self._file, modules)
+            self.line, self._child = self._started(self._file, modules)
 
     def read_anew(self) -> None:
         """Have it see the ledger as it is now."""
         self.tell(ANEW)
 
     def tell(self, message: object) -> None:
-        """Let it know something that it does not answer now."""
+        """Let it know something, which it may answer."""
         if self.line is not None:
             try:
                 self.line.send(message)
             except OSError:
                 self.hang_up()
 
-    def take_early(self, standing: Standing) -> Sequence[Worked]:
-        """Give what it worked out early and is right; which parts it made so is known from now on."""
-        self.tell(standing)
-        early: WorkedEarly | None = self._answer()
-        if early is None:
-            return ()
-        self._early = frozenset(early.parts)
-        return early.worked
+    def answer(self) -> Any:
+        """Wait for what it answers; None where nobody does."""
+        if self.line is not None:
+            try:
+                return self.line.recv()
+            except (EOFError, OSError):
+                self.hang_up()
+        return None
 
     def by_turns(self, connection: Connection, asked: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """Give in order what calls return: half of them are made in the process, which ends then.
+        """Give in order what calls return, every other one made in the process, which ends then.
 
-        Those that were made early are given by it, too.
+        Those that were made early are made by nobody again.
 
         Args:
             connection: A reading connection, which stays as it is until the end; functions are
                 called with it, and in the process with one to the same state.
-            asked: The calls: a function of a module, and what it is called with behind a connection.
+            asked: The calls: a function of a module, and what it takes behind a connection.
         """
-        theirs, given = self._shared_out(asked), deque[int]()
+        new = [place for place, call in enumerate(asked) if call not in self.made_early]
+        theirs, given = deque(new[1::2]), deque[int]()
         self.read_anew()
-        for place, (work, *arguments) in enumerate(asked):
+        for place, call in enumerate(asked):
             while theirs and theirs[0] <= place + _AHEAD:
-                ahead = theirs.popleft()
-                call = asked[ahead]
-                self.tell(MadeEarly(call) if call in self._early else call)
-                given.append(ahead)
-            answer = None
+                given.append(theirs.popleft())
+                self.tell(asked[given[-1]])
+            made = self.made_early.pop(call, None)
             if given and given[0] == place:
                 given.popleft()
-                answer = self._answer()
-            yield work(connection, *arguments) if answer is None else answer
+                made = self.answer()
+            if made is None:
+                work, *arguments = call
+                made = work(connection, *arguments)
+            yield made
         # Nothing else follows, and it takes a while to end.
         self.hang_up()
 
-    def _shared_out(self, asked: Sequence[tuple[Any, ...]]) -> deque[int]:
-        """Give the places of those calls that the process makes, or has made."""
-        if self.line is None:
-            return deque()
-        new = [place for place, call in enumerate(asked) if call not in self._early]
-        here = set(new[::2])
-        return deque(place for place in range(len(asked)) if place not in here)
+    def _started(self, file: Path, modules: Sequence[str]) -> tuple[Line, subprocess.Popen[bytes]]:
+        """Start the process; it holds no secret, writes nothing, and ends when our end is closed."""
+        from multiprocessing.connection import Connection  # noqa: PLC0415 - most commands do without.
 
-    def _answer(self) -> Any:
-        """Wait for what it answers; None where nobody does."""
-        if self.line is None:
-            return None
-        try:
-            return self.line.recv()
-        except (EOFError, OSError):
-            self.hang_up()
-            return None
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", self._patience_s, 0))
+            arguments = [_PACKAGE_PARENT, self._module, str(file.absolute()), __version__, *modules]
+            child = start_child(
+                [sys.executable, "-IB", "-c", _START, *arguments],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                environment={n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ},
+            )
+            return Connection(ours.detach()), child
 
     def hang_up(self) -> None:
         """Ask nothing any more; the process ends by itself."""
@@ -151,7 +161,7 @@ class SecondProcess:
         if self._child is None:
             return
         try:
-            self._child.wait(_END_S)
+            self._child.wait(min(_END_S, self._patience_s))
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
@@ -160,22 +170,3 @@ class SecondProcess:
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _started(file: Path, modules: Sequence[str]) -> tuple[Line, subprocess.Popen[bytes]]:
-    """Start the process; it holds no secret, writes nothing, and ends when our end is closed."""
-    from multiprocessing.connection import Connection  # noqa: PLC0415 - most commands do without.
-
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _PATIENCE_S, 0))
-        arguments = [_PACKAGE_PARENT, str(file.absolute()), __version__, *modules]
-        child = start_child(
-            [sys.executable, "-IB", "-c", _START, *arguments],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            environment={n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ},
-        )
-        return Connection(ours.detach()), child

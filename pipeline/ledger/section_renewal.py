@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pipeline.ledger.early_marks import WorkedEarly
     from pipeline.ledger.second_process import SecondProcess
     from pipeline.ledger.section_work import Worked
     from pipeline.ledger.sections import Counted, Digested
 
 
 def renew_sections(
-    connection: Connection, epoch: int, *, kept: bool | None, process: SecondProcess
+    connection: Connection,
+    epoch: int,
+    *,
+    kept: bool | None,
+    process: SecondProcess,
+    early: SecondProcess,
 ) -> None:
     """Work out what is to be kept of each section, in the caller's transaction.
 
@@ -37,12 +43,13 @@ def renew_sections(
         kept: What is kept is right; else all is worked out, and what differs is written anew. None
             where nothing but versions is kept.
         process: Works sections out beside this one, where there are many.
+        early: Has worked some of them out while rows were sent; it ends.
     """
     if kept is None:
         renew_versions(connection, epoch)
         return
     keeping = _Keeping(connection, epoch)
-    done = _take_early(connection, process, keeping)
+    done = _take_early(connection, early, process, keeping)
     queue = SectionQueue(list(_tasks(connection, done, kept=kept)))
     help_of = helping(process, queue)
     while queue or help_of.is_awaited:
@@ -55,17 +62,21 @@ def renew_sections(
 
 
 def _take_early(
-    connection: Connection, process: SecondProcess, keeping: _Keeping
+    connection: Connection, early: SecondProcess, process: SecondProcess, keeping: _Keeping
 ) -> Mapping[str, Collection[int]]:
     """Take in what was worked out while rows were sent, and is right; give its sections, by kind."""
-    standing = standing_marks(connection)
     done: defaultdict[str, set[int]] = defaultdict(set)
-    if any(standing.marks.values()):
-        for worked in process.take_early(standing):
-            for kind, found in worked.found.items():
-                done[kind].update(section.number for section in found)
-            keeping.take(worked)
-        forget_marks(connection)
+    early.tell(standing_marks(connection))
+    forget_marks(connection)
+    taken: WorkedEarly | None = early.answer()
+    early.hang_up()
+    if taken is None:
+        return done
+    process.made_early = dict(taken.parts)
+    for worked in taken.worked:
+        for kind, found in worked.found.items():
+            done[kind].update(section.number for section in found)
+        keeping.take(worked)
     return done
 
 

@@ -96,17 +96,19 @@ class LocalSending(Sending):
 
     async def _work_early(self, thread: ThreadPoolExecutor) -> None:
         """Have what was sent worked out for the outputs while the rest is sent, where it is much."""
-        early, total = EarlySections(self.ledger), self.flow.total
+        total = self.flow.total
         if total < _MANY_ROWS:
             return
+        from pipeline.outputs.mapping_part import mapping_part  # noqa: PLC0415 - small runs do without.
+
+        early = EarlySections(self.ledger, mapping_part)
         for share in _WORKED_OUT_AT:
             while self.flow.settled < share * total:  # noqa: ASYNC110 - it is a count of many.
                 await asyncio.sleep(_LOOKS_EVERY_S)
-            from pipeline.outputs.mapping_part import mapping_part  # noqa: PLC0415 - loaded by then.
-
             with suppress(CardferryError):
                 # Whatever troubles the ledger, the next batch meets.
-                await asyncio.wrap_future(thread.submit(early.begin, mapping_part))
+                await asyncio.wrap_future(thread.submit(early.begin))
+        await asyncio.wrap_future(thread.submit(early.expect_end))
 
     async def _carry(
         self,

@@ -1,17 +1,24 @@
 """What is worked out while rows are still sent: what is kept in the end is what would be without it."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
-import time
-from contextlib import closing, suppress
+import termios
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from pipeline.ledger import early_marks, early_sections, section_helper, section_renewal
+from pipeline.ledger import (
+    early_marks,
+    early_sections,
+    open_ledger,
+    section_helper,
+    section_renewal,
+)
 from pipeline.ledger.early_marks import Marked, Standing
 from pipeline.ledger.early_sections import EarlySections
 from pipeline.ledger.early_work import EarlyWork
@@ -19,12 +26,12 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.schema import rows
-from pipeline.ledger.second_process import SecondProcess
 from pipeline.ledger.sections import EARLY_CARDS, EARLY_REQUESTS, MARKED, numbers
 from pipeline.migration import send
 from pipeline.outputs.files import MAPPING_NAME
 from pipeline.outputs.mapping_part import mapping_part
 from pipeline.outputs.publisher import publish
+from tests.support import unhurried_child
 from tests.support.attach_runs import attaching, cards
 from tests.support.crash import wait_until
 from tests.support.folders import VERSION
@@ -47,6 +54,8 @@ def made(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def pays(monkeypatch):
     """A second process pays on however few processors; one that has to be asked has little to do."""
+    monkeypatch.setattr(open_ledger, "_EARLY_CHILD", unhurried_child.__name__)
+    monkeypatch.setattr(open_ledger, "_EARLY_S", 30)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(section_helper, "FEW", 10_000)
 
@@ -55,14 +64,15 @@ def pays(monkeypatch):
 def early(monkeypatch):
     """What was taken in that was worked out early."""
     taken = []
-    take_early = SecondProcess.take_early
+    take_early = section_renewal._take_early
 
-    def noted(self, standing):
-        worked = take_early(self, standing)
-        taken.append((worked, self._early))
-        return worked
+    def noted(connection, process, other, keeping):
+        done = take_early(connection, process, other, keeping)
+        if process._child is not None:
+            taken.append((done, list(other.made_early)))
+        return done
 
-    monkeypatch.setattr(SecondProcess, "take_early", noted)
+    monkeypatch.setattr(section_renewal, "_take_early", noted)
     return taken
 
 
@@ -85,34 +95,27 @@ def published(made, folder, meanwhile=nothing, *, write=nothing):
 
 def worked_early(ledger):
     """Mark sections and wait until they are worked out."""
-    begun_early(ledger, EarlySections(ledger))
+    begun_early(ledger, EarlySections(ledger, mapping_part))
 
 
 def begun_early(ledger, sections):
-    sections.begin(mapping_part)
-    begun, pid = time.monotonic(), ledger.second._child.pid
-    # It may be over before anybody has looked.
-    wait_until(lambda: is_working(pid) or time.monotonic() > begun + 5)
-    wait_until(lambda: not is_working(pid))
+    sections.begin()
+    socket, states = ledger.early.line.fileno(), []
+    stat = Path(f"/proc/{ledger.early._child.pid}/stat")
 
+    def waits():
+        """Tell whether it has heard what we said, and sleeps until we say something else."""
+        unheard = fcntl.ioctl(socket, termios.TIOCOUTQ, b"1234")
+        states.append("unheard" if any(unheard) else stat.read_text().rsplit(")")[-1].split()[0])
+        return states[-20:] == ["S"] * 20
 
-def is_working(pid):
-    """Tell whether a thread of a process runs only where nothing else would."""
-    for thread in Path("/proc", str(pid), "task").iterdir():
-        with suppress(ProcessLookupError):
-            if os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE:
-                return True
-    return False
+    wait_until(waits)
 
 
 def sections_of(early):
     """Give the sections of rows and of requests that were worked out early."""
-    ((worked, _),) = early
-    found = [
-        {section.number for one in worked for section in one.found.get(kind, ())}
-        for kind in ("rows", "attempts")
-    ]
-    return [len(numbers) for numbers in found]
+    ((done, _),) = early
+    return [len(done.get(kind, ())) for kind in ("rows", "attempts")]
 
 
 def test_what_is_kept_and_published_is_the_same(made, early, tmp_path):
@@ -149,7 +152,7 @@ def test_what_is_marked_again_is_worked_out_again(made, early, tmp_path):
     """The second time the row is as it is published."""
 
     def twice(ledger):
-        sections = EarlySections(ledger)
+        sections = EarlySections(ledger, mapping_part)
         begun_early(ledger, sections)
         changed(ledger)
         begun_early(ledger, sections)
@@ -164,19 +167,19 @@ def test_a_process_that_was_killed_meanwhile_is_not_missed(made, early, tmp_path
     """What it found is worked out at the end."""
 
     def killed(ledger):
-        EarlySections(ledger).begin(mapping_part)
-        ledger.second._child.kill()
-        ledger.second._child.wait()
+        EarlySections(ledger, mapping_part).begin()
+        ledger.early._child.kill()
+        ledger.early._child.wait()
 
     assert published(made, tmp_path / "early", killed) == published(made, tmp_path / "late")
-    assert early == [((), frozenset())]
+    assert early == [({}, [])]
 
 
 def test_a_run_that_publishes_at_once_takes_what_there_is(made, early, tmp_path):
     """Nobody waits for what is not worked out yet."""
 
     def begun(ledger):
-        EarlySections(ledger).begin(mapping_part)
+        EarlySections(ledger, mapping_part).begin()
 
     assert published(made, tmp_path / "early", begun) == published(made, tmp_path / "late")
     assert early
@@ -192,7 +195,7 @@ def test_marks_that_a_killed_run_left_behind_say_nothing(made, early, tmp_path):
 
     late = published(made, tmp_path / "late", write=changed)
     assert published(made, tmp_path / "again", left_behind) == late
-    assert early == [((), frozenset())]
+    assert not early
 
 
 def test_a_large_ledger_is_not_copied(made, early, tmp_path, monkeypatch):
@@ -202,7 +205,7 @@ def test_a_large_ledger_is_not_copied(made, early, tmp_path, monkeypatch):
     shutil.copytree(made, folder)
     with closing(Ledger(ledger_url(folder), StepClock(LATER))) as ledger:
         ledger.attend("test", "here:1", files=False)
-        EarlySections(ledger).begin(mapping_part)
+        EarlySections(ledger, mapping_part).begin()
         with ledger.reading() as connection:
             marks = early_marks.standing_marks(connection).marks
     assert not any(marks.values())
@@ -248,8 +251,8 @@ def test_cards_on_customers_are_left_to_the_end_as_far_as_customers_matter(tmp_p
 
     late = published(run.out, tmp_path / "late", forgotten)
     assert published(run.out, tmp_path / "early", forgotten_and_early) == late
-    ((worked, parts),) = early
-    assert worked
+    ((done, parts),) = early
+    assert done
     assert not parts
 
 
@@ -267,7 +270,7 @@ def test_a_run_works_out_early_what_it_has_sent(tmp_path, early, monkeypatch):
 
     with closing(sqlite3.connect(run.out / LEDGER_NAME)) as driver:
         kept = driver.execute(KEPT[0]).fetchall()
-    assert [worked for worked, _ in early if worked]
+    assert [done for done, _ in early if done]
     assert kept == published(run.out, tmp_path / "late", forgotten)[0][0]
 
 
@@ -278,7 +281,8 @@ def test_what_was_found_before_a_section_was_marked_again_is_never_given():
     work._parts[("part", 7_000, 7_999)] = [7], b"old"
     work._forget(Marked(2, {EARLY_CARDS: [7]}, ()))
     early = work.of(Standing({EARLY_CARDS: {7: 2}, EARLY_REQUESTS: {}}))
-    assert early.worked == early.parts == []
+    assert not early.worked
+    assert not early.parts
 
 
 @pytest.mark.parametrize("table", MARKED)

@@ -64,7 +64,7 @@ def copy_of(address: str, waits_ms: int) -> Copy:
 
 def _for_two() -> Copy | None:
     """Make an empty copy that two connections have open, without a name; None if it cannot be had."""
-    place = _temporary_folder()
+    place = temporary_folder()
     if place is None:
         return None
     try:
@@ -99,7 +99,7 @@ def _opened(name: str) -> Copy:
     return sqlite3.connect(name, factory=Copy, check_same_thread=False, isolation_level=None)
 
 
-def _temporary_folder() -> Path | None:
+def temporary_folder() -> Path | None:
     """Give the folder that SQLite would take; one whose name would not fit into an address is none."""
     named = (os.environ.get(name) for name in _FOLDERS)
     for name in (*named, *_USUAL_FOLDERS):

@@ -1,0 +1,71 @@
+"""Runs in the process that works out early what is marked, whenever a processor has nothing to do.
+
+It reads a copy of the ledger's file: the run that holds the file goes on writing. On a machine that
+is busy it may get nowhere, and does not matter (`early_sections`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import numpy as np  # noqa: F401 - some counts want it.
+
+from pipeline import __version__
+from pipeline.ledger.early_marks import Marked
+from pipeline.ledger.early_work import EarlyWork
+from pipeline.ledger.sections import asked_once
+from pipeline.ledger.sqlite.connection import DATABASE_ERRORS, open_engine
+from pipeline.ledger.sqlite.copies import temporary_folder
+from pipeline.process_guards import harden
+from pipeline.signals import stopping_signals
+
+_ROOM: Final = 10
+"""A copy takes at most so small a part of the room on its disk, which may be the ledger's own."""
+
+
+def main(file: str, version: str, *modules: str) -> None:
+    """Work out what is marked, and tell what of it is right when that is asked, which ends it.
+
+    Args:
+        file: The ledger's.
+        version: Of the program that asks; another one could count otherwise.
+        modules: What is to be made of rows needs these, too.
+    """
+    for number in stopping_signals():
+        # They are for the other process to judge; this one ends with it.
+        signal.signal(number, signal.SIG_IGN)
+    harden()
+    if version != __version__:
+        return
+    # Nobody but root may take it back.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    # What is wrong with the ledger the other process finds, too, and says.
+    with suppress(Exception), Connection(os.dup(0)) as line:
+        for module in modules:
+            import_module(module)
+        work = EarlyWork()
+        while isinstance(asked := line.recv(), Marked):
+            _work_out(line, Path(file), work, asked)
+        line.send(work.of(asked))
+
+
+def _work_out(line: Connection, file: Path, work: EarlyWork, marked: Marked) -> None:
+    """Work out of a copy what is marked, until something else is asked."""
+    place = temporary_folder()
+    if place is None or shutil.disk_usage(place).free < _ROOM * file.stat().st_size:
+        return
+    with suppress(*DATABASE_ERRORS):
+        engine = open_engine(file, read_only=True, apart=True)
+        try:
+            with engine.connect() as connection:
+                asked_once(connection)
+                work.work_out(connection, marked, line.poll)
+        finally:
+            engine.dispose()
