@@ -56,7 +56,7 @@ def full(tmp_path):
 
 
 @pytest.mark.parametrize("engine", [slow("sequoia"), "gpg"])
-def test_a_night_with_full_temporary_folders_carries_all_the_same(tmp_path, vault, full, engine):
+def test_a_night_with_fulltemporary_folders_carries_all_the_same(tmp_path, vault, full, engine):
     """Opening an export needs no temporary file, or gpg's keys find room where there is some."""
     inbox, out = tmp_path / "inbox", tmp_path / "out"
     inbox.mkdir()

@@ -128,7 +128,7 @@ def test_where_nothing_can_be_asked_beside_it_is_asked_in_turn(folder, monkeypat
     elif without == "name":
         monkeypatch.setattr(copies.tempfile, "mkstemp", refuse)
     else:
-        monkeypatch.setattr(copies, "_temporary_folder", lambda: None)
+        monkeypatch.setattr(copies, "temporary_folder", lambda: None)
     past_the_rules(folder, "DELETE FROM tokens WHERE row_id = (SELECT max(row_id) FROM tokens)")
 
     told_of = "a row is tokenized and has no token"
@@ -173,7 +173,7 @@ def test_a_folder_whose_name_is_no_part_of_an_address_is_not_taken(tmp_path, mon
     odd = tmp_path / "a?b"
     odd.mkdir()
     monkeypatch.setenv("SQLITE_TMPDIR", str(odd))
-    assert copies._temporary_folder() is None
+    assert copies.temporary_folder() is None
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "gone"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert copies._temporary_folder() == tmp_path
+    assert copies.temporary_folder() == tmp_path
