@@ -27,6 +27,7 @@ from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.listings import Listings
 from pipeline.ledger.schema import rows
 from pipeline.ledger.sections import EARLY_CARDS, EARLY_REQUESTS, MARKED, numbers
+from pipeline.ledger.sqlite import early_child
 from pipeline.migration import send
 from pipeline.outputs.files import MAPPING_NAME
 from pipeline.outputs.mapping_part import mapping_part
@@ -38,6 +39,7 @@ from tests.support.folders import VERSION
 from tests.support.ledgers import StepClock, new_builder, settled_builder
 
 KEPT = ("SELECT * FROM sections ORDER BY 1, 2", "SELECT * FROM versions ORDER BY 1, 2, 3")
+USUAL_CHILD = open_ledger._EARLY_CHILD
 LATER = datetime(2026, 12, 1, tzinfo=UTC)
 OF_ROWS, OF_REQUESTS = 7, 4
 """Sections of which every row was sent, and every request answered; there are some more."""
@@ -272,6 +274,38 @@ def test_a_run_works_out_early_what_it_has_sent(tmp_path, early, monkeypatch):
         kept = driver.execute(KEPT[0]).fetchall()
     assert [done for done, _ in early if done]
     assert kept == published(run.out, tmp_path / "late", forgotten)[0][0]
+
+
+def test_the_process_runs_only_where_nothing_else_would(made, monkeypatch):
+    """It takes no processor away from those who send."""
+    monkeypatch.setattr(open_ledger, "_EARLY_CHILD", early_child.__name__)
+    with closing(Ledger(ledger_url(made), StepClock(LATER))) as ledger:
+        ledger.early.start(mapping_part.__module__)
+        pid = ledger.early._child.pid
+        wait_until(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE)
+
+
+def test_a_run_starts_that_process():
+    """A name that is none would end it without a word."""
+    assert USUAL_CHILD == early_child.__name__
+
+
+@pytest.mark.parametrize(("times", "is_copied"), [(1, False), (5, False), (20, True)])
+def test_a_copy_leaves_the_disk_its_room(made, tmp_path, monkeypatch, times, is_copied):
+    """The disk may be the ledger's own, which has to take the answers."""
+    folder = tmp_path / "out"
+    shutil.copytree(made, folder)
+    size = (folder / LEDGER_NAME).stat().st_size
+    room = shutil._ntuple_diskusage(10 * size, 0, times * size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    opened = []
+    monkeypatch.setattr(early_child, "open_engine", lambda *_, **__: opened.append(1) or broken())
+    early_child._work_out(None, folder / LEDGER_NAME, EarlyWork(), Marked(1, {}, ()))
+    assert bool(opened) is is_copied
+
+
+def broken():
+    raise sqlite3.OperationalError("a copy that cannot be made")
 
 
 def test_what_was_found_before_a_section_was_marked_again_is_never_given():
