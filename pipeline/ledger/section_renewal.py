@@ -66,6 +66,8 @@ def _take_early(
 ) -> Mapping[str, Collection[int]]:
     """Take in what was worked out while rows were sent, and is right; give its sections, by kind."""
     done: defaultdict[str, set[int]] = defaultdict(set)
+    # What an earlier publication did not need was made of other rows.
+    process.made_early = {}
     early.tell(standing_marks(connection))
     forget_marks(connection)
     taken: WorkedEarly | None = early.answer()

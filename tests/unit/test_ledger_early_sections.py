@@ -276,6 +276,17 @@ def test_a_run_works_out_early_what_it_has_sent(tmp_path, early, monkeypatch):
     assert kept == published(run.out, tmp_path / "late", forgotten)[0][0]
 
 
+def test_what_one_publication_did_not_need_is_nothing_for_the_next(made, tmp_path):
+    """Rows may have changed in between."""
+    folder = tmp_path / "out"
+    shutil.copytree(made, folder)
+    with closing(Ledger(ledger_url(folder), StepClock(LATER))) as ledger:
+        ledger.attend("test", "here:1", files=False)
+        ledger.second.made_early = {("a call",): b"what it gave"}
+        ledger.renew_sections()
+        assert not ledger.second.made_early
+
+
 def test_the_process_runs_only_where_nothing_else_would(made, monkeypatch):
     """It takes no processor away from those who send."""
     monkeypatch.setattr(open_ledger, "_EARLY_CHILD", early_child.__name__)
