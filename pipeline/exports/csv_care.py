@@ -120,13 +120,14 @@ class CarefulParser:
         if isinstance(record, str) or self._dialect.multiline is Multiline.NEVER:
             raise _Unreadable
         texts = [line.text for line in lines]
-        if self.in_doubt and not self._dialect.is_clean("\n".join(texts)):
-            raise _Unreadable
+        # Asked first: a doubt must never make a row of a line that would be none without it.
         if self._dialect.multiline is Multiline.GUARDED and _is_suspect(
             fields, texts, self._dialect
         ):
             self.in_doubt = True
             return [SWALLOWED for text in texts if text.strip()]
+        if self.in_doubt and not self._dialect.is_clean("\n".join(texts)):
+            raise _Unreadable
         self.in_doubt = False
         return [record]
 
@@ -146,7 +147,7 @@ class CarefulParser:
         return line.text + "\n"
 
     def _is_too_wide(self) -> bool:
-        """Say whether the record so far has more fields than the header, whatever may follow.
+        """Say whether the record so far has too many fields for the header, whatever may follow.
 
         Asked when its lines have doubled, so that it costs little; without it, lines that each
         open a quote could make every one of them read to the record's limit in vain.
@@ -156,7 +157,8 @@ class CarefulParser:
             return False
         texts = [line.text + "\n" for line in self._lines[self._start : self._next]]
         fields = next(self._dialect.fields(texts, strict=False))
-        return len(fields) > self._dialect.width
+        width = self._dialect.width
+        return len(fields) > width and isinstance(fitted(fields, width), str)
 
 
 def _bad(line: Line) -> list[Record]:

@@ -169,6 +169,6 @@ def _rows(lines: list[str], dialect: Dialect) -> list[Record] | None:
     if len(rows) != len(lines):
         return None
     width = dialect.width
-    if all(len(row) == width and row[0] for row in rows):
+    if all(len(row) == width and row[0] and not row[0].isspace() for row in rows):
         return list(rows)
     return [fitted(row, width) for row in rows if not is_blank(row)]

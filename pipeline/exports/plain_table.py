@@ -46,7 +46,7 @@ def plain_table(batch: bytes, text: str, dialect: Dialect) -> Records | None:
 
     Returns:
         Records of one width: that of the header or, if the last field of each is empty, one more.
-        In each the first field is not empty.
+        In each the first field is more than blanks, so that none is a row of nothing.
     """
     found = _unquoted(batch, text, dialect)
     if found is None:
@@ -66,6 +66,7 @@ def plain_table(batch: bytes, text: str, dialect: Dialect) -> Records | None:
         # In some encodings a letter's second byte is as a delimiter's.
         len(fields) == len(ends)
         and all(columns[0])
+        and not (may_be_blank and any(map(str.isspace, columns[0])))
         and (width == dialect.width or not any(map(str.strip, columns[-1])))
     )
     return Records(columns, len(columns[0]), are_stripped=not may_be_blank) if is_plain else None
