@@ -163,8 +163,8 @@ class ExportSettings(Section):
     @field_validator("delimiter")
     @classmethod
     def _no_sign_of_csv_itself(cls, value: str) -> str:
-        if value in '"\r\n':
-            raise ValueError("is a quote or a line end")
+        if value in '"\r\n\x1a':
+            raise ValueError("is a quote, a line end or the sign that ends a text (Ctrl-Z)")
         return value
 
     @field_validator("encoding")

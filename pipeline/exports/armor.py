@@ -12,6 +12,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Final
 
+from pipeline.exports.end_mark import END_MARK
 from pipeline.exports.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _BEGIN: Final = re.compile(
 """At the start of a line; a byte order mark may stand before it (of UTF-16 it became a `?`)."""
 
 _END: Final = b"-----END "
+_NOTHING: Final = b" \t\r\n\0" + END_MARK
+"""What may stand behind the armor."""
 _LEADING_BYTES_MAX: Final = 65_536
 _LINE_BYTES_MAX: Final = 128
 _ENCODINGS: Final = (
@@ -67,18 +70,23 @@ def armored_message(blocks: Iterable[bytes]) -> Iterator[bytes]:
                 raise Refused(Verdict.TRAILING, "text on the line of the armor's end")
         elif at >= 0:
             ended, before = True, b""
-            yield joined[: line_end + 1]
+            yield joined[:at] + _end_line(joined[at : line_end + 1])
             _refuse_rest(joined[line_end + 1 :])
         else:
             keep = len(_END) - 1
             before = joined[-keep:]
             yield joined[:-keep]
     if before:
-        yield before
+        yield _end_line(before) if before.startswith(_END) else before
+
+
+def _end_line(line: bytes) -> bytes:
+    """Give the armor's last line without what programs put behind texts."""
+    return line.rstrip(_NOTHING) + b"\n"
 
 
 def _refuse_rest(rest: bytes) -> None:
-    if rest.strip(b" \t\r\n\0\x1a"):
+    if rest.strip(_NOTHING):
         second = _BEGIN.search(rest) is not None
         raise Refused(Verdict.TRAILING, "another message" if second else "text after the armor")
 

@@ -17,6 +17,7 @@ import binascii
 from typing import Final, Literal
 
 from pipeline.exports.armor import unwrapped
+from pipeline.exports.end_mark import END_MARK
 from pipeline.exports.openpgp_head import ARMOR_LINE, looks_like_message, read_head
 from pipeline.exports.verdict import Refused, Verdict
 
@@ -92,7 +93,7 @@ def first_sealed_line(first: bytes) -> bytes | None:
 def message_of(line: bytes) -> bytes | None:
     """Give the OpenPGP message that a line holds in base64; None where it holds none."""
     try:
-        message = base64.b64decode(line.strip(b'\r\n \t"'), validate=True)
+        message = base64.b64decode(line.strip(b'\r\n \t"' + END_MARK), validate=True)
     except binascii.Error:
         return None
     sealed = (

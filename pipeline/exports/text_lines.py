@@ -3,6 +3,7 @@
 Nothing here depends on how the bytes were cut into blocks: the same bytes give the same lines, at
 the same places of the text. A place is counted in bytes from its first line on, after the byte order
 mark was taken off, UTF-16 was made UTF-8 and an old Mac's line ends were made line feeds.
+The mark at a text's end is no part of it (`end_mark`).
 A line ends at LF, with or without CR before it. Only where the first line ends at a lone CR (an
 old Mac's file) every CR ends a line; elsewhere a lone CR is a character that spoils its row.
 """
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.exports.end_mark import without_end_mark
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -24,8 +27,6 @@ _BATCH_LINES: Final = 8192
 """A line costs a hundred bytes beyond its own, so a batch of lines of one byte would cost much."""
 _LINE_FEED: Final = ord("\n")
 _LOOK: Final = 4096
-_END_OF_FILE: Final = b"\x1a"
-"""The sign (Ctrl-Z) by which old programs mark where a text ends."""
 
 # A CR that nothing follows yet may be half of a CR LF.
 _FIRST_LINE_END: Final = re.compile(rb"\r\n|\r(?=[^\n])|\n")
@@ -94,6 +95,8 @@ def text_lines(blocks: Iterable[bytes], encoding: str, line_bytes_max: int) -> T
             gathered = _transcoded(_chained(head, gathered), wide_name)
             encoding = "utf-8"
             head = next(gathered, b"")
+    gathered = without_end_mark(_chained(head, gathered))
+    head = next(gathered, b"")
     first_end = _FIRST_LINE_END.search(head)
     gathered = _chained(head, gathered)
     if first_end is not None and first_end[0] == b"\r":
@@ -239,7 +242,7 @@ class LineBatches:
             if len(tail) > self._line_bytes_max:
                 yield start + end, None
                 tail, skipping = b"", True
-        if tail and tail != _END_OF_FILE:
+        if tail:
             yield read - len(tail), tail + b"\n"
 
 

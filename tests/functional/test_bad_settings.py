@@ -92,6 +92,7 @@ SETTINGS = [
     BadSettings("a delimiter of none", _LOOPBACK + "[export]\ndelimiter = ''\n", "export.delimiter"),
     BadSettings("a quote as delimiter", _LOOPBACK + "[export]\ndelimiter = '\"'\n", "export.delimiter"),
     BadSettings("a line feed as delimiter", _LOOPBACK + '[export]\ndelimiter = "\\n"\n', "export.delimiter"),
+    BadSettings("a Ctrl-Z as delimiter", _LOOPBACK + '[export]\ndelimiter = "\\u001a"\n', "export.delimiter"),
     BadSettings("a carriage return as delimiter", _LOOPBACK + '[export]\ndelimiter = "\\r"\n', "export.delimiter"),
     BadSettings("a brand that is none", _LOOPBACK + f"[rules]\nbrands = ['{VALUE}']\n", "rules.brands"),
     BadSettings("a failure rate above one", _LOOPBACK + "[rules]\nmax_failure_rate = 7\n", "rules.max_failure_rate"),

@@ -165,6 +165,20 @@ def test_a_line_that_does_not_open_is_one_bad_row(tmp_path):
     assert opened(path)[0] == b"id,number\n" + b"\0\n" * 3 + b"B,5555\n"
 
 
+@pytest.mark.parametrize("end", [b"\x1a", b"\n\x1a", b"\r\n\x1a\r\n"])
+def test_the_mark_at_the_end_of_sealed_lines_is_no_row(tmp_path, end):
+    """A Ctrl-Z behind the last line costs neither that line nor one more."""
+    path = tmp_path / "cards.pgp"
+    path.write_bytes(sealed_lines(LINES).rstrip(b"\n") + end)
+    keys = EnvelopeKeys(key_file=keyring().secret("cv25519"))
+    columns = dict.fromkeys(COLUMNS, "number") | {"legacy_id": "id"}
+    with SealedExport(path, keys) as export, export.prove() as blocks:
+        (chunk,) = read(blocks, ReaderOptions(columns))
+
+    assert chunk.columns["legacy_id"] == ["A", "B"]
+    assert chunk.rejections == ()
+
+
 def test_lines_sealed_to_another_key_are_refused(tmp_path):
     """The key is named, not the lines; and a signature cannot be asked for."""
     path = tmp_path / "cards.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.exports.armor import unwrapped
 from pipeline.exports.container import is_age, is_age_identity, kind_of, sealed_by_passphrase
 from pipeline.exports.decryptor.gpg_status import GpgStatus, verdict_of
 from pipeline.exports.openpgp_head import OpenPGPHead, dearmored, looks_like_message, read_head
@@ -39,10 +40,13 @@ def envelope_kind(given: bytes) -> None:
         except Refused as refusal:
             kinds.append(refusal.verdict)
 
+    message = unwrapped(given)
+    assert unwrapped(message) == message
     assert "plain" not in kinds[1:]
     assert kinds[0] == "plain" or kinds == [kinds[0]] * 3
     if kinds[0] == "openpgp":
-        head = read_head(given)
+        # What stands before an armor is no part of the message, whatever it looks like.
+        head = read_head(message)
         assert head.container not in {"clear", "sed"}
         assert head.canonical
 
@@ -101,6 +105,7 @@ HEAD_SEEDS = [
     b"\xa3\x01abc",
     b"\xc9\x10" + bytes(16),
     b"-----BEGIN PGP MESSAGE-----\nVersion: x\n\nhF4DAAAAAAAAAAASAQdA\n=abcd\n-----END",
+    b"\xc1\xeb\x06\xef---\n-----BEGIN PGP MESSAGE-----\x06\nVersion: x\n\x00\x10\x00",
 ]
 AGE_SEEDS = [
     b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 18\nAAAA\n--- AAAA\n",

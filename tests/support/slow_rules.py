@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def slow_records(raw: bytes, width: int, record_bytes_max: int, encoding: str = "utf-8"):
     """Read CSV after its header: each record is its fields, or the code of what is wrong."""
-    lines = raw.split(b"\n")
+    # One Ctrl-Z or several, and a line end behind them, are the end of the text and no row.
+    lines = re.sub(rb"(?<!\x1a)\x1a+(\r\n|\r|\n)?\Z", b"", raw).split(b"\n")
     if not lines[-1]:
         lines.pop()
     records, place, in_doubt = [], 0, False

@@ -63,10 +63,21 @@ ROW_A = GOOD.encode() + b"\n"
         pytest.param(ROW_A + b",,,,\n" + ROW_B, [A, B], id="nothing but delimiters is no row"),
         pytest.param(ROW_A + b"a,b,c\n" + ROW_B, [A, "malformed_row", B], id="too few fields"),
         pytest.param(ROW_A + b"1,2,3,4,5,6\n" + ROW_B, [A, "malformed_row", B], id="too many"),
+        pytest.param(ROW_A + b"\t,,,,\n" + ROW_B, [A, B], id="a tab is nothing"),
+        pytest.param(
+            ROW_A + "\u00a0,,,,\n".encode() + ROW_B, [A, B], id="a blank of any kind is nothing"
+        ),
+        pytest.param(
+            ROW_A.replace(b"a,", b'"a",') + b"\t,,,,\n" + ROW_B, [A, B], id="nor is a tab by quotes"
+        ),
         pytest.param(b"# comment\n" + ROW_B, ["malformed_row", B], id="no comment lines"),
         pytest.param(ROW_A.replace(b"chai", b"\0"), ["malformed_row"], id="NUL"),
         pytest.param(ROW_A.replace(b"chai", b"\x1b[2J"), ["malformed_row"], id="terminal escape"),
         pytest.param(ROW_A + b"\x1a", [A], id="DOS end of file"),
+        pytest.param(ROW_A + ROW_B[:-1] + b"\x1a", [A, B], id="DOS end of file in the last row"),
+        pytest.param(ROW_A + b"\x1a\x1a\r\n", [A], id="DOS end of file, and a line end"),
+        pytest.param(ROW_A + b"\x1a\n" + ROW_B, [A, "malformed_row", B], id="Ctrl-Z between rows"),
+        pytest.param(ROW_A + b"\x1a" + ROW_B, [A, "malformed_row"], id="Ctrl-Z before a row"),
         pytest.param(
             ROW_A.replace(b"S", b"\r") + ROW_B,
             ["malformed_row", "malformed_row", B],
@@ -95,6 +106,16 @@ ROW_A = GOOD.encode() + b"\n"
             ROW_A.replace(b"Somchai", b'"Somchai') + ROW_B + ROW_A,
             ["malformed_row", B, A],
             id="an unclosed quote costs one row",
+        ),
+        pytest.param(
+            ROW_A[:-1] + b',"\n\n"\n' + ROW_B[:-1] + b',"\n\n\n\n "\n',
+            [A, B],
+            id="an empty field more, over lines",
+        ),
+        pytest.param(
+            b'\0\na,"x\n' + ROW_B + b'c,y",d"e,12,2030\n' + ROW_A,
+            ["malformed_row"] * 4 + [A],
+            id="joined rows behind a bad one",
         ),
         pytest.param(
             ROW_A + ROW_B.replace(b"Malee", b'"Malee'),
@@ -671,6 +692,16 @@ def test_a_security_code_in_any_json_line_refuses_the_export_or_is_dropped(line)
 def test_an_empty_export_of_json_lines_has_no_rows():
     """Without a header there is nothing to miss when the settings say it is JSON Lines."""
     assert verdict(b"", format="jsonl") == []
+
+
+def test_the_mark_at_a_texts_end_is_no_part_of_json():
+    """Neither of the last line nor of a document; a text of nothing else is an empty one."""
+    line = (LINE % "a").encode()
+
+    assert verdict(line + b"\n" + line + b"\x1a", format="jsonl") == [A, A]
+    assert verdict(b"[" + line + b"," + line + b"]\r\n\x1a\r\n") == [A, A]
+    assert verdict(b"\x1a", format="jsonl") == []
+    assert "empty" in refusal(b"\x1a")
 
 
 def test_what_the_blocks_raise_comes_through():

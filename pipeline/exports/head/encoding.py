@@ -9,6 +9,8 @@ import codecs
 import re
 from typing import Final
 
+from pipeline.exports.end_mark import text_without_end_mark
+
 _ENCODINGS: Final = ("cp1252", "cp874", "cp932", "gb18030", "big5", "cp949", "cp1251", "cp1250")
 _LATIN: Final = "cp1252"
 _LIKE_LATIN: Final = frozenset(("cp1250", "cp1251"))
@@ -60,7 +62,8 @@ def encoding_of(head: bytes) -> tuple[str, tuple[str, ...]]:
 def decoded_head(head: bytes, encoding: str) -> str:
     """Give a head's text up to its last whole line; what cannot be read stays out."""
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    whole = text_without_end_mark(text.lstrip("\ufeff"))
+    return whole.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _named(head: bytes) -> tuple[str, tuple[str, ...]]:
