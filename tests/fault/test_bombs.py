@@ -8,14 +8,12 @@ a moment ago.
 
 import functools
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +22,17 @@ import pytest
 from tests.support.bad_containers import packet, sealing
 from tests.support.commands import HEADER, ROOT, settings
 from tests.support.exports import unmeasured
+from tests.support.resident import pages_of, peak_of, together
 from tests.support.sampled import slow
 from tests.support.sandbox import running
 
 MEBIBYTE = 2**20
-RSS_MAX = 256 * MEBIBYTE
+MEMORY_MAX = 256 * MEBIBYTE
+"""For all processes of a command together; a page of a library that two of them use is there once."""
 TIMES_MAX = 3.0
 """How many times the processor time of as many bad rows that waste nothing."""
 BAD_ROWS = 20_000
 PATIENCE_S = 240.0
-PAGE = os.sysconf("SC_PAGE_SIZE")
 PLAIN = "export.allow_plaintext=true"
 GOOD = f"{HEADER}\nid-1,Ann,4242424242424242,1,2031,Bangkok,c\n".encode()
 
@@ -46,11 +45,11 @@ class Watched:
     out: str
     err: str
     cpu_s: float
-    peak_rss: int
+    peak_memory: int
 
 
 def watched(work, export, *options, key="cv25519", command="run"):
-    """Run to its end, or for as long as a test has patience, and watch the tree's resident memory."""
+    """Run to its end, or for as long as a test has patience, and watch the memory of its tree."""
     with running(journal=work / "journal") as vault:
         config = settings(work, vault.base_url, key=key)
         words = [command, str(export), "-c", str(config), "--json"]
@@ -65,7 +64,7 @@ def watched(work, export, *options, key="cv25519", command="run"):
             cwd=ROOT,
             env={**unmeasured(), "PYTHONPATH": str(ROOT)},
         ) as process:
-            peak = _peak_of(process, time.monotonic() + PATIENCE_S)
+            peak = peak_of(process, time.monotonic() + PATIENCE_S)
             out, err = process.communicate()
 
         assert vault.entries() == [] or process.returncode in {0, 3}
@@ -75,48 +74,6 @@ def watched(work, export, *options, key="cv25519", command="run"):
 def _cpu_of_children():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _peak_of(process, until):
-    """Give the tree's highest resident memory, shared pages counted once a process.
-
-    A child that has not begun its own program yet has no memory but its parent's.
-    """
-    peak, begun = 0, _words_of(process.pid)
-    while process.poll() is None:
-        members = _tree(process.pid)
-        peak = max(
-            peak,
-            sum(_rss(pid) for pid in members if pid == process.pid or _words_of(pid) != begun),
-        )
-        if time.monotonic() > until:
-            process.kill()
-        time.sleep(0.02)
-    return peak
-
-
-def _tree(pid):
-    """Give a process and all that came from it, asking for nobody else's: that would take long."""
-    found = [pid]
-    for lists in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in lists.read_text().split():
-                found += _tree(int(child))
-    return found
-
-
-def _words_of(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _rss(pid):
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-    except OSError:
-        return 0
 
 
 @functools.cache
@@ -132,9 +89,41 @@ def bad_rows_s(size, command):
 
 def require_modest(run, size=1, command="run"):
     assert run.cpu_s < TIMES_MAX * bad_rows_s(size, command)
-    assert run.peak_rss < RSS_MAX
+    assert run.peak_memory < MEMORY_MAX
     assert "Traceback" not in run.err
     assert run.code != 1, run.err
+
+
+def test_memory_of_processes_is_counted_whole_and_their_libraries_once():
+    """Two processes of one program take what each has for itself, and the program's files once."""
+    taken = 40 * MEBIBYTE
+    words = f"kept = b'x' * {taken}; print(end='.', flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        subprocess.Popen([sys.executable, "-c", words], **pipes) as one,
+        subprocess.Popen([sys.executable, "-c", words], **pipes) as other,
+    ):
+        assert b"." == one.stdout.read(1) == other.stdout.read(1)
+        alone, beside = pages_of(one.pid), pages_of(other.pid)
+        both = together([alone, beside])
+        one.communicate(b"\n")
+        other.communicate(b"\n")
+
+    assert both - sum(alone) == pytest.approx(beside.own, abs=MEBIBYTE)
+    assert taken < beside.own < taken + 20 * MEBIBYTE
+    assert alone.of_files > MEBIBYTE
+
+
+def test_the_memory_of_a_child_is_watched_like_its_parents():
+    """What a process and its child take counts together, also after the child is gone."""
+    taken = 40 * MEBIBYTE
+    child = f"import time; kept = b'x' * {taken}; time.sleep(0.5)"
+    words = f"import subprocess, sys; kept = b'x' * {taken}; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", words]) as process:
+        peak = peak_of(process, time.monotonic() + PATIENCE_S)
+
+    assert process.returncode == 0
+    assert 2 * taken < peak < 3 * taken
 
 
 def deflated_again(body):
