@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from contextlib import suppress
-from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np  # noqa: F401 - some counts want it.
 
-from pipeline import __version__
 from pipeline.ledger.early_marks import Marked
 from pipeline.ledger.early_work import EarlyWork
 from pipeline.ledger.sections import asked_once
+from pipeline.ledger.sqlite.child_line import line_to_run
 from pipeline.ledger.sqlite.connection import DATABASE_ERRORS, open_engine
 from pipeline.ledger.sqlite.copies import temporary_folder
-from pipeline.process_guards import harden
-from pipeline.signals import stopping_signals
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _ROOM: Final = 10
 """A copy takes at most so small a part of the room on its disk, which may be the ledger's own."""
@@ -38,18 +36,10 @@ def main(file: str, version: str, *modules: str) -> None:
         version: Of the program that asks; another one could count otherwise.
         modules: What is to be made of rows needs these, too.
     """
-    for number in stopping_signals():
-        # They are for the other process to judge; this one ends with it.
-        signal.signal(number, signal.SIG_IGN)
-    harden()
-    if version != __version__:
-        return
     # Nobody but root may take it back.
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # What is wrong with the ledger the other process finds, too, and says.
-    with suppress(Exception), Connection(os.dup(0)) as line:
-        for module in modules:
-            import_module(module)
+    with suppress(Exception), line_to_run(version, *modules) as line:
         work = EarlyWork()
         while isinstance(asked := line.recv(), Marked):
             _work_out(line, Path(file), work, asked)

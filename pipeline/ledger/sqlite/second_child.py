@@ -7,26 +7,21 @@ this one for it, as soon as that transaction is larger than what is kept of it i
 
 from __future__ import annotations
 
-import os
-import signal
 from contextlib import suppress
-from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np  # noqa: F401 - some counts want it; by then somebody waits.
 
-from pipeline import __version__
 from pipeline.ledger import section_work  # noqa: F401 - likewise.
 from pipeline.ledger.second_process import ANEW
 from pipeline.ledger.sections import asked_once
+from pipeline.ledger.sqlite.child_line import line_to_run
 from pipeline.ledger.sqlite.connection import open_engine
-from pipeline.process_guards import harden
-from pipeline.signals import stopping_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
 
 
 def main(file: str, version: str, *modules: str) -> None:
@@ -37,16 +32,8 @@ def main(file: str, version: str, *modules: str) -> None:
         version: Of the program that asks; another one could count otherwise.
         modules: What will be asked for needs these, too.
     """
-    for number in stopping_signals():
-        # They are for the other process to judge; this one ends with it.
-        signal.signal(number, signal.SIG_IGN)
-    harden()
-    if version != __version__:
-        return
     # What is wrong with the ledger the other process finds, too, and says.
-    with suppress(Exception), Connection(os.dup(0)) as line:
-        for module in modules:
-            import_module(module)
+    with suppress(Exception), line_to_run(version, *modules) as line:
         while True:
             answer(line, Path(file))
 
