@@ -160,10 +160,7 @@ class Store(Protocol):
         """Tell whether the database's own structure holds; `thorough` compares every index."""
 
     def take_stock(self, connection: Connection) -> None:
-        """Let the database learn what its tables hold by now, before all of it is asked for.
-
-        One that plans by what it knew when they were empty would compare each row with every other.
-        """
+        """Let the database learn what its tables hold: as if they were empty it would plan badly."""
 
     def changes_seen(self, connection: Connection) -> object:
         """Give what `is_alone_since` is to be asked with later."""
