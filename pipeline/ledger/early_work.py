@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pipeline.ledger.early_marks import WorkedEarly
+from pipeline.ledger.early_marks import MARKS, WorkedEarly
 from pipeline.ledger.parts_of_rows import cut
 from pipeline.ledger.query_base import QueryBase
 from pipeline.ledger.schema import attachments, rows
@@ -12,7 +12,6 @@ from pipeline.ledger.section_figures import READ_ONCE, TABLES
 from pipeline.ledger.section_work import SectionQueue, Task, work_out
 from pipeline.ledger.sections import (
     EARLY_CARDS,
-    EARLY_REQUESTS,
     ROW_COUNTS,
     Digested,
     digests_known,
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from pipeline.ledger.early_marks import Marked, Standing
     from pipeline.ledger.section_work import Worked
 
-_PLACES: Final = {EARLY_CARDS: 0, EARLY_REQUESTS: 1}
-"""Where what a mark is of stands in `READ_ONCE`."""
 _AT_ONCE: Final = 4
 
 
@@ -139,10 +136,9 @@ class EarlyWork:
 
 def _tasks(connection: Connection, mark: str, these: frozenset[int]) -> Iterator[Task]:
     """Give all that is to be worked out of sections with one kind of mark."""
-    place = _PLACES[mark]
-    together = READ_ONCE[place]
-    kinds = (*(table.name for table in together.tables), *together.counting)
-    there = {kind: these.intersection(numbers(connection, TABLES[kind])) for kind in kinds}
-    yield Task(place, there)
+    for place, together in enumerate(READ_ONCE):
+        if MARKS[mark] in together.counting:
+            there = {kind: numbers(connection, TABLES[kind]) for kind in together.kinds}
+            yield Task(place, {kind: these.intersection(found) for kind, found in there.items()})
     if mark == EARLY_CARDS:
         yield Task(None, {ROW_COUNTS: these})

@@ -81,6 +81,11 @@ class ReadOnce(NamedTuple):
     tables: tuple[Table, ...]
     counting: Mapping[str, Callable[[Connection, Sequence[int]], Counting]]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All that is worked out: what its tables digest to, and what is counted."""
+        return (*(table.name for table in self.tables), *self.counting)
+
 
 def count_rows(number: int, found: Found, held: Found, cards: Found) -> Counted:
     """Add up a section of rows: hash totals by ending, mix of tokens, fingerprints, customers.

@@ -147,8 +147,7 @@ def _tasks(
     for kind in BY_ITSELF:
         yield Task(None, {kind: left(kind)})
     for place, together in reversed(list(enumerate(READ_ONCE))):
-        kinds = (*(table.name for table in together.tables), *together.counting)
-        yield Task(place, {kind: left(kind) for kind in kinds})
+        yield Task(place, {kind: left(kind) for kind in together.kinds})
 
 
 def _to_renew(connection: Connection, kind: str, *, kept: bool) -> Sequence[int]:

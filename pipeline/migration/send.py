@@ -105,8 +105,8 @@ class LocalSending(Sending):
         for share in _WORKED_OUT_AT:
             while self.flow.settled < share * total:  # noqa: ASYNC110 - it is a count of many.
                 await asyncio.sleep(_LOOKS_EVERY_S)
-            with suppress(CardferryError):
-                # Whatever troubles the ledger, the next batch meets.
+            with suppress(CardferryError, OSError):
+                # Whatever troubles the ledger or its file, the next batch meets.
                 await asyncio.wrap_future(thread.submit(early.begin))
         await asyncio.wrap_future(thread.submit(early.expect_end))
 

@@ -95,6 +95,12 @@ def published(made, folder, meanwhile=nothing, *, write=nothing):
     return kept, (folder / MAPPING_NAME).read_bytes()
 
 
+def forgotten(ledger):
+    """Let all that is kept of sections be worked out again."""
+    with ledger.transaction() as connection:
+        connection.execute(text("DELETE FROM sections"))
+
+
 def worked_early(ledger):
     """Mark sections and wait until they are worked out."""
     begun_early(ledger, EarlySections(ledger, mapping_part))
@@ -243,10 +249,6 @@ def test_cards_on_customers_are_left_to_the_end_as_far_as_customers_matter(tmp_p
         run.export(cards(*(f"owner {number % 500}" for number in range(1_800))))
         run.run()
 
-    def forgotten(ledger):
-        with ledger.transaction() as connection:
-            connection.execute(text("DELETE FROM sections"))
-
     def forgotten_and_early(ledger):
         forgotten(ledger)
         worked_early(ledger)
@@ -265,10 +267,6 @@ def test_a_run_works_out_early_what_it_has_sent(tmp_path, early, monkeypatch):
     with attaching(tmp_path) as run:
         run.export(cards(*(f"owner {number % 500}" for number in range(3_000))))
         run.run()
-
-    def forgotten(ledger):
-        with ledger.transaction() as connection:
-            connection.execute(text("DELETE FROM sections"))
 
     with closing(sqlite3.connect(run.out / LEDGER_NAME)) as driver:
         kept = driver.execute(KEPT[0]).fetchall()
@@ -335,4 +333,3 @@ def test_a_mark_goes_with_whatever_is_worked_out(table):
     """Whoever writes to a table throws away of a section what depends on it, and the mark as well."""
     of_customers = table == "customers"
     assert bool({EARLY_CARDS, EARLY_REQUESTS} & {*MARKED[table]}) is not of_customers
-    assert section_renewal.TABLES

@@ -147,11 +147,8 @@ def test_what_a_killed_process_did_not_do_is_done_here(
     assert started
 
 
-@pytest.mark.usefixtures("started")
-def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeypatch):
-    """A process that was stopped holds nothing up for longer than our patience."""
-    monkeypatch.setattr(second_process, "_PATIENCE_S", 1)
-    monkeypatch.setattr(second_process, "_END_S", 0.1)
+def stop_at_once(monkeypatch):
+    """Let every process that is started stand still before it does anything."""
     start = second_process.start_child
 
     def stopped(command, **given):
@@ -160,6 +157,14 @@ def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeyp
         return child
 
     monkeypatch.setattr(second_process, "start_child", stopped)
+
+
+@pytest.mark.usefixtures("started")
+def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeypatch):
+    """A process that was stopped holds nothing up for longer than our patience."""
+    monkeypatch.setattr(second_process, "_PATIENCE_S", 1)
+    monkeypatch.setattr(second_process, "_END_S", 0.1)
+    stop_at_once(monkeypatch)
     assert renewed(made, tmp_path / "helped") == expected
 
 
@@ -167,14 +172,7 @@ def test_who_does_not_answer_is_not_waited_for(expected, made, tmp_path, monkeyp
 def test_who_was_given_up_on_is_asked_for_nothing_more(made, tmp_path, monkeypatch):
     """What it says late would be taken for the answer to what comes next, such as the mapping."""
     monkeypatch.setattr(second_process, "_PATIENCE_S", 1)
-    start = second_process.start_child
-
-    def stopped(command, **given):
-        child = start(command, **given)
-        child.send_signal(signal.SIGSTOP)
-        return child
-
-    monkeypatch.setattr(second_process, "start_child", stopped)
+    stop_at_once(monkeypatch)
     folder = tmp_path / "helped"
     shutil.copytree(made, folder)
     with closing(sqlite3.connect(folder / LEDGER_NAME)) as ledger, ledger:
