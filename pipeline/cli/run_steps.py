@@ -29,6 +29,11 @@ def next_steps(ending: Ending, given: Given) -> Iterator[Step]:
     if (waiting := ending.this_run.waiting) and not is_refused:
         still = f"still {agreeing(waiting, 'waits', 'wait')}"
         yield Step(f"{rows(waiting)} of these exports {still}: the same command goes on")
+    if ending.chosen is not None and (left_out := ending.chosen.left_out) and not is_refused:
+        are = agreeing(left_out, "is", "are")
+        yield Step(
+            f"{rows(left_out)} of these exports {are} left out: the same command without `--only` carries {agreeing(left_out, 'it', 'them')}"
+        )
     for export in ending.waiting:
         yield waiting_step(export, given)
     figures = ending.this_run.figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.advice import rows
@@ -58,22 +59,31 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
             f"plan {plan.digest}",
         )
     else:
-        _show_attach_plan(terminal, plan.attach, tokens_s, plan.rate_per_s)
+        _show_attach_plan(terminal, plan.attach, limit, tokens_s, plan.rate_per_s)
         terminal.say(f"plan {plan.digest}")
 
 
 def _show_attach_plan(
-    terminal: Terminal, attach: AttachPlan, tokens_s: float, rate_per_s: float
+    terminal: Terminal, attach: AttachPlan, limit: int | None, tokens_s: float, rate_per_s: float
 ) -> None:
     """Tell whom the cards come to, what that takes, and who hears of it."""
     needs = attach.needs
+    cards = needs.cards if limit is None else min(limit, needs.cards)
+    # Which customers a limit reaches is not looked up; requests are as many a card as for all.
+    part = cards / needs.cards if needs.cards else 1.0
+    calls = ceil(needs.requests * part)
+    whose = (
+        f"{needs.customers_to_make:,} to make, {needs.customers_given:,} given, "
+        f"{needs.customers_known:,} known; {counted(needs.requests, 'request')} to the API host"
+    )
+    on_customers = f"and {counted(cards, 'card')} on customers"
     terminal.say(
-        f"and {counted(needs.cards, 'card')} on customers: {needs.customers_to_make:,} to make, "
-        f"{needs.customers_given:,} given, {needs.customers_known:,} known; "
-        f"{counted(needs.requests, 'request')} to the API host,",
-        f"in about {duration(max(tokens_s, attach.seconds))} "
+        f"{on_customers}: {whose}," if cards == needs.cards else f"{on_customers},",
+        f"in about {duration(max(tokens_s, attach.seconds * part))} "
         f"at {rate_per_s:g} tokens and {attach.rate_per_s:g} API requests a second",
     )
+    if cards < needs.cards:
+        terminal.say(f"customers of all {counted(needs.cards, 'card')}: {whose}")
     if attach.deletes:
         terminal.say(
             f"then up to {counted(attach.deletes, 'replaced card')} "
@@ -81,9 +91,7 @@ def _show_attach_plan(
             '(attach.on_changed = "delete")'
         )
     if attach.has_webhook:
-        terminal.say(
-            f"the account names a webhook: expect about {counted(needs.requests, 'call')} of it"
-        )
+        terminal.say(f"the account names a webhook: expect about {counted(calls, 'call')} of it")
 
 
 def other_details(count: int) -> str:
@@ -157,6 +165,8 @@ def _show_what_else(out: Console, ending: Ending) -> None:
     """Show what is new among the failures, and what this run could not touch."""
     if ending.this_run.failures:
         print_line(out, f"new failures: {codes_named(ending.this_run.failures)}")
+    if ending.chosen is not None:
+        print_line(out, f"cohort: {_cohort(ending.chosen)}")
     if changed := ending.this_run.figures.get("other_details"):
         print_line(out, other_details(changed))
     if troubles := ending.this_run.figures.get("troubles"):

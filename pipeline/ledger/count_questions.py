@@ -76,8 +76,8 @@ class CountQuestions(RowCounts, FailureCounts):
         )
         return [(str(code), str(hint), int(count)) for code, hint, count in found]
 
-    def left_out(self, export_ids: Collection[int]) -> int:
-        """Count the rows of these exports that a run left out, or that were given up."""
+    def left_out(self, export_ids: Collection[int] | None = None) -> int:
+        """Count the rows of these exports, or of all, that a run left out or that were given up."""
         return self.counts([FILTERED], export_ids)[FILTERED]
 
     def skipped_by_code(self) -> dict[str, int]:

@@ -41,6 +41,16 @@ class Draft:
         looks = self.shapes.get(names[0])
         return quoted(names[0]) + (f" ({looks})" if looks else "")
 
+    def candidates(self, kind: str, quoted: Callable[[str | list[str]], str], between: str) -> str:
+        """Give the candidates for a kind, or what there is instead of one."""
+        told = [self.described(names, quoted) for names in shown(self.columns.unsure[kind])]
+        if told:
+            return between.join(told)
+        for name, role in self.unused.items():
+            if role.startswith(f"named like {kind}, ") and may_be_shown(name):
+                return f"none; {quoted(name)} is {role}"
+        return "no column of that kind seen"
+
 
 def noted(columns: Columns, kind: str) -> str:
     """Give what is odd about the columns of a kind, to stand behind them."""

@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.presets import read_preset
-from pipeline.migration.draft import may_be_shown, noted, shown
+from pipeline.migration.draft import may_be_shown, noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +83,7 @@ def _column_lines(draft: Draft) -> list[str]:
                 lines[-1] += "  # the legacy id as well: each card is its own customer's"
             lines += [f"# unsure: {columns.notes[kind]}"] if kind in columns.notes else []
         elif kind in columns.unsure:
-            candidates = [draft.described(names, _toml) for names in shown(columns.unsure[kind])]
-            listed = ", ".join(candidates) or "no column of that kind seen"
+            listed = draft.candidates(kind, _toml, ", ")
             lines.append(
                 _open_line(draft, kind) + f"  # unsure; candidates: {listed}{noted(columns, kind)}"
             )

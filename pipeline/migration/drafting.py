@@ -21,7 +21,7 @@ from pipeline.exports.head.json_layout import read_trees
 from pipeline.exports.head.value_shapes import shape
 from pipeline.exports.security_codes import Suspicion, suspicion
 from pipeline.exports.text_lines import begins_as_json
-from pipeline.migration.draft import Draft, may_be_shown, noted, shown
+from pipeline.migration.draft import Draft, may_be_shown, noted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -186,13 +186,9 @@ def _ticked(names: str | list[str]) -> str:
 
 
 def _note_unsure(draft: Draft, columns: Mapping[str, Sequence[str]]) -> None:
-    for kind, candidates in draft.columns.unsure.items():
-        told = [draft.described(names, _ticked) for names in shown(candidates)]
-        draft.unsure.append(
-            f"export.columns.{kind}: "
-            + (", or ".join(told) or "no column of that kind seen")
-            + noted(draft.columns, kind)
-        )
+    for kind in draft.columns.unsure:
+        told = draft.candidates(kind, _ticked, ", or ")
+        draft.unsure.append(f"export.columns.{kind}: {told}{noted(draft.columns, kind)}")
     for kind in draft.columns.notes.keys() & draft.columns.sure.keys():
         draft.unsure.append(f"export.columns.{kind}{noted(draft.columns, kind)}")
     layouts = draft.columns.layouts

@@ -95,7 +95,7 @@ def _of_rows(look: Snapshot) -> dict[str, Any]:
     attach = attached(look)
     answers = timeline(look)
     return {
-        "verdict": verdict_of(sums, unseen, resolved, attach),
+        "verdict": verdict_of(sums, unseen, resolved, attach, look.left_out()),
         "balance": sums,
         "states": {state.value: count for state, count in states.items()},
         "unseen_tokens_max": unseen,

@@ -16,7 +16,7 @@ NOTHING: Final = "\u2013"
 ENDING_WORDS: Final = {
     "tokenized": "tokenized in this migration",
     "already_tokenized": "already tokenized, same card",
-    "skipped": "skipped, nothing to move",
+    "skipped": "skipped: nothing to move, or left out",
     "rejected": "rejected",
     "failed": "failed at the vault",
     "held": "held for a decision",
@@ -148,6 +148,7 @@ def verdict_of(
     unseen: int,
     resolved: Mapping[str, int] | None = None,
     attach: Mapping[str, int] | None = None,
+    left_out: int = 0,
 ) -> dict[str, str]:
     """Sum a migration up.
 
@@ -156,15 +157,18 @@ def verdict_of(
         unseen: U, the most tokens that may exist unseen.
         resolved: Rows by state that failed and whose legacy id a later row moved.
         attach: What became of the tokens' cards; None for tokens alone.
+        left_out: The skipped rows among them that are not in a cohort, or were given up.
 
     Returns:
         `outcome` as one word for programs, `sentence` for people, and `unseen` on U.
     """
-    outcome, sentence = attach_verdict(*_verdict(balance, resolved or {}), attach)
+    outcome, sentence = attach_verdict(*_verdict(balance, resolved or {}, left_out), attach)
     return {"outcome": outcome, "sentence": sentence, "unseen": unseen_in_words(unseen)}
 
 
-def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[str, str]:
+def _verdict(
+    balance: Mapping[str, int], resolved: Mapping[str, int], left_out: int
+) -> tuple[str, str]:
     rows = balance["rows"]
     mapped = balance["tokenized"] + balance["already_tokenized"]
     rejected, failed, held = (
@@ -183,7 +187,7 @@ def _verdict(balance: Mapping[str, int], resolved: Mapping[str, int]) -> tuple[s
             f"Not finished: {counted(balance['pending'], 'row')} of {rows:,} still {agreeing(balance['pending'], 'waits', 'wait')} to be sent. "
             "A run that is given their exports again goes on where this left off."
         )
-    aside = _aside(balance.get("skipped", 0), sum(resolved.values()))
+    aside = _aside(balance.get("skipped", 0) - left_out, left_out, sum(resolved.values()))
     if held:
         return "held", (
             f"Finished, with {counted(held, 'row')} held back for a decision: "
@@ -209,9 +213,15 @@ def _lost(count: int) -> str:
     return f", of which {count:,} could not be moved" if count else ""
 
 
-def _aside(skipped: int, resolved: int) -> str:
+def _aside(empty: int, left_out: int, resolved: int) -> str:
     """Tell of the rows that are neither moved nor missing."""
-    told = [f"; {counted(skipped, 'row')} had nothing to move"] if skipped else []
+    told = [f"; {counted(empty, 'row')} had nothing to move"] if empty else []
+    if left_out:
+        # They have cards: whoever reads that nothing is left to do would leave them behind.
+        were = agreeing(left_out, "was", "were")
+        told.append(
+            f"; {counted(left_out, 'row')} {were} left out (not in the cohort, or given up)"
+        )
     told += (
         [f"; {counted(resolved, 'row')} failed at first and moved by a later row"]
         if resolved
@@ -258,6 +268,8 @@ def attach_verdict(
             "held" if attach["attach_held"] or outcome == "held" else "complete_with_failures",
             f"{sentence} {_on_customers(on)}; {words}",
         )
+    if not on:
+        return outcome, sentence
     every = "The one card is on its customer" if on == 1 else f"All {_on_customers(on)}"
     return outcome, f"{sentence} {every}."
 

@@ -23,11 +23,26 @@ def test_a_cohort_is_carried_and_the_rest_follows(tmp_path):
 
     assert {"left_out": 4, "unknown": 1} == approved["cohort"]
     assert "cohort: 4 rows left out; 1 of its ids is in none of these exports" in shown.err
+    assert "cohort: 4 rows left out; 1 of its ids is in none of these exports" in shown.out
+    assert "2 of 6 rows have a token; 4 rows were left out" in " ".join(shown.out.split())
+    assert "4 rows of these exports are left out: the same command without `--only`" in shown.err
     assert ["tokenized", "2", "2"] in [line.split() for line in shown.out.splitlines()]
     assert (2, 4) == tuple(status["states"][s] for s in ("tokenized", "skipped"))
     assert 4 == rest["this_run"]["rows"]["tokenized"]
     assert 6 == rest["all_time"]["balance"]["tokenized"] == made
     assert "cohort" not in rest
+
+
+def test_a_cohort_of_strangers_is_told_at_the_end(tmp_path):
+    """Where none of its ids is there nothing is sent and no plan shown: the file was the wrong one."""
+    only = tmp_path / "others.txt"
+    only.write_text("nobody\nno-one\n")
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        words = ("run", sealed(tmp_path, rows_csv(3)), "-c", config, "-o", tmp_path / "out")
+        shown = cardferry(*words, "--only", only)
+
+    assert "cohort: 3 rows left out; 2 of its ids are in none of these exports" in shown.out
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,16 @@ def test_a_head_may_be_cut_anywhere(cut):
     for sent in OWN[:18]:
         whole, head = drafted(sent.raw, TODAY), drafted(sent.raw[:cut], TODAY)
         assert head.columns.sure.get("number") == whole.columns.sure.get("number"), sent.name
+
+
+def test_a_column_that_is_named_like_one_and_holds_none_is_told_as_such():
+    """Whoever looks for the holder's name is not told that there is no such column."""
+    raw = "id,card_number,card_holder,exp_month,exp_year\n" + "".join(
+        f"cus_{place},4242424242424242,X{place}7,12,2031\n" for place in range(5)
+    )
+    draft = drafted(raw.encode(), TODAY)
+    text = rendered(draft, name="cards.csv.pgp", key="my.key", sealed=True, file="own.toml")
+
+    words = "is named like name, but its values are none"
+    assert [f"export.columns.name: none; `card_holder` {words}"] == draft.unsure
+    assert f'# name = ""  # unsure; candidates: none; "card_holder" {words}' in text.splitlines()

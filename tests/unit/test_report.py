@@ -236,6 +236,32 @@ def test_the_verdict_says_in_one_sentence_how_it_ended(changes, outcome, words):
     assert words in verdict["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("left_out", "words"),
+    [
+        (0, "; 3 rows had nothing to move."),
+        (1, "; 2 rows had nothing to move; 1 row was left out (not in the cohort, or given up)."),
+        (3, "have a token; 3 rows were left out (not in the cohort, or given up)."),
+    ],
+)
+def test_rows_that_were_left_out_are_not_told_as_nothing_to_move(left_out, words):
+    """They hold cards that a run without `--only` would move."""
+    balance = BALANCE | {"tokenized": 7, "skipped": 3}
+
+    assert verdict_of(balance, 0, left_out=left_out)["sentence"].endswith(words)
+
+
+def test_a_migration_without_any_card_on_a_customer_does_not_speak_of_all():
+    """`All 0 cards` says nothing."""
+    attach = dict.fromkeys(("attached", "reused", "attach_failed", "attach_held", "unattached"), 0)
+    balance = BALANCE | {"tokenized": 0, "rejected": 10}
+
+    sentence = verdict_of(balance, 0, attach=attach)["sentence"]
+
+    assert sentence.startswith("Finished: 0 of 10 rows have a token; 10 could not be moved")
+    assert "customer" not in sentence
+
+
 def test_a_page_with_rows_that_wait_never_says_that_nothing_is_open(tmp_path):
     """The export and its rows that wait are named, and a run that a later one followed was killed."""
     figures = small_migration(tmp_path / "migration", ["a", "b"])

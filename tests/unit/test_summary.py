@@ -180,6 +180,30 @@ def test_the_plan_tells_whom_cards_come_to_and_what_that_takes(capsys):
     ] == capsys.readouterr().err.splitlines()[1:]
 
 
+def test_a_limit_holds_for_the_cards_that_the_plan_speaks_of(capsys):
+    """Ten rows of a million take seconds, ten cards come on customers, and few calls are made."""
+    counts = {
+        "rows": 1000,
+        "to_send": 1000,
+        "done": 0,
+        "rejected": 0,
+        "already_tokenized": 0,
+        "other_details": 0,
+    }
+    attach = AttachPlan(AttachNeeds(1000, 2, 30, 500, 0), 10.0, has_webhook=True)
+
+    show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0, attach=attach), 10, "here")
+
+    assert [
+        "10 go to here,",
+        "and 10 cards on customers,",
+        "in about 5 s at 2 tokens and 10 API requests a second",
+        "customers of all 1,000 cards: 500 to make, 30 given, 2 known; 1,030 requests to the API host",
+        "the account names a webhook: expect about 11 calls of it",
+        "plan ff",
+    ] == capsys.readouterr().err.splitlines()[1:]
+
+
 def test_what_was_done_before_is_told_when_a_run_goes_on(capsys):
     """A resumed run does not speak of rows that it sent before as if they were gone."""
     counts = {
