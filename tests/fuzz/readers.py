@@ -111,7 +111,9 @@ def json_line(given: bytes) -> None:
     found = _json([b'{"id":""}\n' + line + b"\n"])
     if isinstance(found, str) or len(found) < 2 or isinstance(found[1], str):
         return
-    pairs = json.loads(line.decode(), object_pairs_hook=_distinct)
+    # A Ctrl-Z that ends the text is no part of it.
+    text_of_line = line.decode().rstrip("\x1a")
+    pairs = json.loads(text_of_line, object_pairs_hook=_distinct)
     for source, text in zip(SOURCES, found[1], strict=True):
         value = pairs.get(source)
         if value is None and "." in source:
