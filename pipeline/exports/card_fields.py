@@ -15,7 +15,7 @@ from pipeline.cards.field_formats import (
     split_expirations,
     without_fractions,
 )
-from pipeline.exports.columns import METHOD, OTHER_METHOD, part_name, whole_name
+from pipeline.exports.column_names import METHOD, OTHER_METHOD, part_name, whole_name
 from pipeline.exports.records import NO_CARD
 from pipeline.failure_codes import Code
 
@@ -150,11 +150,15 @@ def without_cards(fields: dict[str, list[str]], options: ReaderOptions) -> dict[
     for place, number in enumerate(fields["number"]):
         if number:
             continue
-        method = methods[place].casefold().replace(" ", "_") if methods else ""
-        if method not in _CARDS or any(column[place] for column in others):
+        if (methods and not is_of_cards(methods[place])) or any(column[place] for column in others):
             found[place] = NOT_A_CARD
         elif (of_customer or not fields["legacy_id"][place]) and not (
             fields["expiration_month"][place] or fields["expiration_year"][place]
         ):
             found[place] = NO_CARD
     return found
+
+
+def is_of_cards(method: str) -> bool:
+    """Say whether the name of a payment method, or none at all, means a card."""
+    return method.casefold().replace(" ", "_") in _CARDS

@@ -14,18 +14,26 @@ from pipeline.cards.rows import CARRY_PREFIX
 from pipeline.config.policies import Multiline, OnInvalidOptional, OnSecurityCode, Quoting
 from pipeline.counts import counted
 from pipeline.errors import ExportRefused
+from pipeline.exports.column_names import (
+    METHOD,
+    OTHER_METHOD,
+    in_another_case,
+    lacked,
+    listed,
+    part_name,
+    tells_expiration,
+    to_set,
+    whole_name,
+)
 from pipeline.exports.security_code_values import CodeColumns
 from pipeline.exports.security_codes import Suspicion, suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pipeline.exports.keys import NumberKey
 
 
-_PART: Final = "#"
-OTHER_METHOD: Final = "other_method"
-METHOD: Final = "method"
 _FREE: Final = frozenset((OTHER_METHOD, METHOD))
 _COLUMNS_MAX: Final = 500
 BLANKS: Final = (
@@ -116,16 +124,6 @@ class ReaderOptions:
         return wanted | {CARRY_PREFIX + source: source for source in self.carry}
 
 
-def part_name(name: str, place: int) -> str:
-    """Name the column of one part of a field, counted from 0."""
-    return f"{name}{_PART}{place}"
-
-
-def whole_name(name: str) -> str:
-    """Give the canonical name of a column that may be a part of it."""
-    return name if name.startswith(CARRY_PREFIX) else name.partition(_PART)[0]
-
-
 def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, int]:
     """Find the wanted columns in a CSV header.
 
@@ -161,7 +159,7 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
         for name, places in found.items()
         if places or whole_name(name) not in options.may_lack | _FREE
     }
-    if _tells_expiration(there):
+    if tells_expiration(there):
         found = there
     missing = [name for name, places in found.items() if not places]
     if missing:
@@ -169,7 +167,7 @@ def column_places(header: Sequence[str], options: ReaderOptions) -> dict[str, in
     repeated = [name for name, places in found.items() if len(places) > 1]
     if repeated:
         raise ExportRefused(
-            f"the export's header has more than one column for {_listed(repeated, options)}",
+            f"the export's header has more than one column for {listed(repeated, wanted)}",
             next_step="Name the one that counts by its place among them, as in `number#2`, or ask "
             "for an export in which the names stand once.",
         )
@@ -194,11 +192,6 @@ def _places(source: str, names: Sequence[str], options: ReaderOptions) -> list[i
     return places
 
 
-def _tells_expiration(wanted: Iterable[str]) -> bool:
-    whole = set(map(whole_name, wanted))
-    return "expiration" in whole or {"expiration_month", "expiration_year"} <= whole
-
-
 def refuse_mapped_security_codes(options: ReaderOptions) -> None:
     """Refuse settings that would read a security code, whatever the export holds.
 
@@ -216,7 +209,7 @@ def refuse_mapped_security_codes(options: ReaderOptions) -> None:
     ]
     if mapped:
         raise ExportRefused(
-            f"the settings map a column of security codes: {_listed(mapped, options)}",
+            f"the settings map a column of security codes: {listed(mapped, options.wanted())}",
             next_step="Take it out of `[export]`; security codes are never read nor sent.",
         )
 
@@ -245,44 +238,19 @@ def suspect_places(
     }
 
 
-_BY_DEFAULT: Final = frozenset(
-    ("legacy_id", "number", "name", "expiration_month", "expiration_year")
-)
-"""What is looked for under its own name where nobody names a column for it."""
-
-
 def _missing(missing: list[str], names: list[str], options: ReaderOptions) -> ExportRefused:
     wanted = options.wanted()
-    folded = {name.casefold() for name in names}
-    unnamed = [name for name in missing if name in _BY_DEFAULT and wanted[name] == name]
-    named = [name for name in missing if name not in unnamed]
-    if {"expiration_month", "expiration_year"} <= set(unnamed):
-        unnamed = [name for name in unnamed if not name.startswith("expiration_")] + ["expiration"]
     if len(names) == 1 and options.header:
         hint = "The header has one column only: check `export.delimiter`."
-    elif options.header and all(wanted[name].casefold() in folded for name in missing):
+    elif options.header and in_another_case(missing, names, wanted):
         hint = "The header spells them in other letters' case: correct `[export.columns]`."
+    elif options.header:
+        hint = f"{to_set(missing, wanted)}; or ask for an export that has them."
     else:
-        hint = _to_name(named, unnamed, names, options)
-    lacked = [*([_listed(named, options)] if named else []), *unnamed]
+        there = counted(len(names), "column")
+        hint = (
+            f"{to_set(missing, wanted)}: columns go by their position, and its first row has "
+            f"{there}."
+        )
     whole = "the export's header" if options.header else "the export, read without a header,"
-    return ExportRefused(f"{whole} lacks {', '.join(lacked)}", next_step=hint)
-
-
-def _to_name(named: list[str], unnamed: list[str], names: list[str], options: ReaderOptions) -> str:
-    """Say what to write for columns that are not there: of those that no setting names, which."""
-    correct = ["correct `[export.columns]`"] if named else []
-    if unnamed:
-        settings = ", ".join(f"`export.columns.{name}`" for name in unnamed)
-        correct.append(f"set {settings}, or where they are commented out choose a candidate")
-    what = "; ".join(correct)
-    what = what[:1].upper() + what[1:]
-    if options.header:
-        return f"{what}; or ask for an export that has them."
-    there = counted(len(names), "column")
-    return f"{what}: columns go by their position, and its first row has {there}."
-
-
-def _listed(names: list[str], options: ReaderOptions) -> str:
-    wanted = options.wanted()
-    return ", ".join(f"{whole_name(name)} (column `{wanted[name]}`)" for name in names)
+    return ExportRefused(f"{whole} lacks {', '.join(lacked(missing, wanted))}", next_step=hint)

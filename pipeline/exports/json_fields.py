@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.exports.json_columns import CONTROL, DEPTH_MAX, PlainObjects, as_text
+from pipeline.exports.json_columns import CONTROL, PlainObjects, as_text
+from pipeline.exports.json_names import names_in
 from pipeline.exports.json_paths import FieldPath
 from pipeline.exports.records import (
     NOT_PLAIN,
@@ -25,6 +26,7 @@ from pipeline.exports.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pipeline.exports.json_names import RequiredNames
     from pipeline.exports.json_paths import Chain
     from pipeline.exports.security_code_values import CodeColumns
 
@@ -41,6 +43,7 @@ class JsonFields:
         steps: The path from a line, or from the document, to the records.
         codes: Checks the keys that are named like security codes, unless they are dropped.
         on_first: Told the paths of the first record's fields; gives more sources to be read.
+        required: Looks for what every card has, if this is the reading that judges it.
     """
 
     sources: tuple[str, ...]
@@ -48,6 +51,7 @@ class JsonFields:
     steps: tuple[str, ...]
     codes: CodeColumns | None
     on_first: Callable[[list[str]], Sequence[str]] = lambda _names: ()
+    required: RequiredNames | None = None
 
 
 class FieldReader:
@@ -60,6 +64,7 @@ class FieldReader:
     def __init__(self, wanted: JsonFields) -> None:
         self._wanted = wanted
         self._paths: list[FieldPath] = []
+        self._required = wanted.required
         # The last keys of the mapped paths, which hold what the settings say.
         self._allowed = frozenset(
             key
@@ -70,11 +75,13 @@ class FieldReader:
     def see_first(self, record: dict[str, Any]) -> None:
         """Find out which fields there are, if this record is the first."""
         if not self._paths:
-            sources = (*self._wanted.sources, *self._wanted.on_first(_names_in(record)))
+            sources = (*self._wanted.sources, *self._wanted.on_first(names_in(record)))
             self._paths = [FieldPath.parse(source) for source in sources]
 
     def fields(self, chain: Chain) -> Record | None:
         """Give a record's fields as texts, or None when one is a float and its digits are lost."""
+        if self._required is not None:
+            self._look_for_names(chain)
         fields: list[str] = []
         record = chain[0]
         for path in self._paths:
@@ -92,6 +99,13 @@ class FieldReader:
             fields.append(value)
         return fields
 
+    def _look_for_names(self, chain: Chain) -> None:
+        if self._required is not None:
+            self._required.look(chain)
+            if self._required.are_found:
+                # What is known already is not worth a call for each record.
+                self._required = None
+
     def _not_plain(self, place: int, value: object) -> Unread:
         sources = self._wanted.sources
         # What the profile looks at besides is called as the data call it.
@@ -105,6 +119,10 @@ class FieldReader:
         """
         self.see_first(plain.objects[0])
         records = plain.columns(self._paths)
+        for one in plain.objects if records is not None else ():
+            if self._required is None:
+                break
+            self._look_for_names((one,))
         if records is not None and self._wanted.codes is not None:
             keys = set(map(tuple, plain.objects))
             if any(_suspect_keys(some, self._allowed, self._wanted.codes) for some in keys):
@@ -130,13 +148,16 @@ class FieldReader:
                 waiting += [inner for inner in value if isinstance(inner, (dict, list))]
 
     def end(self) -> None:
-        """Judge the values that only all rows together tell.
+        """Judge what only all rows together tell.
 
         Raises:
-            ExportRefused: They are security codes, and those are refused.
+            ExportRefused: There are security codes, and those are refused, or no record names what
+                every card has.
         """
         if self._wanted.codes is not None:
             self._wanted.codes.check()
+        if self._wanted.required is not None:
+            self._wanted.required.end()
 
 
 def document_fields(
@@ -145,7 +166,8 @@ def document_fields(
     """Give the fields of a document's records, some at a time.
 
     Raises:
-        ExportRefused: An object names a security code, track or PIN and they are refused.
+        ExportRefused: An object names a security code, track or PIN and they are refused, or no
+            record names what every card has.
     """
     reader = FieldReader(wanted)
     outermost: dict[str, Any] | None = None
@@ -182,17 +204,6 @@ def without_controls(record: Record) -> Record:
     if not isinstance(record, str) and CONTROL.search("".join(record)):
         return WITH_CONTROLS
     return record
-
-
-def _names_in(found: dict[str, Any], around: str = "") -> list[str]:
-    """Give the paths of an object's fields, those of the objects in it with dots."""
-    names: list[str] = []
-    for key, value in found.items():
-        if isinstance(value, dict) and around.count(".") < DEPTH_MAX:
-            names += _names_in(value, f"{around}{key}.")
-        else:
-            names.append(around + key)
-    return names
 
 
 @lru_cache(maxsize=1024)

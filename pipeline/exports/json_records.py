@@ -40,7 +40,7 @@ def json_records(batches: LineBatches, wanted: JsonFields, encoding: str) -> Ite
 
     Raises:
         ExportRefused: An object names a security code, track or PIN and they are refused, or no
-            object has records where the settings look for them.
+            object has records where the settings look for them, or none names what every card has.
     """
     reader = FieldReader(wanted)
     path = RecordPath(wanted.steps)

@@ -46,7 +46,11 @@ _SEPARATOR_LINE: Final = re.compile(rb"\"?sep=(.)\"?[ ,;\t]*\r?\n", re.IGNORECAS
 
 
 def read(
-    blocks: Iterable[bytes], options: ReaderOptions, needed: NeededRows | None = None
+    blocks: Iterable[bytes],
+    options: ReaderOptions,
+    needed: NeededRows | None = None,
+    *,
+    is_first: bool = False,
 ) -> Generator[Chunk, None, ReadingPoints]:
     """Read an export, chunk by chunk.
 
@@ -54,13 +58,16 @@ def read(
         blocks: The plain bytes in order, cut anywhere.
         options: Columns, format and limits.
         needed: Which rows of an export that was read before are needed; None: all.
+        is_first: Whether the export was never read before: then it is judged whether the records of
+            JSON name what every card has, as it is of each header.
 
     Returns:
         The places at which a later reading may begin.
 
     Raises:
-        ExportRefused: There is no usable header, or the export holds security codes. Raised while
-            iterating; what the blocks themselves raise comes through.
+        ExportRefused: There is no usable header, no record of JSON names what every card has, or the
+            export holds security codes. Raised while iterating; what the blocks themselves raise
+            comes through.
         PointsMisfit: While iterating: a place in `needed` is none of this text's.
     """
     lines = text_lines(blocks, options.encoding, options.row_bytes_max)
@@ -73,7 +80,7 @@ def read(
     if form == "csv":
         records, places = _csv(lines, options, codes)
     else:
-        records, places = _json(lines, options, form, codes)
+        records, places = _json(lines, options, form, codes, is_first=is_first)
     points = yield from chunks_of(records, places, options, lines, needed)
     return ReadingPoints(reader, points)
 
@@ -115,11 +122,12 @@ def _without_codes(
 
 
 def _json(
-    lines: TextLines, options: ReaderOptions, form: str, codes: CodeColumns
+    lines: TextLines, options: ReaderOptions, form: str, codes: CodeColumns, *, is_first: bool
 ) -> tuple[Iterator[Records], dict[str, int]]:
     # Their parsers are loaded for those who have JSON.
     from pipeline.exports.json_documents import document_records  # noqa: PLC0415
     from pipeline.exports.json_fields import JsonFields, document_fields  # noqa: PLC0415
+    from pipeline.exports.json_names import RequiredNames  # noqa: PLC0415
     from pipeline.exports.json_records import json_records  # noqa: PLC0415
 
     refuse_mapped_security_codes(options)
@@ -134,6 +142,7 @@ def _json(
         tuple(path.split(".")) if path else (),
         codes if options.security_code_column == OnSecurityCode.REFUSE else None,
         partial(_noted, places=places, options=options),
+        RequiredNames(options) if is_first else None,
     )
     if form == "jsonl":
         return json_records(lines.batches, fields, lines.encoding), places

@@ -77,6 +77,8 @@ def judged_chunks(
     as_of: date,
     alike: RowsAlike | None = None,
     tell_points: Callable[[ReadingPoints], None] | None = None,
+    *,
+    is_first: bool = False,
 ) -> Iterator[JudgedChunk]:
     """Read and judge an export to its last byte, so that it is proved when this ends.
 
@@ -86,13 +88,14 @@ def judged_chunks(
         as_of: The day on which expirations are judged.
         alike: Learns which rows are the same.
         tell_points: Told at the end where a later reading may begin.
+        is_first: Whether the export was never read before (`reader.read`).
 
     Raises:
         ExportRefused: The export cannot be opened or read, or was changed.
     """
     rules = reading.rules(as_of)
     lookalikes = _Lookalikes()
-    for chunk in _chunks(blocks, reading, tell_points):
+    for chunk in _chunks(blocks, reading, tell_points, is_first=is_first):
         validated = validate(chunk, rules)
         if rules.lookalike_ids == OnLookalike.ALLOW:
             lookalikes.count(chunk, validated)
@@ -147,11 +150,15 @@ class _Lookalikes:
 
 
 def _chunks(
-    blocks: PlainBlocks, reading: Reading, tell_points: Callable[[ReadingPoints], None] | None
+    blocks: PlainBlocks,
+    reading: Reading,
+    tell_points: Callable[[ReadingPoints], None] | None,
+    *,
+    is_first: bool,
 ) -> Iterator[Chunk]:
     """Give the rows as read; what an archive has against it is told before what its file has."""
     try:
-        points = yield from read(blocks, reading.options)
+        points = yield from read(blocks, reading.options, is_first=is_first)
     except ExportRefused:
         blocks.check_archive()
         raise

@@ -188,7 +188,8 @@ def _plan_rows(
     alike = RowsAlike()
     points: list[ReadingPoints] = []
     unwritten: list[JudgedChunk] = []
-    for chunk in judged_chunks(blocks, reading, export.as_of, alike, points.append):
+    judged = judged_chunks(blocks, reading, export.as_of, alike, points.append, is_first=True)
+    for chunk in judged:
         unwritten.append(chunk)
         total = hash_total(total, PlannedCards.of(chunk.cards).columns[1])
         total = hash_total(total, (item.legacy_id for item in chunk.rejections if item.legacy_id))

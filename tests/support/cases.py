@@ -168,6 +168,16 @@ JSON = [
     Case("no records at the path", json.dumps({"data": OBJECTS}), says="without records", export={"records": "cards.*"}),
     Case("no records at the path, over lines", json.dumps({"data": OBJECTS}, indent=1), says="without records", export={"records": "cards.*"}),
     Case("a path that is wrong further in", json.dumps({"customers": [{"cards": OBJECTS}]}, indent=1), says="without records", export={"records": "customers.*.crads.*"}),
+    Case("no record names the number", "\n".join(map(json.dumps, OBJECTS)), says=r"no record of the export has number \(column `pan`\)", columns=COLUMNS | {"number": "pan"}),
+    Case("no record names the number, in a list", json.dumps(OBJECTS), says=r"no record of the export has number \(column `pan`\)", columns=COLUMNS | {"number": "pan"}),
+    Case("no record names the id", json.dumps(OBJECTS, indent=1), says=r"no record of the export has legacy_id \(column `ref`\)", columns=COLUMNS | {"legacy_id": "ref"}),
+    Case("JSON of another system", json.dumps([{"ref": "A1", "pan": VISA, "until": "12/31"}]), says="no record of the export has"),
+    Case("the cards a level deeper than the records", json.dumps({"customers": [{"cards": OBJECTS}]}), says="no record of the export has", export={"records": "customers.*"}),
+    Case("a customer without a card alone", json.dumps({"mail": "ann@example.com", "number": None}), {"rows": 1, "skipped": {"no_card": 1}}),
+    Case("customers without a card among cards", "\n".join(map(json.dumps, [{"mail": "ann@example.com"}] * 5 + OBJECTS)), {"rows": 8, "to_send": 3, "skipped": {"no_card": 5}}),
+    Case("a customer whose card is null", json.dumps({"mail": "ann@example.com", "card": None}), {"rows": 1, "skipped": {"no_card": 1}}, columns=NESTED_COLUMNS | {"legacy_id": "card.id"}),
+    Case("no record in an array", "[]", {"rows": 0, "to_send": 0}),
+    Case("an object with nothing in it", "{}", {"rows": 1, "skipped": {"no_card": 1}}),
     Case("customers without cards", json.dumps({"customers": [{"cards": []}, {}]}, indent=1), {"rows": 2, "skipped": {"no_card": 2}}, export={"records": "customers.*.cards.*"}),
 ]  # fmt: skip
 

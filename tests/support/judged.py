@@ -136,7 +136,7 @@ def require_clean(judged: Judged, numbers: Iterable[str] = ()) -> None:
 def require_balance(judged: Judged, rows: int) -> None:
     """Require that every row that came in stands in exactly one state."""
     balance = judged.balance
-    states = ("tokenized", "rejected", "failed", "held", "already_tokenized", "pending")
+    states = ("tokenized", "rejected", "failed", "held", "skipped", "already_tokenized", "pending")
 
     assert balance["difference"] == 0
     assert rows == balance["rows"] == sum(balance[state] for state in states)
