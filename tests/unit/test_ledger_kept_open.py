@@ -1,6 +1,7 @@
 """A ledger that is kept open for many small transactions: faster, durable, and open to who looks."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -86,3 +87,25 @@ def test_a_batch_that_is_refused_leaves_the_next_one_its_way(builder):
     with builder.ledger.reading() as connection:
         found = connection.exec_driver_sql("SELECT state, attempts FROM rows ORDER BY id").all()
     assert [tuple(row) for row in found] == [("sent", 1), ("sent", 1), ("planned", 0)]
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_program_that_is_about_to_write_is_waited_for(builder, tmp_path, is_batch, end):
+    """It holds its place, so that SQLite would refuse a reader that wants to write, too, at once."""
+    batches = sent(builder, builder.plan("cards.csv.pgp", 2))
+    other = sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None, check_same_thread=False)
+    with closing(other), builder.ledger.kept_open():
+        next(batches)
+        other.executescript("PRAGMA busy_timeout = 30000; BEGIN IMMEDIATE")
+        other.execute("INSERT INTO meta VALUES ('another', 'program')")
+        with ThreadPoolExecutor(1) as thread:
+            if is_batch:
+                done = thread.submit(next, batches)
+            else:
+                done = thread.submit(builder.ledger.remember, "rate", "5")
+            with pytest.raises(TimeoutError):
+                done.result(0.2)
+            other.execute(end)
+            done.result(30)
+    assert (builder.ledger.recall("another") == "program") is (end == "COMMIT")

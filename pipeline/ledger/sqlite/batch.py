@@ -18,7 +18,7 @@ enough.
 from __future__ import annotations
 
 import sqlite3
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import VerificationFailed
@@ -43,12 +43,14 @@ from pipeline.ledger.sqlite.batch_triggers import (
     VIEW,
     create_view,
 )
+from pipeline.ledger.sqlite.kept_open import begun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.ledger.batches import Batch, Writing
     from pipeline.ledger.records import AttachEntry, Intent, Settlement
+    from pipeline.ledger.sqlite.kept_open import Driver
     from pipeline.model import Token
 
 ROWS_STEP: Final = 16
@@ -96,7 +98,7 @@ class Batches:
             self._insert(driver, batch)
         return ()
 
-    def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
+    def _insert(self, driver: Driver, batch: Batch) -> None:
         # Only of one statement nothing happened when it is refused.
         if self._in_pairs and len(batch.settled) + len(batch.intents) <= ROWS_AT_ONCE:
             try:
@@ -113,7 +115,7 @@ class Batches:
             values += intent_row(intent, self._epoch, batch.at_ms)
         insert_batch(driver, SINGLY, fence_row(self._epoch), values)
 
-    def _insert_in_pairs(self, driver: sqlite3.Connection, batch: Batch) -> None:
+    def _insert_in_pairs(self, driver: Driver, batch: Batch) -> None:
         """Insert tokens with an intent each; whatever an intent's row had before is no token."""
         epoch, at_ms = self._epoch, batch.at_ms
         values: list[object] = []
@@ -135,9 +137,7 @@ class Batches:
         insert_batch(driver, VIEW, fence_row(epoch) + NO_NEXT, values)
 
 
-def insert_batch(
-    driver: sqlite3.Connection, view: str, fence: Sequence[object], values: list[object]
-) -> None:
+def insert_batch(driver: Driver, view: str, fence: Sequence[object], values: list[object]) -> None:
     """Insert entries into one of the views, as many statements as it takes.
 
     Raises:
@@ -151,9 +151,7 @@ def insert_batch(
         raise _translated(refusal) from None
 
 
-def _insert_rows(
-    driver: sqlite3.Connection, view: str, fence: Sequence[object], values: list[object]
-) -> None:
+def _insert_rows(driver: Driver, view: str, fence: Sequence[object], values: list[object]) -> None:
     """Insert rows into a view, a fence before them.
 
     Args:
@@ -171,7 +169,8 @@ def _insert_rows(
     for start in range(0, len(values), at_once):
         part = (*fence, *values[start : start + at_once])
         # `execute` would let go of the interpreter lock once more, for the last row's id.
-        driver.executemany(_insert_of(view, columns, len(part) // columns), (part,))
+        insertion = _insert_of(view, columns, len(part) // columns)
+        begun(driver, partial(driver.executemany, insertion, (part,)))
 
 
 @lru_cache(2 * ROWS_AT_ONCE // ROWS_STEP)

@@ -50,13 +50,13 @@ from pipeline.ledger.sqlite.batch_triggers import (
 )
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Insert, Update
 
     from pipeline.ledger.batches import Batch, Writing
     from pipeline.ledger.records import AttachEntry
+    from pipeline.ledger.sqlite.kept_open import Driver
 
 _VIEW: Final = "batch_with_cards"
 
@@ -92,7 +92,7 @@ class CardBatches(Batches):
         """Tell whether all of these have a trigger; what takes a token out of force is too rare."""
         return not any(isinstance(entry, Retirement | RowRefusal) for entry in of_cards)
 
-    def _insert(self, driver: sqlite3.Connection, batch: Batch) -> None:
+    def _insert(self, driver: Driver, batch: Batch) -> None:
         if not batch.of_cards:
             super()._insert(driver, batch)
             return

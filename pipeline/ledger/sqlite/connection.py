@@ -21,6 +21,7 @@ from sqlalchemy.pool import StaticPool
 from pipeline.errors import CardferryError, LocalStorageFailed, VerificationFailed
 from pipeline.ledger.reserve import DiskFull
 from pipeline.ledger.sqlite.copies import copy_of
+from pipeline.ledger.sqlite.kept_open import Driver, begun
 from pipeline.ledger.store import fetched_at_once
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _engine(
     cache_kib: int,
 ) -> Engine:
     options: dict[str, Any] = {
-        "connect_args": {"check_same_thread": False, "isolation_level": None}
+        "connect_args": {"check_same_thread": False, "isolation_level": None, "factory": Driver}
     }
     if creator is not None:
         options = {"creator": creator}
@@ -111,7 +112,11 @@ def _engine(
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
+        if read_only:
+            connection.exec_driver_sql("BEGIN DEFERRED")
+        else:
+            driver = driver_of(connection)
+            begun(driver, lambda: driver.execute("BEGIN IMMEDIATE"))
 
     return engine
 
@@ -132,24 +137,9 @@ def beside(connection: Connection) -> Iterator[Connection | None]:
         yield second
 
 
-@contextmanager
-def kept_open(driver: sqlite3.Connection) -> Iterator[None]:
-    """Keep a question unanswered while many transactions are written.
-
-    As long as one is, SQLite holds the file as a reader does. Else each transaction begins by taking
-    hold of it and looking whether it has changed, opens the journal anew, and syncs the folder for
-    the journal's name: a twentieth of the time that a batch takes.
-    """
-    question = driver.execute("SELECT name FROM sqlite_schema")
-    try:
-        yield
-    finally:
-        question.close()
-
-
-def driver_of(connection: Connection) -> sqlite3.Connection:
+def driver_of(connection: Connection) -> Driver:
     """Give the driver's own connection; there is one for the whole engine."""
-    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    driver: Driver = connection.connection.driver_connection  # type: ignore[assignment]
     return driver
 
 

@@ -15,11 +15,11 @@ from pipeline.ledger.reserve import Reserve
 from pipeline.ledger.sqlite import connection as opened
 from pipeline.ledger.sqlite import tables
 from pipeline.ledger.sqlite.batch import Batches
+from pipeline.ledger.sqlite.kept_open import kept_open
 from pipeline.ledger.sqlite.loading import insert_rows
 from pipeline.ledger.store import translated
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.errors import CardferryError
     from pipeline.ledger.batches import Writing
     from pipeline.ledger.ledger_url import LedgerUrl
+    from pipeline.ledger.sqlite.kept_open import Driver
     from pipeline.ledger.store import Blocks, Parts, Store
 
 _ANY_CUSTOMER: Final = "SELECT 1 FROM customers LIMIT 1"
@@ -64,7 +65,7 @@ class SqliteStore:
         """Give the file; None for a temporary ledger."""
         return _path_of(url)
 
-    def driver_of(self, connection: Connection) -> sqlite3.Connection:
+    def driver_of(self, connection: Connection) -> Driver:
         """Give the driver's own connection."""
         return opened.driver_of(connection)
 
@@ -182,9 +183,9 @@ class SqliteStore:
         del url
         return []
 
-    def kept_open(self, driver: sqlite3.Connection) -> AbstractContextManager[None]:
+    def kept_open(self, driver: Driver) -> AbstractContextManager[None]:
         """Keep the file and its journal open, as every reader may."""
-        return opened.kept_open(driver)
+        return kept_open(driver)
 
     def batches(self, writing: Writing, epoch: int, session: int = 0) -> Batches:
         """Make what writes the batches of a run, which shares its ledger with nobody."""
