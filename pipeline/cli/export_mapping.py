@@ -68,7 +68,7 @@ def export_mapping(
         chosen = MappingFormat.STRIPE_JSON
     own = (LEDGER_NAME, MANIFEST_NAME, SIGNATURE_NAME, *OUTPUT_NAMES, *OPTIONAL_NAMES)
     require_other_file("-o", output, [folder / name for name in own])
-    with write_atomically(output) as file:
+    with terminal.long_work("writing the mapping"), write_atomically(output) as file:
         rows = write(folder, clock, file, chosen, since)
     terminal.say(f"{counted(rows, 'row')} in {output}")
     return 0

@@ -99,7 +99,7 @@ def give_up(
     facts = run_environment(held_guards, settings.audit.operator)
     facts |= paths_given((), config_file, are_settings_whole=not overrides)
     request = RunRequest((), folder, facts | {GAVE_UP: len(abandoned)}, wait_s=wait_s)
-    tools = Tools(SystemClock(), SystemRandom())
+    tools = Tools(SystemClock(), SystemRandom(), long_work=terminal.long_work)
     ended = give_up_exports(request, (settings, credentials), tools, abandoned, reason)
     Watch(folder, settings.watch, None, carries=False).show()
     if as_json:

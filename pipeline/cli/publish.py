@@ -46,6 +46,7 @@ def publish(
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
     from pipeline.migration.publish import publish_again
+    from pipeline.migration.run_request import WRITING_OUTPUTS
     from pipeline.outputs.signature import Signer
 
     process_guards.harden()
@@ -56,7 +57,8 @@ def publish(
         operator = settings.audit.operator or operator
         signer = Signer.of(credentials)
     who = (operator, f"{system.host}:{system.pid}")
-    figures = publish_again(folder, SystemClock(), signer, who, restore=restore)
+    with terminal.long_work(WRITING_OUTPUTS):
+        figures = publish_again(folder, SystemClock(), signer, who, restore=restore)
     if as_json:
         terminal.print_json(
             {

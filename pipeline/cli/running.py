@@ -120,6 +120,5 @@ def perform_run(
     shown = [terminal.progress_lines()] if terminal.shows_progress else []
     watching = [] if watch is None else [watch]
     listeners = Listeners(*watching, *shown, FlowLog())
-    return Run(
-        request, settings, credentials, Tools(SystemClock(), SystemRandom(), listeners, confirm)
-    ).perform()
+    tools = Tools(SystemClock(), SystemRandom(), listeners, confirm, terminal.long_work)
+    return Run(request, settings, credentials, tools).perform()

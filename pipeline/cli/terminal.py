@@ -88,6 +88,17 @@ class Terminal:
 
         return Lines(sys.stderr)
 
+    @contextmanager
+    def long_work(self, words: str) -> Iterator[None]:
+        """Tell what is going on if it takes long, to people who follow the command."""
+        if not self.shows_progress:
+            yield
+            return
+        from pipeline.cli.long_work import told_when_long  # Most runs are watched by nobody.
+
+        with told_when_long(lambda: self.say(words)):
+            yield
+
     def out(self) -> Console:
         """Give the console for results; in a pipe a line ends where it ends, not at 80.
 

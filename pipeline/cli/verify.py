@@ -102,14 +102,15 @@ def verify(
 
     process_guards.harden()
     system = process_guards.system_facts()
-    verified = verify_migration(
-        folder,
-        SystemClock(),
-        trusted=Trusted(None if public_key is None else _read_key(public_key), expect_head),
-        exports=exports,
-        settings=load_settings(config_file, os.environ, overrides) if exports else None,
-        who=(system.login_user or system.user, f"{system.host}:{system.pid}"),
-    )
+    with terminal.long_work("verifying: every digest, total and event is worked out again"):
+        verified = verify_migration(
+            folder,
+            SystemClock(),
+            trusted=Trusted(None if public_key is None else _read_key(public_key), expect_head),
+            exports=exports,
+            settings=load_settings(config_file, os.environ, overrides) if exports else None,
+            who=(system.login_user or system.user, f"{system.host}:{system.pid}"),
+        )
     found, not_noted = verified.found, verified.not_noted
     if as_json:
         terminal.print_json(_tree(folder, exports, found) | {"noted": not_noted is None})
@@ -199,7 +200,7 @@ def _show(terminal: Terminal, exports: Sequence[Path], found: Verification) -> N
     for line in (
         "everything verifies: files, totals, ledger and chain of events",
         f"{counted(manifest.totals['rows'], 'row')}, {manifest.mapped:,} in the mapping",
-        f"{counted(manifest.chain.length, 'event')}; the last has the hash {manifest.chain.head}",
+        f"{counted(manifest.chain.length, 'event')} in trail.jsonl; the last of them has the hash {manifest.chain.head}",
         _SIGNATURES[found.signature],
         *_later("not yet covered by a manifest, as they came after it:", found.not_covered),
         *_later("came after the expected hash; whoever kept that knows of them:", found.since_head),

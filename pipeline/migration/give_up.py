@@ -16,6 +16,7 @@ from pipeline.migration.cohort_file import note_left_out
 from pipeline.migration.run_account import FINISHED_WITH_FAILURES
 from pipeline.migration.run_environment import facts_of_run, run_name
 from pipeline.migration.run_ledger import held_ledger
+from pipeline.migration.run_request import WRITING_OUTPUTS
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.outputs.publisher import publish
 from pipeline.outputs.signature import Signer
@@ -99,5 +100,6 @@ def give_up_exports(
         code = FINISHED_WITH_FAILURES if is_open else 0
         ledger.end_run(code, Flow().statistics(0.0))
         has_outputs = bool(ledger.ask(lambda look: look.exports()))
-        figures = publish(ledger, request.folder, __version__, signer) if has_outputs else None
+        with tools.long_work(WRITING_OUTPUTS):
+            figures = publish(ledger, request.folder, __version__, signer) if has_outputs else None
         return GivingUp(code, ledger.run_id, ended, figures, ledger.chain_head)

@@ -37,7 +37,7 @@ from pipeline.migration.plan import (
 from pipeline.migration.run_account import RunAccount
 from pipeline.migration.run_environment import facts_of_run, run_name, signer_of
 from pipeline.migration.run_ledger import carried_columns, held_ledger
-from pipeline.migration.run_request import Ending, Plan, RunRequest, Tools
+from pipeline.migration.run_request import WRITING_OUTPUTS, Ending, Plan, RunRequest, Tools
 from pipeline.migration.transitions import RETRIES_OF_UNKNOWN
 from pipeline.migration.troubles import once_cards_were_taken
 from pipeline.signals import DeferredSignals
@@ -291,7 +291,8 @@ class Run:
             return None
         from pipeline.outputs.publisher import publish  # noqa: PLC0415 - loaded ahead.
 
-        figures = publish(ledger, self._request.folder, __version__, self._signer)
+        with self._tools.long_work(WRITING_OUTPUTS):
+            figures = publish(ledger, self._request.folder, __version__, self._signer)
         log.info("outputs published", folder=self._request.folder)
         return figures
 

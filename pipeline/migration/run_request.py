@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pipeline.metrics import Listeners
 from pipeline.migration.run_account import ThisRun, WaitingExport
@@ -91,6 +92,10 @@ class RunRequest:
     launch: Launch | None = None
 
 
+WRITING_OUTPUTS: Final = "writing the outputs: mapping, failures, report, trail and manifest"
+"""What goes on while nothing else is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What a run takes from outside, so that tests and simulations can give their own."""
@@ -100,6 +105,8 @@ class Tools:
     listener: Listener = field(default_factory=Listeners)
     confirm: Callable[[Plan], bool] = lambda _plan: True
     """Asked before anything is sent."""
+    long_work: Callable[[str], AbstractContextManager[object]] = nullcontext
+    """Is told in words what goes on where no row moves, such as a publication."""
 
 
 @dataclass(frozen=True, slots=True)

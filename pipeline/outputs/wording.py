@@ -25,9 +25,9 @@ ENDING_WORDS: Final = {
 """What became of rows, in the order of the balance."""
 
 OUTCOME_WORDS: Final = {
-    "ok": "token made",
+    "ok": "done: token made, card attached",
     "throttled": "slow down (429)",
-    "rejected": "card rejected",
+    "rejected": "rejected: a card, or a token used before",
     "declined": "vault could not (5xx and the like)",
     "ambiguous": "no trustworthy answer",
     "mismatch": "answer about another card",

@@ -1,0 +1,26 @@
+"""Commands that work long without a row that moves say what they do."""
+
+from pipeline.migration.run_request import WRITING_OUTPUTS
+from tests.support.commands import cardferry, rows_csv, sealed, settings
+from tests.support.sandbox import running
+
+HOOK = "tests.support.hooks:have_no_patience"
+
+
+def test_publications_verifications_and_mappings_that_take_long_are_told(tmp_path):
+    """In each command's standard error, once; with -q nothing is."""
+    out = tmp_path / "out"
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        export = sealed(tmp_path, rows_csv(3))
+        ran = cardferry("run", export, "-c", config, "-o", out, hook=HOOK).err
+        quiet = cardferry("run", export, "-c", config, "-o", out, "-q", hook=HOOK).err
+    published = cardferry("publish", out, hook=HOOK).err
+    verified = cardferry("verify", out, hook=HOOK)
+    mapped = cardferry("export-mapping", out, "--format", "csv", "-o", tmp_path / "m", hook=HOOK)
+
+    assert (1, 0, 1) == tuple(told.count(WRITING_OUTPUTS) for told in (ran, quiet, published))
+    assert ran.index("sent 3/3 rows") < ran.index(WRITING_OUTPUTS) < ran.index("next:")
+    assert "verifying: every digest, total and event is worked out again" in verified.err
+    assert "verifying" not in verified.out
+    assert "writing the mapping" in mapped.err.splitlines()
