@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.folding import print_line
-from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
+from pipeline.cli.options import (
+    folder_argument,
+    json_option,
+    pass_terminal,
+    settings_options,
+    wait_lock_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     "they are named and nothing is written (exit 8); the trail of events tells of it.",
 )
 @settings_options
+@wait_lock_option
 @json_option
 @pass_terminal
 def publish(
@@ -32,6 +39,7 @@ def publish(
     folder: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
+    wait_s: float,
     *,
     restore: bool,
     as_json: bool,
@@ -45,8 +53,9 @@ def publish(
     from pipeline.cli.balance_tables import show_balance
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
+    from pipeline.ledger.lock import is_locked
     from pipeline.migration.publish import publish_again
-    from pipeline.migration.run_request import WRITING_OUTPUTS
+    from pipeline.migration.run_request import WAITING_FOR_RUN, WRITING_OUTPUTS
     from pipeline.outputs.signature import Signer
 
     process_guards.harden()
@@ -57,8 +66,8 @@ def publish(
         operator = settings.audit.operator or operator
         signer = Signer.of(credentials)
     who = (operator, f"{system.host}:{system.pid}")
-    with terminal.long_work(WRITING_OUTPUTS):
-        figures = publish_again(folder, SystemClock(), signer, who, restore=restore)
+    with terminal.long_work(WAITING_FOR_RUN if is_locked(folder) else WRITING_OUTPUTS):
+        figures = publish_again(folder, SystemClock(), signer, who, restore=restore, wait_s=wait_s)
     if as_json:
         terminal.print_json(
             {

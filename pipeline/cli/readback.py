@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.folding import print_line
-from pipeline.cli.options import folder_argument, json_option, pass_terminal, settings_options
+from pipeline.cli.options import (
+    folder_argument,
+    json_option,
+    pass_terminal,
+    settings_options,
+    wait_lock_option,
+)
 from pipeline.counts import counted
 from pipeline.errors import VerificationFailed
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     help="Only N cards, by chance, one request each; the default for tokens alone is 100.",
 )
 @settings_options
+@wait_lock_option
 @json_option
 @pass_terminal
 def readback(
@@ -36,6 +44,7 @@ def readback(
     folder: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
+    wait_s: float,
     *,
     everything: bool,
     sample: int | None,
@@ -53,8 +62,10 @@ def readback(
     from pipeline import process_guards
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
+    from pipeline.ledger.lock import is_locked
     from pipeline.metrics import Listeners
     from pipeline.migration.readback import ReadbackRequest, read_back
+    from pipeline.migration.run_request import WAITING_FOR_RUN
     from pipeline.outputs.readback import READBACK_NAME
 
     if everything and sample is not None:
@@ -62,13 +73,14 @@ def readback(
     process_guards.harden()
     system = process_guards.system_facts()
     shown = [terminal.progress_lines()] if terminal.shows_progress else []
-    found = read_back(
-        folder,
-        ReadbackRequest(sample, everything),
-        load_settings(config_file, os.environ, overrides),
-        (SystemClock(), SystemRandom(), Listeners(*shown)),
-        (system.login_user or system.user, f"{system.host}:{system.pid}"),
-    )
+    with terminal.long_work(WAITING_FOR_RUN) if is_locked(folder) else nullcontext():
+        found = read_back(
+            folder,
+            ReadbackRequest(sample, everything, wait_s),
+            load_settings(config_file, os.environ, overrides),
+            (SystemClock(), SystemRandom(), Listeners(*shown)),
+            (system.login_user or system.user, f"{system.host}:{system.pid}"),
+        )
     code = 0 if found.is_good else VerificationFailed.exit_code
     if as_json:
         terminal.print_json(_tree(folder, found, code) | {"written": READBACK_NAME})

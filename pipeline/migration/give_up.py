@@ -81,7 +81,7 @@ def give_up_exports(
     """
     settings, credentials = given
     signals, signer = DeferredSignals(), Signer.of(credentials)
-    with signals.interrupting(), held_ledger(request, given, tools.clock, signals) as ledger:
+    with signals.interrupting(), held_ledger(request, given, tools, signals) as ledger:
         ledger.signer = signer
         ledger.begin_run(
             run_name(tools.clock, tools.random),

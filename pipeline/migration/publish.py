@@ -29,6 +29,7 @@ def publish_again(
     who: tuple[str, str],
     *,
     restore: bool = False,
+    wait_s: float = 0.0,
 ) -> dict[str, Any]:
     """Write every output of a folder again; the same bytes if nothing changed.
 
@@ -39,6 +40,7 @@ def publish_again(
         who: Who publishes, and from which host and process, for the trail.
         restore: Also write over files that were changed, or taken away, since they were published;
             the trail names them.
+        wait_s: How long to wait for a run of this folder to end.
 
     Returns:
         The report's figures.
@@ -55,8 +57,8 @@ def publish_again(
             next_step="Name the folder that `cardferry run -o` made.",
         )
     with (
-        migration_lock(folder),
-        closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+        migration_lock(folder, wait_s=wait_s),
+        closing(Ledger(ledger_url(folder), clock, waits=ALONE._replace(lock_s=wait_s))) as ledger,
     ):
         ledger.signer = signer
         ledger.attend(*who, files=not restore)

@@ -81,10 +81,15 @@ class ReadBack:
 
 @dataclass(frozen=True, slots=True)
 class ReadbackRequest:
-    """What is to be read back: a sample of so many, or everything; None leaves it to the kind."""
+    """What is to be read back: a sample of so many, or everything; None leaves it to the kind.
+
+    Attributes:
+        wait_s: How long to wait for a run of the folder to end.
+    """
 
     sample: int | None = None
     everything: bool = False
+    wait_s: float = 0.0
 
 
 def read_back(
@@ -115,8 +120,10 @@ def read_back(
         )
     clock = tools[0]
     with (
-        migration_lock(folder),
-        closing(Ledger(ledger_url(folder), clock, waits=ALONE)) as ledger,
+        migration_lock(folder, wait_s=asked.wait_s),
+        closing(
+            Ledger(ledger_url(folder), clock, waits=ALONE._replace(lock_s=asked.wait_s))
+        ) as ledger,
     ):
         ledger.signer = Signer.of(settings[1])
         ledger.attend(*who)

@@ -95,7 +95,7 @@ class Run:
             stack.enter_context(self._signals.interrupting())
             given = (self._settings, self._credentials)
             ledger = stack.enter_context(
-                held_ledger(self._request, given, self._tools.clock, self._signals)
+                held_ledger(self._request, given, self._tools, self._signals)
             )
             ledger.signer = self._signer
             ledger.begin_run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,17 @@ from pipeline.errors import SettingsRefused
 from pipeline.ledger.bearing import Waits
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url_of_run
-from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.lock import is_locked, migration_lock
 from pipeline.ledger.sharing.ledger_to_join import ledger_to_join
+from pipeline.migration.run_request import OPENING_LEDGER, WAITING_FOR_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
-    from pipeline.migration.run_request import RunRequest
+    from pipeline.migration.run_request import RunRequest, Tools
     from pipeline.signals import DeferredSignals
 
 
@@ -81,14 +81,14 @@ def shared_ledger_place(
 
 @contextmanager
 def held_ledger(
-    request: RunRequest, given: tuple[Settings, Credentials], clock: Clock, signals: DeferredSignals
+    request: RunRequest, given: tuple[Settings, Credentials], tools: Tools, signals: DeferredSignals
 ) -> Iterator[Ledger]:
     """Hold the folder, which is made if it is not there, and open its ledger for writing.
 
     Args:
         request: The folder, and how long to wait for another run of it.
         given: The settings in force and their secrets: where the ledger is, and what signs.
-        clock: Dates what is written.
+        tools: The clock dates what is written; what takes long is told.
         signals: Keeps stopping signals out of commits.
 
     Raises:
@@ -106,11 +106,14 @@ def held_ledger(
             next_step="Add `[attach]` to the settings, then run the same command again.",
         )
     private_folder(request.folder)
-    with migration_lock(request.folder, wait_s=request.wait_s):
-        place = ledger_place(*given, request.folder)
-        waits = Waits(request.wait_s, given[0].flow.outage_max_s)
-        with closing(Ledger(place, clock, signals=signals, waits=waits)) as ledger:
-            yield ledger
+    with ExitStack() as stack:
+        with tools.long_work(WAITING_FOR_RUN if is_locked(request.folder) else OPENING_LEDGER):
+            stack.enter_context(migration_lock(request.folder, wait_s=request.wait_s))
+            place = ledger_place(*given, request.folder)
+            waits = Waits(request.wait_s, given[0].flow.outage_max_s)
+            opened = Ledger(place, tools.clock, signals=signals, waits=waits)
+            ledger = stack.enter_context(closing(opened))
+        yield ledger
 
 
 def carried_columns(ledger: Ledger, settings: Settings) -> str:

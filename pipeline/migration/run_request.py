@@ -94,6 +94,10 @@ class RunRequest:
 
 WRITING_OUTPUTS: Final = "writing the outputs: mapping, failures, report, trail and manifest"
 """What goes on while nothing else is told."""
+WAITING_FOR_RUN: Final = "another run holds this migration: waiting for it to end"
+"""The same while `--wait-lock` has a command wait."""
+OPENING_LEDGER: Final = "opening the ledger: its rows are proved, or another run still holds it"
+"""The same where a folder is not held by a process of this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,36 @@
 """Commands that work long without a row that moves say what they do."""
 
-from pipeline.migration.run_request import WRITING_OUTPUTS
-from tests.support.commands import cardferry, rows_csv, sealed, settings
+import os
+
+import pytest
+
+from pipeline.ledger.lock import migration_lock
+from pipeline.migration.run_request import WAITING_FOR_RUN, WRITING_OUTPUTS
+from tests.support.commands import ROOT, cardferry, rows_csv, sealed, settings
+from tests.support.crash import wait_until, zygote
 from tests.support.sandbox import running
 
 HOOK = "tests.support.hooks:have_no_patience"
+
+
+@pytest.mark.parametrize("command", ["run", "publish", "readback"])
+def test_whoever_waits_for_another_run_says_so(tmp_path, command):
+    """And does its work once that has ended; without the option it ends at once with 11."""
+    out = tmp_path / "out"
+    with running() as vault:
+        config = settings(tmp_path, vault.base_url)
+        export = sealed(tmp_path, rows_csv(3))
+        cardferry("run", export, "-c", config, "-o", out)
+        words = [command, *([export, "-o"] if command == "run" else []), out, "-c", config]
+        with migration_lock(out):
+            refused = cardferry(*words, code=11)
+            place = ({**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path)
+            waiting, told = zygote().begin([*words, "--wait-lock", "60s"], *place, HOOK)
+            wait_until(lambda: WAITING_FOR_RUN in told.read_text("utf-8"))
+        ended = waiting.wait()
+
+    assert "`--wait-lock 15m` does" in refused.err
+    assert ended.code == 0
 
 
 def test_publications_verifications_and_mappings_that_take_long_are_told(tmp_path):
