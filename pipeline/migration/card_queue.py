@@ -65,7 +65,7 @@ class CardQueue:
             if card is not None:
                 self._taken += 1
                 return card
-            if self._alike_count + len(self._aside) >= _WAITING_MAX:
+            if self._is_full:
                 await pause(self._clock, _LOOK_AGAIN_S, self._stopping)
             elif not self._exhausted:
                 await self._refill()
@@ -76,6 +76,11 @@ class CardQueue:
                 # Cards that wait for their like are taken by the slot that has it.
                 return None
         return None
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether so many wait that the source is not asked for more."""
+        return self._alike_count + len(self._aside) >= _WAITING_MAX
 
     def done(self, card: WaitingCard) -> None:
         """Take in that a card needs its slot no more; wipe it and let its like go next."""
@@ -127,7 +132,8 @@ class CardQueue:
         due, after, _, card = self._aside[0]
         if due > self._clock.monotonic():
             return None
-        others_left = bool(self._ready) or not (self._exhausted or self._dry)
+        # Who has to let others go first waits for no one who cannot come before it went.
+        others_left = bool(self._ready) or not (self._exhausted or self._dry or self._is_full)
         if self._taken < after and others_left:
             return None
         heapq.heappop(self._aside)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.ledger.snapshot import Snapshot
     from pipeline.migration.known_customers import KnownCustomer, KnownCustomers
 
-RIVALS_EVERY_S: Final = 0.02
+_RIVALS_EVERY_S: Final = 0.02
 """How often a range of rows that waits for another export's rows looks whether they settled."""
 
 
@@ -48,11 +48,13 @@ class RowsWanted(NamedTuple):
             the run stops.
         claim: Gives the rows of a range that may be sent now; None once the run stops.
         ids: Gives the legacy ids of those rows of a range that were planned.
+        has_to_wait: Tells, after a pause, that a range cannot be claimed yet; it is asked again.
     """
 
     first_from: Callable[[int, int], int | None]
     claim: Callable[[int, int], Claimed | None]
     ids: Callable[[int, int], Mapping[int, str]]
+    has_to_wait: Callable[[int, int], bool] = lambda _first_id, _last_id: False
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class Claiming:
     @property
     def wanted(self) -> RowsWanted:
         """The rows that are to be sent, or to be put on a customer; for one reading of an export."""
-        return RowsWanted(partial(self._first_from, _FirstClaimable()), self.claim, self.ids)
+        first_from = partial(self._first_from, _FirstClaimable())
+        return RowsWanted(first_from, self.claim, self.ids, self.has_to_wait)
 
     @property
     def wanted_first(self) -> RowsWanted:
@@ -133,12 +136,20 @@ class Claiming:
 
         return self.thread.submit(ask).result()
 
+    def has_to_wait(self, first_id: int, last_id: int) -> bool:
+        """Tell, after a pause, that rows of other exports with ids of a range are under way.
+
+        Whoever reads must say so, and not wait here: one of them may have been set aside until
+        others were sent, and comes again only once it is known that there are none.
+        """
+        asked = self.thread.submit(self.settling.has_rivals, first_id, last_id)
+        if self.is_stopping() or not asked.result():
+            return False
+        threading.Event().wait(_RIVALS_EVERY_S)
+        return True
+
     def claim(self, first_id: int, last_id: int) -> Claimed | None:
         """Give the rows of a range that may be sent now; None once the run stops."""
-        while self.thread.submit(self.settling.has_rivals, first_id, last_id).result():
-            if self.is_stopping():
-                break
-            threading.Event().wait(RIVALS_EVERY_S)
         if self.is_stopping():
             return None
         return self.thread.submit(self._claim, first_id, last_id).result()

@@ -17,7 +17,7 @@ from pipeline.vault.interface import SentCard
 log = EventLog("send")
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator
 
     from pipeline.cards.rows import Chunk
     from pipeline.exports.sealed_export import ExportFile, SealedExport
@@ -38,6 +38,8 @@ def waiting_cards(
 ) -> Generator[list[WaitingCard]]:
     """Give the cards that the ledger planned and that are still to be sent, in order.
 
+    Where the next ones have to wait for what is under way, an empty list is given, again and again.
+
     Args:
         sealed: The export, held open since pass 1.
         file: Its digests; every block is compared with them before it is decrypted.
@@ -56,8 +58,13 @@ def waiting_cards(
     while not is_read:
         try:
             with sealed.reread(file) as blocks:
-                for chunk, claimed in chunks.claimed(read(blocks, reading.options, chunks.needed)):
+                for chunk in read(blocks, reading.options, chunks.needed):
                     try:
+                        while chunks.has_to_wait(chunk):
+                            yield []
+                        claimed = chunks.claim(chunk)
+                        if claimed is None:
+                            return
                         if claimed.rows:
                             yield _requests(chunk, claimed, vault, reading.texts)
                     finally:
@@ -89,21 +96,21 @@ class _ChunksWanted:
         """Let the next reading leave nothing unread; no row is claimed a second time by it."""
         self.needed = NeededRows(self._first_from)
 
-    def claimed(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Claimed]]:
-        """Give chunks with what was claimed of them, until the run stops.
+    def has_to_wait(self, chunk: Chunk) -> bool:
+        """Tell, after a pause, that a chunk's rows cannot be claimed yet."""
+        return self._wanted.has_to_wait(*self._ids(chunk.first_row, chunk.last_row))
+
+    def claim(self, chunk: Chunk) -> Claimed | None:
+        """Give what may be sent of a chunk; None once the run stops.
 
         Raises:
-            PointsMisfit: The rows of one are not those that the ledger knows by these numbers.
+            PointsMisfit: Its rows are not those that the ledger knows by these numbers.
         """
-        for chunk in chunks:
-            if self.needed.points and chunk.first_row > self._done + 1:
-                self._require_known(chunk)
-            claimed = self._wanted.claim(*self._ids(chunk.first_row, chunk.last_row))
-            if claimed is None:
-                chunk.numbers.wipe()
-                return
-            yield chunk, claimed
-            self._done = chunk.last_row
+        if self.needed.points and chunk.first_row > self._done + 1:
+            self._require_known(chunk)
+        claimed = self._wanted.claim(*self._ids(chunk.first_row, chunk.last_row))
+        self._done = chunk.last_row
+        return claimed
 
     def _first_from(self, row: int) -> int | None:
         first_id, _ = self._ids(max(row, self._done + 1), 0)
@@ -116,7 +123,6 @@ class _ChunksWanted:
         ids, _ = self._ids(0, 0)
         read_ids = zip(chunk.rows.tolist(), chunk.columns["legacy_id"], strict=True)
         if not known.items() <= {ids + row: text for row, text in read_ids}.items():
-            chunk.numbers.wipe()
             raise PointsMisfit
 
     def _ids(self, first_row: int, last_row: int) -> tuple[int, int]:

@@ -163,3 +163,19 @@ def test_cards_that_an_answer_cannot_tell_apart_are_never_in_flight_together(tmp
 
     assert {"tokenized": 40} == run.states()
     assert 1 == vault.most_alike
+
+
+@pytest.mark.parametrize("in_flight_max", [1, 8])
+def test_a_row_that_was_set_aside_is_tried_again_though_its_like_waits_for_it(
+    tmp_path, in_flight_max
+):
+    """What comes next has to wait until that row is settled, and nobody waits for both."""
+    flow = f"in_flight_max = {in_flight_max}\nrate_per_s = 1000"
+    run = Carried(tmp_path, [*(f"row {n}" for n in range(9)), "row 9 poison-429"], flow=flow)
+    later = tmp_path / "later.csv"
+    later.write_text(f"{HEADER}\nid-10,the same,{card_number(Random(2))},11,2031\n", "utf-8")
+    with hostile_vault() as vault:
+        assert 3 == run.run(vault, later, hook=HURRY), run.ended.said
+
+    assert {"tokenized": 10, "failed": 1} == run.states()
+    assert 10 == vault.requests["good"]

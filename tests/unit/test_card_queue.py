@@ -76,6 +76,20 @@ def test_a_card_that_was_set_aside_lets_others_go_first_and_waits_for_its_time()
     assert order[-1][1] >= 5.0
 
 
+def test_a_card_that_is_due_goes_though_others_should_go_first_and_none_may_be_read():
+    """So many wait that the source is not asked: nobody else could ever go before it."""
+
+    async def main():
+        cards = [card(number, str(number)) for number in range(5_001)]
+        queue, clock = queue_of(cards[:5_000], cards[5_000:])
+        for _ in range(4_999):
+            queue.set_aside(await queue.next(), 3_600.0)
+        queue.set_aside(await queue.next(), 0.0)
+        return (await queue.next()).claim.id, clock.monotonic()
+
+    assert (4_999, 0.0) == run_virtually(main())
+
+
 def test_what_still_waits_is_wiped_at_the_end():
     """Ready, set aside or waiting for its like: no number outlives the run."""
 
