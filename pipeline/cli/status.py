@@ -14,7 +14,7 @@ from pipeline.cli.options import folder_argument, json_option, pass_terminal
 from pipeline.cli.waiting_words import give_again, that_wait
 from pipeline.counts import agreeing, counted
 from pipeline.errors import SUCCESSES, VaultUnavailable
-from pipeline.outputs.wording import ending
+from pipeline.outputs.wording import ending, left_out_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,8 +138,8 @@ def _show(terminal: Terminal, tree: dict[str, Any]) -> None:
     for state, count in tree["states"].items():
         print_line(out, f"{state.replace('_', ' '):>18} {count:>12,}")
     print_line(out, f"{'rows':>18} {tree['rows']:>12,}")
-    if tree["resolved"]:
-        print_line(out, _resolved(tree["resolved"]))
+    for line in _not_open(tree):
+        print_line(out, line)
     if tree["carriers"] is not None:
         _show_carriers(out, tree["carriers"])
     for export in tree["waiting_exports"]:
@@ -182,6 +182,14 @@ def _what_is_left(tree: dict[str, Any]) -> str:
     if not waiting or tree["last_run"]["exit_code"] not in SUCCESSES:
         return ""
     return f"; but {rows(waiting)} of other exports {agreeing(waiting, 'waits', 'wait')}"
+
+
+def _not_open(tree: dict[str, Any]) -> Iterator[str]:
+    """Tell of rows without a token of their own that nobody has to do anything about."""
+    if tree["resolved"]:
+        yield _resolved(tree["resolved"])
+    if tree["left_out"]:
+        yield left_out_words(tree["left_out"])
 
 
 def _resolved(count: int) -> str:

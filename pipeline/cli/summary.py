@@ -50,7 +50,7 @@ def show_plan(terminal: Terminal, plan: Plan, limit: int | None, vault: str) -> 
         terminal.say(
             f"{rows(export.rows)} of {export.name} {agreeing(export.rows, 'waits', 'wait')} for that file, not sent now"
         )
-    terminal.say(f"{now:,} go to {vault},")
+    terminal.say(f"{now:,} {agreeing(now, 'goes', 'go')} to {vault},")
     tokens_s = now / plan.rate_per_s
     if plan.attach is None:
         terminal.say(

@@ -72,6 +72,7 @@ def _tree(
         "rows": sum(states.values()),
         "states": {state.value: count for state, count in states.items()},
         "resolved": _resolved(look, states),
+        "left_out": look.left_out() if states[RowState.SKIPPED] else 0,
         "pending": waiting,
         "failures": failures,
         "open": _open(look) if failures else [],

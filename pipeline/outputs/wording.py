@@ -218,16 +218,19 @@ def _aside(empty: int, left_out: int, resolved: int) -> str:
     told = [f"; {counted(empty, 'row')} had nothing to move"] if empty else []
     if left_out:
         # They have cards: whoever reads that nothing is left to do would leave them behind.
-        were = agreeing(left_out, "was", "were")
-        told.append(
-            f"; {counted(left_out, 'row')} {were} left out (not in the cohort, or given up)"
-        )
+        told.append(f"; {left_out_words(left_out)}")
     told += (
         [f"; {counted(resolved, 'row')} failed at first and moved by a later row"]
         if resolved
         else []
     )
     return "".join(told)
+
+
+def left_out_words(count: int) -> str:
+    """Tell of rows that hold cards and were not to be moved yet, or never."""
+    were = agreeing(count, "was", "were")
+    return f"{counted(count, 'row')} {were} left out (not in the cohort, or given up)"
 
 
 TOKENS_PERISH: Final = (

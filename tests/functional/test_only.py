@@ -18,6 +18,7 @@ def test_a_cohort_is_carried_and_the_rest_follows(tmp_path):
         approved = cardferry(*words, "--only", only, "--plan", "ab" * 32, "--json", code=7).json
         shown = cardferry(*words, "--only", only, "--plan", approved["plan_digest"])
         status = cardferry("status", tmp_path / "out", "--json").json
+        stands = cardferry("status", tmp_path / "out").out
         rest = cardferry(*words, "--json").json
         made = len(vault.entries())
 
@@ -28,6 +29,8 @@ def test_a_cohort_is_carried_and_the_rest_follows(tmp_path):
     assert "4 rows of these exports are left out: the same command without `--only`" in shown.err
     assert ["tokenized", "2", "2"] in [line.split() for line in shown.out.splitlines()]
     assert (2, 4) == tuple(status["states"][s] for s in ("tokenized", "skipped"))
+    assert 4 == status["left_out"]
+    assert "4 rows were left out (not in the cohort, or given up)" in stands.splitlines()
     assert 4 == rest["this_run"]["rows"]["tokenized"]
     assert 6 == rest["all_time"]["balance"]["tokenized"] == made
     assert "cohort" not in rest

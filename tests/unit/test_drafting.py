@@ -97,3 +97,14 @@ def test_a_column_that_is_named_like_one_and_holds_none_is_told_as_such():
     words = "is named like name, but its values are none"
     assert [f"export.columns.name: none; `card_holder` {words}"] == draft.unsure
     assert f'# name = ""  # unsure; candidates: none; "card_holder" {words}' in text.splitlines()
+
+
+def test_a_column_of_ids_that_come_again_is_told_by_the_setting_that_it_would_be():
+    """No name of ours that stands in no settings."""
+    raw = "id,card_number,card_holder,exp_month,exp_year\n" + "".join(
+        f"same,4242424242424242,{name},12,2031\n" for name in ("Ann Lee", "Bob Ray", "Cy Orn")
+    )
+
+    [unsure] = drafted(raw.encode(), TODAY).unsure
+
+    assert unsure.startswith("export.columns.legacy_id: none; `id` is named like legacy_id, but")

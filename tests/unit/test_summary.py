@@ -204,6 +204,22 @@ def test_a_limit_holds_for_the_cards_that_the_plan_speaks_of(capsys):
     ] == capsys.readouterr().err.splitlines()[1:]
 
 
+def test_one_row_goes_and_several_go(capsys):
+    """The plan of a single row is a sentence, too."""
+    counts = {
+        "rows": 1,
+        "to_send": 1,
+        "done": 0,
+        "rejected": 0,
+        "already_tokenized": 0,
+        "other_details": 0,
+    }
+
+    show_plan(Terminal(), Plan(counts, {}, (), "ff", 2.0), None, "here")
+
+    assert "1 goes to here," in capsys.readouterr().err.splitlines()
+
+
 def test_what_was_done_before_is_told_when_a_run_goes_on(capsys):
     """A resumed run does not speak of rows that it sent before as if they were gone."""
     counts = {

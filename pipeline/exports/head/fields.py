@@ -35,6 +35,8 @@ _BRAND_CODES: Final = frozenset(
 _SEPARATORS: Final = re.compile(r"[ \t-]")
 _DIGITS: Final = re.compile(r"[0-9]{12,19}")
 _MASK: Final = re.compile(r"[*xX#•.]{2,}")
+_SETTINGS: Final = {"row_id": "legacy_id", "card_id": "legacy_id"}
+"""Kinds of names that a setting of another name is made of."""
 _OPTIONAL: Final = (
     *("email", "phone_number", "street1", "street2", "city", "state", "postal_code", "country"),
 )
@@ -97,6 +99,7 @@ def _role(name: str, texts: Sequence[str], found: Columns) -> str:
     kind = next((kind for kind in RANKS if rank(name, kind) is not None), None)
     if kind is None:
         return ""
+    kind = _SETTINGS.get(kind, kind)
     if not any(map(_filled, texts)):
         return f"named like {kind}, but empty"
     if kind in found.sure:
