@@ -94,7 +94,7 @@ class OpenLedger(Bearing):
         """What works things out beside this process, where many rows were written."""
         self.early = SecondProcess(None if read_only else self.file, _EARLY_CHILD, _EARLY_S)
         """What works out some of that while rows are still sent."""
-        self._waiting = WriteWaits(self.file)
+        self._waiting = WriteWaits(self.file, when_late=self.early.kill)
         self.goes_by_sections = read_only and not apart and self.file is not None
         """Whether what is kept of sections is as good as the rows themselves."""
         self.signer: Vouching | None = None

@@ -155,6 +155,12 @@ class SecondProcess:
             self.line.close()
             self.line = None
 
+    def kill(self) -> None:
+        """End the process at once, from whichever thread; it is lost for whoever asks it."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def close(self) -> None:
         """End the process, if there is one."""
         self.hang_up()
@@ -164,7 +170,9 @@ class SecondProcess:
             self._child.wait(min(_END_S, self._patience_s))
         except subprocess.TimeoutExpired:
             self._child.kill()
-            self._child.wait()
+            with suppress(subprocess.TimeoutExpired):
+                # One that is given no processor does not end either, and does nothing more.
+                self._child.wait(self._patience_s)
         self._child = None
 
 

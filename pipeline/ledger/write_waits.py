@@ -10,9 +10,12 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.logs import EventLog, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LATE_AFTER_S: Final = 5.0
 _TOLD_EVERY: Final = 12
@@ -55,15 +58,22 @@ class WriteWaits:
     Args:
         path: The ledger's file; None where no program can hold one.
         late_after_s: A write that takes longer waits for somebody.
+        when_late: Called then; ends what of our own may be who it waits for.
 
     Attributes:
         begun: How many writes have begun; whoever writes counts, here and in `ended`.
         ended: How many of them have ended.
     """
 
-    def __init__(self, path: Path | None, late_after_s: float = LATE_AFTER_S) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        late_after_s: float = LATE_AFTER_S,
+        when_late: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
         self._late_after_s = late_after_s
+        self._when_late = when_late
         self.begun = self.ended = 0
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -88,6 +98,7 @@ class WriteWaits:
             rounds = rounds + 1 if late else 0
             if late and rounds % _TOLD_EVERY == 1:
                 self._tell()
+                self._when_late()
             before = under_way
 
     def _tell(self) -> None:

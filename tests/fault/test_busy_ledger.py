@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -172,3 +173,34 @@ def test_readers_at_random_cost_no_token(tmp_path, vault, rows, seconds):
 
     assert {"tokenized": exports * rows} == dict(facts.states)
     assert len(migration.journal) == exports * rows
+
+
+STOPPED = """
+import os, signal, sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
+ledger.execute("BEGIN")
+ledger.execute("SELECT count(*) FROM rows").fetchall()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_process_of_ours_that_holds_up_a_write_is_ended(tmp_path):
+    """It stands still while it copies the ledger, as one does that somebody has stopped."""
+    builder = new_builder(tmp_path)
+    builder.ledger._waiting = WriteWaits(tmp_path / LEDGER_NAME, 0.1, builder.ledger.early.kill)
+    builder.begin("run-1")
+    words = [sys.executable, "-c", STOPPED, str(tmp_path / LEDGER_NAME)]
+    with subprocess.Popen(words) as stopped:
+        builder.ledger.early._child = stopped
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+        builder.ledger.remember("rate", "5")
+        assert stopped.wait(30) == -signal.SIGKILL
+    assert builder.ledger.recall("rate") == "5"
+    builder.ledger.close()
+
+
+def test_the_process_that_works_early_is_ended_so(tmp_path):
+    """Nobody else would let it go on before somebody looks."""
+    builder = new_builder(tmp_path)
+    assert builder.ledger._waiting._when_late == builder.ledger.early.kill
+    builder.ledger.close()

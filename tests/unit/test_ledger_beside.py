@@ -150,7 +150,9 @@ def test_a_large_copy_has_no_name_while_it_is_made(folder, tmp_path, monkeypatch
         return copy
 
     monkeypatch.setattr(copies, "_opened", watched)
-    with closing(copies.copy_of(f"file:{folder / LEDGER_NAME}?mode=ro", 1_000)) as copy:
+    with closing(
+        copies.copy_of(f"file:{folder / LEDGER_NAME}?mode=ro", 1_000, for_two=True)
+    ) as copy:
         (empty,) = place.iterdir()
         assert list(empty.iterdir()) == []
         assert empty.stat().st_mode & 0o777 == 0o700
@@ -163,7 +165,9 @@ def test_a_large_copy_has_no_name_while_it_is_made(folder, tmp_path, monkeypatch
 def test_a_small_copy_is_a_nameless_one_that_one_connection_reads(folder, monkeypatch):
     """A second one would not pay."""
     monkeypatch.setattr(copies, "_TWO_FROM_BYTES", 1 << 40)
-    with closing(copies.copy_of(f"file:{folder / LEDGER_NAME}?mode=ro", 1_000)) as copy:
+    with closing(
+        copies.copy_of(f"file:{folder / LEDGER_NAME}?mode=ro", 1_000, for_two=True)
+    ) as copy:
         assert copy.beside is None
         assert copy.execute("PRAGMA database_list").fetchone()[2] == ""
 

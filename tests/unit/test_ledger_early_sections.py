@@ -3,15 +3,22 @@
 import fcntl
 import os
 import shutil
+import signal
+import socket
 import sqlite3
+import subprocess
+import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from pipeline import __version__
 from pipeline.ledger import (
     early_marks,
     early_sections,
@@ -294,6 +301,38 @@ def test_the_process_runs_only_where_nothing_else_would(made, monkeypatch):
         wait_until(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE)
 
 
+COPYING = """
+import os, signal, sys
+from pipeline.ledger.sqlite import connection, copies, early_child
+
+def noted(*address, **how):
+    print(os.sched_getscheduler(0), os.sched_getscheduler(os.getpid()), flush=True)
+    copies._TWO_FROM_BYTES = 0
+    copy = copies.copy_of(*address, **how)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+connection.copy_of = noted
+early_child.main(*sys.argv[1:])
+"""
+
+
+def test_nobody_waits_for_a_copy_that_waits_for_a_processor(made, tmp_path):
+    """The run cannot write as long as it is made; if it ends the process nothing is left."""
+    ours, theirs = socket.socketpair()
+    words = [sys.executable, "-c", COPYING, str(made / LEDGER_NAME), __version__]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with (
+        Connection(ours.detach()) as line,
+        subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, env=environment) as child,
+    ):
+        theirs.close()
+        line.send(Marked(1, {}, ()))
+        said, _ = child.communicate(timeout=60)
+    assert said.split() == [b"%d" % os.SCHED_OTHER, b"%d" % os.SCHED_IDLE]
+    assert child.returncode == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_starts_that_process():
     """A name that is none would end it without a word."""
     assert USUAL_CHILD == early_child.__name__
@@ -309,7 +348,8 @@ def test_a_copy_leaves_the_disk_its_room(made, tmp_path, monkeypatch, times, is_
     monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
     opened = []
     monkeypatch.setattr(early_child, "open_engine", lambda *_, **__: opened.append(1) or broken())
-    early_child._work_out(None, folder / LEDGER_NAME, EarlyWork(), Marked(1, {}, ()))
+    with ThreadPoolExecutor(1) as awaited:
+        early_child._work_out(None, awaited, folder / LEDGER_NAME, EarlyWork(), Marked(1, {}, ()))
     assert bool(opened) is is_copied
 
 

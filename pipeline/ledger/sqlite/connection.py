@@ -42,7 +42,12 @@ _DAMAGE: Final = ("malformed", "not a database", "corrupt", "could not decode")
 
 
 def open_engine(
-    path: Path | None, *, read_only: bool = False, apart: bool = False, is_held: bool = False
+    path: Path | None,
+    *,
+    read_only: bool = False,
+    apart: bool = False,
+    for_two: bool = True,
+    is_held: bool = False,
 ) -> Engine:
     """Open the ledger's database.
 
@@ -51,6 +56,7 @@ def open_engine(
         read_only: Change nothing, as a second process may.
         apart: Look at a copy, made in one go, so that a run that writes does not wait for whoever
             looks; the copy is a nameless temporary file.
+        for_two: Let a second connection look at a large copy, too (`beside`).
         is_held: Ask for no lock and take nothing back: another process holds the file and writes
             to none of the tables that will be read.
     """
@@ -64,7 +70,7 @@ def open_engine(
     creator: Callable[[], sqlite3.Connection] | None = None
     if apart:
         original = address.removesuffix("&uri=true")
-        creator = partial(copy_of, original, LOOKING_WAITS_MS)
+        creator = partial(copy_of, original, LOOKING_WAITS_MS, for_two=for_two)
     return _engine(
         address, creator, read_only=read_only, cache_kib=2_000 if path is None else 8_000
     )

@@ -1,8 +1,9 @@
 """Copies a ledger's file for a look that takes long, so that no run waits for it.
 
-A small copy is a nameless temporary database of SQLite's. Of a large one two connections are to read
-at once, which that cannot be: it is a file whose name is gone before anything is written to it. Its
+A small copy is a nameless temporary database of SQLite's. Of a large one two connections may read at
+once, which that cannot be: it is a file whose name is gone before anything is written to it. Its
 folder stays as long, empty: SQLite looks there for a journal, and nobody else may put one there.
+Whoever is killed leaves that folder behind, and nothing of any other copy.
 """
 
 from __future__ import annotations
@@ -37,19 +38,18 @@ class Copy(sqlite3.Connection):
             self.folder.cleanup()
 
 
-def copy_of(address: str, waits_ms: int) -> Copy:
+def copy_of(address: str, waits_ms: int, *, for_two: bool) -> Copy:
     """Copy a database; the original is held for that long only.
 
     Args:
         address: The original's, as `sqlite3.connect` takes it.
         waits_ms: How long to wait for who writes to it.
+        for_two: Let two connections read the copy, if it is large.
     """
     source = sqlite3.connect(address, uri=True)
     try:
         source.execute(f"PRAGMA busy_timeout = {waits_ms}")
-        (pages,) = source.execute("PRAGMA page_count").fetchone()
-        (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
-        copy = _for_two() if pages * page_bytes >= _TWO_FROM_BYTES else None
+        copy = _for_two() if for_two and _is_large(source) else None
         if copy is None:
             copy = _opened("")
         try:
@@ -60,6 +60,12 @@ def copy_of(address: str, waits_ms: int) -> Copy:
     finally:
         source.close()
     return copy
+
+
+def _is_large(source: sqlite3.Connection) -> bool:
+    (pages,) = source.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
+    return bool(pages * page_bytes >= _TWO_FROM_BYTES)
 
 
 def _for_two() -> Copy | None:

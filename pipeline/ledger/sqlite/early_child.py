@@ -1,13 +1,15 @@
 """Runs in the process that works out early what is marked, whenever a processor has nothing to do.
 
 It reads a copy of the ledger's file: the run that holds the file goes on writing. On a machine that
-is busy it may get nowhere, and does not matter (`early_sections`).
+is busy it may get nowhere, and does not matter (`early_sections`). But while it copies, or answers,
+the run waits for it: that is done in a thread that takes its turn as any other does.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,25 +38,31 @@ def main(file: str, version: str, *modules: str) -> None:
         version: Of the program that asks; another one could count otherwise.
         modules: What is to be made of rows needs these, too.
     """
-    # Nobody but root may take it back.
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # What is wrong with the ledger the other process finds, too, and says.
-    with suppress(Exception), line_to_run(version, *modules) as line:
-        work = EarlyWork()
-        while isinstance(asked := line.recv(), Marked):
-            _work_out(line, Path(file), work, asked)
-        line.send(work.of(asked))
+    with suppress(Exception), ThreadPoolExecutor(1) as awaited:
+        # A thread is scheduled as the one that begins it is by then.
+        awaited.submit(os.getpid).result()
+        # Nobody but root may take it back.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with line_to_run(version, *modules) as line:
+            work = EarlyWork()
+            while isinstance(asked := line.recv(), Marked):
+                _work_out(line, awaited, Path(file), work, asked)
+            awaited.submit(line.send, work.of(asked)).result()
 
 
-def _work_out(line: Connection, file: Path, work: EarlyWork, marked: Marked) -> None:
+def _work_out(
+    line: Connection, awaited: ThreadPoolExecutor, file: Path, work: EarlyWork, marked: Marked
+) -> None:
     """Work out of a copy what is marked, until something else is asked."""
     place = temporary_folder()
     if place is None or shutil.disk_usage(place).free < _ROOM * file.stat().st_size:
         return
     with suppress(*DATABASE_ERRORS):
-        engine = open_engine(file, read_only=True, apart=True)
+        # The run may well kill this process, which is to leave nothing behind.
+        engine = open_engine(file, read_only=True, apart=True, for_two=False)
         try:
-            with engine.connect() as connection:
+            with awaited.submit(engine.connect).result() as connection:
                 asked_once(connection)
                 work.work_out(connection, marked, line.poll)
         finally:
