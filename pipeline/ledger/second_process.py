@@ -79,7 +79,8 @@ class SecondProcess:
         """
         if self._file is None or self._child is not None or _processors() < 2:  # noqa: PLR2004
             return
-        with suppress(OSError, LocalStorageFailed):
+        # What is loaded for it cannot be, either, without a descriptor or memory.
+        with suppress(OSError, ImportError, MemoryError, LocalStorageFailed):
             self.line, self._child = self._started(self._file, modules)
 
     def read_anew(self) -> None:

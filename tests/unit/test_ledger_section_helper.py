@@ -185,13 +185,22 @@ def test_who_was_given_up_on_is_asked_for_nothing_more(made, tmp_path, monkeypat
 
 
 @pytest.mark.usefixtures("started")
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        LocalStorageFailed("no process can be started", next_step="Free some."),
+        ImportError("cannot open shared object file: Too many open files"),
+        MemoryError(),
+    ],
+    ids=repr,
+)
 def test_where_no_process_can_be_started_none_is_needed(
-    expected, made, answered, tmp_path, monkeypatch
+    expected, made, answered, tmp_path, monkeypatch, trouble
 ):
-    """A machine that has no process left keeps what any other keeps."""
+    """A machine that has no process left, or memory, keeps what any other keeps."""
 
     def refused(*_, **__):
-        raise LocalStorageFailed("no process can be started", next_step="Free some.")
+        raise trouble
 
     monkeypatch.setattr(second_process, "start_child", refused)
     assert renewed(made, tmp_path / "alone-again") == expected
