@@ -7,9 +7,10 @@ leave this process in doubt about what its own ledger holds, so there it waits f
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import Interrupted
@@ -31,6 +32,18 @@ def stopping_signals() -> tuple[signal.Signals, ...]:
         for number in _STOPPING_SIGNALS
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
     )
+
+
+_LAST_WORDS: Final = b"\x1b[?25h\nstopped at once; the next run settles what was under way\n"
+"""Shows the cursor again, which a live line hides, and leaves that line."""
+
+
+def _leave_terminal() -> None:
+    """Leave a terminal as it was found, where nothing else of this process does."""
+    with suppress(OSError):
+        # A terminal that was held with Ctrl-S takes nothing, and must not keep the process.
+        if os.isatty(2) and select.select([], [2], [], 0)[1]:
+            os.write(2, _LAST_WORDS)
 
 
 class DeferredSignals:
@@ -83,6 +96,7 @@ class DeferredSignals:
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self._seen:
             # Rows in flight become ambiguous; the next run counts and settles them.
+            _leave_terminal()
             os._exit(128 + number)
         self._seen = True
         if self._depth == 0:

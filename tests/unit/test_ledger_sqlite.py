@@ -144,3 +144,14 @@ def test_many_new_rows_make_what_is_kept_of_their_sections_go(builder, export):
         left = connection.execute(select(sections.c.number)).scalars().all()
 
     assert left == [first, first + 2]
+
+
+def test_a_reader_that_outlives_its_connection_ends_without_a_word(builder):
+    """A signal may leave one in the middle; Python ends it when the ledger is closed already."""
+    builder.plan("cards.csv", 10)
+    with builder.ledger.look() as look:
+        reader = look._blocks(select(rows.c.id))
+        assert next(reader)
+    builder.ledger.close()
+
+    reader.close()

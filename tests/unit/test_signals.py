@@ -111,3 +111,24 @@ def test_a_closed_terminal_stops_as_a_signal_does_unless_it_was_to_be_ignored(ha
         assert stop == {number.name for number in stopping_signals()}
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_the_second_signal_leaves_a_terminal_with_its_cursor_and_a_line_of_its_own():
+    """A live line hides the cursor, and a process that ends at once draws nothing more."""
+    main, side = os.openpty()
+    program = """
+import os, signal
+from pipeline.signals import DeferredSignals
+signals = DeferredSignals()
+with signals.interrupting(), signals.held():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], stderr=side, timeout=60, check=False)
+    os.close(side)
+    shown = os.read(main, 4096)
+    os.close(main)
+
+    assert ended.returncode == 130
+    assert shown.startswith(b"\x1b[?25h\r\nstopped at once; ")
+    assert shown.endswith(b"\r\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -197,7 +197,9 @@ def blocks(connection: Connection, query: str, at_once: int) -> Iterator[Sequenc
             next_step="Keep the folder as it is; restore the ledger from a backup.",
         ) from None
     finally:
-        cursor.close()
+        # A reader that a signal left in the middle may outlive its connection, which has ended it.
+        with suppress(sqlite3.ProgrammingError):
+            cursor.close()
 
 
 def selected(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
