@@ -151,7 +151,9 @@ def say_next(terminal: Terminal, ending: Ending, given: Given) -> None:
     if always:
         terminal.show_held()
     if ending.planned_again == 0:
-        terminal.say("there was nothing to retry", always=always)
+        only_waited = ending.this_run.figures.get("sent")
+        words = "no failure to plan again: only rows that waited were sent"
+        terminal.say(words if only_waited else "there was nothing to retry", always=always)
     for line in new_failures(ending):
         terminal.note(line, always=always)
     terminal.say("", "next:", always=always)

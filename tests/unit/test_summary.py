@@ -109,6 +109,17 @@ def test_a_retry_that_found_nothing_says_so(capsys):
     assert "there was nothing to retry" in said
 
 
+def test_a_retry_that_sent_only_what_waited_does_not_say_that_nothing_was_there(capsys):
+    """Rows that a stop had left go with it; no failure was planned again."""
+    this_run = ThisRun(rows={"tokenized": 3}, figures={"sent": 3})
+
+    ending = Ending(0, "run", FIGURES, this_run=this_run, planned_again=0)
+    said = _said(capsys, ending, Given(Path("out")))
+
+    assert "no failure to plan again: only rows that waited were sent" in said
+    assert "nothing to retry" not in said
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_no_word_is_broken_by_a_narrow_terminal(columns):
     """Sentences are folded at blanks, and a folded command is the same command when pasted."""
