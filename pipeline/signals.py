@@ -11,7 +11,7 @@ import select
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pipeline.errors import Interrupted
 
@@ -38,12 +38,19 @@ _LAST_WORDS: Final = b"\x1b[?25h\nstopped at once; the next run settles what was
 """Shows the cursor again, which a live line hides, and leaves that line."""
 
 
-def _leave_terminal() -> None:
-    """Leave a terminal as it was found, where nothing else of this process does."""
+def end_at_once(number: int) -> NoReturn:
+    """End this process by the second stopping signal; a terminal is left as it was found.
+
+    Rows in flight become ambiguous; the next run counts and settles them.
+
+    Args:
+        number: The signal.
+    """
     with suppress(OSError):
         # A terminal that was held with Ctrl-S takes nothing, and must not keep the process.
         if os.isatty(2) and select.select([], [2], [], 0)[1]:
             os.write(2, _LAST_WORDS)
+    os._exit(128 + number)
 
 
 class DeferredSignals:
@@ -95,9 +102,7 @@ class DeferredSignals:
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self._seen:
-            # Rows in flight become ambiguous; the next run counts and settles them.
-            _leave_terminal()
-            os._exit(128 + number)
+            end_at_once(number)
         self._seen = True
         if self._depth == 0:
             raise Interrupted(number)

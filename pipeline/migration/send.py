@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -21,7 +20,7 @@ from pipeline.migration.run_request import Sending
 from pipeline.migration.send_factory import SendParts, send_parts
 from pipeline.migration.transitions import RetryPolicy
 from pipeline.migration.waiting_cards import waiting_cards
-from pipeline.signals import stopping_signals
+from pipeline.signals import end_at_once, stopping_signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -265,8 +264,7 @@ def stopped_by_signals(first: Callable[[int], None], signals: DeferredSignals) -
 
     def stop(number: int) -> None:
         if seen:
-            # Rows in flight become ambiguous; the next run counts and settles them.
-            os._exit(128 + number)
+            end_at_once(number)
         seen.append(number)
         first(number)
 

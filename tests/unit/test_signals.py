@@ -113,10 +113,7 @@ def test_a_closed_terminal_stops_as_a_signal_does_unless_it_was_to_be_ignored(ha
         signal.signal(signal.SIGHUP, before)
 
 
-def test_the_second_signal_leaves_a_terminal_with_its_cursor_and_a_line_of_its_own():
-    """A live line hides the cursor, and a process that ends at once draws nothing more."""
-    main, side = os.openpty()
-    program = """
+IN_A_COMMIT = """
 import os, signal
 from pipeline.signals import DeferredSignals
 signals = DeferredSignals()
@@ -124,6 +121,22 @@ with signals.interrupting(), signals.held():
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)
 """
+WHILE_SENDING = """
+import asyncio, os, signal
+from pipeline.migration.send import stopped_by_signals
+from pipeline.signals import DeferredSignals
+async def send():
+    with stopped_by_signals(lambda number: os.kill(os.getpid(), number), DeferredSignals()):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+asyncio.run(send())
+"""
+
+
+@pytest.mark.parametrize("program", [IN_A_COMMIT, WHILE_SENDING], ids=["commit", "sending"])
+def test_the_second_signal_leaves_a_terminal_with_its_cursor_and_a_line_of_its_own(program):
+    """A live line hides the cursor, and a process that ends at once draws nothing more."""
+    main, side = os.openpty()
     ended = subprocess.run([sys.executable, "-c", program], stderr=side, timeout=60, check=False)
     os.close(side)
     shown = os.read(main, 4096)
