@@ -1,4 +1,4 @@
-"""Works out what is marked, in the second process, and keeps it until it is asked for (`early_sections`)."""
+"""Works out what is marked, in the early process, and keeps it until it is asked for (`early_sections`)."""
 
 from __future__ import annotations
 

@@ -4,10 +4,14 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
+from pipeline.ledger.ledger_url import LEDGER_NAME
+from pipeline.ledger.sections import EARLY_CARDS, EARLY_REQUESTS
 from tests.support.commands import sealed
 from tests.support.crash import calls_by_thread, need_strace
 from tests.support.exports import keyring
@@ -139,11 +143,11 @@ def test_killed_with_a_decrypting_child_a_run_of_a_sealed_export_goes_on(tmp_pat
     assert kill_and_resume(migration, "fdatasync", when) is not None
 
 
-def kill_again_and_again(migration, seeded, kills, longest_s):
+def kill_again_and_again(migration, seeded, kills, longest_s, **how):
     """Start a run, kill it at a random instant, check; as often as asked."""
     killed = 0
     for _ in range(kills):
-        started = migration.start()
+        started = migration.start(**how)
         time.sleep(seeded.uniform(0, longest_s))
         started.signal(signal.SIGKILL)
         killed += started.wait().killed
@@ -172,3 +176,33 @@ def test_killed_at_random_instants_in_a_chain_a_migration_ends_balanced(
         assert ended.code in {0, 3}, ended.said
         assert {"tokenized", "held"} >= set(facts.states)
         assert facts.unseen_max <= killed * migration.in_flight_max
+
+
+@pytest.mark.parametrize(
+    ("migrations", "kills"),
+    [(1, 2), pytest.param(10, 8, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+)
+def test_killed_while_it_works_early_a_migration_ends_balanced(tmp_path, vault, migrations, kills):
+    """Marks that are left say nothing, and no process of a killed run leaves a copy behind."""
+    seeded = random.Random(20261128)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    how = {
+        "hook": "tests.support.hooks:work_early",
+        "environment": {"TMPDIR": str(copies)},
+    }
+    for number in range(migrations):
+        migration = Migration(tmp_path / f"{number}", vault)
+        migration.configure(pace=3_000)
+        migration.add(new_rows(4_000))
+        killed = kill_again_and_again(migration, seeded, kills, 3, **how)
+        ended = migration.run(**how)
+        facts = migration.check()
+
+        assert ended.code in {0, 3}, ended.said
+        assert {"tokenized", "held"} >= set(facts.states)
+        assert facts.unseen_max <= killed * migration.in_flight_max
+        with closing(sqlite3.connect(migration.out / LEDGER_NAME)) as driver:
+            marks = "SELECT * FROM sections WHERE of IN (?, ?)"
+            assert not driver.execute(marks, (EARLY_CARDS, EARLY_REQUESTS)).fetchall()
+    assert not list(copies.iterdir())

@@ -11,9 +11,11 @@ import time
 from pipeline.cli import long_work
 from pipeline.clock import SystemClock
 from pipeline.errors import VaultUnavailable
+from pipeline.ledger import open_ledger
 from pipeline.ledger.planning import Planning
 from pipeline.ledger.run_events import RunEvents
 from pipeline.ledger.settling import Settling
+from pipeline.migration import send
 from pipeline.migration.run import Run
 from pipeline.migration.send import LocalSending
 from pipeline.model import Outcome, OutcomeKind
@@ -41,6 +43,12 @@ def have_no_patience():
 def on_a_terminal():
     """Let standard output pass for a terminal, as wide as COLUMNS says."""
     sys.stdout.isatty = lambda: True
+
+
+def work_early():
+    """Work out early what is published, of however few rows, and though no processor is idle."""
+    send._MANY_ROWS = 1
+    open_ledger._EARLY_CHILD = "tests.support.unhurried_child"
 
 
 def start_no_thread():
