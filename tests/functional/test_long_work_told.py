@@ -26,7 +26,8 @@ def test_whoever_waits_for_another_run_says_so(tmp_path, command):
             refused = cardferry(*words, code=11)
             place = ({**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path)
             waiting, told = zygote().begin([*words, "--wait-lock", "60s"], *place, HOOK)
-            wait_until(lambda: WAITING_FOR_RUN in told.read_text("utf-8"))
+            # The command opens its standard error's file by itself, once it has begun.
+            wait_until(lambda: told.exists() and WAITING_FOR_RUN in told.read_text("utf-8"))
         ended = waiting.wait()
 
     assert "`--wait-lock 15m` does" in refused.err
