@@ -22,7 +22,7 @@ from pipeline.migration import export_factory
 from pipeline.migration.check import CheckRequest, profile
 from pipeline.migration.readback import ReadbackRequest, read_back
 from pipeline.migration.run_environment import run_environment
-from pipeline.migration.run_request import RunRequest
+from pipeline.migration.run_request import RunRequest, Tools
 from pipeline.sandbox.accounts import DEFAULT_SECRET_KEY
 from pipeline.sandbox.options import Options
 from pipeline.sandbox.serve import background
@@ -89,7 +89,7 @@ def _read_back(folder: Path, settings: Settings, credentials: Credentials) -> Re
         folder,
         ReadbackRequest(),
         (settings, credentials),
-        (SystemClock(), SystemRandom(), Listeners()),
+        Tools(SystemClock(), SystemRandom()),
         (system.login_user or system.user, f"{system.host}:{system.pid}"),
     )
 

@@ -49,13 +49,14 @@ def publish(
     With -c the manifest is signed again with `audit.signing_key`. Without, a signature stays
     where it still fits.
     """
+    from random import SystemRandom
+
     from pipeline import process_guards
     from pipeline.cli.balance_tables import show_balance
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
-    from pipeline.ledger.lock import is_locked
     from pipeline.migration.publish import publish_again
-    from pipeline.migration.run_request import WAITING_FOR_RUN, WRITING_OUTPUTS
+    from pipeline.migration.run_request import Tools
     from pipeline.outputs.signature import Signer
 
     process_guards.harden()
@@ -66,8 +67,8 @@ def publish(
         operator = settings.audit.operator or operator
         signer = Signer.of(credentials)
     who = (operator, f"{system.host}:{system.pid}")
-    with terminal.long_work(WAITING_FOR_RUN if is_locked(folder) else WRITING_OUTPUTS):
-        figures = publish_again(folder, SystemClock(), signer, who, restore=restore, wait_s=wait_s)
+    tools = Tools(SystemClock(), SystemRandom(), long_work=terminal.long_work)
+    figures = publish_again(folder, tools, signer, who, restore=restore, wait_s=wait_s)
     if as_json:
         terminal.print_json(
             {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -62,10 +61,9 @@ def readback(
     from pipeline import process_guards
     from pipeline.clock import SystemClock
     from pipeline.config.loading import load_settings
-    from pipeline.ledger.lock import is_locked
     from pipeline.metrics import Listeners
     from pipeline.migration.readback import ReadbackRequest, read_back
-    from pipeline.migration.run_request import WAITING_FOR_RUN
+    from pipeline.migration.run_request import Tools
     from pipeline.outputs.readback import READBACK_NAME
 
     if everything and sample is not None:
@@ -73,14 +71,13 @@ def readback(
     process_guards.harden()
     system = process_guards.system_facts()
     shown = [terminal.progress_lines()] if terminal.shows_progress else []
-    with terminal.long_work(WAITING_FOR_RUN) if is_locked(folder) else nullcontext():
-        found = read_back(
-            folder,
-            ReadbackRequest(sample, everything, wait_s),
-            load_settings(config_file, os.environ, overrides),
-            (SystemClock(), SystemRandom(), Listeners(*shown)),
-            (system.login_user or system.user, f"{system.host}:{system.pid}"),
-        )
+    found = read_back(
+        folder,
+        ReadbackRequest(sample, everything, wait_s),
+        load_settings(config_file, os.environ, overrides),
+        Tools(SystemClock(), SystemRandom(), Listeners(*shown), long_work=terminal.long_work),
+        (system.login_user or system.user, f"{system.host}:{system.pid}"),
+    )
     code = 0 if found.is_good else VerificationFailed.exit_code
     if as_json:
         terminal.print_json(_tree(folder, found, code) | {"written": READBACK_NAME})

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.errors import VerificationFailed
 from pipeline.ledger.as_published import trouble_with_files
-from pipeline.ledger.bearing import ALONE
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import is_begun, ledger_url
-from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.ledger_url import is_begun
 from pipeline.ledger.publications import MANIFEST_NAME, RESTORATION, SIGNATURE_UNCHECKED
+from pipeline.migration.run_ledger import opened_alone
+from pipeline.migration.run_request import WRITING_OUTPUTS
 from pipeline.outputs.publisher import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.clock import Clock
+    from pipeline.ledger.ledger import Ledger
+    from pipeline.migration.run_request import Tools
     from pipeline.outputs.signature import Signer
 
 
 def publish_again(
     folder: Path,
-    clock: Clock,
+    tools: Tools,
     signer: Signer | None,
     who: tuple[str, str],
     *,
@@ -35,7 +34,7 @@ def publish_again(
 
     Args:
         folder: The migration folder.
-        clock: For the moment of the event.
+        tools: The clock dates the event; what takes long is told.
         signer: Who vouches for the manifest; None keeps a signature that still fits.
         who: Who publishes, and from which host and process, for the trail.
         restore: Also write over files that were changed, or taken away, since they were published;
@@ -56,17 +55,15 @@ def publish_again(
             "there is no ledger in this folder",
             next_step="Name the folder that `cardferry run -o` made.",
         )
-    with (
-        migration_lock(folder, wait_s=wait_s),
-        closing(Ledger(ledger_url(folder), clock, waits=ALONE._replace(lock_s=wait_s))) as ledger,
-    ):
+    with opened_alone(folder, wait_s, tools) as ledger:
         ledger.signer = signer
         ledger.attend(*who, files=not restore)
         if ledger.unchecked is not None:
             ledger.note(SIGNATURE_UNCHECKED, resource=MANIFEST_NAME, why=ledger.unchecked.value)
         if restore:
             _note_restored(ledger, folder)
-        return publish(ledger, folder, __version__, signer, anew=True)
+        with tools.long_work(WRITING_OUTPUTS):
+            return publish(ledger, folder, __version__, signer, anew=True)
 
 
 def _note_restored(ledger: Ledger, folder: Path) -> None:

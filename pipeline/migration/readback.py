@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import LocalStorageFailed, SettingsRefused, VaultUnavailable
-from pipeline.ledger.bearing import ALONE
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import LEDGER_NAME, is_begun, ledger_url
-from pipeline.ledger.lock import migration_lock
+from pipeline.ledger.ledger_url import LEDGER_NAME, is_begun
 from pipeline.ledger.publications import READING_BACK
 from pipeline.metrics import Flow
 from pipeline.migration import vault_factory
 from pipeline.migration.readback_customers import CustomersReadBack
 from pipeline.migration.readback_findings import Checked, ReadbackFinding, compare_token
 from pipeline.migration.readback_progress import ReadbackProgress
+from pipeline.migration.run_ledger import opened_alone
 from pipeline.migration.vault_reader import VaultReader
 from pipeline.outputs.readback import READBACK_NAME, write_readback
 from pipeline.outputs.signature import Signer
@@ -27,14 +24,13 @@ from pipeline.vault.flow.flow_control import FlowControl
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
-    from random import Random
 
-    from pipeline.clock import Clock
     from pipeline.config.credentials import Credentials
     from pipeline.config.models import Settings
+    from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.readback_questions import HeldCard
     from pipeline.ledger.snapshot import Snapshot
-    from pipeline.metrics import Listener
+    from pipeline.migration.run_request import Tools
     from pipeline.vault.interface import CustomerAnswer, Vault
 
 SAMPLE: Final = 100
@@ -96,7 +92,7 @@ def read_back(
     folder: Path,
     asked: ReadbackRequest,
     settings: tuple[Settings, Credentials],
-    tools: tuple[Clock, Random, Listener],
+    tools: Tools,
     who: tuple[str, str],
 ) -> ReadBack:
     """Read a folder's cards back from the vault, write `readback.parquet`, and note it in the trail.
@@ -105,7 +101,7 @@ def read_back(
         folder: The migration folder.
         asked: How much of it.
         settings: The settings that the run was started with, and its keys.
-        tools: Clock, randomness and who is shown the progress.
+        tools: Clock, randomness, who is shown the progress, and who is told what takes long.
         who: Who looks, and from which host and process, for the trail.
 
     Raises:
@@ -118,13 +114,7 @@ def read_back(
         raise LocalStorageFailed(
             f"{LEDGER_NAME} is not in the folder", next_step="Name a migration folder."
         )
-    clock = tools[0]
-    with (
-        migration_lock(folder, wait_s=asked.wait_s),
-        closing(
-            Ledger(ledger_url(folder), clock, waits=ALONE._replace(lock_s=asked.wait_s))
-        ) as ledger,
-    ):
+    with opened_alone(folder, asked.wait_s, tools) as ledger:
         ledger.signer = Signer.of(settings[1])
         ledger.attend(*who)
 
@@ -166,11 +156,11 @@ class _Reading:
         folder: Path,
         asked: ReadbackRequest,
         settings: tuple[Settings, Credentials],
-        tools: tuple[Clock, Random, Listener],
+        tools: Tools,
     ) -> None:
         self._look = look
         self._settings, self._credentials = settings
-        self._clock, self._random, self._listener = tools
+        self._clock, self._random, self._listener = tools.clock, tools.random, tools.listener
         self._is_of_tokens = not look.is_attaching()
         if not self._is_of_tokens and self._settings.attach is None:
             raise SettingsRefused(

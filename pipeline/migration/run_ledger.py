@@ -1,4 +1,4 @@
-"""Opens the ledger that a run goes on with, or begins: where the settings say, as the folder says."""
+"""Opens the ledger that a command goes on with, or a run begins: where the settings or the folder say."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import orjson
 from pipeline.config.addresses import SecretSource
 from pipeline.disk import private_folder
 from pipeline.errors import SettingsRefused
-from pipeline.ledger.bearing import Waits
+from pipeline.ledger.bearing import ALONE, Waits
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url_of_run
-from pipeline.ledger.lock import is_locked, migration_lock
+from pipeline.ledger.ledger_url import LedgerUrl, is_ledger_name, ledger_url, ledger_url_of_run
+from pipeline.ledger.lock import migration_lock
 from pipeline.ledger.sharing.ledger_to_join import ledger_to_join
 from pipeline.migration.run_request import OPENING_LEDGER, WAITING_FOR_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pipeline.config.credentials import Credentials
@@ -106,13 +106,42 @@ def held_ledger(
             next_step="Add `[attach]` to the settings, then run the same command again.",
         )
     private_folder(request.folder)
+
+    def opened() -> Ledger:
+        waits = Waits(request.wait_s, given[0].flow.outage_max_s)
+        place = ledger_place(*given, request.folder)
+        return Ledger(place, tools.clock, signals=signals, waits=waits)
+
+    with opened_alone(request.folder, request.wait_s, tools, opened) as ledger:
+        yield ledger
+
+
+@contextmanager
+def opened_alone(
+    folder: Path, wait_s: float, tools: Tools, opened: Callable[[], Ledger] | None = None
+) -> Iterator[Ledger]:
+    """Hold a folder and open its ledger, and tell which of the two takes long.
+
+    Args:
+        folder: The migration folder.
+        wait_s: How long to wait for a run of it to end.
+        tools: The clock dates what is written; what takes long is told.
+        opened: Opens the ledger once the folder is held; default: the one that the folder names.
+
+    Raises:
+        LocalStorageFailed: The disk refused, or the server does not answer.
+        MigrationLocked: Another run holds it, here or on another machine, and did not end in time.
+        VerificationFailed: It is no ledger, damaged, or gone.
+    """
+
+    def opened_here() -> Ledger:
+        return Ledger(ledger_url(folder), tools.clock, waits=ALONE._replace(lock_s=wait_s))
+
     with ExitStack() as stack:
-        with tools.long_work(WAITING_FOR_RUN if is_locked(request.folder) else OPENING_LEDGER):
-            stack.enter_context(migration_lock(request.folder, wait_s=request.wait_s))
-            place = ledger_place(*given, request.folder)
-            waits = Waits(request.wait_s, given[0].flow.outage_max_s)
-            opened = Ledger(place, tools.clock, signals=signals, waits=waits)
-            ledger = stack.enter_context(closing(opened))
+        with tools.long_work(WAITING_FOR_RUN):
+            stack.enter_context(migration_lock(folder, wait_s=wait_s))
+        with tools.long_work(OPENING_LEDGER):
+            ledger = stack.enter_context(closing((opened or opened_here)()))
         yield ledger
 
 

@@ -7,6 +7,7 @@ change is as it was. Only what the publication before it kept of each thing tell
 import json
 from contextlib import closing, contextmanager
 from datetime import date
+from random import Random
 
 import pytest
 from sqlalchemy import delete, insert, select
@@ -28,6 +29,7 @@ from pipeline.ledger.settling import Settling
 from pipeline.ledger.tables_proof import contradiction
 from pipeline.ledger.versions import renew_versions
 from pipeline.migration.publish import publish_again
+from pipeline.migration.run_request import Tools
 from pipeline.model import OutcomeKind
 from pipeline.outputs.publisher import publish
 from tests.support.changes_said import said_of_changes
@@ -261,7 +263,9 @@ def test_runs_that_died_and_were_published_by_hand_have_nothing_to_explain(tmp_p
         intents = [settling.intent(claim.id, claim.attempts + 1) for claim in claims]
         settling.apply(intents)
         builder.ledger.close()
-        publish_again(tmp_path / "out", StepClock(), signer(), ("somchai", "here:1"))
+        publish_again(
+            tmp_path / "out", Tools(StepClock(), Random(1)), signer(), ("somchai", "here:1")
+        )
         assert [] == found_in(tmp_path / "out", key=public_pem())
         builder = reopened(builder, tmp_path / "out")
         builder.ledger.signer = signer()

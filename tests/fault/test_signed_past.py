@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from random import Random
 
 import pytest
 
@@ -9,6 +10,7 @@ from pipeline.errors import VerificationFailed
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import ledger_url
 from pipeline.migration.publish import publish_again
+from pipeline.migration.run_request import Tools
 from pipeline.outputs.publisher import publish
 from tests.support.folders import (
     VERSION,
@@ -71,7 +73,7 @@ def test_a_signature_under_our_key_s_name_is_checked_and_not_believed(folder):
     with pytest.raises(VerificationFailed, match=r"was not made over manifest\.json"):
         next_run(folder, signer())
     with pytest.raises(VerificationFailed, match=r"was not made over manifest\.json"):
-        publish_again(folder, StepClock(), signer(), ("somchai", "here:1"))
+        publish_again(folder, Tools(StepClock(), Random(1)), signer(), ("somchai", "here:1"))
     assert manifest == (folder / "manifest.json").read_bytes()
 
 
@@ -89,7 +91,7 @@ def test_a_folder_that_is_signed_later_says_so_once(folder):
     """`publish` with a key is no run: the event waits for the next trail, and comes once."""
     next_run(folder, None, "run-3")
     for _ in range(2):
-        publish_again(folder, StepClock(), signer(), ("somchai", "here:1"))
+        publish_again(folder, Tools(StepClock(), Random(1)), signer(), ("somchai", "here:1"))
     assert [] == found_in(folder, key=public_pem())
     next_run(folder, signer())
 

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
 from pipeline.ledger.publications import MANIFEST_NAME
 from pipeline.migration.publish import publish_again as publish_from_ledger
+from pipeline.migration.run_request import Tools
 from pipeline.outputs.columns import MAPPING
 from pipeline.outputs.files import OUTPUT_NAMES
 from pipeline.outputs.parquet import write_parquet
@@ -50,7 +52,9 @@ def bytes_of(folder, names=SIGNED_NAMES):
 
 
 def publish_again(folder, *, key=None, restore=False):
-    publish_from_ledger(folder, StepClock(), key, ("auditor", "desk:1"), restore=restore)
+    publish_from_ledger(
+        folder, Tools(StepClock(), Random(1)), key, ("auditor", "desk:1"), restore=restore
+    )
 
 
 def test_publishing_twice_gives_the_same_bytes(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.config.loading import load_settings
 from pipeline.errors import Interrupted, SettingsRefused
-from pipeline.metrics import Listeners
 from pipeline.migration.readback import ReadbackRequest, read_back
 from pipeline.migration.readback_customers import CustomersReadBack
 from pipeline.migration.readback_progress import ReadbackProgress
+from pipeline.migration.run_request import Tools
 from tests.support.attach_runs import attaching, cards
 
 AT_ONCE = 8
@@ -21,7 +21,7 @@ AT_ONCE = 8
 def read(work, sample=None, *, everything=False, attach=True):
     """Read a migration back; give what was found and the rows of `readback.parquet`."""
     settings = load_settings(None, {}, work.overrides(attach=attach))
-    tools = (SystemClock(), random.Random(1), Listeners())
+    tools = Tools(SystemClock(), random.Random(1))
     found = read_back(
         work.out, ReadbackRequest(sample, everything), settings, tools, ("me", "here:1")
     )
