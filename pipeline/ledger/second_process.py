@@ -125,12 +125,13 @@ class SecondProcess:
             if given and given[0] == place:
                 given.popleft()
                 made = self.answer()
+            if not (theirs or given):
+                # Nothing else follows, and it takes a while to end.
+                self.hang_up()
             if made is None:
                 work, *arguments = call
                 made = work(connection, *arguments)
             yield made
-        # Nothing else follows, and it takes a while to end.
-        self.hang_up()
 
     def _started(self, file: Path, modules: Sequence[str]) -> tuple[Line, subprocess.Popen[bytes]]:
         """Start the process; it holds no secret, writes nothing, and ends when our end is closed."""

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.errors import LocalStorageFailed
 from pipeline.ledger import second_process, section_helper, section_renewal
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.ledger_url import LEDGER_NAME, ledger_url
+from pipeline.ledger.second_process import ANEW, SecondProcess
 from tests.support.attach_runs import attaching, cards
 from tests.support.commands import ROOT
 from tests.support.crash import wait_until
@@ -262,3 +264,35 @@ def test_the_process_ends_with_the_one_that_started_it(made):
         assert there.exists()
         parent.kill()
     wait_until(lambda: not there.exists() or there.read_text().rsplit(")")[-1].split()[0] == "Z")
+
+
+class Answering:
+    """A line to a process that answers each call with what it was called with."""
+
+    def __init__(self):
+        self.asked = deque()
+        self.is_closed = False
+
+    def send(self, message):
+        self.asked.append(message)
+
+    def recv(self):
+        while (asked := self.asked.popleft()) is ANEW:
+            pass
+        return "there", asked[1]
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_the_process_is_let_go_as_soon_as_it_has_nothing_more_to_give(count):
+    """It takes a while to end, and whoever is given the last answer asks for no other one."""
+    second = SecondProcess(None)
+    second.line = line = Answering()
+    turns = second.by_turns(None, [(lambda _, number: ("here", number), n) for n in range(count)])
+
+    assert [next(turns) for _ in range(count)] == [
+        ("there" if number % 2 else "here", number) for number in range(count)
+    ]
+    assert line.is_closed == (count > 0)
