@@ -142,8 +142,8 @@ class Claiming:
         Whoever reads must say so, and not wait here: one of them may have been set aside until
         others were sent, and comes again only once it is known that there are none.
         """
-        asked = self.thread.submit(self.settling.has_rivals, first_id, last_id)
-        if self.is_stopping() or not asked.result():
+        rivals = self.settling.has_rivals
+        if self.is_stopping() or not self.thread.submit(rivals, first_id, last_id).result():
             return False
         threading.Event().wait(_RIVALS_EVERY_S)
         return True
